@@ -1,0 +1,1 @@
+"""Between producers and readers: bounded buffers, channels, promises. Imports no event loop."""

@@ -1,0 +1,276 @@
+"""What one reader has still to read: a bounded memory object stream, and the end that follows.
+
+Rules:
+
+- A buffer holds at most `maxlen` items. What does not fit is dropped or refused by the overflow policy, or waits
+  (policy `"wait"`) in order at the buffer, on the account of its producer's outbox.
+- `ready` is the number of steps its reader can take without waiting: one per buffered item, and one more once the
+  end is known. So `ready < maxlen` means room as long as the end is not known, and `ready` alone tells a reader
+  whether to wait.
+- Putting wakes the parked reader and leaves the item where it is: the reader pops it itself. An item handed to a
+  parked reader would be lost if that reader is cancelled in the same turn of the loop.
+- The memory object stream is used only through its `_nowait` methods, and made at the first put: most channels of
+  most runs never get an item.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Generic, Literal, Protocol, TypeVar, cast, final
+
+import anyio
+import attrs
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from anyiostream.channels.outbox import Outbox, current_outbox
+from anyiostream.channels.raising import Recorded
+from anyiostream.errors import BackpressureDeadlock, ChannelFull
+
+__all__ = ["Arrival", "Buffer", "Ended", "Home", "Overflow", "Wakeable"]
+
+T = TypeVar("T")
+
+Overflow = Literal["wait", "drop_oldest", "drop_newest", "fail"]
+"""What a push to a full channel does: wait in the outbox, drop an item (and count it), or raise `ChannelFull`."""
+
+
+Arrival = Literal["item", "dropped", "end"]
+
+
+class Wakeable(Protocol):
+    """A reader that is parked."""
+
+    def wake(self) -> None:
+        """Let it look again. Safe to call twice."""
+
+
+class Home(Protocol):
+    """What buffers need of the run they belong to."""
+
+    @property
+    def application_outbox(self) -> Outbox:
+        """The outbox of pushes that come neither from a hook nor from a scheduled task."""
+
+    def deliver(self, failure: Recorded) -> BaseException:
+        """The exception to raise for a reader, who has received it with that."""
+
+
+@final
+@attrs.frozen(eq=False)
+class Ended:
+    """How a stream ended: `error` is `None` if it just came to its end."""
+
+    error: Recorded | None = None
+
+    @classmethod
+    def by(cls, error: BaseException | None) -> Ended:
+        """The end that `error` brought, or a good one."""
+        return cls(None if error is None else Recorded.of(error))
+
+
+def _not_made() -> Any:
+    raise AssertionError("a buffer without items was read")
+
+
+@final
+@attrs.define(eq=False)
+class Buffer(Generic[T]):
+    """The unread items of one reader, and the end after them.
+
+    Attributes:
+        name: What it is called in messages.
+        maxlen: Bound, in items; `math.inf` for none.
+        overflow: What happens to an item that does not fit.
+        home: The run.
+        ready: Steps that the reader can take without waiting.
+        peak: The most items that were buffered at once.
+        dropped: Items dropped by the overflow policy.
+        reader: The task that last advanced it, or `None`.
+        ended: The end, once it is known. Items may still be buffered before it.
+    """
+
+    name: str
+    maxlen: float
+    overflow: Overflow
+    home: Home
+    ready: int = 0
+    peak: int = 0
+    dropped: int = 0
+    reader: object = None
+    ended: Ended | None = None
+    left: bool = False
+    _room: float = 0
+    _send: Callable[[T], None] = cast("Any", None)
+    _receive: Callable[[], T] = _not_made
+    _streams: tuple[MemoryObjectSendStream[T], MemoryObjectReceiveStream[T]] | None = None
+    _spill: deque[tuple[T, Outbox]] | None = None
+    _parked: Wakeable | None = None
+    _watcher: Callable[[Arrival], None] | None = None
+
+    # --- the producer's end ---
+
+    def put(self, item: T) -> None:
+        """Add an item and wake the reader. Never waits.
+
+        Raises:
+            ChannelFull: The overflow policy is `"fail"`, or a bounded producer has as many items waiting as fit.
+        """
+        if self.ready < self._room:
+            self._send(item)
+            self.ready += 1
+            if self.ready > self.peak:
+                self.peak = self.ready
+            parked = self._parked
+            if parked is not None:
+                self._parked = None
+                parked.wake()
+            if self._watcher is not None:
+                self._watcher("item")
+        else:
+            self._put_slowly(item)
+
+    def put_waiting(self, item: T, outbox: Outbox) -> None:
+        """Add an item for a producer that can wait: if it does not fit, it waits on `outbox`, whatever its bound."""
+        if self._streams is not None and self.ready >= self._room and self.overflow in {"wait", "fail"}:
+            self._spill_item(item, outbox)
+        else:
+            self.put(item)
+
+    def withdraw(self, outbox: Outbox) -> None:
+        """Take back what waits on `outbox`: its producer was cancelled."""
+        if self._spill is not None:
+            kept = deque(entry for entry in self._spill if entry[1] is not outbox)
+            withdrawn = len(self._spill) - len(kept)
+            self._spill = kept or None
+            if withdrawn:
+                outbox.settled(withdrawn)
+
+    def end(self, ended: Ended) -> None:
+        """No more items will come. What is buffered, or waits at the buffer, is still read first."""
+        if self.ended is None:
+            self.ended = ended
+            self.ready += 1
+            if self._watcher is not None:
+                self._watcher("end")
+            self.wake()
+
+    def wake(self) -> None:
+        """Let the parked reader, if any, look again."""
+        parked = self._parked
+        if parked is not None:
+            self._parked = None
+            parked.wake()
+
+    @property
+    def depth(self) -> int:
+        """Items buffered."""
+        return self.ready if self.ended is None else self.ready - 1
+
+    @property
+    def waiting(self) -> int:
+        """Items that wait for room, on the account of their producers."""
+        return len(self._spill) if self._spill else 0
+
+    # --- the reader's end ---
+
+    def pop(self) -> T:
+        """The next item; only while `depth` is not 0."""
+        item = self._receive()
+        self.ready -= 1
+        if self._spill:
+            self._refill()
+        return item
+
+    def park(self, reader: Wakeable) -> None:
+        """`reader` waits for the next step."""
+        self._parked = reader
+
+    def unpark(self, reader: Wakeable) -> None:
+        """`reader` no longer waits."""
+        if self._parked is reader:
+            self._parked = None
+
+    @property
+    def parked(self) -> bool:
+        """Whether a reader waits, and has not been woken yet."""
+        return self._parked is not None
+
+    def watch(self, watcher: Callable[[Arrival], None]) -> None:
+        """Tell `watcher` of what arrives from now on, in order: for a reader of several buffers.
+
+        `"dropped"` means that the oldest item is gone.
+        """
+        self._watcher = watcher
+
+    def discard(self) -> int:
+        """Forget all items and free the memory; the number of items forgotten. Their producers go on."""
+        forgotten = self.depth + self.waiting
+        self.ready -= self.depth
+        self._room = 0
+        if self._streams is not None:
+            for stream in self._streams:
+                stream.close()
+            self._streams = None
+            self._receive = _not_made
+            self._send = cast("Any", None)
+        spill, self._spill = self._spill, None
+        for _, outbox in spill or ():
+            outbox.settled()
+        return forgotten
+
+    def leave(self) -> None:
+        """The reader is gone for good. Idempotent; puts after this are ignored by the channel."""
+        if not self.left:
+            self.left = True
+            self._parked = None
+            self.discard()
+
+    # --- the rare paths ---
+
+    def _put_slowly(self, item: T) -> None:
+        if self._streams is None:
+            self._make_streams()
+            self.put(item)
+        elif self.overflow == "drop_newest":
+            self.dropped += 1
+        elif self.overflow == "drop_oldest":
+            self.dropped += 1
+            self._receive()
+            self.ready -= 1
+            if self._watcher is not None:
+                self._watcher("dropped")
+            self.put(item)
+        else:
+            outbox = current_outbox.get(None)
+            if outbox is None or outbox.home is not self.home:
+                outbox = self.home.application_outbox
+            if self.overflow == "fail" or (outbox.bounded and outbox.pending >= self.maxlen):
+                raise ChannelFull(self.name, self.maxlen, waiting=outbox.pending)
+            self._spill_item(item, outbox)
+
+    def _make_streams(self) -> None:
+        send, receive = self._streams = anyio.create_memory_object_stream[Any](self.maxlen)
+        self._send, self._receive = send.send_nowait, receive.receive_nowait
+        self._room = self.maxlen
+
+    def _spill_item(self, item: T, outbox: Outbox) -> None:
+        if self._spill is None:
+            self._spill = deque()
+        self._spill.append((item, outbox))
+        outbox.spilled(self)
+        if self._watcher is not None:
+            self._watcher("item")
+
+    def _refill(self) -> None:
+        assert self._spill
+        item, outbox = self._spill.popleft()
+        self._send(item)
+        self.ready += 1
+        if not self._spill:
+            self._spill = None
+        outbox.settled()
+
+    def deadlock(self, waits_for: str, fan_out: str) -> BackpressureDeadlock:
+        """The exception for this buffer's reader, when it waits for something else of the stalled run."""
+        return BackpressureDeadlock(full=self.name, maxlen=self.maxlen, waits_for=waits_for, fan_out=fan_out)

@@ -1,0 +1,114 @@
+"""Reading several channels in the order in which their items arrived."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, final
+
+from anyiostream.channels.buffer import Arrival, Buffer, Ended, Wakeable
+from anyiostream.channels.channel import StreamChannel
+from anyiostream.errors import NotAChannel, UnknownProjection
+
+__all__ = ["Interleaving"]
+
+
+@final
+class Interleaving:
+    """The one reader of several channels.
+
+    Each keeps its own bound. The order is kept as one token per arrival, an item's or an end's, so that it costs
+    nothing to channels that are not interleaved.
+    """
+
+    __slots__ = ("_buffers", "_channels", "_open", "_order", "_stale", "name")
+
+    def __init__(self, projections: Mapping[str, Any], names: tuple[str, ...], *, is_async: bool) -> None:
+        """Subscribe to the channels called `names`.
+
+        Raises:
+            UnknownProjection, NotAChannel, AlreadySubscribed, WrongLane, ...: And nothing is subscribed.
+        """
+        self.name = f"interleave({', '.join(map(repr, names))})"
+        self._order: deque[tuple[str, Arrival]] = deque()
+        self._stale = dict.fromkeys(names, 0)
+        self._open = set(names)
+        self._channels: dict[str, StreamChannel[Any]] = {}
+        self._buffers: dict[str, Buffer[Any]] = {}
+        try:
+            for name in dict.fromkeys(names):
+                self._subscribe(name, projections, is_async=is_async)
+        except BaseException:
+            self.leave()
+            raise
+
+    @property
+    def ready(self) -> int:
+        """Whether there is something to take, or nothing more to wait for."""
+        return len(self._order) or not self._open
+
+    @property
+    def ended(self) -> bool:
+        """Whether every channel has come to its end."""
+        return not self._open
+
+    def take(self, reader: object, deliver: Callable[[Ended], None]) -> tuple[str, Any] | None:
+        """The next (name, item) in order of arrival, or `None` if what came next was the end of a channel.
+
+        Args:
+            reader: The task that takes it.
+            deliver: Called with each channel's end; raises its error.
+        """
+        name, arrival = self._order.popleft()
+        buffer = self._buffers[name]
+        for each in self._buffers.values():
+            each.reader = reader
+        if arrival == "item":
+            if self._stale[name]:
+                self._stale[name] -= 1
+                return None
+            return name, buffer.pop()
+        self._open.discard(name)
+        assert buffer.ended is not None
+        deliver(buffer.ended)
+        return None
+
+    def park(self, reader: Wakeable) -> None:
+        """Wake `reader` when anything arrives."""
+        for buffer in self._buffers.values():
+            buffer.park(reader)
+
+    def unpark(self, reader: Wakeable) -> None:
+        """`reader` no longer waits."""
+        for buffer in self._buffers.values():
+            buffer.unpark(reader)
+
+    def leave(self) -> None:
+        """Release the channels; they may be subscribed again. Idempotent."""
+        for name, channel in self._channels.items():
+            channel.release(self._buffers[name])
+        self._channels.clear()
+        self._open.clear()
+        self._order.clear()
+
+    def _subscribe(self, name: str, projections: Mapping[str, Any], *, is_async: bool) -> None:
+        if name not in projections:
+            raise UnknownProjection(name, projections)
+        channel = projections[name]
+        if not isinstance(channel, StreamChannel):
+            raise NotAChannel(name, type(channel).__name__)
+        channel.check_lane(is_async=is_async)
+        (buffer,) = channel.subscribe("atee" if is_async else "tee")
+        self._channels[name] = channel
+        self._buffers[name] = buffer
+        self._order.extend((name, "item") for _ in range(buffer.depth))
+        if buffer.ended is not None:
+            self._order.append((name, "end"))
+        buffer.watch(partial(self._arrived, name))
+
+    def _arrived(self, name: str, arrival: Arrival) -> None:
+        if arrival == "dropped":
+            self._stale[name] += 1
+        else:
+            self._order.append((name, arrival))

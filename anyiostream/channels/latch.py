@@ -1,0 +1,59 @@
+"""Something that happens once and that any number of tasks may wait for."""
+
+from __future__ import annotations
+
+from typing import Protocol, final
+
+import attrs
+
+from anyiostream.channels.buffer import Wakeable
+
+__all__ = ["Awaited", "Latch"]
+
+
+class Awaited(Protocol):
+    """What a reader waits for: a buffer's next step, or a latch."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+
+    @property
+    def ready(self) -> int:
+        """Not 0 once waiting is over."""
+
+    def park(self, reader: Wakeable) -> None:
+        """Wake `reader` when it is ready."""
+
+    def unpark(self, reader: Wakeable) -> None:
+        """`reader` no longer waits."""
+
+
+@final
+@attrs.define(eq=False)
+class Latch:
+    """Not ready until it is opened; then ready for good.
+
+    Attributes:
+        name: What it is called in messages.
+        ready: 0 or 1.
+    """
+
+    name: str
+    ready: int = 0
+    _parked: dict[Wakeable, None] = attrs.field(factory=dict)
+
+    def open(self) -> None:
+        """Wake all that wait. Idempotent."""
+        self.ready = 1
+        parked, self._parked = self._parked, {}
+        for reader in parked:
+            reader.wake()
+
+    def park(self, reader: Wakeable) -> None:
+        """Wake `reader` when it is opened."""
+        self._parked[reader] = None
+
+    def unpark(self, reader: Wakeable) -> None:
+        """`reader` no longer waits."""
+        self._parked.pop(reader, None)

@@ -1,0 +1,23 @@
+"""Why a mux ends."""
+
+from __future__ import annotations
+
+from typing import final
+
+import attrs
+
+__all__ = ["Ending"]
+
+
+@final
+@attrs.frozen
+class Ending:
+    """Why a mux ends.
+
+    Attributes:
+        error: What the `fail` hooks get; `None` for a good end, which calls the `finalize` hooks.
+        quietly: Whether readers' iterations just end, although there is an error: the run was aborted.
+    """
+
+    error: BaseException | None = None
+    quietly: bool = False

@@ -1,0 +1,157 @@
+"""Cursors of the async lane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self, TypeVar, final
+
+from anyio import EndOfStream
+from anyio.abc import ObjectReceiveStream
+
+from anyiostream.channels.buffer import Buffer, Ended
+from anyiostream.channels.interleaving import Interleaving
+from anyiostream.errors import CursorBusy
+
+if TYPE_CHECKING:
+    from anyiostream.lanes.asynchronous import AsyncRun
+
+__all__ = ["AsyncCursor", "AsyncInterleaveCursor"]
+
+T = TypeVar("T")
+
+
+@final
+class AsyncCursor(ObjectReceiveStream[T]):
+    """Reads one buffer. May be left and taken up again; dropping it ends the subscription.
+
+    Checkpoints when it has to wait, and before the item that follows `checkpoint_every` items read without waiting.
+    """
+
+    def __init__(self, run: AsyncRun, buffer: Buffer[T], released: Callable[[Buffer[T]], None]) -> None:
+        self._run = run
+        self._buffer = buffer
+        self._released = released
+        self._ended = False
+
+    def __aiter__(self) -> Self:
+        """Itself."""
+        return self
+
+    async def __anext__(self) -> T:
+        """The next item. If cancelled, nothing is lost.
+
+        Raises:
+            StopAsyncIteration: The channel was closed, or the run aborted.
+            CursorBusy: Another task waits on this cursor.
+            BackpressureDeadlock: The run is stalled because another channel, which this task reads, is full.
+            BaseException: What ended the run, once, after all items.
+        """
+        buffer, run = self._buffer, self._run
+        if not buffer.ready:
+            if self._ended:
+                raise StopAsyncIteration
+            if buffer.parked:
+                raise CursorBusy(buffer.name, "atee")
+            buffer.reader = run.loop.current_task()
+            await run.until(buffer)
+        elif run.budget > 0:
+            run.budget -= 1
+        else:
+            await run.checkpoint()
+        buffer.reader = run.loop.current_task()
+        if buffer.ended is None or buffer.ready > 1:
+            return buffer.pop()
+        self._end(buffer.ended)
+        raise StopAsyncIteration
+
+    async def receive(self) -> T:
+        """The next item, as AnyIO's streams give it.
+
+        Raises:
+            anyio.EndOfStream: In place of `StopAsyncIteration`.
+        """
+        try:
+            return await self.__anext__()
+        except StopAsyncIteration:
+            raise EndOfStream from None
+
+    def leave(self) -> None:
+        """End the subscription and free the buffer. Idempotent."""
+        self._ended = True
+        if not self._buffer.left:
+            self._buffer.wake()
+            self._released(self._buffer)
+
+    async def aclose(self) -> None:
+        """End the subscription. Does not checkpoint."""
+        self.leave()
+
+    def __del__(self) -> None:
+        if not self._buffer.left:
+            # The garbage collector may run in any thread.
+            buffer, released = self._buffer, self._released
+            self._run.loop.from_any_thread(lambda: released(buffer))
+
+    def _end(self, ended: Ended) -> None:
+        if not self._ended:
+            self.leave()
+            if ended.error is not None:
+                raise self._run.deliver(ended.error)
+
+
+@final
+class AsyncInterleaveCursor:
+    """Reads several channels in order of arrival, as (name, item)."""
+
+    def __init__(self, run: AsyncRun, reader: Interleaving) -> None:
+        self._run = run
+        self._reader = reader
+
+    def __aiter__(self) -> Self:
+        """Itself."""
+        return self
+
+    async def __anext__(self) -> tuple[str, Any]:
+        """The next (projection name, item). If cancelled, nothing is lost.
+
+        Raises:
+            As a channel's cursor; the error of one channel comes after all that arrived before it.
+        """
+        run, reader = self._run, self._reader
+        while True:
+            if not reader.ready:
+                await run.until(reader)
+            elif run.budget > 0:
+                run.budget -= 1
+            else:
+                await run.checkpoint()
+            if reader.ended:
+                self.leave()
+                raise StopAsyncIteration
+            taken = reader.take(run.loop.current_task(), self._deliver)
+            if taken is not None:
+                return taken
+
+    def leave(self) -> None:
+        """Release the channels; they may be subscribed again."""
+        self._reader.leave()
+
+    async def aclose(self) -> None:
+        """Release the channels. Does not checkpoint."""
+        self.leave()
+
+    async def __aenter__(self) -> Self:
+        """Itself."""
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Release the channels."""
+        self.leave()
+
+    def __del__(self) -> None:
+        self._run.loop.from_any_thread(self._reader.leave)
+
+    def _deliver(self, ended: Ended) -> None:
+        if ended.error is not None:
+            self.leave()
+            raise self._run.deliver(ended.error)

@@ -1,0 +1,124 @@
+"""Run streams of the async lane."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from anyiostream.channels.latch import Latch
+from anyiostream.channels.raising import Recorded
+from anyiostream.ending import Ending
+from anyiostream.events import ProtocolEvent
+from anyiostream.lanes.async_cursors import AsyncInterleaveCursor
+from anyiostream.channels.interleaving import Interleaving
+from anyiostream.lanes.asynchronous import AsyncRun
+from anyiostream.lanes.run_stream import RunStream, SubgraphHandle
+from anyiostream.mux.mux import Mux
+from anyiostream.pump import RunStatus
+from anyiostream.statistics import RunStatistics
+from anyiostream.subgraphs import Subgraph, SubgraphEnd
+
+if TYPE_CHECKING:
+    from anyio.abc import ObjectReceiveStream
+
+__all__ = ["AsyncGraphRunStream", "AsyncSubgraphRunStream"]
+
+
+class AsyncGraphRunStream(RunStream):
+    """A run on the async lane. Iterating any projection, or awaiting `output()`, runs the graph as far as needed.
+
+    Each projection has one reader; `projection.atee(n)` makes several. Readers may live in different tasks; cancelling
+    one takes nothing from it and does not touch the graph. Borrowed from LangGraph's class of the same name; here the
+    run is an async context manager, and nothing of it is alive after its block.
+    """
+
+    def __init__(self, run: AsyncRun, mux: Mux) -> None:
+        super().__init__(mux)
+        self._run = run
+
+    def __aiter__(self) -> ObjectReceiveStream[ProtocolEvent]:
+        """Subscribe to the raw log: every event, in order of `seq`."""
+        return aiter(self._mux.events)
+
+    async def output(self) -> Any:
+        """The final state: the last `values` snapshot of this scope. Runs the graph to its end.
+
+        Checkpoints. If cancelled, the run is as it was, and may be read on.
+
+        Raises:
+            RunAborted: The run was aborted.
+            BackpressureDeadlock: A channel that the calling task reads is full.
+            BaseException: The error that ended the run, each time it is asked for.
+        """
+        await self._complete()
+        return self._mux.state.latest
+
+    async def interrupted(self) -> bool:
+        """Whether the graph waits for its user. Runs the graph to its end; raises as `output`."""
+        await self._complete()
+        return bool(self._mux.state.interrupts)
+
+    async def interrupts(self) -> list[Any]:
+        """The interrupts that the graph waits at, in order, each once. Runs the graph to its end; raises as `output`."""
+        await self._complete()
+        return list(self._mux.state.interrupts)
+
+    @property
+    def status(self) -> RunStatus:
+        """How the run stands: `"running"`, `"completed"`, `"failed"`, `"interrupted"` or `"aborted"`."""
+        return self._run.pump.status
+
+    def interleave(self, *names: str) -> AsyncInterleaveCursor:
+        """Read several projections at once, as (name, item) in order of arrival.
+
+        Raises:
+            UnknownProjection, NotAChannel, AlreadySubscribed: And nothing is subscribed.
+        """
+        return AsyncInterleaveCursor(self._run, Interleaving(self.extensions, names, is_async=True))
+
+    async def abort(self) -> None:
+        """Stop the graph, and return when nothing of it is alive.
+
+        Open cursors end after what they have buffered; `output` raises `RunAborted`. Idempotent. A cancellation of the
+        caller is let through after that. In a hook it returns at once and takes effect after the current event.
+        """
+        await self._run.abort()
+
+    def statistics(self) -> RunStatistics:
+        """The run's figures now."""
+        return self._run.statistics(self._mux)
+
+    async def _complete(self) -> None:
+        run = self._run
+        if run.pump.terminal.ready:
+            await run.checkpoint()
+        else:
+            await run.until(run.pump.terminal)
+        run.pump.result()
+
+
+@final
+class AsyncSubgraphRunStream(SubgraphHandle, AsyncGraphRunStream):
+    """A subgraph of a run on the async lane, with projections of its own."""
+
+    def __init__(self, run: AsyncRun, mux: Mux, subgraph: Subgraph) -> None:
+        super().__init__(run, mux)
+        self.describe(subgraph)
+        self._latch = Latch(f"output of subgraph {subgraph.namespace[-1]!r}")
+        self._failure: Recorded | None = None
+
+    async def conclude(self, end: SubgraphEnd, ending: Ending) -> None:
+        """The subgraph has ended."""
+        ending, errors = await self._mux.end(ending)
+        self._run.pump.errors += errors
+        self.mark(end)
+        if ending.error is not None:
+            self._failure = Recorded.of(ending.error)
+        self._latch.open()
+
+    async def _complete(self) -> None:
+        if self._latch.ready:
+            await self._run.checkpoint()
+        else:
+            await self._run.until(self._latch)
+        if self._failure is not None:
+            raise self._run.deliver(self._failure)

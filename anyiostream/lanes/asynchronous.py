@@ -1,0 +1,551 @@
+"""The async lane's side of a run: who advances the pump, who waits, and how it ends.
+
+Rules:
+
+- A reader that needs something steps the pump itself, inline, as long as no hook has to be awaited; steps do not
+  suspend, so that a reader's cancellation never tears an event. While it waits it is parked.
+- What must be awaited is awaited by one task of the run's own, the conductor. While it is at work, readers only wait.
+- A parked reader is woken when its buffer got something, or, one at a time, to step the pump (`_nudged`). It takes
+  nothing by being woken: it looks again. If it is cancelled instead, or is satisfied while others still wait, it
+  passes the pump on.
+- Tasks of the run are cancelled by the run only, and awaited under a shield. Cancelling the task that leaves the
+  block does not keep it from waiting until nothing of the run is alive; the cancellation goes on after that.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, final
+
+from anyiostream.channels.buffer import Buffer
+from anyiostream.channels.channel import StreamChannel
+from anyiostream.channels.latch import Awaited, Latch
+from anyiostream.channels.outbox import Outbox, current_outbox
+from anyiostream.channels.raising import Recorded
+from anyiostream.errors import RunClosed, RunWaitsForItself
+from anyiostream.events import Namespace
+from anyiostream.inline import run_inline
+from anyiostream.lanes.async_cursors import AsyncCursor
+from anyiostream.loops.interface import Loop, LoopTask, Timer, Waiter
+from anyiostream.mux.mux import Mux
+from anyiostream.pump import Pump, Source, Step, readable
+from anyiostream.statistics import RunStatistics
+from anyiostream.subgraphs import Handle, Subgraph
+from anyiostream.transformer import TransformerFactory
+
+if TYPE_CHECKING:
+    from anyiostream.mux.port import SpawnedTask
+
+__all__ = ["GRACE", "AsyncRun", "AsyncSource"]
+
+T = TypeVar("T")
+
+GRACE: Final = 5.0
+"""s that a `fail` hook or a source has to end when the run is over; then it is cancelled (again) and logged by name."""
+
+STALL: Final = 1.0
+"""s after which a stall that is no certain deadlock is logged."""
+
+logger = logging.getLogger("anyiostream")
+
+
+class AsyncSource(Source, Protocol):
+    """A source that a run on the async lane pulls from without waiting, and closes."""
+
+    def demand(self) -> None:
+        """A reader waits and the source has nothing: get something, and call `on_part` then."""
+
+    def start(self, run: AsyncRun, on_part: Callable[[], None]) -> None:
+        """The run has been opened. Starts whatever task the source needs with `run.spawn`."""
+
+    def stop(self) -> None:
+        """Ask the graph to stop. Does not wait. Idempotent."""
+
+    def stop_again(self) -> None:
+        """It has not stopped in time: cancel it once more."""
+
+    async def close(self) -> None:
+        """Wait until the graph has stopped. Called once `stop` has been."""
+
+    @property
+    def read_ahead(self) -> int:
+        """Parts that are there already."""
+
+
+class Drive(enum.Enum):
+    """Why `_drive` returned."""
+
+    READY = enum.auto()
+    PARK = enum.auto()
+    CHECKPOINT = enum.auto()
+
+
+@final
+class AsyncRun:
+    """One run on the async lane: the mux's port, and what cursors and streams use to advance the pump.
+
+    Attributes:
+        budget: How many more items or steps a reader may take without suspending.
+        loop: The event loop.
+        context: Where hooks run.
+        source_context: Where the graph runs.
+    """
+
+    is_async = True
+
+    def __init__(
+        self,
+        loop: Loop,
+        factories: list[TransformerFactory],
+        open_source: Callable[[Mux], AsyncSource],
+        make_handle: Callable[[AsyncRun, Mux, Subgraph], Handle],
+        *,
+        maxlen: float,
+        scope: Namespace,
+        checkpoint_every: int,
+    ) -> None:
+        self.loop: Final = loop
+        self.maxlen = maxlen
+        self.checkpoint_every = checkpoint_every
+        self.budget = checkpoint_every
+        self.application_outbox = Outbox("the application", self)
+        outbox = Outbox("an event", self, bounded=False, emptied=self._room_again)
+        self.context = copy_context()
+        self.context.run(current_outbox.set, outbox)
+        self.source_context = copy_context()
+        self.source_context.run(current_outbox.set, Outbox("the graph", self))
+        self._make_handle = make_handle
+        self._parked: OrderedDict[Waiter, Awaited] = OrderedDict()
+        self._nudged: Waiter | None = None
+        self._held: Waiter | None = None
+        self._suspects: dict[Waiter, Buffer[Any]] = {}
+        self._patient: set[object] = set()
+        self._stall_check = False
+        self._stall_timer: Timer | None = None
+        self._conducting = False
+        self._conductor: LoopTask | None = None
+        self._idle: Waiter | None = None
+        self._shutting_down: Latch | None = None
+        self._tasks: dict[LoopTask, None] = {}
+        self._closed = False
+        mux = Mux(self, factories=factories, scope=scope)
+        self.source: Final = open_source(mux)
+        self.pump: Final = Pump(mux, self.source, outbox)
+
+    async def enter(self) -> None:
+        """The block is entered."""
+        await self.loop.enter()
+        self.source.start(self, self._pass_on)
+
+    # --- the mux's port ---
+
+    @property
+    def home(self) -> AsyncRun:
+        """The run that buffers belong to."""
+        return self
+
+    @property
+    def interjected(self) -> BaseException | None:
+        """The error with which the run is about to fail."""
+        return self.pump.interjected
+
+    def admit(self, what: str) -> None:
+        """Raise `RunClosed` once the block has been left."""
+        if self._closed:
+            raise RunClosed(what)
+
+    def cursor(self, buffer: Buffer[T], released: Callable[[Buffer[T]], None]) -> AsyncCursor[T]:
+        """A cursor over `buffer`."""
+        return AsyncCursor(self, buffer, released)
+
+    def deliver(self, failure: Recorded) -> BaseException:
+        """The exception for a reader."""
+        return self.pump.deliver(failure)
+
+    def open_handle(self, mux: Mux, subgraph: Subgraph) -> Handle:
+        """The handle of a subgraph."""
+        return self._make_handle(self, mux, subgraph)
+
+    def hold(self, channel: StreamChannel[Any]) -> None:
+        """Step no further before the reader that is parked on `channel` has run."""
+        for waiter, target in self._parked.items():
+            if target in channel.buffers and not waiter.woken:
+                self._held = waiter
+
+    def is_cancellation(self, error: BaseException) -> bool:
+        """Whether it is the loop's cancellation exception."""
+        return self.loop.is_cancellation(error)
+
+    def interject(self, error: BaseException) -> None:
+        """Fail the run at the next step."""
+        self.pump.interject(error)
+        self._pass_on()
+
+    def drive(self, target: Awaited) -> None:
+        raise AssertionError("promises refuse result() on the async lane")
+
+    def spawn(self, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context) -> SpawnedTask:
+        """Start a task of the run."""
+        task = self.loop.spawn(run, name, context)
+        self._tasks[task] = None
+        task.finished.park(_Forget(self._tasks, task))
+        return task
+
+    async def send(self, buffer: Buffer[T], item: T) -> None:
+        """Put an item, and wait until it has found its place; if cancelled meanwhile, take it back."""
+        waiter = self.loop.waiter()
+        outbox = Outbox("send()", self, bounded=False, emptied=waiter.wake)
+        buffer.put_waiting(item, outbox)
+        if outbox.pending:
+            try:
+                await waiter.wait()
+            except BaseException:
+                buffer.withdraw(outbox)
+                raise
+
+    async def wait(self, target: Awaited) -> None:
+        """Wait without demanding anything."""
+        while not target.ready:
+            waiter = self.loop.waiter()
+            target.park(waiter)
+            try:
+                await waiter.wait()
+            finally:
+                target.unpark(waiter)
+
+    async def with_grace(self, what: str, awaitable: Awaitable[object]) -> None:
+        """Await a hook for the grace period."""
+        with self.loop.shield(GRACE) as scope:
+            await awaitable
+        if scope.cancelled_caught:
+            logger.warning("%s did not end within %g s and has been cancelled", what, GRACE)
+
+    # --- waiting ---
+
+    async def until(self, target: Awaited) -> None:
+        """Advance the run until `target` is ready. Suspends only if it has to.
+
+        If cancelled, nothing is lost: whatever arrived stays where it is.
+
+        Raises:
+            RunWaitsForItself: The caller is a hook, a scheduled coroutine, or the graph of this run.
+            BackpressureDeadlock: The run is stalled by a full channel whose reader is the calling task.
+        """
+        outbox = current_outbox.get(None)
+        if outbox is not None and outbox.home is self:
+            raise RunWaitsForItself(outbox.owner, target.name)
+        while True:
+            if self._conducting:
+                drive = Drive.READY if target.ready else Drive.PARK
+            else:
+                drive = self.context.run(self._drive, target)
+            if drive is Drive.READY:
+                break
+            if drive is Drive.PARK:
+                await self._park(target)
+            else:
+                await self.checkpoint()
+        if self._parked:
+            self._pass_on()
+
+    async def checkpoint(self) -> None:
+        """Let others run."""
+        self.budget = self.checkpoint_every
+        await self.loop.checkpoint()
+
+    def _drive(self, target: Awaited) -> Drive:
+        step = self.pump.step
+        while not target.ready and self._held is None:
+            if self.budget <= 0:
+                return Drive.CHECKPOINT
+            outcome = step()
+            if outcome is Step.PROGRESS:
+                self.budget -= 1
+                continue
+            if outcome is Step.NEEDS_PART:
+                self.source.demand()
+            elif outcome is Step.NEEDS_AWAIT:
+                self._conduct()
+            elif outcome is Step.NEEDS_ROOM:
+                self._check_stall()
+            else:
+                return Drive.READY
+            return Drive.READY if target.ready else Drive.PARK
+        if self.pump.terminal.ready:
+            self.source.stop()
+        return Drive.READY if target.ready else Drive.PARK
+
+    async def _park(self, target: Awaited) -> None:
+        waiter = self.loop.waiter()
+        target.park(waiter)
+        self._parked[waiter] = target
+        try:
+            await waiter.wait()
+        except BaseException:
+            self._unpark(waiter, target)
+            self._pass_on()
+            raise
+        self._unpark(waiter, target)
+        self.budget = self.checkpoint_every
+        full = self._suspects.pop(waiter, None)
+        if full is not None and full.waiting and not target.ready:
+            if not self.loop.has_deadline():
+                raise full.deadlock(target.name, "atee")
+            # It will leave by itself. Not asked again before there has been room.
+            self._patient.add(waiter.task)
+
+    def _unpark(self, waiter: Waiter, target: Awaited) -> None:
+        target.unpark(waiter)
+        del self._parked[waiter]
+        if self._nudged is waiter:
+            self._nudged = None
+        if self._held is waiter:
+            self._held = None
+
+    def _pass_on(self) -> None:
+        """If somebody waits and the pump could move, let one of them move it."""
+        if self._conducting or self._nudged is not None or self._held is not None:
+            return
+        waiter = self._demanding()
+        if waiter is None:
+            return
+        if self.pump.can_step:
+            self._nudged = waiter
+            waiter.wake()
+        elif self.pump.outbox.pending:
+            self._check_stall()
+        else:
+            self.source.demand()
+
+    def _demanding(self) -> Waiter | None:
+        for waiter in self._parked:
+            if not waiter.woken:
+                return waiter
+        return None
+
+    # --- stalls ---
+
+    def _room_again(self) -> None:
+        self._patient.clear()
+        self._pass_on()
+
+    def _check_stall(self) -> None:
+        """Look in a later turn whether the run is still stalled, and whose fault it is."""
+        if not self._stall_check:
+            self._stall_check = True
+            self.loop.soon(self._find_deadlock)
+
+    def _find_deadlock(self) -> None:
+        self._stall_check = False
+        certain = False
+        for full in self._full_buffers():
+            if full.reader is None:
+                continue
+            for waiter in self._parked:
+                if waiter.task is full.reader and not waiter.woken and waiter.task not in self._patient:
+                    # It finds out for itself whether it has a deadline: that can only be asked from inside the task.
+                    self._suspects[waiter] = full
+                    waiter.wake()
+                    certain = True
+        if not certain and self._stall_timer is None and self._full_buffers() and self._parked:
+            self._stall_timer = self.loop.later(STALL, self._log_stall)
+
+    def _log_stall(self) -> None:
+        self._stall_timer = None
+        full = [buffer.name for buffer in self._full_buffers()]
+        waiting = [target.name for target in self._parked.values()]
+        if full and waiting:
+            logger.warning(
+                "the run has been stalled for %g s: %s full and not read, while %s waited for; "
+                "read all of them, leave those that you do not need, or give them an overflow policy",
+                STALL,
+                " and ".join(full) + (" is" if len(full) == 1 else " are"),
+                " and ".join(waiting) + (" is" if len(waiting) == 1 else " are"),
+            )
+
+    def _full_buffers(self) -> list[Buffer[Any]]:
+        return [buffer for buffer in self.pump.outbox.full if buffer.waiting]
+
+    # --- the conductor ---
+
+    def _conduct(self) -> None:
+        self._conducting = True
+        if self._conductor is None:
+            self._conductor = self.spawn(self._conductor_main, "anyiostream conductor", self.context)
+        elif self._idle is not None:
+            self._idle.wake()
+
+    async def _conductor_main(self) -> None:
+        while True:
+            while self.pump.job is not None:
+                await self._await_job(self.pump.job)
+                await self._serve()
+            self._conducting = False
+            self._pass_on()
+            self._idle = self.loop.waiter()
+            await self._idle.wait()
+            self._idle = None
+
+    async def _await_job(self, job: Coroutine[Any, Any, None]) -> None:
+        try:
+            await job
+        except BaseException as exc:
+            if self.loop.is_cancellation(exc):
+                if self._shutting_down is not None or self.loop.name == "trio":
+                    raise
+                exc = readable(exc, "a transformer's hook")
+            self.pump.job_failed(exc)
+        else:
+            self.pump.job_done()
+            if self.pump.terminal.ready:
+                self.source.stop()
+
+    async def _serve(self) -> None:
+        """Go on stepping while somebody waits: the readers do not while the conductor is at work."""
+        while self.pump.job is None and self._held is None and self._demanding() is not None:
+            if self.budget <= 0:
+                await self.checkpoint()
+            outcome = self.pump.step()
+            if outcome is not Step.PROGRESS:
+                if outcome is Step.NEEDS_PART:
+                    self.source.demand()
+                elif outcome is Step.NEEDS_ROOM:
+                    self._check_stall()
+                return
+            self.budget -= 1
+
+    # --- the end ---
+
+    async def abort(self) -> None:
+        """Stop the graph and end the run. Idempotent.
+
+        Returns when the run has its outcome and nothing of the graph is alive. In a hook, in scheduled work and in
+        the graph itself it returns at once and takes effect after the current event.
+        """
+        outbox = current_outbox.get(None)
+        if outbox is not None and outbox.home is self:
+            self.pump.abort_after_event()
+            self._pass_on()
+            return
+        if self.pump.terminal.ready and not self._tasks:
+            await self.loop.checkpoint()
+            return
+        await self._shut_down()
+
+    async def close(self) -> list[BaseException]:
+        """The block is left: abort what has not ended, wait until nothing is alive.
+
+        Returns:
+            The errors that no reader has received, in order.
+
+        Raises:
+            ForeignExit: On trio, in another task than the one that entered.
+            The loop's cancellation exception, after all that, if the caller was cancelled meanwhile.
+        """
+        self.loop.check_exit()
+        try:
+            if not self.pump.terminal.ready or self._tasks or self._conductor is not None:
+                await self._shut_down()
+            else:
+                self.source.stop()
+        finally:
+            self._closed = True
+            if self._stall_timer is not None:
+                self._stall_timer.cancel()
+            await self.loop.leave()
+        return self.pump.undelivered()
+
+    async def _shut_down(self) -> None:
+        if self._shutting_down is None:
+            self._shutting_down = Latch("the end of the run")
+            if not self._tasks and not self.pump.mux.must_wait:
+                # Nothing to wait for: most runs end like this.
+                self.source.stop()
+                self.context.run(run_inline, self.pump.abort(), "a transformer's fail()")
+                self._shutting_down.open()
+                return
+            self.loop.spawn(self._end_everything, "anyiostream shutdown", self.context).finished.park(
+                _Open(self._shutting_down)
+            )
+        await self._outlast(self._shutting_down)
+
+    async def _end_everything(self) -> None:
+        """Runs in a task that nobody cancels."""
+        if self._conductor is not None:
+            self._conductor.cancel()
+            await self.wait(self._conductor.finished)
+        self.source.stop()
+        await self._finished_in_time(self.source.name, self.source.close)
+        try:
+            await self.pump.abort()
+        except BaseException as exc:  # noqa: BLE001 -- raised where the block is left
+            self.pump.errors.append(exc)
+        for task in list(self._tasks):
+            await self.wait(task.finished)
+
+    async def _finished_in_time(self, name: str, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        def remind() -> None:
+            logger.warning("%s has not ended %g s after it was cancelled; it is cancelled again", name, GRACE)
+            self.source.stop_again()
+            nonlocal timer
+            timer = self.loop.later(GRACE, remind)
+
+        timer = self.loop.later(GRACE, remind)
+        try:
+            await close()
+        except BaseException as exc:  # noqa: BLE001 -- raised where the block is left
+            self.pump.errors.append(exc)
+        finally:
+            timer.cancel()
+
+    async def _outlast(self, latch: Latch) -> None:
+        """Wait for `latch` whatever happens; a cancellation meanwhile is raised after that."""
+        cancelled: BaseException | None = None
+        with self.loop.shield():
+            while not latch.ready:
+                waiter = self.loop.waiter()
+                latch.park(waiter)
+                try:
+                    await waiter.wait()
+                except BaseException as exc:
+                    # A native one, on asyncio: the shield keeps out all others.
+                    if not self.loop.is_cancellation(exc):
+                        raise
+                    cancelled = exc
+                finally:
+                    latch.unpark(waiter)
+        if cancelled is not None:
+            raise cancelled
+
+    def statistics(self, mux: Mux) -> RunStatistics:
+        """The figures of the run, with the channels of `mux`."""
+        return self.pump.statistics(mux, inbox=self.source.read_ahead, parked=len(self._parked))
+
+
+class _Forget:
+    """A finished task need not be waited for."""
+
+    __slots__ = ("_task", "_tasks")
+
+    def __init__(self, tasks: dict[LoopTask, None], task: LoopTask) -> None:
+        self._tasks = tasks
+        self._task = task
+
+    def wake(self) -> None:
+        self._tasks.pop(self._task, None)
+
+
+class _Open:
+    """One latch opens another."""
+
+    __slots__ = ("_latch",)
+
+    def __init__(self, latch: Latch) -> None:
+        self._latch = latch
+
+    def wake(self) -> None:
+        self._latch.open()

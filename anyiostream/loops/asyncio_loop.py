@@ -1,0 +1,136 @@
+"""asyncio, with any event loop that follows its interface (uvloop, for one).
+
+Tasks are plain asyncio tasks, outside any AnyIO scope: AnyIO cancels again and again until a task ends, which the
+clean-up of LangGraph's nodes does not survive; and a scope belongs to one task, while the block of a run held in an
+abandoned async generator is left in another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager
+from contextvars import Context
+from typing import Any, final
+
+import anyio
+
+from anyiostream.channels.latch import Latch
+
+__all__ = ["AsyncioLoop"]
+
+
+@final
+class AsyncioWaiter:
+    """A future, and the task that awaits it."""
+
+    __slots__ = ("_future", "task")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.task = asyncio.current_task(loop)
+        self._future: asyncio.Future[None] = loop.create_future()
+
+    @property
+    def woken(self) -> bool:
+        """Whether the wait is over."""
+        return self._future.done()
+
+    def wake(self) -> None:
+        """End the wait."""
+        if not self._future.done():
+            self._future.set_result(None)
+
+    def wait(self) -> Awaitable[None]:
+        """Wait for `wake`."""
+        return self._future
+
+
+@final
+class AsyncioTask:
+    """A plain task."""
+
+    __slots__ = ("_task", "finished", "name")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context
+    ) -> None:
+        self.name = name
+        self.finished = Latch(name)
+        self._task = loop.create_task(run(), name=name, context=context.copy())
+        self._task.add_done_callback(self._done)
+
+    def cancel(self) -> None:
+        """Cancel it once."""
+        self._task.cancel()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            task.exception()
+        self.finished.open()
+
+
+@final
+class AsyncioLoop:
+    """The running asyncio loop."""
+
+    name = "asyncio"
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+
+    async def enter(self) -> None:
+        """Nothing to open: tasks need no nursery here."""
+
+    async def leave(self) -> None:
+        """Nothing to close."""
+
+    def check_exit(self) -> None:
+        """Any task may leave the block."""
+
+    def waiter(self) -> AsyncioWaiter:
+        """A wait of the current task."""
+        return AsyncioWaiter(self._loop)
+
+    def current_task(self) -> object:
+        """The current task."""
+        return asyncio.current_task(self._loop)
+
+    def has_deadline(self) -> bool:
+        """Whether an AnyIO scope has a finite deadline. `asyncio.timeout` cannot be seen from inside."""
+        return anyio.current_effective_deadline() != math.inf
+
+    async def checkpoint(self) -> None:
+        """One turn of the loop."""
+        await asyncio.sleep(0)
+
+    def is_cancellation(self, error: BaseException) -> bool:
+        """Whether it is a `CancelledError`."""
+        return isinstance(error, asyncio.CancelledError)
+
+    def shield(self, seconds: float = math.inf) -> AbstractContextManager[object]:
+        """An AnyIO scope; it keeps out AnyIO's cancellation, not a native one."""
+        return anyio.move_on_after(None if seconds == math.inf else seconds, shield=True)
+
+    def spawn(self, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context) -> AsyncioTask:
+        """Start a plain task."""
+        return AsyncioTask(self._loop, run, name, context)
+
+    def soon(self, call: Callable[[], object]) -> None:
+        """Make a call in the next turn."""
+        self._loop.call_soon(call)
+
+    def later(self, seconds: float, call: Callable[[], object]) -> asyncio.TimerHandle:
+        """Make a call later."""
+        return self._loop.call_later(seconds, call)
+
+    def from_any_thread(self, call: Callable[[], object]) -> None:
+        """Make a call in the loop's thread."""
+        if threading.get_ident() == self._thread:
+            call()
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop has been closed
+                self._loop.call_soon_threadsafe(call)

@@ -1,0 +1,179 @@
+"""trio. Imported only where trio runs."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextvars import Context
+from typing import Any, final
+
+import trio
+
+from anyiostream.channels.latch import Latch
+from anyiostream.errors import ForeignExit
+
+__all__ = ["TrioLoop"]
+
+
+@final
+class TrioWaiter:
+    """A task, and whether it is parked."""
+
+    __slots__ = ("_parked", "task", "woken")
+
+    def __init__(self) -> None:
+        self.task = trio.lowlevel.current_task()
+        self.woken = False
+        self._parked = False
+
+    def wake(self) -> None:
+        """End the wait."""
+        if not self.woken:
+            self.woken = True
+            if self._parked:
+                self._parked = False
+                trio.lowlevel.reschedule(self.task)
+
+    async def wait(self) -> None:
+        """Wait for `wake`."""
+        if self.woken:
+            await trio.lowlevel.checkpoint()
+            return
+        self._parked = True
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self.woken = True
+        self._parked = False
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+@final
+class TrioTask:
+    """A task in the run's nursery, inside a shielded scope of its own, so that only the run cancels it."""
+
+    __slots__ = ("_run", "_scope", "finished", "name")
+
+    def __init__(
+        self, nursery: trio.Nursery, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context
+    ) -> None:
+        self.name = name
+        self.finished = Latch(name)
+        self._run = run
+        self._scope = trio.CancelScope(shield=True)
+        context.copy().run(nursery.start_soon, self._main, name=name)
+
+    def cancel(self) -> None:
+        """Cancel it for good."""
+        self._scope.cancel()
+
+    async def _main(self) -> None:
+        try:
+            with self._scope:
+                await self._run()
+        finally:
+            self.finished.open()
+
+
+@final
+class TrioTimer:
+    """A call that a task of the nursery will make."""
+
+    __slots__ = ("_scope",)
+
+    def __init__(self) -> None:
+        self._scope = trio.CancelScope(shield=True)
+
+    async def main(self, seconds: float, call: Callable[[], object]) -> None:
+        """Sleep, then call."""
+        with self._scope:
+            await trio.sleep(seconds)
+            call()
+
+    def cancel(self) -> None:
+        """Do not call."""
+        self._scope.cancel()
+
+
+@final
+class TrioLoop:
+    """The running trio loop, with a nursery of the run's own."""
+
+    name = "trio"
+
+    def __init__(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        self._thread = threading.get_ident()
+        self._owner = trio.lowlevel.current_task()
+        self._manager: AbstractAsyncContextManager[trio.Nursery] | None = None
+        self._nursery: trio.Nursery | None = None
+
+    async def enter(self) -> None:
+        """Open the nursery."""
+        self._manager = trio.open_nursery()
+        self._nursery = await self._manager.__aenter__()
+
+    async def leave(self) -> None:
+        """Close it."""
+        assert self._nursery is not None
+        assert self._manager is not None
+        await self._manager.__aexit__(None, None, None)
+
+    def check_exit(self) -> None:
+        """A nursery belongs to one task."""
+        task = trio.lowlevel.current_task()
+        if task is not self._owner:
+            assert self._nursery is not None
+            self._nursery.cancel_scope.cancel()
+            raise ForeignExit(self._owner.name, task.name)
+
+    def waiter(self) -> TrioWaiter:
+        """A wait of the current task."""
+        return TrioWaiter()
+
+    def current_task(self) -> object:
+        """The current task."""
+        return trio.lowlevel.current_task()
+
+    def has_deadline(self) -> bool:
+        """Whether a scope has a finite deadline."""
+        return trio.current_effective_deadline() != math.inf
+
+    async def checkpoint(self) -> None:
+        """trio's own."""
+        await trio.lowlevel.checkpoint()
+
+    def is_cancellation(self, error: BaseException) -> bool:
+        """Whether it is `trio.Cancelled`."""
+        return isinstance(error, trio.Cancelled)
+
+    def shield(self, seconds: float = math.inf) -> AbstractContextManager[object]:
+        """A shielded scope."""
+        return trio.CancelScope(deadline=trio.current_time() + seconds, shield=True)
+
+    def spawn(self, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context) -> TrioTask:
+        """Start a task in the nursery."""
+        assert self._nursery is not None
+        return TrioTask(self._nursery, run, name, context)
+
+    def soon(self, call: Callable[[], object]) -> None:
+        """Make a call in a later turn."""
+        self._token.run_sync_soon(call)
+
+    def later(self, seconds: float, call: Callable[[], object]) -> TrioTimer:
+        """Make a call later."""
+        assert self._nursery is not None
+        timer = TrioTimer()
+        self._nursery.start_soon(timer.main, seconds, call)
+        return timer
+
+    def from_any_thread(self, call: Callable[[], object]) -> None:
+        """Make a call in the loop's thread."""
+        if threading.get_ident() == self._thread:
+            call()
+        else:
+            with contextlib.suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(call)

@@ -1,0 +1,91 @@
+"""`SubgraphFollower`: turns `tasks` events into subgraphs that start and end, for every mux that is concerned.
+
+There is one per run, at the place of the root's first `SubgraphObserver`, instead of one per transformer and scope:
+each event is looked at once, however many levels watch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, final
+
+from anyiostream.ending import Ending
+from anyiostream.errors import MalformedPart
+from anyiostream.events import Namespace, ProtocolEvent
+from anyiostream.inline import run_inline
+from anyiostream.subgraphs import (
+    Subgraph,
+    SubgraphEnd,
+    SubgraphObserver,
+    SubgraphTracker,
+    end_by_exception,
+    end_by_result,
+)
+
+if TYPE_CHECKING:
+    from anyiostream.mux.mux import Mux
+    from anyiostream.mux.router import Router
+
+__all__ = ["SubgraphFollower"]
+
+
+@final
+class SubgraphFollower:
+    """Follows the subgraphs of one run."""
+
+    def __init__(self, router: Router, scope: Namespace) -> None:
+        self._router = router
+        self._tracker = SubgraphTracker(scope)
+
+    def __len__(self) -> int:
+        """How many subgraphs are open."""
+        return len(self._tracker)
+
+    def track(self, event: ProtocolEvent) -> Coroutine[Any, Any, None] | None:
+        """Handle a `tasks` event: start or end subgraphs, and take the event on to their muxes.
+
+        Returns:
+            `None` if that is done, or a coroutine that does it.
+
+        Raises:
+            MalformedPart: The event's data is no task payload.
+        """
+        if self._router.waits_for_children:
+            return self._track(event)
+        run_inline(self._track(event), "a subgraph's transformer")
+        return None
+
+    async def end_all(self, ending: Ending) -> None:
+        """The run ends: end what is still open, inner before outer."""
+        end = SubgraphEnd("completed") if ending.error is None else end_by_exception(ending.error)
+        for subgraph in self._tracker.end_all():
+            await self._ended(subgraph, end, ending)
+
+    async def _track(self, event: ProtocolEvent) -> None:
+        params = event["params"]
+        namespace, data = tuple(params["namespace"]), params["data"]
+        if not isinstance(data, dict):
+            raise MalformedPart(data, f"the data of a 'tasks' part is a dict, not {type(data).__name__}")
+        if "result" in data:
+            ended = self._tracker.result(namespace, data)
+            if ended:
+                end = end_by_result(data)
+                for subgraph in ended:
+                    await self._ended(subgraph, end, None)
+        else:
+            started = self._tracker.start(namespace, data)
+            if started is not None:
+                for observer in self._observers(started.namespace):
+                    observer.subgraph_started(started)
+        waiting = self._router.dispatch_below_root(event)
+        if waiting is not None:
+            await waiting
+
+    async def _ended(self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None) -> None:
+        for observer in self._observers(subgraph.namespace):
+            await observer.subgraph_ended(subgraph, end, ending)
+        self._router.forget(subgraph.namespace)
+
+    def _observers(self, namespace: Namespace) -> Iterator[SubgraphObserver]:
+        for mux in self._router.path(namespace[:-1]):
+            yield from mux.subgraph_observers

@@ -1,0 +1,179 @@
+"""Routes: what is called, in which order, for the events of one method at one namespace.
+
+A route is compiled when the first such event arrives and kept with its namespace, so that dispatching costs one
+look-up however deep the namespace is, however many subgraphs are open, and however many transformers read something
+else. It visits the muxes from the root to the namespace the way LangGraph nests them: a child's transformers run at
+the place of its parent's `SubgraphTransformer`.
+
+Two forms:
+
+- If nobody wants the event itself (no transformer with `process`, no reader of a raw log), the route is a tuple of
+  `consumers`, called with the payload alone, and no event is built.
+- Otherwise it is a tuple of `Stage`s. Each belongs to one mux, told by a bit: a transformer that suppresses the event
+  sets its mux's bit, and that mux's raw log then leaves the event out.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any, final
+
+import attrs
+
+from anyiostream.errors import HookStopped, InvalidHook
+from anyiostream.events import ProtocolEvent
+from anyiostream.transformer import StreamTransformer
+
+__all__ = ["Route", "Stage", "StageKind", "blame"]
+
+
+@final
+class StageKind(enum.IntEnum):
+    """What a stage is called with, and what its answer means."""
+
+    PAYLOAD = enum.auto()
+    """Called with the event's data."""
+    HOOK = enum.auto()
+    """Called with the event; a false answer suppresses it."""
+    ASYNC_HOOK = enum.auto()
+    """As HOOK, but its answer is awaited."""
+    LOG = enum.auto()
+    """Called with the event unless it is suppressed."""
+    SUBGRAPHS = enum.auto()
+    """Called with the event, whatever comes of it; the answer, if any, is awaited."""
+
+
+@final
+@attrs.frozen(eq=False)
+class Stage:
+    """One call of a route.
+
+    Attributes:
+        kind: How it is called.
+        call: The callable.
+        bit: The bit of its mux.
+        owner: The transformer, for the blame when it raises.
+        hook: The hook's name, likewise.
+    """
+
+    kind: StageKind
+    call: Callable[[Any], Any]
+    bit: int
+    owner: StreamTransformer | None = None
+    hook: str = "process"
+
+
+@final
+@attrs.frozen(eq=False)
+class Route:
+    """What to call for one method at one namespace.
+
+    Attributes:
+        observe: Takes note of the state in a `values` part, before anything else is called; or `None`.
+        consumers: What to call with the payload, if nothing wants the event; else `None`.
+        owners: The transformer of each consumer.
+        logged: Whether an event without readers counts in the raw log's `seq` all the same.
+        segments: The stages, in runs that do not wait, and single stages that may.
+    """
+
+    observe: Callable[[Any, Any], None] | None
+    consumers: tuple[Callable[[Any], object], ...] | None
+    owners: tuple[StreamTransformer, ...]
+    logged: bool
+    segments: tuple[tuple[Stage, ...] | Stage, ...]
+
+    @classmethod
+    def of(
+        cls, stages: list[Stage], observe: Callable[[Any, Any], None] | None, *, waits: bool, log_read: bool
+    ) -> Route:
+        """The route for `stages`.
+
+        Args:
+            stages: In order of their calls.
+            observe: As the attribute.
+            waits: Whether stages of kind SUBGRAPHS may have to wait.
+            log_read: Whether the root's raw log has a reader.
+        """
+        logged = any(stage.kind is StageKind.LOG for stage in stages)
+        payloads = [stage for stage in stages if stage.kind is StageKind.PAYLOAD and stage.owner is not None]
+        if len(payloads) + logged == len(stages) and not log_read:
+            consumers = tuple(stage.call for stage in payloads)
+            return cls(observe, consumers, tuple(stage.owner for stage in payloads if stage.owner), logged, ())
+        return cls(observe, None, (), logged, _segments(stages, waits=waits))
+
+    @property
+    def waits(self) -> bool:
+        """Whether running it may have to wait."""
+        return any(isinstance(segment, Stage) for segment in self.segments)
+
+
+def _segments(stages: list[Stage], *, waits: bool) -> tuple[tuple[Stage, ...] | Stage, ...]:
+    segments: list[tuple[Stage, ...] | Stage] = []
+    plain: list[Stage] = []
+    for stage in stages:
+        if stage.kind is StageKind.ASYNC_HOOK or (waits and stage.kind is StageKind.SUBGRAPHS):
+            if plain:
+                segments.append(tuple(plain))
+                plain = []
+            segments.append(stage)
+        else:
+            plain.append(stage)
+    if plain:
+        segments.append(tuple(plain))
+    return tuple(segments)
+
+
+def run_stages(stages: tuple[Stage, ...], event: ProtocolEvent, suppressed: int, after_hook: Callable[[], None]) -> int:
+    """Call a run of stages that do not wait; which muxes suppress the event after them, as bits."""
+    stage = None
+    try:
+        for stage in stages:
+            kind = stage.kind
+            if kind is StageKind.HOOK:
+                keep = stage.call(event)
+                if keep is not True and not keep_of(stage, keep):
+                    suppressed |= stage.bit
+                after_hook()
+            elif kind is StageKind.LOG:
+                if not suppressed & stage.bit:
+                    stage.call(event)
+            elif kind is StageKind.PAYLOAD:
+                stage.call(event["params"]["data"])
+            else:
+                stage.call(event)
+    except BaseException as exc:
+        assert stage is not None
+        blamed = blame(exc, stage.owner, stage.hook, event["method"])
+        if blamed is exc:
+            raise
+        raise blamed from exc
+    return suppressed
+
+
+def keep_of(stage: Stage, answer: object) -> bool:
+    """What a hook's answer means, or `InvalidHook` if it forgot to wait for itself."""
+    if hasattr(answer, "__await__"):
+        if hasattr(answer, "close"):
+            answer.close()
+        raise InvalidHook(
+            f"{type(stage.owner).__name__}.{stage.hook}()",
+            "returned a coroutine: it is called without await. Rename it to `aprocess`, which is awaited.",
+        )
+    return bool(answer)
+
+
+def blame(exc: BaseException, owner: StreamTransformer | None, hook: str, method: str = "") -> BaseException:
+    """The exception to raise for `exc`, which a hook raised: itself, with a note that names the hook.
+
+    For exceptions that Python would misread it is a `HookStopped`, to be raised from `exc`.
+    """
+    if owner is None:
+        return exc
+    name = f"{type(owner).__name__}.{hook}()"
+    if isinstance(exc, (StopIteration, StopAsyncIteration)):
+        return HookStopped(name, type(exc).__name__)
+    note = f"raised by {name}" + (f" while handling a {method!r} event" if method else "")
+    if note not in getattr(exc, "__notes__", ()):
+        exc.add_note(note)
+    return exc

@@ -1,0 +1,192 @@
+"""`Nursery`: the coroutines that transformers scheduled.
+
+Rules:
+
+- At most `limit` run at a time; the rest queue in order.
+- A coroutine counts as done only when everything it pushed has found its place, so that a run whose scheduled work is
+  drained has all of its results in its channels.
+- Draining includes what scheduled work schedules. Cancelling reaches what runs and what queues.
+- An error under `"raise"` fails the run whenever it happens; under `"log"` it is logged once. Control-flow exceptions
+  (`KeyboardInterrupt`, `SystemExit`) fail the run either way.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any, Final, final
+
+import attrs
+
+from anyiostream.channels.latch import Latch
+from anyiostream.channels.outbox import Outbox, current_outbox
+from anyiostream.errors import ScheduleRefused
+from anyiostream.events import Namespace
+from anyiostream.mux.port import RunPort, SpawnedTask
+from anyiostream.transformer import OnError, StreamTransformer
+
+__all__ = ["MAX_RUNNING", "Nursery"]
+
+MAX_RUNNING: Final = 100
+"""Scheduled coroutines of a run that run at a time; the others queue."""
+
+logger = logging.getLogger("anyiostream")
+
+
+@final
+@attrs.define(eq=False)
+class Scheduled:
+    """One scheduled coroutine."""
+
+    coro: Coroutine[Any, Any, Any]
+    owner: str
+    scope: Namespace
+    on_error: OnError
+    outbox: Outbox
+    task: SpawnedTask | None = None
+    returned: bool = False
+    cancelled: bool = False
+
+    def cancel(self) -> None:
+        """Cancel it; it is still waited for before the run ends."""
+        self.cancelled = True
+        if self.task is not None:
+            self.task.cancel()
+
+    def done(self) -> bool:
+        """Whether it has ended and everything it pushed has found its place."""
+        return self.returned and not self.outbox.pending
+
+
+@final
+class ScopedScheduler:
+    """Schedules for the transformers of one scope."""
+
+    __slots__ = ("_nursery", "_scope")
+
+    def __init__(self, nursery: Nursery, scope: Namespace) -> None:
+        self._nursery = nursery
+        self._scope = scope
+
+    def schedule(self, transformer: StreamTransformer, coro: Coroutine[Any, Any, Any], on_error: OnError) -> Scheduled:
+        """Run `coro`, or queue it."""
+        return self._nursery.schedule(type(transformer).__name__, self._scope, coro, on_error)
+
+
+@final
+class Nursery:
+    """The scheduled work of one run, over all scopes."""
+
+    def __init__(self, port: RunPort, limit: int = MAX_RUNNING) -> None:
+        self._port = port
+        self._limit = limit
+        self._live: dict[Scheduled, None] = {}
+        self._queue: deque[Scheduled] = deque()
+        self._running = 0
+        self._closed = False
+        self._changed: Latch | None = None
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def for_scope(self, scope: Namespace) -> ScopedScheduler:
+        """What `schedule()` uses in transformers of this scope."""
+        return ScopedScheduler(self, scope)
+
+    def busy(self, scope: Namespace) -> bool:
+        """Whether there is work of this scope or of one below it."""
+        return any(_within(work, scope) for work in self._live)
+
+    def schedule(self, owner: str, scope: Namespace, coro: Coroutine[Any, Any, Any], on_error: OnError) -> Scheduled:
+        """Start `coro`, or queue it while `limit` others run.
+
+        Raises:
+            ScheduleRefused: On the sync lane, or when the run has ended.
+        """
+        if not self._port.is_async or self._closed:
+            coro.close()
+            why = "the run has ended." if self._closed else "this run is on the sync lane."
+            raise ScheduleRefused(owner, why)
+        name = f"{owner}.schedule({getattr(coro, '__qualname__', 'coroutine')})"
+        outbox = Outbox(name, self._port.home, scope=scope, emptied=self._settle)
+        work = Scheduled(coro, owner, scope, on_error, outbox)
+        self._live[work] = None
+        if self._running < self._limit:
+            self._start(work)
+        else:
+            self._queue.append(work)
+        return work
+
+    async def drain(self, scope: Namespace) -> None:
+        """Wait until nothing of this scope, or below, is left, or the run has to fail."""
+        while self.busy(scope) and self._port.interjected is None:
+            await self._next_change()
+
+    async def cancel(self, scope: Namespace) -> None:
+        """Cancel what there is of this scope and below, and wait for it to end."""
+        for work in [work for work in self._live if _within(work, scope)]:
+            work.cancel()
+            if work.task is None:
+                work.coro.close()
+                self._returned(work)
+            # What it pushed and could not place is given up with it.
+            work.outbox.emptied = self._settle
+        while any(_within(work, scope) and not work.returned for work in self._live):
+            await self._next_change()
+        for work in [work for work in self._live if _within(work, scope)]:
+            del self._live[work]
+
+    def close(self) -> None:
+        """Refuse further work."""
+        self._closed = True
+
+    # --- inside ---
+
+    def _start(self, work: Scheduled) -> None:
+        self._running += 1
+        context = self._port.context.copy()
+        context.run(current_outbox.set, work.outbox)
+        work.task = self._port.spawn(lambda: self._run(work), work.outbox.owner, context)
+
+    async def _run(self, work: Scheduled) -> None:
+        try:
+            if work.cancelled:
+                work.coro.close()
+                return
+            await work.coro
+        except Exception as exc:
+            if work.on_error == "raise":
+                exc.add_note(f"raised by {work.outbox.owner}")
+                self._port.interject(exc)
+            else:
+                logger.exception("%s failed; its error was not to end the run", work.outbox.owner)
+        except (KeyboardInterrupt, SystemExit) as exc:
+            self._port.interject(exc)
+        finally:
+            self._running -= 1
+            self._returned(work)
+
+    def _returned(self, work: Scheduled) -> None:
+        work.returned = True
+        if work in self._queue:
+            self._queue.remove(work)
+        while self._queue and self._running < self._limit:
+            self._start(self._queue.popleft())
+        self._settle()
+
+    def _settle(self) -> None:
+        for work in [work for work in self._live if work.done()]:
+            del self._live[work]
+        changed, self._changed = self._changed, None
+        if changed is not None:
+            changed.open()
+
+    async def _next_change(self) -> None:
+        if self._changed is None:
+            self._changed = Latch("scheduled work")
+        await self._port.wait(self._changed)
+
+
+def _within(work: Scheduled, scope: Namespace) -> bool:
+    return work.scope[: len(scope)] == scope

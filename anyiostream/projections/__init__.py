@@ -1,0 +1,1 @@
+"""The built-in transformers: one file per concept."""

@@ -1,0 +1,75 @@
+"""`run.lifecycle`: subgraphs at every depth as they start and end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anyiostream.channels.channel import StreamChannel
+from anyiostream.ending import Ending
+from anyiostream.events import Namespace, ProtocolEvent
+from anyiostream.subgraphs import (
+    HandleMaker,
+    LifecycleCause,
+    LifecyclePayload,
+    Subgraph,
+    SubgraphEnd,
+    SubgraphObserver,
+    SubgraphStatus,
+)
+from anyiostream.transformer import StreamTransformer, builtin
+
+__all__ = ["LifecycleTransformer"]
+
+
+@builtin
+class LifecycleTransformer(StreamTransformer):
+    """`run.lifecycle`: a payload when a subgraph below the scope starts, and one when it ends, inner before outer.
+
+    The channel is named, so that the payloads are `lifecycle` events of the raw log as well; the `tasks` events that
+    they are made from stay out of it. Subclasses may override the three underscore methods, as with LangGraph's class.
+    """
+
+    _native = True
+    required_stream_modes = ("tasks",)
+    methods = ("tasks",)
+
+    def __init__(self, scope: Namespace = ()) -> None:
+        """Make the transformer and its channel."""
+        super().__init__(scope)
+        self._channel: StreamChannel[LifecyclePayload] = StreamChannel("lifecycle")
+        self._pending_cause: LifecycleCause | None = None
+
+    def init(self) -> dict[str, Any]:
+        """One projection, `lifecycle`."""
+        return {"lifecycle": self._channel}
+
+    def process(self, event: ProtocolEvent) -> bool:
+        """`tasks` events are folded into the projection."""
+        return event["method"] != "tasks"
+
+    def subgraph_observer(self, maker: HandleMaker) -> SubgraphObserver:  # noqa: ARG002 -- makes no handles
+        """What the mux tells of subgraphs."""
+        return self
+
+    def subgraph_started(self, subgraph: Subgraph) -> None:
+        """A subgraph has started."""
+        if self._should_track(subgraph.namespace):
+            self._pending_cause = subgraph.cause
+            self._on_started(subgraph.namespace, subgraph.graph_name, subgraph.trigger_call_id)
+
+    async def subgraph_ended(self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None) -> None:  # noqa: ARG002
+        """A subgraph has ended."""
+        if subgraph.trigger_call_id is not None and self._should_track(subgraph.namespace):
+            self._on_terminal(subgraph.namespace, end.status, end.error)
+
+    def _should_track(self, ns: Namespace) -> bool:
+        depth = len(self.scope)
+        return len(ns) > depth and ns[:depth] == self.scope
+
+    def _on_started(self, ns: Namespace, graph_name: str | None, trigger_call_id: str | None) -> None:
+        if trigger_call_id is not None:
+            self._channel.push(Subgraph(ns, graph_name, trigger_call_id, self._pending_cause).started())
+
+    def _on_terminal(self, ns: Namespace, status: SubgraphStatus, error: str | None) -> None:
+        self._channel.push(Subgraph(ns, None, None, None).ended(SubgraphEnd(status, error)))
+

@@ -1,0 +1,68 @@
+"""`run.subgraphs`: a handle for each subgraph directly below."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anyiostream.channels.channel import StreamChannel
+from anyiostream.ending import Ending
+from anyiostream.errors import SubgraphFailed
+from anyiostream.events import Namespace, ProtocolEvent
+from anyiostream.subgraphs import Handle, HandleMaker, Subgraph, SubgraphEnd, SubgraphObserver
+from anyiostream.transformer import StreamTransformer, builtin
+
+__all__ = ["SubgraphTransformer"]
+
+
+@builtin
+class SubgraphTransformer(StreamTransformer):
+    """`run.subgraphs`: a run stream of its own for each subgraph directly below the scope, when it starts.
+
+    Deeper subgraphs are on their parent's handle. Nothing is made for a subgraph that nobody could see.
+    """
+
+    _native = True
+    required_stream_modes = ("tasks",)
+    methods = ("tasks",)
+
+    def __init__(self, scope: Namespace = ()) -> None:
+        """Make the transformer and its channel."""
+        super().__init__(scope)
+        self._channel: StreamChannel[Any] = StreamChannel()
+        self._handles: dict[Namespace, Handle] = {}
+        self._maker: HandleMaker | None = None
+
+    def init(self) -> dict[str, Any]:
+        """One projection, `subgraphs`."""
+        return {"subgraphs": self._channel}
+
+    def process(self, event: ProtocolEvent) -> bool:
+        """`tasks` events are folded into the projection."""
+        return event["method"] != "tasks"
+
+    def subgraph_observer(self, maker: HandleMaker) -> SubgraphObserver:
+        """What the mux tells of subgraphs; `maker` makes their handles."""
+        self._maker = maker
+        return self
+
+    def subgraph_started(self, subgraph: Subgraph) -> None:
+        """A subgraph has started: make and show its handle if anybody could see it."""
+        namespace = subgraph.namespace
+        if len(namespace) != len(self.scope) + 1 or namespace[:-1] != self.scope or self._maker is None:
+            return
+        if self._channel.watched or self._maker.shows_children:
+            handle = self._handles[namespace] = self._maker.open_handle(subgraph, self._channel)
+            self._channel.push(handle)
+        else:
+            self._channel.pass_by()
+
+    async def subgraph_ended(self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None) -> None:
+        """A subgraph has ended."""
+        handle = self._handles.pop(subgraph.namespace, None)
+        if handle is None:
+            return
+        if ending is None:
+            failed = SubgraphFailed(end.error or "Subgraph failed") if end.status == "failed" else None
+            ending = Ending(failed)
+        await handle.conclude(end, ending)
+

@@ -1,0 +1,291 @@
+"""`Pump`: the run as a state machine, advanced one part at a time.
+
+Rules:
+
+- One step is: look for room, pull, dispatch, or finish. It never waits. It reports what it needs instead: room in a
+  channel, a part of the source, or somebody who can await (`Step`).
+- No part is pulled while items of the last event wait for room.
+- The run ends once. Its terminal state is published last, after every hook, when the channels have ended: whoever
+  asks earlier waits.
+- Whoever advances the pump is the only one who does; the lanes see to that.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Literal, Protocol, final
+
+import attrs
+
+from anyiostream.channels.channel import StreamChannel
+from anyiostream.channels.latch import Latch
+from anyiostream.channels.outbox import Outbox
+from anyiostream.channels.raising import Recorded
+from anyiostream.ending import Ending
+from anyiostream.errors import GraphInterrupt, RunAborted, SourceStopped
+from anyiostream.inline import run_inline
+from anyiostream.mux.mux import Mux
+from anyiostream.statistics import RunStatistics
+
+__all__ = ["END", "NOTHING", "Pump", "RunStatus", "Source", "Step"]
+
+RunStatus = Literal["running", "completed", "failed", "interrupted", "aborted"]
+"""How a run stands. Everything but `running` is final."""
+
+
+@final
+class Marker(enum.Enum):
+    """What a source answers in place of a part."""
+
+    NOTHING = enum.auto()
+    END = enum.auto()
+
+
+NOTHING: Final = Marker.NOTHING
+"""No part is there yet."""
+
+END: Final = Marker.END
+"""The graph has ended well."""
+
+
+class Source(Protocol):
+    """Where the parts of a run come from."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+
+    @property
+    def has_part(self) -> bool:
+        """Whether `pull` would answer something else than `NOTHING`."""
+
+    @property
+    def pull(self) -> Callable[[], Any]:
+        """Returns the next part, `NOTHING`, or `END`; raises the graph's error. Never waits."""
+
+
+@final
+class Step(enum.Enum):
+    """What became of a step."""
+
+    PROGRESS = enum.auto()
+    """A part was dispatched, or the run has ended."""
+    NEEDS_PART = enum.auto()
+    """The source has nothing yet."""
+    NEEDS_ROOM = enum.auto()
+    """Items of the last event wait for a reader."""
+    NEEDS_AWAIT = enum.auto()
+    """`pump.job` has to be awaited."""
+    ENDED = enum.auto()
+    """There is nothing to do: the run has ended."""
+
+
+@final
+@attrs.define(eq=False)
+class Pump:
+    """One run.
+
+    Attributes:
+        mux: The root's mux.
+        source: Where its parts come from.
+        outbox: Items of the last event that wait for room.
+        terminal: Open once the run has ended.
+        status: How the run stands.
+        failure: The error that ended it, if one did.
+        job: What has to be awaited before the next step, or `None`.
+        parts: Parts dispatched so far.
+        errors: Errors that no reader can receive: of hooks and of closing the source, after the run had its outcome.
+        delivered: Whether a reader has received the failure.
+    """
+
+    mux: Mux
+    source: Source
+    outbox: Outbox
+    terminal: Latch = attrs.field(factory=lambda: Latch("output()"))
+    status: RunStatus = "running"
+    failure: Recorded | None = None
+    job: Coroutine[Any, Any, None] | None = None
+    parts: int = 0
+    errors: list[BaseException] = attrs.field(factory=list)
+    delivered: bool = False
+    _special: bool = False
+    _interjected: BaseException | None = None
+    _ending: Ending | None = None
+
+    def step(self) -> Step:
+        """Advance by one part, or end the run."""
+        if self._special or self.outbox.pending:
+            return self._special_step()
+        try:
+            part = self.source.pull()
+        except BaseException as exc:
+            step = self.finish(self._ending_by_source(exc))
+            if not isinstance(exc, Exception):
+                raise
+            return step
+        if part is NOTHING:
+            return Step.NEEDS_PART
+        if part is END:
+            return self.finish(Ending())
+        self.parts += 1
+        try:
+            waiting = self.mux.router.dispatch(part)
+        except BaseException as exc:
+            step = self.finish(Ending(exc))
+            if not isinstance(exc, Exception):
+                raise
+            return step
+        if waiting is not None:
+            self.job = waiting
+            return Step.NEEDS_AWAIT
+        if self._special and self._ending is not None:
+            return self.finish(self._ending)
+        return Step.PROGRESS
+
+    @property
+    def can_step(self) -> bool:
+        """Whether a step would not just report that it needs a part or room."""
+        return bool(self._special or (not self.outbox.pending and self.source.has_part))
+
+    def interject(self, error: BaseException) -> None:
+        """Fail the run with `error` at the next step. The first error counts; further ones are kept for the exit."""
+        if self._interjected is None and self.status == "running":
+            self._interjected = error
+            self._special = True
+        else:
+            self.errors.append(error)
+
+    @property
+    def interjected(self) -> BaseException | None:
+        """The error with which the next step fails the run."""
+        return self._interjected
+
+    def finish(self, ending: Ending) -> Step:
+        """End the run; if hooks or scheduled work must be waited for, by way of `job`."""
+        self._ending = ending
+        self._special = True
+        if self.mux.must_wait:
+            self.job = self._finish(ending)
+            return Step.NEEDS_AWAIT
+        run_inline(self._finish(ending), "a hook at the run's end")
+        for error in self.errors:
+            if not isinstance(error, Exception):
+                self.errors.remove(error)
+                raise error
+        return Step.PROGRESS
+
+    def abort_after_event(self) -> None:
+        """Abort the run when the event that is being dispatched has been."""
+        if self._ending is None:
+            self._ending = abortion(self.mux)
+            self._special = True
+
+    def job_failed(self, error: BaseException) -> Step:
+        """`job` raised: end the run with that error."""
+        self.job = None
+        return self.finish(Ending(error))
+
+    def job_done(self) -> None:
+        """`job` has been awaited."""
+        self.job = None
+
+    async def abort(self) -> None:
+        """End the run now, whatever was going on. Idempotent."""
+        job, self.job = self.job, None
+        if job is not None:
+            job.close()
+        if not self.terminal.ready:
+            self._ending = abortion(self.mux)
+            self._special = True
+            await self._finish(self._ending)
+
+    def undelivered(self) -> list[BaseException]:
+        """The errors that no reader has received, the failure first. Asking for them is receiving them."""
+        errors, self.errors = self.errors, []
+        if self.failure is not None and self.status == "failed" and not self.delivered:
+            self.delivered = True
+            errors.insert(0, self.failure.fresh())
+        return errors
+
+    def statistics(self, mux: Mux, *, inbox: int, parked: int) -> RunStatistics:
+        """The figures of the run, with the channels of `mux`."""
+        channels = {"events": mux.events.statistics()}
+        channels |= {
+            name: value.statistics() for name, value in mux.extensions.items() if isinstance(value, StreamChannel)
+        }
+        return RunStatistics(
+            status=self.status,
+            parts=self.parts,
+            inbox=inbox,
+            outbox=self.outbox.pending,
+            parked=parked,
+            scheduled=len(self.mux.nursery),
+            subgraphs=len(self.mux.follower),
+            channels=channels,
+        )
+
+    def result(self) -> Any:
+        """The final state, once the run has ended.
+
+        Raises:
+            RunAborted: It was aborted.
+            BaseException: The error that ended it.
+        """
+        if self.failure is not None:
+            self.delivered = True
+            raise self.failure.fresh()
+        return self.mux.state.latest
+
+    def deliver(self, failure: Recorded) -> BaseException:
+        """The exception for a reader whose stream ended with `failure`."""
+        if self.failure is not None and failure.error is self.failure.error:
+            self.delivered = True
+        return failure.fresh()
+
+    def _special_step(self) -> Step:
+        if self.terminal.ready:
+            return Step.ENDED
+        if self._ending is not None:
+            return self.finish(self._ending)
+        if self._interjected is not None:
+            return self.finish(Ending(self._interjected))
+        return Step.NEEDS_ROOM
+
+    async def _finish(self, ending: Ending) -> None:
+        ending, errors = await self.mux.end(ending)
+        if not self.terminal.ready:
+            self.errors += errors
+            self._publish(ending)
+
+    def _publish(self, ending: Ending) -> None:
+        if ending.error is not None:
+            self.failure = Recorded.of(ending.error)
+        if ending.quietly:
+            self.status = "aborted"
+        elif ending.error is not None:
+            self.status = "failed"
+        else:
+            self.status = "interrupted" if self.mux.state.interrupts else "completed"
+        self.mux.nursery.close()
+        self.terminal.open()
+
+    def _ending_by_source(self, exc: BaseException) -> Ending:
+        if isinstance(exc, GraphInterrupt):
+            self.mux.state.observe(self.mux.state.latest, exc.interrupts)
+            return Ending()
+        return Ending(readable(exc, self.source.name))
+
+
+def abortion(mux: Mux) -> Ending:
+    """The ending of a run that is aborted now."""
+    return Ending(RunAborted(partial=mux.state.latest), quietly=True)
+
+
+def readable(error: BaseException, source: str) -> BaseException:
+    """The error to end a run with when its source raised `error`: itself, or one that readers cannot misread."""
+    if isinstance(error, (StopIteration, StopAsyncIteration)) or type(error).__name__ == "CancelledError":
+        stopped = SourceStopped(source, type(error).__name__)
+        stopped.__cause__ = error
+        return stopped
+    return error

@@ -1,0 +1,185 @@
+"""`open_run`: one object for both lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, final
+
+from anyiostream.errors import InvalidBound, RunReentered
+from anyiostream.events import Namespace, checked_namespace
+from anyiostream.lanes.async_streams import AsyncGraphRunStream, AsyncSubgraphRunStream
+from anyiostream.lanes.asynchronous import AsyncRun
+from anyiostream.lanes.closing import close_block
+from anyiostream.lanes.sync import GraphRunStream, SyncRun
+from anyiostream.loops import current_loop
+from anyiostream.projections.data import ValuesTransformer
+from anyiostream.projections.lifecycle import LifecycleTransformer
+from anyiostream.projections.subgraphs import SubgraphTransformer
+from anyiostream.sources.opening import (
+    GraphCall,
+    check_options,
+    is_langgraph,
+    open_async_source,
+    open_sync_source,
+)
+from anyiostream.transformer import TransformerFactory
+
+__all__ = ["OpenRun", "open_run"]
+
+BUILTINS: tuple[TransformerFactory, ...] = (ValuesTransformer, LifecycleTransformer, SubgraphTransformer)
+"""The transformers of every run."""
+
+
+def open_run(
+    graph: Any,
+    input: Any = None,  # noqa: A002 -- LangGraph's name for it
+    *,
+    config: Mapping[str, Any] | None = None,
+    transformers: Sequence[TransformerFactory] = (),
+    buffer: float = 64,
+    prefetch: int = 32,
+    checkpoint_every: int = 32,
+    scope: Namespace | None = None,
+    **source_options: Any,
+) -> OpenRun:
+    """A run of `graph`, to be entered with `with` (sync lane) or `async with` (asyncio or trio).
+
+    Nothing runs before the block is entered, nothing of the run is alive after it. What has not ended when the block
+    is left is aborted. If the body did not raise, errors that no reader has received are raised then; otherwise they
+    are logged and attached to its exception as notes. Results stay readable after the block.
+
+    Args:
+        graph: A compiled LangGraph graph; an `async def graph(input, writer)`; a generator function of parts; an
+            iterable of parts, or, on the async lane, an async one.
+        input: What the graph is called with.
+        config: LangGraph's configuration.
+        transformers: Transformer classes or factories, for the run and each of its subgraphs, after the built-in ones
+            unless they set `before_builtins`.
+        buffer: Bound of channels that name none, in items; `math.inf` for none.
+        prefetch: How many parts the graph may run ahead of its readers, never past the end of a superstep; 0 for
+            none: the graph moves only while a reader waits.
+        checkpoint_every: How many items a reader takes, at most, before it lets other tasks run; 1 for trio's letter.
+        scope: The namespace whose level is the run's own; by default `()`, or, for a LangGraph graph opened inside a
+            node of another one, that node's.
+        source_options: Further arguments of LangGraph's `stream` and `astream`: `context`, `interrupt_before`,
+            `interrupt_after`, `control`, `durability`, ...
+
+    Raises:
+        InvalidBound: A bound is none.
+        UnknownOption: The graph does not take an option.
+        Entering raises what is wrong with the graph or a transformer: NotAGraph, PrebuiltTransformer,
+        ProjectionConflict, AsyncTransformerRefused, ...
+    """
+    _check_bounds(buffer, prefetch, checkpoint_every)
+    call = GraphCall(graph, input, config, source_options, prefetch)
+    check_options(call)
+    if scope is not None:
+        scope = checked_namespace(scope, scope)
+    return OpenRun(call, tuple(transformers), buffer=buffer, checkpoint_every=checkpoint_every, scope=scope)
+
+
+@final
+class OpenRun:
+    """A run that has been described and not entered yet. It is entered once, on one lane."""
+
+    __slots__ = ("_buffer", "_call", "_checkpoint_every", "_entered", "_run", "_scope", "_transformers")
+
+    def __init__(
+        self,
+        call: GraphCall,
+        transformers: tuple[TransformerFactory, ...],
+        *,
+        buffer: float,
+        checkpoint_every: int,
+        scope: Namespace | None,
+    ) -> None:
+        self._call = call
+        self._transformers = transformers
+        self._buffer = buffer
+        self._checkpoint_every = checkpoint_every
+        self._scope = scope
+        self._entered = False
+        self._run: SyncRun | AsyncRun | None = None
+
+    def __enter__(self) -> GraphRunStream:
+        """Open the run on the sync lane, without a thread.
+
+        Raises:
+            RunReentered: It has been entered before.
+            Otherwise as `open_run` says.
+        """
+        self._enter()
+        run = self._run = SyncRun(
+            self._factories(), lambda mux: open_sync_source(self._call, mux), maxlen=self._buffer, scope=self._own_scope()
+        )
+        return GraphRunStream(run, run.pump.mux)
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Leave the run."""
+        assert isinstance(self._run, SyncRun)
+        error = close_block(self._run.close(), exc)
+        if error is not None:
+            raise error
+
+    async def __aenter__(self) -> AsyncGraphRunStream:
+        """Open the run on the async lane. Does not checkpoint on asyncio.
+
+        Raises:
+            As `__enter__`.
+        """
+        self._enter()
+        run = AsyncRun(
+            current_loop(),
+            self._factories(),
+            lambda mux: open_async_source(self._call, mux),
+            AsyncSubgraphRunStream,
+            maxlen=self._buffer,
+            scope=self._own_scope(),
+            checkpoint_every=self._checkpoint_every,
+        )
+        await run.enter()
+        self._run = run
+        return AsyncGraphRunStream(run, run.pump.mux)
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Leave the run: wait until nothing of it is alive, whatever happens."""
+        assert isinstance(self._run, AsyncRun)
+        error = close_block(await self._run.close(), exc)
+        if error is not None:
+            raise error
+
+    def _enter(self) -> None:
+        if self._entered:
+            raise RunReentered
+        self._entered = True
+
+    def _factories(self) -> list[TransformerFactory]:
+        compiled: Sequence[TransformerFactory] = ()
+        if is_langgraph(self._call.graph):
+            from anyiostream.sources.langgraph import compiled_transformers  # noqa: PLC0415 -- an extra
+
+            compiled = compiled_transformers(self._call.graph)
+        return [*BUILTINS, *compiled, *self._transformers]
+
+    def _own_scope(self) -> Namespace:
+        if self._scope is not None:
+            return self._scope
+        if is_langgraph(self._call.graph):
+            from anyiostream.sources.langgraph import callers_namespace  # noqa: PLC0415 -- an extra
+
+            return callers_namespace(self._call)
+        return ()
+
+
+def _check_bounds(buffer: float, prefetch: int, checkpoint_every: int) -> None:
+    if buffer != float("inf") and (isinstance(buffer, bool) or not isinstance(buffer, int) or buffer < 1):
+        raise InvalidBound("buffer", buffer, "a positive int, in items, or math.inf")
+    if isinstance(prefetch, bool) or not isinstance(prefetch, int) or prefetch < 0:
+        raise InvalidBound("prefetch", prefetch, "an int of at least 0, in parts")
+    if isinstance(checkpoint_every, bool) or not isinstance(checkpoint_every, int) or checkpoint_every < 1:
+        raise InvalidBound("checkpoint_every", checkpoint_every, "an int of at least 1, in items")

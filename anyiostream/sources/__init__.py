@@ -1,0 +1,1 @@
+"""Where parts come from: iterables, functions with a writer, LangGraph graphs."""

@@ -1,0 +1,184 @@
+"""Sources that are functions: `async def graph(input, writer)`, on both lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, final
+
+from anyiostream import parts
+from anyiostream.errors import ForeignAwait
+from anyiostream.events import StreamPart
+from anyiostream.pump import END, readable
+from anyiostream.sources.inbox import Inbox
+from anyiostream.sources.writer import StreamWriter
+
+if TYPE_CHECKING:
+    from anyiostream.lanes.asynchronous import AsyncRun
+    from anyiostream.loops.interface import Loop
+    from anyiostream.mux.port import SpawnedTask
+
+__all__ = ["DrivenFunction", "GraphFunction", "HostedFunction"]
+
+GraphFunction = Callable[[Any, StreamWriter], Awaitable[Any]]
+"""A graph that is an async function. What it returns, unless `None`, is its last `values` snapshot."""
+
+
+@final
+class HostedFunction:
+    """A function graph on the async lane, run by one task of the run's own."""
+
+    def __init__(self, function: GraphFunction, given: Any, name: str, inbox: Inbox) -> None:
+        self.name = name
+        self._function = function
+        self._given = given
+        self._inbox = inbox
+        self._task: SpawnedTask | None = None
+        self._run: AsyncRun | None = None
+        self._late_error: BaseException | None = None
+        self.pull = inbox.pull
+        self.demand = inbox.demand
+
+    @property
+    def has_part(self) -> bool:
+        """Whether `pull` would answer something else than `NOTHING`."""
+        return self._inbox.has_part
+
+    @property
+    def read_ahead(self) -> int:
+        """Parts that are there already."""
+        return len(self._inbox)
+
+    def start(self, run: AsyncRun, on_part: Callable[[], None]) -> None:
+        """Start the task; it waits for demand before it calls the function."""
+        self._inbox.notify(on_part)
+        self._run = run
+        self._task = run.spawn(self._host, self.name, run.source_context)
+
+    def stop(self) -> None:
+        """Cancel the function, wherever it is."""
+        if not self._inbox.stopped:
+            self._inbox.stop()
+            self.stop_again()
+
+    def stop_again(self) -> None:
+        """Cancel the task."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def close(self) -> None:
+        """Wait for the task, and raise what the function's clean-up raised."""
+        if self._task is not None and self._run is not None:
+            await self._run.wait(self._task.finished)
+        error, self._late_error = self._late_error, None
+        if error is not None:
+            raise error
+
+    async def _host(self) -> None:
+        assert self._run is not None
+        inbox, loop = self._inbox, self._run.loop
+        error: BaseException | None = None
+        try:
+            sink = InboxSink(inbox, loop)
+            if await inbox.permission(loop):
+                result = await self._function(self._given, StreamWriter(sink))
+                if result is not None:
+                    await sink.write(parts.values(result), last=True)
+        except BaseException as exc:
+            error = exc
+        if inbox.stopped:
+            self._late_error = None if error is None or loop.is_cancellation(error) else error
+        elif error is not None and loop.is_cancellation(error):
+            inbox.end(readable(error, self.name))
+        else:
+            inbox.end(error)
+
+
+@final
+class InboxSink:
+    """Puts parts into the inbox, one writer at a time."""
+
+    __slots__ = ("_inbox", "_loop")
+
+    def __init__(self, inbox: Inbox, loop: Loop) -> None:
+        self._inbox = inbox
+        self._loop = loop
+
+    async def write(self, part: StreamPart, *, last: bool = False) -> None:
+        """Wait until the part fits, put it, and wait until the graph may go on. Nothing once the run is closing."""
+        inbox = self._inbox
+        if inbox.may_advance() or await inbox.permission(self._loop):
+            if inbox.stopped:
+                return
+            inbox.put(part)
+            if not last and not inbox.may_advance():
+                await inbox.permission(self._loop)
+
+
+@final
+class DrivenFunction:
+    """A function graph on the sync lane: its coroutine is driven by hand, and suspends only to hand over parts."""
+
+    has_part = True
+
+    def __init__(self, function: GraphFunction, given: Any, name: str) -> None:
+        self.name = name
+        self._function = function
+        self._given = given
+        self._coro: Coroutine[Any, Any, Any] | None = None
+        self._ended = False
+
+    def pull(self) -> Any:
+        """The next part, or `END`; raises what the function raises."""
+        if self._ended:
+            return END
+        if self._coro is None:
+            self._coro = _as_coroutine(self._function(self._given, StreamWriter(YieldingSink())))
+        try:
+            awaited = self._coro.send(None)
+        except StopIteration as stop:
+            self._ended = True
+            return END if stop.value is None else parts.values(stop.value)
+        except BaseException:
+            self._ended = True
+            raise
+        if isinstance(awaited, Handed):
+            return awaited.part
+        self._ended = True
+        self._coro.close()
+        raise ForeignAwait(self.name, awaited)
+
+    def close_now(self) -> None:
+        """Close the coroutine, once."""
+        if not self._ended:
+            self._ended = True
+            if self._coro is not None:
+                self._coro.close()
+
+
+async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+@final
+class Handed:
+    """What a driven function suspends with: a part for whoever drives it."""
+
+    __slots__ = ("part",)
+
+    def __init__(self, part: StreamPart) -> None:
+        self.part = part
+
+    def __await__(self) -> Generator[Handed, None, None]:
+        """Hand it over."""
+        yield self
+
+
+@final
+class YieldingSink:
+    """Hands parts to whoever drives the coroutine."""
+
+    __slots__ = ()
+
+    async def write(self, part: StreamPart) -> None:
+        """Suspend with the part."""
+        await Handed(part)

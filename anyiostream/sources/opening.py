@@ -1,0 +1,157 @@
+"""Which source a graph is."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from anyiostream.errors import NotAGraph, UnknownOption
+from anyiostream.mux.mux import Mux
+from anyiostream.sources.functions import DrivenFunction, HostedFunction
+from anyiostream.sources.inbox import Inbox
+from anyiostream.sources.iterables import HostedIterator, IterableSource
+
+if TYPE_CHECKING:
+    from anyiostream.lanes.asynchronous import AsyncSource
+    from anyiostream.lanes.sync import SyncSource
+
+__all__ = ["GraphCall", "is_langgraph", "open_async_source", "open_sync_source"]
+
+REFUSED_OPTIONS = {
+    "stream_mode": "the modes are those that the registered transformers need; register a transformer for another one.",
+    "subgraphs": "subgraphs are always streamed; read `run.subgraphs`, or ignore it.",
+    "version": "the version of the stream's parts is not for choosing.",
+}
+
+
+@attrs.frozen(eq=False)
+class GraphCall:
+    """What `open_run` was given of a graph.
+
+    Attributes:
+        graph: The graph.
+        given: Its input.
+        config: LangGraph's configuration, or `None`.
+        options: Further keyword arguments for LangGraph.
+        prefetch: How many parts it may run ahead.
+    """
+
+    graph: Any
+    given: Any
+    config: Mapping[str, Any] | None
+    options: Mapping[str, Any]
+    prefetch: int
+
+    @property
+    def name(self) -> str:
+        """What the graph is called in messages."""
+        name = getattr(self.graph, "__qualname__", None) or type(self.graph).__name__
+        return f"the graph {name}"
+
+
+def is_langgraph(graph: object) -> bool:
+    """Whether it is a compiled LangGraph graph. Does not import LangGraph: if it is one, that has been done."""
+    module = sys.modules.get("langgraph.pregel.protocol")
+    return module is not None and isinstance(graph, module.PregelProtocol)
+
+
+def check_options(call: GraphCall) -> None:
+    """Refuse what the graph does not take.
+
+    Raises:
+        UnknownOption: And says why.
+    """
+    for option in call.options:
+        if option in REFUSED_OPTIONS:
+            raise UnknownOption(option, REFUSED_OPTIONS[option])
+    if not is_langgraph(call.graph):
+        for option in ("config", *call.options) if call.config is not None else call.options:
+            raise UnknownOption(option, f"{call.name} is no LangGraph graph, and only these take it.")
+
+
+def open_async_source(call: GraphCall, mux: Mux) -> AsyncSource:
+    """The graph as a source of the async lane.
+
+    Raises:
+        NotAGraph: It is none, or one for the sync lane.
+    """
+    graph = call.graph
+    if is_langgraph(graph):
+        from anyiostream.sources.langgraph import open_async_graph  # noqa: PLC0415 -- an extra
+
+        return open_async_graph(call, mux)
+    function = _called(graph)
+    inbox = Inbox(call.prefetch, root_depth=len(mux.scope), barriers_below=_awaits(function))
+    if _awaits(function):
+        return HostedFunction(graph, call.given, call.name, inbox)
+    if inspect.isasyncgenfunction(function):
+        return HostedIterator(lambda: graph(call.given), call.name, inbox)
+    if isinstance(graph, AsyncIterable):
+        return HostedIterator(lambda: graph, call.name, inbox)
+    if inspect.isgeneratorfunction(function):
+        return IterableSource(_Called(graph, call.given), call.name)
+    if _is_iterable(graph):
+        return IterableSource(graph, call.name)
+    raise NotAGraph(graph, "async", _problem(graph))
+
+
+def open_sync_source(call: GraphCall, mux: Mux) -> SyncSource:
+    """The graph as a source of the sync lane.
+
+    Raises:
+        NotAGraph: It is none, or one for the async lane.
+    """
+    graph = call.graph
+    if is_langgraph(graph):
+        from anyiostream.sources.langgraph import open_sync_graph  # noqa: PLC0415 -- an extra
+
+        return open_sync_graph(call, mux)
+    function = _called(graph)
+    if _awaits(function):
+        return DrivenFunction(graph, call.given, call.name)
+    if inspect.isasyncgenfunction(function) or isinstance(graph, AsyncIterable):
+        raise NotAGraph(graph, "sync", "it is asynchronous; use `async with open_run(...)`")
+    if inspect.isgeneratorfunction(function):
+        return IterableSource(_Called(graph, call.given), call.name)
+    if _is_iterable(graph):
+        return IterableSource(graph, call.name)
+    raise NotAGraph(graph, "sync", _problem(graph))
+
+
+def _called(graph: Any) -> Any:
+    """What is called when the graph is: itself, or its `__call__`."""
+    if inspect.isroutine(graph) or not callable(graph) or hasattr(graph, "func"):
+        return graph
+    return type(graph).__call__
+
+
+def _awaits(function: object) -> bool:
+    return inspect.iscoroutinefunction(function)
+
+
+def _is_iterable(graph: object) -> bool:
+    return isinstance(graph, Iterable) and not isinstance(graph, (str, bytes, Mapping, type))
+
+
+def _problem(graph: object) -> str:
+    if hasattr(graph, "compile") and hasattr(graph, "add_node"):
+        return "it has not been compiled; pass graph.compile()"
+    if inspect.iscoroutine(graph):
+        graph.close()
+        return "it is a coroutine; pass the function itself, without calling it"
+    return ""
+
+
+class _Called(Iterable[Any]):
+    """The iterable that a generator function returns, called when it is first wanted."""
+
+    def __init__(self, function: Callable[[Any], Iterable[Any]], given: Any) -> None:
+        self._function = function
+        self._given = given
+
+    def __iter__(self) -> Any:
+        return iter(self._function(self._given))

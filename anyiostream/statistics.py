@@ -1,0 +1,65 @@
+"""Figures that runs and channels report about themselves."""
+
+from __future__ import annotations
+
+from typing import final
+
+import attrs
+
+__all__ = ["ChannelStatistics", "RunStatistics"]
+
+
+@final
+@attrs.frozen
+class ChannelStatistics:
+    """A channel, at one moment.
+
+    Attributes:
+        name: What it is called in messages.
+        maxlen: Bound of each reader's buffer, in items.
+        overflow: The overflow policy.
+        readers: Live readers: 0, 1, or the number of `tee` branches.
+        depth: Items buffered for the slowest reader.
+        waiting: Items that wait in their producers' outboxes for room.
+        peak: The most items that were ever buffered for one reader.
+        dropped: Items dropped by the overflow policy.
+        unread: Items that passed by while nobody was subscribed.
+        ended: Whether the channel has been closed or failed.
+    """
+
+    name: str
+    maxlen: float
+    overflow: str
+    readers: int
+    depth: int
+    waiting: int
+    peak: int
+    dropped: int
+    unread: int
+    ended: bool
+
+
+@final
+@attrs.frozen
+class RunStatistics:
+    """A run, at one moment.
+
+    Attributes:
+        status: As `run.status`.
+        parts: Parts dispatched so far.
+        inbox: Raw parts read ahead, not dispatched yet.
+        outbox: Items of the last event that wait for room; no part is dispatched meanwhile.
+        parked: Readers that wait for something.
+        scheduled: Scheduled coroutines that run or queue.
+        subgraphs: Subgraphs open now.
+        channels: Projection name -> figures of its channel; `"events"` is the raw log.
+    """
+
+    status: str
+    parts: int
+    inbox: int
+    outbox: int
+    parked: int
+    scheduled: int
+    subgraphs: int
+    channels: dict[str, ChannelStatistics]

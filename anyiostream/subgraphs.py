@@ -1,0 +1,249 @@
+"""Which subgraphs are open: a state machine fed with the payloads of `tasks` parts.
+
+Rules, as in LangGraph:
+
+- A subgraph starts with the first task event at its namespace, below the scope being watched.
+- The last segment of its namespace is `name:task_id`. It ends with the result of that task at its parent's
+  namespace; the result tells how. Subgraphs still open inside it end first, inner before outer.
+- A task whose input is a tool call (or a list of them) names the tool call that caused the subgraphs it runs.
+- A subgraph whose task metadata has `lc_agent_name` is an agent of that name.
+
+Every look-up is by key, so that the cost of an event does not grow with the number of open subgraphs; what has ended
+is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NotRequired, Protocol, TypedDict, final
+
+import attrs
+
+from anyiostream.channels.channel import StreamChannel
+from anyiostream.ending import Ending
+from anyiostream.events import Namespace
+
+__all__ = [
+    "Handle",
+    "HandleMaker",
+    "LifecycleCause",
+    "LifecyclePayload",
+    "Subgraph",
+    "SubgraphEnd",
+    "SubgraphObserver",
+    "SubgraphStatus",
+    "SubgraphTracker",
+    "end_by_exception",
+    "end_by_result",
+]
+
+SubgraphStatus = Literal["started", "completed", "failed", "interrupted", "drained", "aborted"]
+"""How a subgraph stands. `drained`: it was asked to stop early by its run control; `aborted`: it was cancelled."""
+
+
+class LifecycleCause(TypedDict):
+    """What caused a subgraph: the tool call with this id."""
+
+    type: Literal["toolCall"]
+    tool_call_id: str
+
+
+class LifecyclePayload(TypedDict):
+    """An item of `run.lifecycle`."""
+
+    event: SubgraphStatus
+    namespace: list[str]
+    graph_name: NotRequired[str]
+    trigger_call_id: NotRequired[str]
+    cause: NotRequired[LifecycleCause]
+    error: NotRequired[str]
+
+
+@final
+@attrs.frozen
+class SubgraphEnd:
+    """How a subgraph ended, and with which error text if it failed."""
+
+    status: SubgraphStatus
+    error: str | None = None
+
+
+@final
+@attrs.define(eq=False)
+class Subgraph:
+    """A subgraph that is open.
+
+    Attributes:
+        namespace: Its namespace.
+        graph_name: The agent's name if it is an agent, else the name of the node that runs it.
+        trigger_call_id: Id of the task that runs it; `None` if the namespace does not tell.
+        cause: The tool call that caused it, if known.
+    """
+
+    namespace: Namespace
+    graph_name: str | None
+    trigger_call_id: str | None
+    cause: LifecycleCause | None
+    _children: dict[Namespace, Subgraph] = attrs.field(factory=dict)
+
+    def started(self) -> LifecyclePayload:
+        """The payload that announces it."""
+        payload: LifecyclePayload = {"event": "started", "namespace": list(self.namespace)}
+        if self.graph_name:
+            payload["graph_name"] = self.graph_name
+        if self.trigger_call_id is not None:
+            payload["trigger_call_id"] = self.trigger_call_id
+        if self.cause is not None:
+            payload["cause"] = self.cause
+        return payload
+
+    def ended(self, end: SubgraphEnd) -> LifecyclePayload:
+        """The payload that reports its end."""
+        payload: LifecyclePayload = {"event": end.status, "namespace": list(self.namespace)}
+        if end.error is not None:
+            payload["error"] = end.error
+        return payload
+
+    def adopt(self, child: Subgraph) -> None:
+        """`child` runs inside."""
+        self._children[child.namespace] = child
+
+    def disown(self, child: Subgraph) -> None:
+        """`child` has ended."""
+        self._children.pop(child.namespace, None)
+
+    def inner_first(self) -> Iterator[Subgraph]:
+        """The open subgraphs inside, and then this one, each after those inside it."""
+        pending = [self]
+        order = []
+        while pending:
+            subgraph = pending.pop()
+            order.append(subgraph)
+            pending.extend(subgraph._children.values())  # noqa: SLF001 -- of its own class
+        return reversed(order)
+
+
+class Handle(Protocol):
+    """A subgraph's run stream, as its parent sees it."""
+
+    async def conclude(self, end: SubgraphEnd, ending: Ending) -> None:
+        """The subgraph has ended: end its mux, then tell those who wait for it."""
+
+
+class HandleMaker(Protocol):
+    """What the transformer needs of the mux it is registered with."""
+
+    @property
+    def shows_children(self) -> bool:
+        """Whether a subgraph needs a mux although nobody reads `subgraphs`."""
+
+    def open_handle(self, subgraph: Subgraph, channel: StreamChannel[Any]) -> Handle:
+        """The mux and the handle of a subgraph that has started; `channel` is where its reader will get it."""
+
+
+class SubgraphObserver(Protocol):
+    """A transformer that is told of the subgraphs below its scope, instead of being called with `tasks` events."""
+
+    def subgraph_started(self, subgraph: Subgraph) -> None:
+        """A subgraph has started."""
+
+    async def subgraph_ended(self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None) -> None:
+        """It has ended: with its task's result, or, if `ending` is given, with the run."""
+
+
+@final
+@attrs.define(eq=False)
+class SubgraphTracker:
+    """The open subgraphs below `scope`."""
+
+    scope: Namespace = ()
+    _open: dict[Namespace, Subgraph] = attrs.field(factory=dict)
+    _by_task: dict[tuple[Namespace, str], list[Subgraph]] = attrs.field(factory=dict)
+    _tool_calls: dict[str, str] = attrs.field(factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def start(self, namespace: Namespace, data: Mapping[str, Any]) -> Subgraph | None:
+        """Take note of a task that starts at `namespace`; the subgraph that this reveals, if it does."""
+        self._note_tool_call(data)
+        depth = len(self.scope)
+        if len(namespace) <= depth or namespace in self._open or namespace[:depth] != self.scope:
+            return None
+        name, separator, task_id = namespace[-1].partition(":")
+        agent = (data.get("metadata") or {}).get("lc_agent_name")
+        tool_call = self._tool_calls.get(task_id) if agent is not None else None
+        subgraph = Subgraph(
+            namespace,
+            graph_name=agent if agent is not None else name or None,
+            trigger_call_id=task_id if separator else None,
+            cause={"type": "toolCall", "tool_call_id": tool_call} if tool_call else None,
+        )
+        self._open[namespace] = subgraph
+        if separator:
+            self._by_task.setdefault((namespace[:-1], task_id), []).append(subgraph)
+        parent = self._open.get(namespace[:-1])
+        if parent is not None:
+            parent.adopt(subgraph)
+        return subgraph
+
+    def result(self, namespace: Namespace, data: Mapping[str, Any]) -> list[Subgraph]:
+        """Take note of a task's result at `namespace`; the subgraphs that end with it, inner before outer."""
+        task_id = data.get("id")
+        if not isinstance(task_id, str):
+            return []
+        self._tool_calls.pop(task_id, None)
+        ended = [inner for outer in self._by_task.get((namespace, task_id), ()) for inner in outer.inner_first()]
+        for subgraph in ended:
+            self._forget(subgraph)
+        return ended
+
+    def end_all(self) -> list[Subgraph]:
+        """End whatever is still open, inner before outer."""
+        ended = sorted(self._open.values(), key=lambda subgraph: len(subgraph.namespace), reverse=True)
+        self._open.clear()
+        self._by_task.clear()
+        self._tool_calls.clear()
+        return ended
+
+    def _note_tool_call(self, data: Mapping[str, Any]) -> None:
+        task_id, given = data.get("id"), data.get("input")
+        if not isinstance(task_id, str):
+            return
+        calls = [given.get("tool_call")] if isinstance(given, dict) else given if isinstance(given, list) else ()
+        for call in calls:
+            if isinstance(call, dict) and isinstance(call.get("id"), str):
+                self._tool_calls[task_id] = call["id"]
+                return
+
+    def _forget(self, subgraph: Subgraph) -> None:
+        namespace = subgraph.namespace
+        self._open.pop(namespace, None)
+        if subgraph.trigger_call_id is not None:
+            self._by_task.pop((namespace[:-1], subgraph.trigger_call_id), None)
+        parent = self._open.get(namespace[:-1])
+        if parent is not None:
+            parent.disown(subgraph)
+
+
+def end_by_result(data: Mapping[str, Any]) -> SubgraphEnd:
+    """How a task's result says its subgraphs ended. An interrupt counts before an error."""
+    if data.get("interrupts"):
+        return SubgraphEnd("interrupted")
+    error = data.get("error")
+    return SubgraphEnd("failed", str(error)) if error else SubgraphEnd("completed")
+
+
+def end_by_exception(error: BaseException) -> SubgraphEnd:
+    """How the exception that ended the run ended what was still open.
+
+    LangGraph's control-flow exceptions are told by name, so that LangGraph need not be installed.
+    """
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if "GraphDrained" in kinds:
+        return SubgraphEnd("drained")
+    if "GraphInterrupt" in kinds:
+        return SubgraphEnd("interrupted")
+    if "RunAborted" in kinds:
+        return SubgraphEnd("aborted")
+    return SubgraphEnd("failed", str(error))
