@@ -190,6 +190,11 @@ class Pump:
         """`job` has been awaited."""
         self.job = None
 
+    async def end(self, ending: Ending) -> None:
+        """End the run without a step, for callers that may wait."""
+        self._special = True
+        await self._finish(ending)
+
     async def abort(self) -> None:
         """End the run now, whatever was going on. Idempotent."""
         job, self.job = self.job, None

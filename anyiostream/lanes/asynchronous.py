@@ -17,7 +17,7 @@ from __future__ import annotations
 import enum
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, final
 
@@ -35,7 +35,7 @@ from anyiostream.mux.mux import Mux
 from anyiostream.pump import Pump, Source, Step, readable
 from anyiostream.statistics import RunStatistics
 from anyiostream.subgraphs import Handle, Subgraph
-from anyiostream.transformer import TransformerFactory
+from anyiostream.transformer import StreamTransformer, TransformerFactory
 
 if TYPE_CHECKING:
     from anyiostream.mux.port import SpawnedTask
@@ -100,10 +100,11 @@ class AsyncRun:
     def __init__(
         self,
         loop: Loop,
-        factories: list[TransformerFactory],
+        factories: list[TransformerFactory] | None,
         open_source: Callable[[Mux], AsyncSource],
         make_handle: Callable[[AsyncRun, Mux, Subgraph], Handle],
         *,
+        transformers: Sequence[StreamTransformer] = (),
         maxlen: float,
         scope: Namespace,
         checkpoint_every: int,
@@ -132,7 +133,7 @@ class AsyncRun:
         self._shutting_down: Latch | None = None
         self._tasks: dict[LoopTask, None] = {}
         self._closed = False
-        mux = Mux(self, factories=factories, scope=scope)
+        mux = Mux(self, factories=factories, transformers=transformers, scope=scope)
         self.source: Final = open_source(mux)
         self.pump: Final = Pump(mux, self.source, outbox)
 
@@ -251,6 +252,17 @@ class AsyncRun:
                 await self.checkpoint()
         if self._parked:
             self._pass_on()
+
+    async def room(self) -> None:
+        """Wait until no item of the last event waits for its reader."""
+        outbox = self.pump.outbox
+        while outbox.pending:
+            latch = Latch("room")
+            outbox.emptied = latch.open
+            try:
+                await self.wait(latch)
+            finally:
+                outbox.emptied = self._room_again
 
     async def checkpoint(self) -> None:
         """Let others run."""

@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextvars import Context, copy_context
 from typing import Any, Generic, Protocol, Self, TypeVar, final
 
@@ -29,7 +29,7 @@ from anyiostream.mux.port import SpawnedTask
 from anyiostream.pump import Pump, RunStatus, Source, Step
 from anyiostream.statistics import RunStatistics
 from anyiostream.subgraphs import Subgraph, SubgraphEnd
-from anyiostream.transformer import TransformerFactory
+from anyiostream.transformer import StreamTransformer, TransformerFactory
 
 __all__ = ["GraphRunStream", "SubgraphRunStream", "SyncRun"]
 
@@ -51,9 +51,10 @@ class SyncRun:
 
     def __init__(
         self,
-        factories: list[TransformerFactory],
+        factories: list[TransformerFactory] | None,
         open_source: Callable[[Mux], SyncSource],
         *,
+        transformers: Sequence[StreamTransformer] = (),
         maxlen: float,
         scope: Namespace,
     ) -> None:
@@ -62,7 +63,7 @@ class SyncRun:
         outbox = Outbox("an event", self, bounded=False)
         self.context = copy_context()
         self.context.run(current_outbox.set, outbox)
-        mux = Mux(self, factories=factories, scope=scope)
+        mux = Mux(self, factories=factories, transformers=transformers, scope=scope)
         self._source = open_source(mux)
         self.pump = Pump(mux, self._source, outbox)
         self._closed = False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from anyiostream.loops.interface import Loop
 
-__all__ = ["current_loop"]
+__all__ = ["current_loop", "on_trio"]
 
 
 def current_loop() -> Loop:
@@ -22,11 +22,16 @@ def current_loop() -> Loop:
     Raises:
         RuntimeError: No loop is running.
     """
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_task():
+    if on_trio():
         from anyiostream.loops.trio_loop import TrioLoop  # noqa: PLC0415 -- trio only where it runs
 
         return TrioLoop()
     from anyiostream.loops.asyncio_loop import AsyncioLoop  # noqa: PLC0415 -- likewise
 
     return AsyncioLoop()
+
+
+def on_trio() -> bool:
+    """Whether trio runs the calling task. Does not import trio: if it runs, that has been done."""
+    trio = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_task())

@@ -146,6 +146,11 @@ class Mux:
         """Whether transformers of the user's are registered for subgraphs too, so that these need a mux."""
         return not all(is_builtin(each) for each in self.transformers())
 
+    @property
+    def can_show_children(self) -> bool:
+        """Whether a child can be made: instances cannot be cloned to its scope."""
+        return self._factories is not None
+
     def make_child(self, scope: Namespace) -> Mux:
         """The mux of a subgraph, with transformers of its own made by the same factories.
 

@@ -50,7 +50,7 @@ class SubgraphTransformer(StreamTransformer):
         namespace = subgraph.namespace
         if len(namespace) != len(self.scope) + 1 or namespace[:-1] != self.scope or self._maker is None:
             return
-        if self._channel.watched or self._maker.shows_children:
+        if self._maker.can_show_children and (self._channel.watched or self._maker.shows_children):
             handle = self._handles[namespace] = self._maker.open_handle(subgraph, self._channel)
             self._channel.push(handle)
         else:

@@ -9,7 +9,7 @@ from anyiostream import parts
 from anyiostream.errors import ForeignAwait
 from anyiostream.events import StreamPart
 from anyiostream.pump import END, readable
-from anyiostream.sources.inbox import Inbox
+from anyiostream.sources.inbox import Gate, Inbox
 from anyiostream.sources.writer import StreamWriter
 
 if TYPE_CHECKING:
@@ -27,16 +27,17 @@ GraphFunction = Callable[[Any, StreamWriter], Awaitable[Any]]
 class HostedFunction:
     """A function graph on the async lane, run by one task of the run's own."""
 
-    def __init__(self, function: GraphFunction, given: Any, name: str, inbox: Inbox) -> None:
+    def __init__(self, function: GraphFunction, given: Any, name: str, gate: Gate) -> None:
         self.name = name
         self._function = function
         self._given = given
-        self._inbox = inbox
+        self._gate = gate
+        self._inbox = inbox = Inbox(gate)
         self._task: SpawnedTask | None = None
         self._run: AsyncRun | None = None
         self._late_error: BaseException | None = None
         self.pull = inbox.pull
-        self.demand = inbox.demand
+        self.demand = gate.demand
 
     @property
     def has_part(self) -> bool:
@@ -56,8 +57,8 @@ class HostedFunction:
 
     def stop(self) -> None:
         """Cancel the function, wherever it is."""
-        if not self._inbox.stopped:
-            self._inbox.stop()
+        if not self._gate.stopped:
+            self._gate.stop()
             self.stop_again()
 
     def stop_again(self) -> None:
@@ -75,17 +76,17 @@ class HostedFunction:
 
     async def _host(self) -> None:
         assert self._run is not None
-        inbox, loop = self._inbox, self._run.loop
+        gate, inbox, loop = self._gate, self._inbox, self._run.loop
         error: BaseException | None = None
         try:
-            sink = InboxSink(inbox, loop)
-            if await inbox.permission(loop):
+            sink = InboxSink(inbox, gate, loop)
+            if await gate.permission(loop):
                 result = await self._function(self._given, StreamWriter(sink))
                 if result is not None:
                     await sink.write(parts.values(result), last=True)
         except BaseException as exc:
             error = exc
-        if inbox.stopped:
+        if gate.stopped:
             self._late_error = None if error is None or loop.is_cancellation(error) else error
         elif error is not None and loop.is_cancellation(error):
             inbox.end(readable(error, self.name))
@@ -97,21 +98,23 @@ class HostedFunction:
 class InboxSink:
     """Puts parts into the inbox, one writer at a time."""
 
-    __slots__ = ("_inbox", "_loop")
+    __slots__ = ("_gate", "_inbox", "_loop")
 
-    def __init__(self, inbox: Inbox, loop: Loop) -> None:
+    def __init__(self, inbox: Inbox, gate: Gate, loop: Loop) -> None:
         self._inbox = inbox
+        self._gate = gate
         self._loop = loop
 
     async def write(self, part: StreamPart, *, last: bool = False) -> None:
         """Wait until the part fits, put it, and wait until the graph may go on. Nothing once the run is closing."""
-        inbox = self._inbox
-        if inbox.may_advance() or await inbox.permission(self._loop):
-            if inbox.stopped:
-                return
-            inbox.put(part)
-            if not last and not inbox.may_advance():
-                await inbox.permission(self._loop)
+        gate = self._gate
+        if not gate.may_advance():
+            await gate.permission(self._loop)
+        if gate.stopped:
+            return
+        self._inbox.put(part)
+        if not last and not gate.may_advance():
+            await gate.permission(self._loop)
 
 
 @final

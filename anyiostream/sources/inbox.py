@@ -1,52 +1,57 @@
-"""`Inbox`: the raw parts between a graph that runs in a task of its own and the reader that dispatches them.
+"""`Gate` and `Inbox`: the raw parts between a graph that runs in a task of its own and the reader that dispatches them.
 
 Rules:
 
-- It holds at most `prefetch` parts, and one where that is 0.
-- The graph goes on without being asked as long as there is room, but not past a part that ends a superstep
-  (`BARRIERS`): what follows may be another model call, which nobody may want any more. A reader that waits with
-  nothing to read is demand; one demand lets the graph go on to its next part.
-- The graph is woken when a reader waits, or when the inbox has become half empty: waking it for each part taken
-  would cost a switch of tasks per part.
+- A graph runs at most `prefetch` parts ahead, and one where that is 0.
+- It goes on without being asked as long as there is room, but not past a part that ends a superstep (`BARRIERS`):
+  what follows may be another model call, which nobody may want any more. A reader that waits with nothing to read is
+  demand; one demand lets the graph go on to its next part.
+- The graph is woken when a reader waits, or when half of what it may run ahead has been taken: waking it for each part
+  taken would cost a switch of tasks per part.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, final
 
 from anyiostream.pump import END, NOTHING
 
-__all__ = ["BARRIERS", "Inbox", "Parking"]
+__all__ = ["BARRIERS", "Gate", "Inbox", "Parking"]
 
 BARRIERS: Final = frozenset({"values", "updates", "tasks", "checkpoints", "debug"})
 """Types of parts that a graph emits at the boundary of a superstep."""
 
 
-class Waiter(Protocol):
+class Parked(Protocol):
     """A parked producer."""
 
     def wake(self) -> None: ...
-    def wait(self) -> Any: ...
+    def wait(self) -> Awaitable[None]: ...
 
 
 class Parking(Protocol):
     """How a producer waits, on the loop that it runs on."""
 
-    def waiter(self) -> Waiter:
+    def waiter(self) -> Parked:
         """A wait of the current task."""
 
 
 @final
-class Inbox:
-    """Parts that have been produced and not dispatched."""
+class Gate:
+    """Whether a graph may produce its next part.
 
-    __slots__ = ("_barrier", "_barriers_below", "_demanded", "_ended", "_error", "_low", "_on_part", "_parked", "_parts")
-    __slots__ += ("_prefetch", "_root_depth", "stopped")
+    Attributes:
+        ahead: Parts produced and not taken.
+        stopped: Whether the graph is to stop.
+    """
+
+    __slots__ = ("_barrier", "_barriers_below", "_demanded", "_low", "_parked", "_prefetch", "_root_depth", "ahead")
+    __slots__ += ("stopped",)
 
     def __init__(self, prefetch: int, *, root_depth: int, barriers_below: bool) -> None:
-        """Make an empty inbox.
+        """Make an open gate.
 
         Args:
             prefetch: How many parts the graph may run ahead.
@@ -57,54 +62,37 @@ class Inbox:
         self._low = prefetch // 2
         self._root_depth = root_depth
         self._barriers_below = barriers_below
-        self._parts: deque[Any] = deque()
-        self._parked: deque[Waiter] = deque()
-        self._on_part: Callable[[], object] = _nothing
+        self._parked: deque[Parked] = deque()
         self._demanded = False
         self._barrier = False
-        self._ended = False
-        self._error: BaseException | None = None
+        self.ahead = 0
         self.stopped = False
-
-    def __len__(self) -> int:
-        return len(self._parts)
 
     # --- the reader's end ---
 
-    def notify(self, on_part: Callable[[], object]) -> None:
-        """Call `on_part` whenever there is something to pull."""
-        self._on_part = on_part
-
-    @property
-    def has_part(self) -> bool:
-        """Whether `pull` would answer something else than `NOTHING`."""
-        return bool(self._parts) or self._ended
-
-    def pull(self) -> Any:
-        """The next part, `NOTHING`, or `END`; raises the error that ended the graph, once."""
-        parts = self._parts
-        if parts:
-            if self._parked and len(parts) <= self._low + 1 and not self._barrier:
-                self._wake_one()
-            return parts.popleft()
-        if not self._ended:
-            return NOTHING
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
-        return END
+    def taken(self, count: int = 1) -> None:
+        """`count` parts have been taken."""
+        self.ahead -= count
+        if self._parked and self.ahead <= self._low and self.may_advance():
+            self._wake_one()
 
     def demand(self) -> None:
         """A reader waits, and there is nothing for it."""
-        if not self._demanded and not self._parts:
+        if not self._demanded:
             self._demanded = True
             self._wake_one()
+
+    def stop(self) -> None:
+        """Let nobody wait for permission any longer."""
+        self.stopped = True
+        while self._parked:
+            self._parked.popleft().wake()
 
     # --- the graph's end ---
 
     def may_advance(self) -> bool:
         """Whether the graph may produce its next part."""
-        return self._demanded or (not self._barrier and len(self._parts) < self._prefetch)
+        return self._demanded or (not self._barrier and self.ahead < self._prefetch)
 
     async def permission(self, parking: Parking) -> bool:
         """Wait until the graph may produce its next part; false if it is to stop instead."""
@@ -118,11 +106,82 @@ class Inbox:
                 raise
         return not self.stopped
 
+    def produced(self, part: Any) -> None:
+        """A part has been produced."""
+        self.ahead += 1
+        self._demanded = False
+        try:
+            self._barrier = part["type"] in BARRIERS and (self._barriers_below or len(part["ns"]) <= self._root_depth)
+        except (TypeError, KeyError, AttributeError):
+            self._barrier = True  # it is no part, and will fail the run
+
+    # --- inside ---
+
+    def _wake_one(self) -> None:
+        if self._parked:
+            self._parked.popleft().wake()
+
+    def _abandon(self, waiter: Parked) -> None:
+        if waiter in self._parked:
+            self._parked.remove(waiter)
+        elif self.may_advance():
+            # It was woken and cancelled in the same turn: another one may go.
+            self._wake_one()
+
+
+@final
+class Inbox:
+    """Parts that have been produced and not dispatched, in the process and thread of their reader.
+
+    Attributes:
+        gate: Whether the graph may produce more; `None` if that is decided elsewhere.
+    """
+
+    __slots__ = ("_ended", "_error", "_gate", "_on_part", "_parts")
+
+    def __init__(self, gate: Gate | None) -> None:
+        self._gate = gate
+        self._parts: deque[Any] = deque()
+        self._on_part: Callable[[], object] = _nothing
+        self._ended = False
+        self._error: BaseException | None = None
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def notify(self, on_part: Callable[[], object]) -> None:
+        """Call `on_part` whenever there is something to pull."""
+        self._on_part = on_part
+
+    @property
+    def has_part(self) -> bool:
+        """Whether `pull` would answer something else than `NOTHING`."""
+        return bool(self._parts) or self._ended
+
+    def pull(self) -> Any:
+        """The next part, `NOTHING`, or `END`; raises the error that ended the graph, once."""
+        if self._parts:
+            part = self._parts.popleft()
+            if self._gate is not None:
+                self._gate.taken()
+            return part
+        if not self._ended:
+            return NOTHING
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return END
+
     def put(self, part: Any) -> None:
         """Add a part."""
         self._parts.append(part)
-        self._demanded = False
-        self._barrier = self._is_barrier(part)
+        if self._gate is not None:
+            self._gate.produced(part)
+        self._on_part()
+
+    def put_batch(self, batch: list[Any]) -> None:
+        """Add several parts."""
+        self._parts += batch
         self._on_part()
 
     def end(self, error: BaseException | None) -> None:
@@ -131,31 +190,6 @@ class Inbox:
             self._ended = True
             self._error = error
             self._on_part()
-
-    def stop(self) -> None:
-        """Let nobody wait for permission any longer."""
-        self.stopped = True
-        while self._parked:
-            self._parked.popleft().wake()
-
-    # --- inside ---
-
-    def _wake_one(self) -> None:
-        if self._parked:
-            self._parked.popleft().wake()
-
-    def _abandon(self, waiter: Waiter) -> None:
-        if waiter in self._parked:
-            self._parked.remove(waiter)
-        elif self.may_advance():
-            # It was woken and cancelled in the same turn: another one may go.
-            self._wake_one()
-
-    def _is_barrier(self, part: Any) -> bool:
-        try:
-            return part["type"] in BARRIERS and (self._barriers_below or len(part["ns"]) <= self._root_depth)
-        except (TypeError, KeyError, AttributeError):
-            return True  # it will fail the run
 
 
 def _nothing() -> None:

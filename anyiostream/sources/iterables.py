@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
-from anyiostream.pump import END, readable
-from anyiostream.sources.inbox import Inbox
+from anyiostream.pump import END
+from anyiostream.sources.hosting import IteratorHost
+from anyiostream.sources.inbox import Gate, Inbox
 
 if TYPE_CHECKING:
     from anyiostream.lanes.asynchronous import AsyncRun
@@ -28,7 +29,7 @@ class IterableSource:
         self.name = name
         self.pull: Callable[[], Any] = partial(next, iterator, END)
         self._close: Callable[[], object] | None = getattr(iterator, "close", None)
-        self._on_close_error: BaseException | None = None
+        self._closing_error: BaseException | None = None
 
     def start(self, run: AsyncRun, on_part: Callable[[], None]) -> None:
         """Nothing runs by itself."""
@@ -41,7 +42,7 @@ class IterableSource:
         try:
             self.close_now()
         except Exception as exc:  # noqa: BLE001 -- raised by close()
-            self._on_close_error = exc
+            self._closing_error = exc
 
     def stop_again(self) -> None:
         """It has stopped."""
@@ -54,29 +55,24 @@ class IterableSource:
 
     async def close(self) -> None:
         """Raise what closing raised."""
-        error, self._on_close_error = self._on_close_error, None
+        error, self._closing_error = self._closing_error, None
         if error is not None:
             raise error
 
 
 @final
 class HostedIterator:
-    """An async iterable, advanced and closed by one task of the run's own.
+    """An async iterable, advanced by one task of the run's own."""
 
-    So an async generator may hold cancel scopes, task groups and context variables across its yields, and a reader's
-    cancellation does not reach it.
-    """
-
-    def __init__(self, open_iterable: Callable[[], AsyncIterable[Any]], name: str, inbox: Inbox) -> None:
+    def __init__(self, open_iterable: Callable[[], AsyncIterable[Any]], name: str, gate: Gate) -> None:
         self.name = name
-        self._open = open_iterable
-        self._inbox = inbox
+        self._gate = gate
+        self._inbox = Inbox(gate)
+        self._host = IteratorHost(open_iterable, name, gate, self._inbox)
         self._task: SpawnedTask | None = None
         self._run: AsyncRun | None = None
-        self._advancing = False
-        self._close_error: BaseException | None = None
-        self.pull = inbox.pull
-        self.demand = inbox.demand
+        self.pull = self._inbox.pull
+        self.demand = gate.demand
 
     @property
     def has_part(self) -> bool:
@@ -92,13 +88,13 @@ class HostedIterator:
         """Start the task; it waits for demand before it does anything."""
         self._inbox.notify(on_part)
         self._run = run
-        self._task = run.spawn(self._host, self.name, run.source_context)
+        self._task = run.spawn(lambda: self._host.run(run.loop), self.name, run.source_context)
 
     def stop(self) -> None:
         """Let the task close the iterator; cancel it if it is inside."""
-        if not self._inbox.stopped:
-            self._inbox.stop()
-            if self._advancing:
+        if not self._gate.stopped:
+            self._gate.stop()
+            if self._host.advancing:
                 self.stop_again()
 
     def stop_again(self) -> None:
@@ -110,44 +106,6 @@ class HostedIterator:
         """Wait for the task, and raise what closing the iterator raised."""
         if self._task is not None and self._run is not None:
             await self._run.wait(self._task.finished)
-        error, self._close_error = self._close_error, None
+        error, self._host.late_error = self._host.late_error, None
         if error is not None:
             raise error
-
-    async def _host(self) -> None:
-        assert self._run is not None
-        inbox, loop = self._inbox, self._run.loop
-        iterator: AsyncIterator[Any] | None = None
-        error: BaseException | None = None
-        try:
-            while await inbox.permission(loop):
-                self._advancing = True
-                if iterator is None:
-                    iterator = aiter(self._open())
-                try:
-                    part = await anext(iterator)
-                except StopAsyncIteration:
-                    break
-                finally:
-                    self._advancing = False
-                inbox.put(part)
-        except BaseException as exc:
-            error = exc
-        closing = await _close(iterator)
-        if inbox.stopped:
-            # The run is over. Being cancelled is what was asked for; anything else is for those who leave the block.
-            self._close_error = closing or (None if error is None or loop.is_cancellation(error) else error)
-        elif error is not None and loop.is_cancellation(error):
-            inbox.end(readable(error, self.name))
-        else:
-            inbox.end(error or closing)
-
-
-async def _close(iterator: AsyncIterator[Any] | None) -> BaseException | None:
-    aclose = getattr(iterator, "aclose", None)
-    if aclose is not None:
-        try:
-            await aclose()
-        except BaseException as exc:  # noqa: BLE001 -- reported by the caller
-            return exc
-    return None

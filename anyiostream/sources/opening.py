@@ -12,7 +12,7 @@ import attrs
 from anyiostream.errors import NotAGraph, UnknownOption
 from anyiostream.mux.mux import Mux
 from anyiostream.sources.functions import DrivenFunction, HostedFunction
-from anyiostream.sources.inbox import Inbox
+from anyiostream.sources.inbox import Gate
 from anyiostream.sources.iterables import HostedIterator, IterableSource
 
 if TYPE_CHECKING:
@@ -85,13 +85,13 @@ def open_async_source(call: GraphCall, mux: Mux) -> AsyncSource:
 
         return open_async_graph(call, mux)
     function = _called(graph)
-    inbox = Inbox(call.prefetch, root_depth=len(mux.scope), barriers_below=_awaits(function))
+    gate = Gate(call.prefetch, root_depth=len(mux.scope), barriers_below=_awaits(function))
     if _awaits(function):
-        return HostedFunction(graph, call.given, call.name, inbox)
+        return HostedFunction(graph, call.given, call.name, gate)
     if inspect.isasyncgenfunction(function):
-        return HostedIterator(lambda: graph(call.given), call.name, inbox)
+        return HostedIterator(lambda: graph(call.given), call.name, gate)
     if isinstance(graph, AsyncIterable):
-        return HostedIterator(lambda: graph, call.name, inbox)
+        return HostedIterator(lambda: graph, call.name, gate)
     if inspect.isgeneratorfunction(function):
         return IterableSource(_Called(graph, call.given), call.name)
     if _is_iterable(graph):

@@ -1,0 +1,87 @@
+"""Advancing an async iterable in a task of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from typing import Any, Protocol, final
+
+from anyiostream.pump import readable
+from anyiostream.sources.inbox import Gate, Parking
+
+__all__ = ["IteratorHost", "PartReceiver"]
+
+
+class PartReceiver(Protocol):
+    """Where the parts go."""
+
+    def put(self, part: Any) -> None:
+        """Take a part."""
+
+    def end(self, error: BaseException | None) -> None:
+        """The iterable has come to its end."""
+
+
+class HostLoop(Parking, Protocol):
+    """The loop that the task runs on."""
+
+    def is_cancellation(self, error: BaseException) -> bool:
+        """Whether it is the loop's cancellation exception."""
+
+
+@final
+class IteratorHost:
+    """Advances and closes one async iterable, in one task: so an async generator may hold cancel scopes, task groups
+    and context variables across its yields, and a reader's cancellation does not reach it.
+
+    Attributes:
+        advancing: Whether the iterable is at work right now, so that stopping it means cancelling the task.
+        late_error: What the iterable raised when it was stopped, other than being cancelled.
+    """
+
+    __slots__ = ("_gate", "_name", "_open", "_receiver", "advancing", "late_error")
+
+    def __init__(self, open_iterable: Callable[[], AsyncIterable[Any]], name: str, gate: Gate, to: PartReceiver) -> None:
+        self._open = open_iterable
+        self._name = name
+        self._gate = gate
+        self._receiver = to
+        self.advancing = False
+        self.late_error: BaseException | None = None
+
+    async def run(self, loop: HostLoop) -> None:
+        """Advance the iterable whenever the gate permits, until it ends or is to stop, and close it."""
+        iterator: AsyncIterator[Any] | None = None
+        error: BaseException | None = None
+        try:
+            while await self._gate.permission(loop):
+                self.advancing = True
+                try:
+                    if iterator is None:
+                        iterator = aiter(self._open())
+                    part = await anext(iterator)
+                except StopAsyncIteration:
+                    break
+                finally:
+                    self.advancing = False
+                self._receiver.put(part)
+        except BaseException as exc:
+            error = exc
+        closing = await _close(iterator)
+        if self._gate.stopped:
+            # The run is over. Being cancelled is what was asked for; anything else is for those who leave the block.
+            self.late_error = closing or (None if error is None or loop.is_cancellation(error) else error)
+            self._receiver.end(None)
+        elif error is not None and loop.is_cancellation(error):
+            self._receiver.end(readable(error, self._name))
+        else:
+            self._receiver.end(error or closing)
+
+
+async def _close(iterator: AsyncIterator[Any] | None) -> BaseException | None:
+    aclose = getattr(iterator, "aclose", None)
+    if aclose is not None:
+        try:
+            await aclose()
+        except BaseException as exc:  # noqa: BLE001 -- reported by the caller
+            return exc
+    return None

@@ -1,0 +1,189 @@
+"""`StreamMux` by itself: for tests of transformers, and for programs that have events but no graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, final
+
+from anyiostream.channels.channel import StreamChannel
+from anyiostream.ending import Ending
+from anyiostream.errors import ChannelFull, InvalidHook
+from anyiostream.events import Namespace, ProtocolEvent
+from anyiostream.inline import run_inline
+from anyiostream.lanes.async_streams import AsyncSubgraphRunStream
+from anyiostream.lanes.asynchronous import AsyncRun
+from anyiostream.lanes.sync import SyncRun
+from anyiostream.loops import current_loop
+from anyiostream.pump import NOTHING
+from anyiostream.transformer import StreamTransformer, TransformerFactory
+
+if TYPE_CHECKING:
+    from anyiostream.loops.interface import Loop
+
+__all__ = ["StreamMux"]
+
+
+@final
+class StreamMux:
+    """Routes events that the caller pushes through transformers.
+
+    As LangGraph's class of the same name. Transformers run in registration order, those with `before_builtins` first;
+    an event that none of them suppresses enters the raw log, `events`. Without a graph there is nobody to demand
+    anything of: a reader gets what has been pushed, and then waits (async) or stops (sync).
+
+    Attributes:
+        is_async: The lane.
+        scope: Namespace whose level is the mux's own.
+        events: The raw log.
+        extensions: Projection name -> channel, promise or other value.
+        native_keys: Names of the native transformers' projections.
+    """
+
+    def __init__(
+        self,
+        transformers: Sequence[StreamTransformer] | None = None,
+        *,
+        is_async: bool = False,
+        factories: Sequence[TransformerFactory] | None = None,
+        scope: Namespace = (),
+        maxlen: float = 64,
+    ) -> None:
+        """Register the transformers.
+
+        Args:
+            transformers: Instances, for this scope only.
+            is_async: The lane.
+            factories: Classes or factories; subgraphs get instances of their own.
+            scope: The namespace.
+            maxlen: Bound of channels that name none, in items.
+
+        Raises:
+            As `open_run` when it is entered.
+        """
+        self.is_async: Final = is_async
+        self.scope: Final = scope
+        made = list(factories) if factories is not None else None
+        given = list(transformers or ())
+        self._run: SyncRun | AsyncRun
+        if is_async:
+            self._run = AsyncRun(
+                DeferredLoop(),  # type: ignore[arg-type]  # delegates to one
+                made,
+                lambda _: NoSource(),
+                AsyncSubgraphRunStream,
+                transformers=given,
+                maxlen=maxlen,
+                scope=scope,
+                checkpoint_every=32,
+            )
+        else:
+            self._run = SyncRun(made, lambda _: NoSource(), transformers=given, maxlen=maxlen, scope=scope)
+        self._mux = self._run.pump.mux
+        self.events: Final[StreamChannel[ProtocolEvent]] = self._mux.events
+        self.extensions: Final[dict[str, Any]] = self._mux.extensions
+        self.native_keys: Final[set[str]] = self._mux.native_keys
+
+    def transformer_by_key(self, key: str) -> StreamTransformer | None:
+        """The transformer that contributed the projection `key`."""
+        return self._mux.transformer_by_key(key)
+
+    def push(self, event: ProtocolEvent) -> None:
+        """Take an event through the transformers.
+
+        Raises:
+            ChannelFull: The last event's items still wait for a reader.
+            InvalidHook: A transformer must be awaited; use `apush`.
+            BaseException: Whatever a transformer raises, with a note that names it.
+        """
+        for full in self._run.pump.outbox.full:
+            raise ChannelFull(full.name, full.maxlen, waiting=self._run.pump.outbox.pending)  # type: ignore[attr-defined]
+        waiting = self._run.context.run(self._mux.router.dispatch_event, event)
+        if waiting is not None:
+            waiting.close()
+            raise InvalidHook("push()", "cannot await this mux's transformers; use apush().")
+
+    def close(self) -> None:
+        """End well: finalize the transformers, close the projections and the raw log.
+
+        Raises:
+            BaseException: The first error of a `finalize`, when everything has been closed.
+        """
+        self._finish(Ending())
+
+    def fail(self, err: BaseException) -> None:
+        """End with an error: every reader gets its items and then `err`."""
+        self._finish(Ending(err))
+
+    async def apush(self, event: ProtocolEvent) -> None:
+        """As `push`, awaiting hooks, and waiting while the last event's items wait for a reader."""
+        assert isinstance(self._run, AsyncRun)
+        await self._run.room()
+        waiting = self._run.context.run(self._mux.router.dispatch_event, event)
+        if waiting is not None:
+            await waiting
+
+    async def aclose(self) -> None:
+        """As `close`, after everything scheduled has ended."""
+        await self._finish_async(Ending())
+
+    async def afail(self, err: BaseException) -> None:
+        """As `fail`, after everything scheduled has been cancelled."""
+        await self._finish_async(Ending(err))
+
+    def _finish(self, ending: Ending) -> None:
+        self._run.context.run(run_inline, self._run.pump.end(ending), "a transformer's hook")
+        self._raise_failure(ending)
+
+    async def _finish_async(self, ending: Ending) -> None:
+        await self._run.pump.end(ending)
+        self._raise_failure(ending)
+
+    def _raise_failure(self, ending: Ending) -> None:
+        if ending.error is None:
+            self._run.pump.result()
+
+
+@final
+class NoSource:
+    """Nothing ever comes of itself."""
+
+    name = "no graph"
+    has_part = False
+    read_ahead = 0
+
+    def pull(self) -> Any:
+        """Nothing."""
+        return NOTHING
+
+    def start(self, run: AsyncRun, on_part: Callable[[], None]) -> None:
+        """Nothing runs."""
+
+    def demand(self) -> None:
+        """Nobody to ask."""
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+    def stop_again(self) -> None:
+        """Nothing to stop."""
+
+    def close_now(self) -> None:
+        """Nothing to close."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+@final
+class DeferredLoop:
+    """The event loop that runs when it is first needed: a mux may be made before there is one."""
+
+    def __init__(self) -> None:
+        self._loop: Loop | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """The loop's attribute."""
+        if self._loop is None:
+            self._loop = current_loop()
+        return getattr(self._loop, name)
+
