@@ -35,6 +35,7 @@ from anyiostream.errors import (
     ItemsDroppedWarning,
     ItemsMissed,
     MalformedPart,
+    MessageFailed,
     MissingExtra,
     NotAChannel,
     NotAGraph,
@@ -64,6 +65,14 @@ from anyiostream.projections.data import (
     ValuesTransformer,
 )
 from anyiostream.projections.lifecycle import LifecycleTransformer
+from anyiostream.projections.messages.output import ChatMessage
+from anyiostream.projections.messages.streams import (
+    AsyncChatModelStream,
+    AsyncMessageProjection,
+    ChatModelStream,
+    MessageProjection,
+)
+from anyiostream.projections.messages.transformer import MessagesTransformer
 from anyiostream.projections.subgraphs import SubgraphTransformer
 from anyiostream.pump import RunStatus
 from anyiostream.run import OpenRun, open_run
@@ -85,7 +94,9 @@ __all__ = [
     "AlreadyBound",
     "AlreadySubscribed",
     "AnyioStreamError",
+    "AsyncChatModelStream",
     "AsyncGraphRunStream",
+    "AsyncMessageProjection",
     "AsyncSubgraphRunStream",
     "AsyncTransformerRefused",
     "BackpressureDeadlock",
@@ -93,6 +104,8 @@ __all__ = [
     "ChannelFull",
     "ChannelStatistics",
     "ChannelUnbound",
+    "ChatMessage",
+    "ChatModelStream",
     "CheckpointsTransformer",
     "ChildrenRefused",
     "CursorBusy",
@@ -113,6 +126,9 @@ __all__ = [
     "LifecyclePayload",
     "LifecycleTransformer",
     "MalformedPart",
+    "MessageFailed",
+    "MessageProjection",
+    "MessagesTransformer",
     "MissingExtra",
     "Namespace",
     "NotAChannel",

@@ -32,6 +32,7 @@ __all__ = [
     "ItemsDroppedWarning",
     "ItemsMissed",
     "MalformedPart",
+    "MessageFailed",
     "MissingExtra",
     "NotAChannel",
     "NotAGraph",
@@ -132,6 +133,13 @@ class GraphInterrupt(AnyioStreamError):
 
 class SubgraphFailed(AnyioStreamError, RuntimeError):
     """A subgraph failed; the message is its error's text. The graph may go on if its parent handles the error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+
+
+class MessageFailed(AnyioStreamError, RuntimeError):
+    """A model call reported an error; the message is its text. The graph may handle it and go on."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)

@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol, final
 
 import attrs
@@ -49,12 +49,20 @@ END: Final = Marker.END
 """The graph has ended well."""
 
 
+Assembler = Callable[[Sequence[Mapping[str, Any]], str | None], Any]
+"""Builds the final message from a model call's events, and its id."""
+
+
 class Source(Protocol):
     """Where the parts of a run come from."""
 
     @property
     def name(self) -> str:
         """What it is called in messages."""
+
+    @property
+    def assemble_message(self) -> Assembler:
+        """Builds the final message of a model call, in the graph's own class."""
 
     @property
     def has_part(self) -> bool:

@@ -15,6 +15,7 @@ from anyiostream.lanes.sync import GraphRunStream, SyncRun
 from anyiostream.loops import current_loop
 from anyiostream.projections.data import ValuesTransformer
 from anyiostream.projections.lifecycle import LifecycleTransformer
+from anyiostream.projections.messages.transformer import MessagesTransformer
 from anyiostream.projections.subgraphs import SubgraphTransformer
 from anyiostream.sources.opening import (
     GraphCall,
@@ -27,7 +28,12 @@ from anyiostream.transformer import TransformerFactory
 
 __all__ = ["OpenRun", "open_run"]
 
-BUILTINS: tuple[TransformerFactory, ...] = (ValuesTransformer, LifecycleTransformer, SubgraphTransformer)
+BUILTINS: tuple[TransformerFactory, ...] = (
+    ValuesTransformer,
+    MessagesTransformer,
+    LifecycleTransformer,
+    SubgraphTransformer,
+)
 """The transformers of every run."""
 
 

@@ -14,6 +14,7 @@ from anyiostream.lanes.async_streams import AsyncSubgraphRunStream
 from anyiostream.lanes.asynchronous import AsyncRun
 from anyiostream.lanes.sync import SyncRun
 from anyiostream.loops import current_loop
+from anyiostream.projections.messages.output import assemble_chat_message
 from anyiostream.pump import NOTHING
 from anyiostream.transformer import StreamTransformer, TransformerFactory
 
@@ -150,6 +151,7 @@ class NoSource:
     name = "no graph"
     has_part = False
     read_ahead = 0
+    assemble_message = staticmethod(assemble_chat_message)
 
     def pull(self) -> Any:
         """Nothing."""

@@ -8,9 +8,10 @@ else), and `on_register`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, final
 
+from anyiostream.channels.deltas import ReaderPort
 from anyiostream.errors import EmitterMisused, InvalidHook, ScheduleRefused
 from anyiostream.events import Namespace, ProtocolEvent, checked_namespace
 from anyiostream.subgraphs import HandleMaker, SubgraphObserver
@@ -23,6 +24,7 @@ __all__ = [
     "StreamEmitter",
     "StreamTransformer",
     "TransformerFactory",
+    "TransformerPort",
     "builtin",
     "is_builtin",
     "reason_for_async",
@@ -48,6 +50,13 @@ class Scheduler(Protocol):
     """What `schedule()` needs of the mux."""
 
     def schedule(self, transformer: StreamTransformer, coro: Coroutine[Any, Any, Any], on_error: OnError) -> ScheduledTask: ...
+
+
+class TransformerPort(ReaderPort, Protocol):
+    """What a transformer's own streams need of the run."""
+
+    def assemble_message(self, events: Sequence[Mapping[str, Any]], message_id: str | None) -> Any:
+        """The final message of a model call's events, in the graph's own class."""
 
 
 class StreamTransformer(ABC):
@@ -158,6 +167,9 @@ class StreamTransformer(ABC):
     def subgraph_observer(self, maker: HandleMaker) -> SubgraphObserver | None:  # noqa: ARG002 -- for subclasses
         """What the mux tells of subgraphs that start and end, in place of calling `process` with `tasks` events."""
         return None
+
+    def connect(self, port: TransformerPort) -> None:
+        """Called once at registration, with what readers inside a projection advance the run with."""
 
     @final
     def attach(self, scheduler: Scheduler) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import enum
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, final
 
@@ -166,6 +166,10 @@ class AsyncRun:
     def deliver(self, failure: Recorded) -> BaseException:
         """The exception for a reader."""
         return self.pump.deliver(failure)
+
+    def assemble_message(self, events: Sequence[Mapping[str, Any]], message_id: str | None) -> Any:
+        """The final message of a model call, in the graph's own class."""
+        return self.source.assemble_message(events, message_id)
 
     def open_handle(self, mux: Mux, subgraph: Subgraph) -> Handle:
         """The handle of a subgraph."""

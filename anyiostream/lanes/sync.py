@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextvars import Context, copy_context
 from typing import Any, Generic, Protocol, Self, TypeVar, final
 
@@ -48,6 +48,7 @@ class SyncRun:
     """One run on the sync lane: the mux's port, and what cursors and streams use to advance the pump."""
 
     is_async = False
+    budget = 0
 
     def __init__(
         self,
@@ -106,6 +107,13 @@ class SyncRun:
             if str(exc).startswith("cannot enter context"):
                 raise RunWaitsForItself("code inside the run", target.name) from None
             raise
+
+    def assemble_message(self, events: Sequence[Mapping[str, Any]], message_id: str | None) -> Any:
+        """The final message of a model call, in the graph's own class."""
+        return self._source.assemble_message(events, message_id)
+
+    async def checkpoint(self) -> None:
+        raise AssertionError("there is nothing to let run on the sync lane")
 
     def open_handle(self, mux: Mux, subgraph: Subgraph) -> SubgraphRunStream:
         """The handle of a subgraph."""

@@ -210,6 +210,7 @@ class Mux:
         self._bind(projection, native=transformer._native)  # noqa: SLF001 -- LangGraph's name for it
         for key in projection:
             self._owners[key] = transformer
+        transformer.connect(self._port)
         transformer.attach(self.nursery.for_scope(self.scope))
         if overrides(transformer, "on_register"):
             transformer.on_register(StreamEmitter(name, lambda namespace, event: self._emit(registered, namespace, event)))

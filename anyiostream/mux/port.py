@@ -10,6 +10,7 @@ from anyiostream.channels.channel import ChannelPort, StreamChannel
 from anyiostream.channels.latch import Awaited
 from anyiostream.channels.promise import PromisePort
 from anyiostream.subgraphs import Handle, Subgraph
+from anyiostream.transformer import TransformerPort
 
 if TYPE_CHECKING:
     from anyiostream.mux.mux import Mux
@@ -29,7 +30,7 @@ class SpawnedTask(Protocol):
         """Cancel it once, in its loop's native way."""
 
 
-class RunPort(ChannelPort, PromisePort, Protocol):
+class RunPort(ChannelPort, PromisePort, TransformerPort, Protocol):
     """One run, as its lane sees it."""
 
     def spawn(self, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context) -> SpawnedTask:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 from anyiostream import parts
 from anyiostream.errors import ForeignAwait
 from anyiostream.events import StreamPart
+from anyiostream.projections.messages.output import assemble_chat_message
 from anyiostream.pump import END, readable
 from anyiostream.sources.inbox import Gate, Inbox
 from anyiostream.sources.writer import StreamWriter
@@ -26,6 +27,8 @@ GraphFunction = Callable[[Any, StreamWriter], Awaitable[Any]]
 @final
 class HostedFunction:
     """A function graph on the async lane, run by one task of the run's own."""
+
+    assemble_message = staticmethod(assemble_chat_message)
 
     def __init__(self, function: GraphFunction, given: Any, name: str, gate: Gate) -> None:
         self.name = name
@@ -122,6 +125,7 @@ class DrivenFunction:
     """A function graph on the sync lane: its coroutine is driven by hand, and suspends only to hand over parts."""
 
     has_part = True
+    assemble_message = staticmethod(assemble_chat_message)
 
     def __init__(self, function: GraphFunction, given: Any, name: str) -> None:
         self.name = name

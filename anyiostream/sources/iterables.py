@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
+from anyiostream.projections.messages.output import Assembler, assemble_chat_message
 from anyiostream.pump import END
 from anyiostream.sources.hosting import IteratorHost
 from anyiostream.sources.inbox import Gate, Inbox
@@ -24,9 +25,10 @@ class IterableSource:
     has_part = True
     read_ahead = 0
 
-    def __init__(self, iterable: Iterable[Any], name: str) -> None:
+    def __init__(self, iterable: Iterable[Any], name: str, assemble: Assembler = assemble_chat_message) -> None:
         iterator = iter(iterable)
         self.name = name
+        self.assemble_message = assemble
         self.pull: Callable[[], Any] = partial(next, iterator, END)
         self._close: Callable[[], object] | None = getattr(iterator, "close", None)
         self._closing_error: BaseException | None = None
@@ -64,8 +66,15 @@ class IterableSource:
 class HostedIterator:
     """An async iterable, advanced by one task of the run's own."""
 
-    def __init__(self, open_iterable: Callable[[], AsyncIterable[Any]], name: str, gate: Gate) -> None:
+    def __init__(
+        self,
+        open_iterable: Callable[[], AsyncIterable[Any]],
+        name: str,
+        gate: Gate,
+        assemble: Assembler = assemble_chat_message,
+    ) -> None:
         self.name = name
+        self.assemble_message = assemble
         self._gate = gate
         self._inbox = Inbox(gate)
         self._host = IteratorHost(open_iterable, name, gate, self._inbox)

@@ -19,6 +19,7 @@ from langgraph.config import get_config
 from anyiostream.errors import WrongLane
 from anyiostream.loops import on_trio
 from anyiostream.mux.mux import Mux
+from anyiostream.projections.messages.langchain import assemble_ai_message
 from anyiostream.sources.inbox import Gate
 from anyiostream.sources.iterables import HostedIterator, IterableSource
 from anyiostream.transformer import TransformerFactory
@@ -54,13 +55,13 @@ def open_async_graph(call: GraphCall, mux: Mux) -> AsyncSource:
     if on_trio():
         from anyiostream.sources.portal import BridgedIterator  # noqa: PLC0415 -- trio only where it runs
 
-        return BridgedIterator(start, call.name, gate)
-    return HostedIterator(start, call.name, gate)
+        return BridgedIterator(start, call.name, gate, assemble_ai_message)
+    return HostedIterator(start, call.name, gate, assemble_ai_message)
 
 
 def open_sync_graph(call: GraphCall, mux: Mux) -> SyncSource:
     """The graph as a source of the sync lane."""
-    return IterableSource(_stream(call, mux.required_modes()), call.name)
+    return IterableSource(_stream(call, mux.required_modes()), call.name, assemble_ai_message)
 
 
 def compiled_transformers(graph: Any) -> Sequence[TransformerFactory]:

@@ -25,6 +25,7 @@ import trio
 
 from anyiostream.channels.latch import Latch
 from anyiostream.loops.asyncio_loop import AsyncioLoop
+from anyiostream.projections.messages.output import Assembler
 from anyiostream.sources.hosting import IteratorHost
 from anyiostream.sources.inbox import Gate, Inbox
 
@@ -92,8 +93,11 @@ def current_portal() -> Portal:
 class BridgedIterator:
     """An asyncio iterable as a source of a run on trio."""
 
-    def __init__(self, open_iterable: Callable[[], AsyncIterable[Any]], name: str, gate: Gate) -> None:
+    def __init__(
+        self, open_iterable: Callable[[], AsyncIterable[Any]], name: str, gate: Gate, assemble: Assembler
+    ) -> None:
         self.name = name
+        self.assemble_message = assemble
         self._inbox = Inbox(None)
         self._remote = RemoteHost(open_iterable, name, gate, trio.lowlevel.current_trio_token(), self._inbox)
         self._wanted = Latch(f"the first demand on {name}")

@@ -1,0 +1,252 @@
+"""`DeltaLog`: what one message or tool call has produced so far, for any number of readers.
+
+Rules:
+
+- Every cursor starts at the first delta, whenever it is opened. The log keeps its deltas as long as somebody holds it;
+  they are not bounded by a channel's `maxlen`.
+- It ends once; each cursor gets all deltas first, and then the end, or the error.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, Protocol, Self, TypeVar, final
+
+import attrs
+
+from anyiostream.channels.buffer import Ended, Wakeable
+from anyiostream.channels.latch import Awaited
+from anyiostream.channels.raising import Recorded
+from anyiostream.errors import WrongLane
+
+__all__ = ["AsyncDeltaCursor", "DeltaCursor", "DeltaLog", "ReaderPort"]
+
+T = TypeVar("T")
+
+
+class ReaderPort(Protocol):
+    """What readers inside projections need of the run."""
+
+    budget: int
+    """How many more items a reader may take without suspending."""
+
+    @property
+    def is_async(self) -> bool: ...
+
+    async def until(self, target: Awaited) -> None:
+        """Run the graph until `target` is ready, on the async lane."""
+
+    async def checkpoint(self) -> None:
+        """Let other tasks run."""
+
+    def drive(self, target: Awaited) -> None:
+        """Run the graph until `target` is ready, on the sync lane."""
+
+    def deliver(self, failure: Recorded) -> BaseException:
+        """The exception to raise for a reader."""
+
+
+@final
+@attrs.define(eq=False)
+class DeltaLog(Generic[T]):
+    """Deltas in order, and the end after them.
+
+    Attributes:
+        name: What it is called in messages.
+        items: The deltas so far.
+        ended: The end, once it is known.
+        aborted: What waiting for the end raises although iteration just ends: the run was aborted.
+    """
+
+    name: str
+    items: list[T] = attrs.field(factory=list)
+    ended: Ended | None = None
+    aborted: Ended | None = None
+    _parked: dict[Wakeable, None] | None = None
+
+    def push(self, item: T) -> None:
+        """Add a delta and wake those who wait for it."""
+        self.items.append(item)
+        if self._parked is not None:
+            self._wake()
+
+    def end(self, ended: Ended) -> None:
+        """No more will come. The first end counts."""
+        if self.ended is None:
+            self.ended = ended
+            self._wake()
+
+    def park(self, reader: Wakeable) -> None:
+        """Wake `reader` at the next delta, or at the end."""
+        if self._parked is None:
+            self._parked = {}
+        self._parked[reader] = None
+
+    def unpark(self, reader: Wakeable) -> None:
+        """`reader` no longer waits."""
+        if self._parked is not None:
+            self._parked.pop(reader, None)
+
+    def _wake(self) -> None:
+        parked, self._parked = self._parked, None
+        for reader in parked or ():
+            reader.wake()
+
+
+@final
+class AtEnd:
+    """Waiting for a log's end."""
+
+    __slots__ = ("_log",)
+
+    def __init__(self, log: DeltaLog[T]) -> None:
+        self._log = log
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return self._log.name
+
+    @property
+    def ready(self) -> int:
+        """Whether the log has ended."""
+        return self._log.ended is not None
+
+    def park(self, reader: Wakeable) -> None:
+        """Wake `reader` whenever the log changes."""
+        self._log.park(reader)
+
+    def unpark(self, reader: Wakeable) -> None:
+        """`reader` no longer waits."""
+        self._log.unpark(reader)
+
+
+@final
+class DeltaCursor(Generic[T]):
+    """Reads a log on the sync lane, from its first delta."""
+
+    __slots__ = ("_index", "_log", "_run")
+
+    def __init__(self, run: ReaderPort, log: DeltaLog[T]) -> None:
+        if run.is_async:
+            raise WrongLane(log.name, "async", "use 'async for' instead.")
+        self._run = run
+        self._log = log
+        self._index = 0
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return self._log.name
+
+    @property
+    def ready(self) -> int:
+        """Whether there is something to take."""
+        return len(self._log.items) > self._index or self._log.ended is not None
+
+    def park(self, reader: Wakeable) -> None:
+        """Not on this lane."""
+        raise AssertionError("nobody parks on the sync lane")
+
+    unpark = park
+
+    def __iter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __next__(self) -> T:
+        """The next delta, running the graph as far as needed.
+
+        Raises:
+            StopIteration: The log has ended.
+            BaseException: The error that ended it.
+        """
+        log, index = self._log, self._index
+        if len(log.items) <= index and log.ended is None:
+            self._run.drive(self)
+        if len(log.items) > index:
+            self._index = index + 1
+            return log.items[index]
+        if log.ended is not None and log.ended.error is not None:
+            raise self._run.deliver(log.ended.error)
+        raise StopIteration
+
+
+@final
+class AsyncDeltaCursor(Generic[T]):
+    """Reads a log on the async lane, from its first delta."""
+
+    __slots__ = ("_index", "_log", "_run")
+
+    def __init__(self, run: ReaderPort, log: DeltaLog[T]) -> None:
+        if not run.is_async:
+            raise WrongLane(log.name, "sync", "use 'for' instead.")
+        self._run = run
+        self._log = log
+        self._index = 0
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return self._log.name
+
+    @property
+    def ready(self) -> int:
+        """Whether there is something to take."""
+        return len(self._log.items) > self._index or self._log.ended is not None
+
+    def park(self, reader: Wakeable) -> None:
+        """Wake `reader` at the next delta."""
+        self._log.park(reader)
+
+    def unpark(self, reader: Wakeable) -> None:
+        """`reader` no longer waits."""
+        self._log.unpark(reader)
+
+    def __aiter__(self) -> Self:
+        """Itself."""
+        return self
+
+    async def __anext__(self) -> T:
+        """The next delta, running the graph as far as needed. If cancelled, nothing is lost.
+
+        Raises:
+            StopAsyncIteration: The log has ended.
+            BaseException: The error that ended it.
+        """
+        log, index, run = self._log, self._index, self._run
+        if len(log.items) <= index and log.ended is None:
+            await run.until(self)
+        elif run.budget > 0:
+            run.budget -= 1
+        else:
+            await run.checkpoint()
+        if len(log.items) > index:
+            self._index = index + 1
+            return log.items[index]
+        if log.ended is not None and log.ended.error is not None:
+            raise run.deliver(log.ended.error)
+        raise StopAsyncIteration
+
+
+def wait_for_end(run: ReaderPort, log: DeltaLog[T]) -> None:
+    """Run the graph on the sync lane until the log has ended, and raise its error if it has one."""
+    if run.is_async:
+        raise WrongLane(log.name, "async", "await it instead.")
+    if log.ended is None:
+        run.drive(AtEnd(log))
+    _raise_error(run, log)
+
+
+async def await_end(run: ReaderPort, log: DeltaLog[T]) -> None:
+    """Run the graph on the async lane until the log has ended, and raise its error if it has one."""
+    if not run.is_async:
+        raise WrongLane(log.name, "sync", "read it without await.")
+    if log.ended is None:
+        await run.until(AtEnd(log))
+    _raise_error(run, log)
+
+
+def _raise_error(run: ReaderPort, log: DeltaLog[T]) -> None:
+    ended = log.aborted or log.ended
+    if ended is not None and ended.error is not None:
+        raise run.deliver(ended.error)

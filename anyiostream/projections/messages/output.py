@@ -1,0 +1,86 @@
+"""`ChatMessage`: a finished message, for graphs that do without LangChain."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
+
+import attrs
+
+__all__ = ["Assembler", "ChatMessage", "assemble_chat_message", "finish_tool_call"]
+
+Assembler = Callable[[Sequence[Mapping[str, Any]], str | None], Any]
+"""Builds the final message from the events of a message that has finished, and its id."""
+
+
+@final
+@attrs.frozen
+class ChatMessage:
+    """What a model said.
+
+    Attributes:
+        id: The message's id, or `None`.
+        content: Its content blocks, in order: `{"type": "text", "text": ...}`, `{"type": "reasoning", ...}`,
+            `{"type": "tool_call", ...}`, ...
+        tool_calls: The calls whose arguments could be parsed: `{"type", "id", "name", "args"}`.
+        invalid_tool_calls: Those whose arguments could not: `{"type", "id", "name", "args", "error"}`, args a string.
+        usage: Token counts as the model reports them, or `None`.
+        metadata: What else it reports.
+    """
+
+    id: str | None
+    content: tuple[Mapping[str, Any], ...] = ()
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    invalid_tool_calls: tuple[Mapping[str, Any], ...] = ()
+    usage: Mapping[str, Any] | None = None
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+
+    @property
+    def text(self) -> str:
+        """Its text, all blocks together."""
+        return "".join(block.get("text", "") for block in self.content if block.get("type") == "text")
+
+    @property
+    def reasoning(self) -> str:
+        """Its reasoning, all blocks together."""
+        return "".join(block.get("reasoning", "") for block in self.content if block.get("type") == "reasoning")
+
+
+def finish_tool_call(chunk: Mapping[str, Any]) -> dict[str, Any]:
+    """The tool call that a chunk with all of its arguments is: `tool_call`, or `invalid_tool_call` if these are no
+    JSON object."""
+    extras = {key: value for key, value in chunk.items() if key not in _CHUNK_KEYS and value is not None}
+    raw = chunk.get("args") or ""
+    try:
+        args = json.loads(raw) if raw else {}
+    except ValueError as exc:
+        args, problem = None, str(exc)
+    else:
+        problem = f"the arguments are a JSON {type(args).__name__}, not an object"
+    call = {"id": chunk.get("id") or "", "name": chunk.get("name") or "", **extras}
+    if isinstance(args, dict):
+        return {"type": "tool_call", **call, "args": args}
+    return {"type": "invalid_tool_call", **call, "args": raw, "error": problem}
+
+
+_CHUNK_KEYS = frozenset({"type", "id", "name", "args", "index"})
+
+
+def assemble_chat_message(events: Sequence[Mapping[str, Any]], message_id: str | None) -> ChatMessage:
+    """Build a `ChatMessage`. Linear in the number of events."""
+    from anyiostream.projections.messages.record import MessageRecord  # noqa: PLC0415 -- it names this as its default
+
+    record = MessageRecord(message_id=message_id)
+    for event in events:
+        record.dispatch(event)
+    blocks = record.blocks()
+    finish = events[-1] if events else {}
+    return ChatMessage(
+        id=record.message_id,
+        content=tuple(blocks),
+        tool_calls=tuple(block for block in blocks if block["type"] == "tool_call"),
+        invalid_tool_calls=tuple(block for block in blocks if block["type"] == "invalid_tool_call"),
+        usage=record.usage,
+        metadata={**(record.metadata or {}), **(finish.get("metadata") or {})},
+    )

@@ -1,0 +1,297 @@
+"""`MessageRecord`: one message as its events arrive. A state machine without I/O.
+
+Rules:
+
+- Events are content-block events: `message-start`, then for each block (told by `index`) `content-block-start`,
+  `content-block-delta`s and `content-block-finish`, then `message-finish`; or `error`.
+- Deltas are appended, and joined only when somebody asks, so that a message costs time linear in its length.
+- A block's finish is the authority: text that it adds to the deltas is one more delta; text that contradicts them
+  replaces them in the final value, and the deltas that have been read stay as they were.
+- Unknown events, deltas without a block, and blocks of unknown types are kept in the raw events and otherwise passed
+  over: the protocol demands it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, final
+
+import attrs
+
+from anyiostream.channels.buffer import Ended
+from anyiostream.channels.deltas import DeltaLog
+from anyiostream.errors import MessageFailed, RunAborted
+from anyiostream.projections.messages.output import finish_tool_call
+
+__all__ = ["MessageRecord", "MessageStatus"]
+
+MessageStatus = Literal["streaming", "finished", "failed", "aborted"]
+"""How a message stands."""
+
+CHUNK_TYPES = {"tool_call_chunk": "tool_call", "server_tool_call_chunk": "server_tool_call"}
+
+
+@final
+@attrs.define(eq=False)
+class Block:
+    """One content block.
+
+    Attributes:
+        kind: Its type.
+        pieces: Its text or reasoning so far.
+        chunk: Its tool call so far; the arguments are in `pieces`.
+        final: The finished block, once it has finished.
+        quiet: Whether its tool call's arguments contradicted their earlier pieces, so that no more pieces are shown.
+    """
+
+    kind: str
+    pieces: list[str] = attrs.field(factory=list)
+    chunk: dict[str, Any] = attrs.field(factory=dict)
+    final: dict[str, Any] | None = None
+    quiet: bool = False
+
+    @property
+    def joined(self) -> str:
+        """The pieces together; keeps them together from then on."""
+        if len(self.pieces) > 1:
+            self.pieces = ["".join(self.pieces)]
+        return self.pieces[0] if self.pieces else ""
+
+    def finished(self) -> dict[str, Any]:
+        """The block as it is, finished if it was not."""
+        if self.final is not None:
+            return self.final
+        if self.kind in CHUNK_TYPES:
+            call = finish_tool_call({**self.chunk, "args": self.joined})
+            return call if call["type"] == "invalid_tool_call" else {**call, "type": CHUNK_TYPES[self.kind]}
+        return {"type": self.kind, self.kind: self.joined}
+
+
+@final
+class MessageRecord:
+    """One message.
+
+    Attributes:
+        node: The node that made the model call, or `None`.
+        namespace: The namespace of its graph.
+        message_id: The message's id, once it is known.
+        text: Pieces of text, in order of arrival.
+        reasoning: Pieces of reasoning.
+        tool_call_chunks: Pieces of tool calls: `{"type", "id", "name", "args"}`.
+        events: The raw events.
+        usage: Token counts, once they are known.
+        metadata: What the start and the finish report.
+        status: How it stands.
+    """
+
+    __slots__ = ("_blocks", "events", "message_id", "metadata", "namespace", "node", "reasoning", "status", "text")
+    __slots__ += ("tool_call_chunks", "usage")
+
+    def __init__(
+        self, *, node: str | None = None, namespace: tuple[str, ...] = (), message_id: str | None = None
+    ) -> None:
+        self.node = node
+        self.namespace = namespace
+        self.message_id = message_id
+        self.text: DeltaLog[str] = DeltaLog("the text of a message")
+        self.reasoning: DeltaLog[str] = DeltaLog("the reasoning of a message")
+        self.tool_call_chunks: DeltaLog[dict[str, Any]] = DeltaLog("the tool calls of a message")
+        self.events: DeltaLog[Mapping[str, Any]] = DeltaLog("the events of a message")
+        self.usage: Mapping[str, Any] | None = None
+        self.metadata: dict[str, Any] = {}
+        self.status: MessageStatus = "streaming"
+        self._blocks: dict[Any, Block] = {}
+
+    def dispatch(self, event: Mapping[str, Any]) -> None:
+        """Take an event."""
+        handle = _HANDLERS.get(event.get("event", ""))
+        if handle is not None:
+            handle(self, event)
+        self.events.push(event)
+        if self.status != "streaming":
+            self._end(Ended.by(None) if self.status == "finished" else self._failure(event))
+
+    def fail(self, error: BaseException) -> None:
+        """The run has ended with `error` before the message had."""
+        if self.status == "streaming":
+            self.status = "failed"
+            self._end(Ended.by(error))
+
+    def abort(self, assemble: Callable[[], Any]) -> None:
+        """The run was aborted before the message had ended: iteration ends, awaiting raises `RunAborted`."""
+        if self.status == "streaming":
+            self.status = "aborted"
+            failure = Ended.by(RunAborted("the message", partial=assemble()))
+            for log in (self.text, self.reasoning, self.tool_call_chunks, self.events):
+                log.aborted = failure
+                log.end(Ended())
+
+    def final_text(self) -> str:
+        """The text of all blocks, as they finished."""
+        return self._joined("text")
+
+    def final_reasoning(self) -> str:
+        """The reasoning of all blocks, as they finished."""
+        return self._joined("reasoning")
+
+    def final_tool_calls(self) -> list[dict[str, Any]]:
+        """The tool calls whose arguments could be parsed, in order of their blocks."""
+        return [block for block in self.blocks() if block["type"] == "tool_call"]
+
+    def blocks(self) -> list[dict[str, Any]]:
+        """The content blocks in order of their index, finished if they were not."""
+        return [self._blocks[index].finished() for index in sorted(self._blocks, key=_order)]
+
+    # --- events ---
+
+    def _start(self, event: Mapping[str, Any]) -> None:
+        message_id = event.get("id") or event.get("message_id")
+        if message_id is not None:
+            self.message_id = str(message_id)
+        self.metadata.update(event.get("metadata") or {})
+
+    def _start_block(self, event: Mapping[str, Any]) -> None:
+        content, index = _content(event), event.get("index")
+        if content is None or index is None:
+            return
+        kind = content.get("type", "")
+        if kind in CHUNK_TYPES:
+            block = self._blocks[index] = Block(kind)
+            self._extend_tool_call(block, content, content.get("args"))
+
+    def _delta(self, event: Mapping[str, Any]) -> None:
+        delta = event.get("delta")
+        if delta is None:
+            delta = _legacy_delta(event.get("content_block"))
+        if not isinstance(delta, Mapping):
+            return
+        kind = delta.get("type")
+        if kind == "text-delta":
+            self._piece("text", self.text, event.get("index"), delta.get("text"))
+        elif kind == "reasoning-delta":
+            self._piece("reasoning", self.reasoning, event.get("index"), delta.get("reasoning"))
+        elif kind == "tool-call-delta":
+            block = self._blocks.get(event.get("index"))
+            if block is not None and block.kind in CHUNK_TYPES:
+                self._extend_tool_call(block, {}, delta.get("args"))
+        elif kind in {"block-delta", "legacy-block-delta"}:
+            self._fields(event.get("index"), delta.get("fields"), cumulative=kind == "block-delta")
+
+    def _finish_block(self, event: Mapping[str, Any]) -> None:
+        content, index = _content(event), event.get("index")
+        if content is None:
+            return
+        kind = content.get("type", "")
+        block = self._blocks.get(index)
+        if block is None:
+            block = self._blocks[index] = Block(kind)
+        final = dict(content)
+        if kind in {"text", "reasoning"}:
+            whole = self._reconcile(kind, block, content.get(kind) or "")
+            if whole or kind == "text":
+                final[kind] = whole
+        elif kind in {"tool_call", "invalid_tool_call"}:
+            final.pop("index", None)
+            final = {"type": kind, "id": "", "name": "", "args": {} if kind == "tool_call" else "", **final}
+        block.final = final
+
+    def _finish(self, event: Mapping[str, Any]) -> None:
+        self.usage = event.get("usage")
+        self.metadata.update(event.get("metadata") or {})
+        self.status = "finished"
+
+    def _error(self, event: Mapping[str, Any]) -> None:  # noqa: ARG002 -- a handler
+        self.status = "failed"
+
+    # --- inside ---
+
+    def _piece(self, kind: str, log: DeltaLog[str], index: Any, piece: Any) -> None:
+        if isinstance(piece, str) and piece:
+            block = self._blocks.get(index)
+            if block is None:
+                block = self._blocks[index] = Block(kind)
+            block.pieces.append(piece)
+            log.push(piece)
+
+    def _reconcile(self, kind: str, block: Block, whole: str) -> str:
+        have = block.joined
+        if not whole or whole == have:
+            return have
+        if whole.startswith(have):
+            (self.text if kind == "text" else self.reasoning).push(whole[len(have) :])
+        block.pieces = [whole]
+        return whole
+
+    def _fields(self, index: Any, fields: Any, *, cumulative: bool) -> None:
+        if not isinstance(fields, Mapping) or fields.get("type") not in CHUNK_TYPES:
+            return
+        if index is None:
+            index = fields.get("index", len(self._blocks))
+        block = self._blocks.get(index)
+        if block is None:
+            block = self._blocks[index] = Block(fields["type"])
+        args = fields.get("args")
+        if cumulative and isinstance(args, str):
+            have = block.joined
+            if args.startswith(have):
+                args = args[len(have) :]
+            else:
+                block.quiet = True
+                block.pieces = [args]
+                args = ""
+        self._extend_tool_call(block, fields, args)
+
+    def _extend_tool_call(self, block: Block, fields: Mapping[str, Any], args: Any) -> None:
+        for key, value in fields.items():
+            if key not in {"args", "type"} and value is not None:
+                block.chunk.setdefault(key, value)
+        if not isinstance(args, str) or not args:
+            return
+        block.pieces.append(args)
+        if block.kind == "tool_call_chunk" and not block.quiet:
+            chunk = block.chunk
+            shown = {"type": "tool_call_chunk", "id": chunk.get("id"), "name": chunk.get("name"), "args": args}
+            if "index" in chunk:
+                shown["index"] = chunk["index"]
+            self.tool_call_chunks.push(shown)
+
+    def _joined(self, kind: str) -> str:
+        blocks = (self._blocks[index] for index in sorted(self._blocks, key=_order))
+        return "".join(block.joined for block in blocks if block.kind == kind)
+
+    def _failure(self, event: Mapping[str, Any]) -> Ended:
+        return Ended.by(MessageFailed(str(event.get("message", "Unknown error"))))
+
+    def _end(self, ended: Ended) -> None:
+        for log in (self.text, self.reasoning, self.tool_call_chunks, self.events):
+            log.end(ended)
+
+
+_HANDLERS: dict[str, Callable[[MessageRecord, Mapping[str, Any]], None]] = {
+    "message-start": MessageRecord._start,  # noqa: SLF001 -- the table of its own handlers
+    "content-block-start": MessageRecord._start_block,  # noqa: SLF001
+    "content-block-delta": MessageRecord._delta,  # noqa: SLF001
+    "content-block-finish": MessageRecord._finish_block,  # noqa: SLF001
+    "message-finish": MessageRecord._finish,  # noqa: SLF001
+    "error": MessageRecord._error,  # noqa: SLF001
+}
+
+
+def _content(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    content = event.get("content") or event.get("content_block")
+    return content if isinstance(content, Mapping) else None
+
+
+def _legacy_delta(block: Any) -> Mapping[str, Any] | None:
+    """A delta from before deltas had a shape of their own."""
+    if not isinstance(block, Mapping):
+        return None
+    kind = block.get("type")
+    if kind in {"text", "reasoning"}:
+        return {"type": f"{kind}-delta", kind: block.get(kind, "")}
+    return {"type": "legacy-block-delta", "fields": block}
+
+
+def _order(index: Any) -> tuple[bool, int, str]:
+    """Blocks in order of their index; blocks with an index that is no number last."""
+    return (False, index, "") if isinstance(index, int) else (True, 0, str(index))

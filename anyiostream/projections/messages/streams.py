@@ -1,0 +1,215 @@
+"""`ChatModelStream` and `AsyncChatModelStream`: one model call, as the application reads it.
+
+Each projection may be read by any number of readers, any number of times: every cursor replays from the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, Generic, TypeVar, final
+
+from anyiostream.channels.deltas import AsyncDeltaCursor, DeltaCursor, DeltaLog, ReaderPort, await_end, wait_for_end
+from anyiostream.projections.messages.output import Assembler
+from anyiostream.projections.messages.record import MessageRecord, MessageStatus
+
+__all__ = ["AsyncChatModelStream", "AsyncMessageProjection", "ChatModelStream", "MessageProjection"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@final
+class MessageProjection(Generic[T, R]):
+    """One aspect of a message on the sync lane: iterate it for its pieces, `get()` it for its final value."""
+
+    __slots__ = ("_final", "_log", "_run")
+
+    def __init__(self, run: ReaderPort, log: DeltaLog[T], final: Callable[[], R]) -> None:
+        self._run = run
+        self._log = log
+        self._final = final
+
+    def __iter__(self) -> DeltaCursor[T]:
+        """The pieces from the first on, as they arrive."""
+        return DeltaCursor(self._run, self._log)
+
+    def get(self) -> R:
+        """The final value. Runs the graph until the message has ended.
+
+        Raises:
+            RunAborted: The run was aborted before.
+            BaseException: The error that ended the message, each time it is asked for.
+        """
+        wait_for_end(self._run, self._log)
+        return self._final()
+
+    def __str__(self) -> str:
+        """The final value, as text; raises as `get`."""
+        return str(self.get())
+
+
+@final
+class AsyncMessageProjection(Generic[T, R]):
+    """One aspect of a message on the async lane: iterate it for its pieces, await it for its final value."""
+
+    __slots__ = ("_final", "_log", "_run")
+
+    def __init__(self, run: ReaderPort, log: DeltaLog[T], final: Callable[[], R]) -> None:
+        self._run = run
+        self._log = log
+        self._final = final
+
+    def __aiter__(self) -> AsyncDeltaCursor[T]:
+        """The pieces from the first on, as they arrive."""
+        return AsyncDeltaCursor(self._run, self._log)
+
+    def __await__(self) -> Generator[Any, Any, R]:
+        """The final value. Runs the graph until the message has ended; a checkpoint only if it has to.
+
+        Raises:
+            RunAborted: The run was aborted before.
+            BaseException: The error that ended the message, each time it is asked for.
+        """
+        return self._wait().__await__()
+
+    async def _wait(self) -> R:
+        await await_end(self._run, self._log)
+        return self._final()
+
+
+class MessageStream:
+    """What the streams of both lanes have in common: which call it is, and the final message.
+
+    Attributes of a message that has not ended may change until it has.
+    """
+
+    __slots__ = ("_assemble", "_output", "_record", "_run")
+
+    def __init__(self, run: ReaderPort, record: MessageRecord, assemble: Assembler) -> None:
+        self._run = run
+        self._record = record
+        self._assemble = assemble
+        self._output: Any = None
+
+    @property
+    def message_id(self) -> str | None:
+        """The message's id, once it is known."""
+        return self._record.message_id
+
+    @property
+    def node(self) -> str | None:
+        """The node that made the call."""
+        return self._record.node
+
+    @property
+    def namespace(self) -> list[str]:
+        """The namespace of the node's graph."""
+        return list(self._record.namespace)
+
+    @property
+    def status(self) -> MessageStatus:
+        """`"streaming"`, then `"finished"`, `"failed"` or `"aborted"`."""
+        return self._record.status
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._record.status != "streaming"
+
+    def _message(self) -> Any:
+        if self._output is None:
+            self._output = self._assemble(self._record.events.items, self._record.message_id)
+        return self._output
+
+    def _final_usage(self) -> Mapping[str, Any] | None:
+        return self._record.usage
+
+
+@final
+class ChatModelStream(MessageStream):
+    """One model call on the sync lane. Iterating it gives its raw events."""
+
+    __slots__ = ()
+
+    @property
+    def text(self) -> MessageProjection[str, str]:
+        """Its text: pieces, or `get()` and `str()` for the whole."""
+        return MessageProjection(self._run, self._record.text, self._record.final_text)
+
+    @property
+    def reasoning(self) -> MessageProjection[str, str]:
+        """Its reasoning, likewise."""
+        return MessageProjection(self._run, self._record.reasoning, self._record.final_reasoning)
+
+    @property
+    def tool_calls(self) -> MessageProjection[dict[str, Any], list[dict[str, Any]]]:
+        """Its tool calls: chunks `{"type", "id", "name", "args": str}`, or `get()` for the finished calls."""
+        return MessageProjection(self._run, self._record.tool_call_chunks, self._record.final_tool_calls)
+
+    @property
+    def usage(self) -> Mapping[str, Any] | None:
+        """Token counts, or `None` if the model reports none. Runs the graph until the message has ended."""
+        wait_for_end(self._run, self._record.events)
+        return self._record.usage
+
+    @property
+    def output(self) -> Any:
+        """The final message: an `AIMessage` for LangGraph graphs, else a `ChatMessage`.
+
+        Runs the graph until the message has ended.
+
+        Raises:
+            RunAborted: The run was aborted before; `partial` has the message so far.
+            BaseException: The error that ended the message, each time it is asked for.
+        """
+        wait_for_end(self._run, self._record.events)
+        return self._message()
+
+    def __iter__(self) -> DeltaCursor[Mapping[str, Any]]:
+        """The raw events from the first on."""
+        return DeltaCursor(self._run, self._record.events)
+
+
+@final
+class AsyncChatModelStream(MessageStream):
+    """One model call on the async lane. Iterating it gives its raw events, awaiting it the final message."""
+
+    __slots__ = ()
+
+    @property
+    def text(self) -> AsyncMessageProjection[str, str]:
+        """Its text: pieces if iterated, the whole if awaited."""
+        return AsyncMessageProjection(self._run, self._record.text, self._record.final_text)
+
+    @property
+    def reasoning(self) -> AsyncMessageProjection[str, str]:
+        """Its reasoning, likewise."""
+        return AsyncMessageProjection(self._run, self._record.reasoning, self._record.final_reasoning)
+
+    @property
+    def tool_calls(self) -> AsyncMessageProjection[dict[str, Any], list[dict[str, Any]]]:
+        """Its tool calls: chunks `{"type", "id", "name", "args": str}` if iterated, the finished calls if awaited."""
+        return AsyncMessageProjection(self._run, self._record.tool_call_chunks, self._record.final_tool_calls)
+
+    @property
+    def usage(self) -> AsyncMessageProjection[Mapping[str, Any], Mapping[str, Any] | None]:
+        """Token counts if awaited, or `None` if the model reports none."""
+        return AsyncMessageProjection(self._run, self._record.events, self._final_usage)
+
+    @property
+    def output(self) -> AsyncMessageProjection[Mapping[str, Any], Any]:
+        """The final message if awaited: an `AIMessage` for LangGraph graphs, else a `ChatMessage`.
+
+        Awaiting raises:
+            RunAborted: The run was aborted before; `partial` has the message so far.
+            BaseException: The error that ended the message, each time it is asked for.
+        """
+        return AsyncMessageProjection(self._run, self._record.events, self._message)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """The final message, as `output`."""
+        return self.output.__await__()
+
+    def __aiter__(self) -> AsyncDeltaCursor[Mapping[str, Any]]:
+        """The raw events from the first on."""
+        return AsyncDeltaCursor(self._run, self._record.events)
