@@ -74,9 +74,11 @@ from anyiostream.projections.messages.streams import (
 )
 from anyiostream.projections.messages.transformer import MessagesTransformer
 from anyiostream.projections.subgraphs import SubgraphTransformer
+from anyiostream.projections.tool_calls import ToolCallStream, ToolCallTransformer
 from anyiostream.pump import RunStatus
 from anyiostream.run import OpenRun, open_run
-from anyiostream.sources.writer import StreamWriter
+from anyiostream.sources.message_writer import MessageWriter, ToolCallWriter
+from anyiostream.sources.writer import Interrupt, StreamWriter
 from anyiostream.standalone import StreamMux
 from anyiostream.statistics import ChannelStatistics, RunStatistics
 from anyiostream.subgraphs import LifecycleCause, LifecyclePayload, SubgraphStatus
@@ -120,6 +122,7 @@ __all__ = [
     "InvalidBound",
     "InvalidHook",
     "InvalidProjection",
+    "Interrupt",
     "ItemsDroppedWarning",
     "ItemsMissed",
     "LifecycleCause",
@@ -128,6 +131,7 @@ __all__ = [
     "MalformedPart",
     "MessageFailed",
     "MessageProjection",
+    "MessageWriter",
     "MessagesTransformer",
     "MissingExtra",
     "Namespace",
@@ -161,6 +165,9 @@ __all__ = [
     "SubgraphStatus",
     "SubgraphTransformer",
     "TasksTransformer",
+    "ToolCallStream",
+    "ToolCallTransformer",
+    "ToolCallWriter",
     "TransformerFactory",
     "UnknownOption",
     "UnknownProjection",

@@ -17,7 +17,7 @@ from typing import Any
 
 from anyiostream.events import Namespace, StreamPart
 
-__all__ = ["checkpoints", "custom", "debug", "messages", "task_result", "task_start", "updates", "values"]
+__all__ = ["checkpoints", "custom", "debug", "messages", "task_result", "task_start", "tools", "updates", "values"]
 
 
 def values(state: Any, *, interrupts: Iterable[Any] = (), ns: Namespace = ()) -> StreamPart:
@@ -50,6 +50,11 @@ def messages(payload: Any, metadata: Mapping[str, Any] | None = None, *, ns: Nam
     return {"type": "messages", "ns": ns, "data": (payload, {} if metadata is None else metadata)}
 
 
+def tools(data: Mapping[str, Any], *, ns: Namespace = ()) -> StreamPart:
+    """One event of a tool call: `tool-started`, `tool-output-delta`, `tool-finished` or `tool-error`."""
+    return {"type": "tools", "ns": ns, "data": data}
+
+
 def task_start(
     task_id: str,
     name: str,
@@ -73,8 +78,11 @@ def task_result(
     result: Any = None,
     error: str | None = None,
     interrupts: Iterable[Any] = (),
+    aborted: bool = False,
     ns: Namespace = (),
 ) -> StreamPart:
     """A task of the graph at `ns` has ended, and any subgraph that it ran with it."""
     data = {"id": task_id, "name": name, "error": error, "result": result, "interrupts": list(interrupts)}
+    if aborted:
+        data["aborted"] = True
     return {"type": "tasks", "ns": ns, "data": data}

@@ -232,6 +232,8 @@ class SubgraphTracker:
 
 def end_by_result(data: Mapping[str, Any]) -> SubgraphEnd:
     """How a task's result says its subgraphs ended. An interrupt counts before an error."""
+    if data.get("aborted"):
+        return SubgraphEnd("aborted")
     if data.get("interrupts"):
         return SubgraphEnd("interrupted")
     error = data.get("error")

@@ -6,7 +6,7 @@ from typing import Any
 
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.ending import Ending
-from anyiostream.errors import SubgraphFailed
+from anyiostream.errors import RunAborted, SubgraphFailed
 from anyiostream.events import Namespace, ProtocolEvent
 from anyiostream.subgraphs import Handle, HandleMaker, Subgraph, SubgraphEnd, SubgraphObserver
 from anyiostream.transformer import StreamTransformer, builtin
@@ -62,7 +62,14 @@ class SubgraphTransformer(StreamTransformer):
         if handle is None:
             return
         if ending is None:
-            failed = SubgraphFailed(end.error or "Subgraph failed") if end.status == "failed" else None
-            ending = Ending(failed)
+            ending = _ending_of(end)
         await handle.conclude(end, ending)
 
+
+
+def _ending_of(end: SubgraphEnd) -> Ending:
+    if end.status == "failed":
+        return Ending(SubgraphFailed(end.error or "Subgraph failed"))
+    if end.status == "aborted":
+        return Ending(RunAborted("the subgraph"), quietly=True)
+    return Ending()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, final
+
+import anyio
 
 from anyiostream import parts
 from anyiostream.errors import ForeignAwait
-from anyiostream.events import StreamPart
+from anyiostream.events import Namespace, StreamPart
 from anyiostream.projections.messages.output import assemble_chat_message
 from anyiostream.pump import END, readable
 from anyiostream.sources.inbox import Gate, Inbox
-from anyiostream.sources.writer import StreamWriter
+from anyiostream.sources.writer import StreamWriter, SubgraphLeft
 
 if TYPE_CHECKING:
     from anyiostream.lanes.asynchronous import AsyncRun
@@ -39,6 +42,7 @@ class HostedFunction:
         self._task: SpawnedTask | None = None
         self._run: AsyncRun | None = None
         self._late_error: BaseException | None = None
+        self._subgraphs = AbortedSubgraphs()
         self.pull = inbox.pull
         self.demand = gate.demand
 
@@ -57,6 +61,10 @@ class HostedFunction:
         self._inbox.notify(on_part)
         self._run = run
         self._task = run.spawn(self._host, self.name, run.source_context)
+
+    def abort_subgraph(self, namespace: Namespace) -> bool:
+        """Cancel one subgraph; whether it was running."""
+        return self._subgraphs.abort(namespace)
 
     def stop(self) -> None:
         """Cancel the function, wherever it is."""
@@ -82,7 +90,7 @@ class HostedFunction:
         gate, inbox, loop = self._gate, self._inbox, self._run.loop
         error: BaseException | None = None
         try:
-            sink = InboxSink(inbox, gate, loop)
+            sink = InboxSink(inbox, gate, loop, self._subgraphs)
             if await gate.permission(loop):
                 result = await self._function(self._given, StreamWriter(sink))
                 if result is not None:
@@ -99,18 +107,20 @@ class HostedFunction:
 
 @final
 class InboxSink:
-    """Puts parts into the inbox, one writer at a time."""
+    """Puts parts into the inbox."""
 
-    __slots__ = ("_gate", "_inbox", "_loop")
+    __slots__ = ("_gate", "_inbox", "_loop", "_subgraphs")
 
-    def __init__(self, inbox: Inbox, gate: Gate, loop: Loop) -> None:
+    def __init__(self, inbox: Inbox, gate: Gate, loop: Loop, subgraphs: AbortedSubgraphs) -> None:
         self._inbox = inbox
         self._gate = gate
         self._loop = loop
+        self._subgraphs = subgraphs
 
     async def write(self, part: StreamPart, *, last: bool = False) -> None:
         """Wait until the part fits, put it, and wait until the graph may go on. Nothing once the run is closing."""
         gate = self._gate
+        self._subgraphs.check(part["ns"])
         if not gate.may_advance():
             await gate.permission(self._loop)
         if gate.stopped:
@@ -118,6 +128,56 @@ class InboxSink:
         self._inbox.put(part)
         if not last and not gate.may_advance():
             await gate.permission(self._loop)
+
+    @asynccontextmanager
+    async def abortable(self, namespace: Namespace) -> AsyncIterator[None]:
+        """A cancel scope that aborting the subgraph cancels."""
+        with anyio.CancelScope() as scope:
+            with self._subgraphs.cancelling(namespace, scope.cancel):
+                yield
+
+    def is_aborted(self, namespace: Namespace) -> bool:
+        """Whether the subgraph was aborted."""
+        return self._subgraphs.is_aborted(namespace)
+
+
+@final
+class AbortedSubgraphs:
+    """Which subgraphs of a function graph have been aborted by their handles."""
+
+    __slots__ = ("_aborted", "_open")
+
+    def __init__(self) -> None:
+        self._open: dict[Namespace, Callable[[], object]] = {}
+        self._aborted: set[Namespace] = set()
+
+    def abort(self, namespace: Namespace) -> bool:
+        """Abort a subgraph; whether it was running."""
+        cancel = self._open.get(namespace)
+        if cancel is None:
+            return False
+        self._aborted.add(namespace)
+        cancel()
+        return True
+
+    @contextmanager
+    def cancelling(self, namespace: Namespace, cancel: Callable[[], object]) -> Iterator[None]:
+        """Inside, aborting the subgraph calls `cancel`."""
+        self._open[namespace] = cancel
+        try:
+            yield
+        finally:
+            del self._open[namespace]
+
+    def is_aborted(self, namespace: Namespace) -> bool:
+        """Whether the subgraph, or one round it, was aborted."""
+        return bool(self._aborted) and any(namespace[: len(each)] == each for each in self._aborted)
+
+    def check(self, namespace: Namespace) -> None:
+        """Raise `SubgraphLeft` in a subgraph that was aborted."""
+        for each in self._aborted:
+            if namespace[: len(each)] == each:
+                raise SubgraphLeft(each)
 
 
 @final
@@ -133,13 +193,14 @@ class DrivenFunction:
         self._given = given
         self._coro: Coroutine[Any, Any, Any] | None = None
         self._ended = False
+        self._subgraphs = AbortedSubgraphs()
 
     def pull(self) -> Any:
         """The next part, or `END`; raises what the function raises."""
         if self._ended:
             return END
         if self._coro is None:
-            self._coro = _as_coroutine(self._function(self._given, StreamWriter(YieldingSink())))
+            self._coro = _as_coroutine(self._function(self._given, StreamWriter(YieldingSink(self._subgraphs))))
         try:
             awaited = self._coro.send(None)
         except StopIteration as stop:
@@ -153,6 +214,10 @@ class DrivenFunction:
         self._ended = True
         self._coro.close()
         raise ForeignAwait(self.name, awaited)
+
+    def abort_subgraph(self, namespace: Namespace) -> bool:
+        """Leave one subgraph when it next writes; whether it was running."""
+        return self._subgraphs.abort(namespace)
 
     def close_now(self) -> None:
         """Close the coroutine, once."""
@@ -184,8 +249,23 @@ class Handed:
 class YieldingSink:
     """Hands parts to whoever drives the coroutine."""
 
-    __slots__ = ()
+    __slots__ = ("_subgraphs",)
+
+    def __init__(self, subgraphs: AbortedSubgraphs) -> None:
+        self._subgraphs = subgraphs
 
     async def write(self, part: StreamPart) -> None:
         """Suspend with the part."""
+        self._subgraphs.check(part["ns"])
         await Handed(part)
+        self._subgraphs.check(part["ns"])
+
+    @asynccontextmanager
+    async def abortable(self, namespace: Namespace) -> AsyncIterator[None]:
+        """Without an event loop there is nothing to cancel: the subgraph is left at its next write."""
+        with self._subgraphs.cancelling(namespace, lambda: None):
+            yield
+
+    def is_aborted(self, namespace: Namespace) -> bool:
+        """Whether the subgraph was aborted."""
+        return self._subgraphs.is_aborted(namespace)

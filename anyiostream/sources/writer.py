@@ -6,27 +6,66 @@ Rules:
   superstep, until somebody wants what comes next. So backpressure reaches into the graph itself.
 - It writes the parts that LangGraph would, so that every transformer works unchanged.
 - Once the run is closing it writes nothing and waits for nothing, so that clean-up code may use it blindly.
+- A subgraph that was aborted by its handle writes nothing either: it is cancelled, and at its next write it is left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol, final
+from uuid import uuid4
+
+import attrs
 
 from anyiostream import parts
+from anyiostream.errors import GraphInterrupt
 from anyiostream.events import Namespace, StreamPart
+from anyiostream.sources.message_writer import MessageWriter, ToolCallWriter, writing_message, writing_tool_call
 
-__all__ = ["PartSink", "StreamWriter"]
+__all__ = ["Interrupt", "PartSink", "StreamWriter", "SubgraphLeft"]
+
+
+@final
+@attrs.frozen
+class Interrupt:
+    """What a graph waits for its user with.
+
+    Attributes:
+        value: What the user is asked.
+        id: Tells interrupts apart.
+    """
+
+    value: Any
+    id: str
+
+
+class SubgraphLeft(BaseException):
+    """Unwinds a subgraph that was aborted, up to its `writer.subgraph` block. No `Exception`, so that a graph's own
+    error handling lets it pass."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        super().__init__(namespace)
+        self.namespace = namespace
 
 
 class PartSink(Protocol):
     """Where a writer's parts go, one per lane."""
 
     async def write(self, part: StreamPart) -> None:
-        """Hand over a part, and wait until the graph may go on."""
+        """Hand over a part, and wait until the graph may go on.
+
+        Raises:
+            SubgraphLeft: The part's subgraph was aborted.
+        """
+
+    def abortable(self, namespace: Namespace) -> AbstractAsyncContextManager[None]:
+        """A block that ends when the subgraph at `namespace` is aborted."""
+
+    def is_aborted(self, namespace: Namespace) -> bool:
+        """Whether the subgraph at `namespace`, or one round it, was aborted."""
 
 
-@final
 class StreamWriter:
     """Writes the parts of one level of a function graph.
 
@@ -34,14 +73,16 @@ class StreamWriter:
         namespace: The level's namespace; `()` for the graph itself.
     """
 
-    __slots__ = ("_sink", "namespace")
+    __slots__ = ("_sink", "_state", "namespace")
 
     def __init__(self, sink: PartSink, namespace: Namespace = ()) -> None:
         self._sink = sink
+        self._state: Any = None
         self.namespace = namespace
 
     async def values(self, state: Any, *, interrupts: Iterable[Any] = ()) -> None:
         """Write a snapshot of the whole state. The last one is the run's output."""
+        self._state = state
         await self._sink.write(parts.values(state, interrupts=interrupts, ns=self.namespace))
 
     async def updates(self, update: Mapping[str, Any]) -> None:
@@ -63,3 +104,124 @@ class StreamWriter:
     async def part(self, part: StreamPart) -> None:
         """Write a part built with `anyiostream.parts`, as it is."""
         await self._sink.write(part)
+
+    def message(
+        self, *, node: str | None = None, message_id: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> AbstractAsyncContextManager[MessageWriter]:
+        """`async with writer.message() as message:` writes one model call, as `run.messages` shows it.
+
+        If the block raises, the message fails with the exception's text, and the exception goes on.
+
+        Args:
+            node: The node that makes the call.
+            message_id: The message's id; minted if not given.
+            metadata: What is known of the model: `{"provider": ..., "model": ...}`.
+        """
+        return writing_message(self._sink, self.namespace, node, message_id or str(uuid4()), metadata)
+
+    def tool_call(
+        self,
+        name: str,
+        input: Any = None,  # noqa: A002 -- the key of the payload
+        *,
+        tool_call_id: str | None = None,
+    ) -> AbstractAsyncContextManager[ToolCallWriter]:
+        """`async with writer.tool_call("search", {...}) as call:` writes one tool call, as `run.tool_calls` shows it.
+
+        If the block raises, the call fails with the exception's text, and the exception goes on.
+
+        Args:
+            name: The tool.
+            input: Its arguments.
+            tool_call_id: The id that the model gave the call; minted if not given.
+        """
+        return writing_tool_call(self._sink, self.namespace, name, input, tool_call_id or str(uuid4()))
+
+    @asynccontextmanager
+    async def subgraph(
+        self,
+        name: str,
+        input: Any = None,  # noqa: A002 -- the key of the payload
+        *,
+        agent: str | None = None,
+        tool_call_id: str | None = None,
+    ) -> AsyncIterator[SubgraphWriter]:
+        """`async with writer.subgraph("researcher") as inner:` runs the block as a subgraph, with a handle of its own.
+
+        The subgraph ends with the block: completed, failed if the block raises (the exception goes on), interrupted if
+        it raises `GraphInterrupt`, aborted if its handle is: then the block is cancelled and the graph goes on after it.
+
+        Args:
+            name: The node that runs it.
+            input: What it is given.
+            agent: Its name, if it is an agent.
+            tool_call_id: The tool call that caused it.
+        """
+        task_id, inner_id = str(uuid4()), str(uuid4())
+        namespace = (*self.namespace, f"{name}:{task_id}")
+        given = input if tool_call_id is None else {"tool_call": {"id": tool_call_id}, "input": input}
+        metadata = {"lc_agent_name": agent} if agent is not None else None
+        await self._sink.write(parts.task_start(task_id, name, input=given, ns=self.namespace))
+        await self._sink.write(parts.task_start(inner_id, name, input=input, metadata=metadata, ns=namespace))
+        inner = SubgraphWriter(self._sink, namespace)
+        error: str | None = None
+        interrupts: tuple[Any, ...] = ()
+        try:
+            async with self._sink.abortable(namespace):
+                yield inner
+        except SubgraphLeft as left:
+            if left.namespace != namespace:
+                raise
+        except GraphInterrupt as interrupt:
+            interrupts = interrupt.interrupts
+            raise
+        except Exception as exc:
+            error = str(exc) or type(exc).__name__
+            raise
+        finally:
+            aborted = self._sink.is_aborted(namespace)
+            if not aborted:
+                await self._sink.write(
+                    parts.task_result(
+                        inner_id, name, result=inner.result, error=error, interrupts=interrupts, ns=namespace
+                    )
+                )
+            if not self._sink.is_aborted(self.namespace):
+                await self._sink.write(
+                    parts.task_result(
+                        task_id,
+                        name,
+                        result=inner.result,
+                        error=error,
+                        interrupts=interrupts,
+                        aborted=aborted,
+                        ns=self.namespace,
+                    )
+                )
+
+    async def interrupt(self, value: Any, *, interrupt_id: str | None = None) -> None:
+        """Stop here to ask the user: write the last state with the interrupt, and raise `GraphInterrupt`.
+
+        The run ends as interrupted. To resume, open a new one with the answer in its input.
+
+        Raises:
+            GraphInterrupt: Always. Let it pass.
+        """
+        interrupt = Interrupt(value, interrupt_id or str(uuid4()))
+        await self.values(self._state, interrupts=(interrupt,))
+        raise GraphInterrupt((interrupt,))
+
+
+@final
+class SubgraphWriter(StreamWriter):
+    """Writes the parts of a subgraph.
+
+    Attributes:
+        result: What the subgraph's task reports as its result.
+    """
+
+    __slots__ = ("result",)
+
+    def __init__(self, sink: PartSink, namespace: Namespace) -> None:
+        super().__init__(sink, namespace)
+        self.result: Any = None
