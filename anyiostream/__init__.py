@@ -73,7 +73,7 @@ from anyiostream.projections.messages.streams import (
     MessageProjection,
 )
 from anyiostream.projections.messages.transformer import MessagesTransformer
-from anyiostream.projections.subgraphs import SubgraphTransformer
+from anyiostream.projections.subgraphs import SubagentTransformer, SubgraphTransformer
 from anyiostream.projections.tool_calls import ToolCallStream, ToolCallTransformer
 from anyiostream.pump import RunStatus
 from anyiostream.run import OpenRun, open_run
@@ -160,6 +160,7 @@ __all__ = [
     "StreamPart",
     "StreamTransformer",
     "StreamWriter",
+    "SubagentTransformer",
     "SubgraphFailed",
     "SubgraphRunStream",
     "SubgraphStatus",

@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import enum
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol, final
 
@@ -24,6 +25,7 @@ from anyiostream.channels.outbox import Outbox
 from anyiostream.channels.raising import Recorded
 from anyiostream.ending import Ending
 from anyiostream.errors import GraphInterrupt, RunAborted, SourceStopped
+from anyiostream.events import Namespace
 from anyiostream.inline import run_inline
 from anyiostream.mux.mux import Mux
 from anyiostream.statistics import RunStatistics
@@ -63,6 +65,9 @@ class Source(Protocol):
     @property
     def assemble_message(self) -> Assembler:
         """Builds the final message of a model call, in the graph's own class."""
+
+    def abort_subgraph(self, namespace: Namespace) -> bool:
+        """Stop one subgraph, if the graph allows that; whether it does."""
 
     @property
     def has_part(self) -> bool:
@@ -118,6 +123,7 @@ class Pump:
     errors: list[BaseException] = attrs.field(factory=list)
     delivered: bool = False
     _special: bool = False
+    _requests: deque[Callable[[], Coroutine[Any, Any, None]]] = attrs.field(factory=deque)
     _interjected: BaseException | None = None
     _ending: Ending | None = None
 
@@ -256,7 +262,14 @@ class Pump:
             self.delivered = True
         return failure.fresh()
 
+    def request(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run `job` as the next step, between two parts."""
+        self._requests.append(job)
+        self._special = True
+
     def _special_step(self) -> Step:
+        if self._requests:
+            return self._run_request()
         if self.terminal.ready:
             return Step.ENDED
         if self._ending is not None:
@@ -264,6 +277,15 @@ class Pump:
         if self._interjected is not None:
             return self.finish(Ending(self._interjected))
         return Step.NEEDS_ROOM
+
+    def _run_request(self) -> Step:
+        job = self._requests.popleft()()
+        self._special = bool(self._requests or self.terminal.ready or self._ending or self._interjected)
+        if self.mux.must_wait:
+            self.job = job
+            return Step.NEEDS_AWAIT
+        run_inline(job, "a transformer's fail()")
+        return Step.PROGRESS
 
     async def _finish(self, ending: Ending) -> None:
         ending, errors = await self.mux.end(ending)

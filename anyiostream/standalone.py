@@ -163,6 +163,10 @@ class NoSource:
     def demand(self) -> None:
         """Nobody to ask."""
 
+    def abort_subgraph(self, namespace: Namespace) -> bool:  # noqa: ARG002 -- a source's method
+        """Nothing to stop."""
+        return False
+
     def stop(self) -> None:
         """Nothing to stop."""
 

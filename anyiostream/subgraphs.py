@@ -78,12 +78,14 @@ class Subgraph:
         graph_name: The agent's name if it is an agent, else the name of the node that runs it.
         trigger_call_id: Id of the task that runs it; `None` if the namespace does not tell.
         cause: The tool call that caused it, if known.
+        is_agent: Whether it is an agent with a name.
     """
 
     namespace: Namespace
     graph_name: str | None
     trigger_call_id: str | None
     cause: LifecycleCause | None
+    is_agent: bool = False
     _children: dict[Namespace, Subgraph] = attrs.field(factory=dict)
 
     def started(self) -> LifecyclePayload:
@@ -182,6 +184,7 @@ class SubgraphTracker:
             graph_name=agent if agent is not None else name or None,
             trigger_call_id=task_id if separator else None,
             cause={"type": "toolCall", "tool_call_id": tool_call} if tool_call else None,
+            is_agent=agent is not None,
         )
         self._open[namespace] = subgraph
         if separator:

@@ -272,8 +272,9 @@ class StreamChannel(Generic[T]):
 
     def retain(self) -> None:
         """From now on keep the first `maxlen` items for a reader that is to come. Called for a handle's channels."""
-        self._backlog = []
-        self._put = self._keep
+        if self._backlog is None and not self._subscribed:
+            self._backlog = []
+            self._put = self._keep
 
     @property
     def watched(self) -> bool:

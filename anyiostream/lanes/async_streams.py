@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-from anyiostream.channels.latch import Latch
-from anyiostream.channels.raising import Recorded
-from anyiostream.ending import Ending
 from anyiostream.events import ProtocolEvent
 from anyiostream.lanes.async_cursors import AsyncInterleaveCursor
 from anyiostream.channels.interleaving import Interleaving
@@ -15,7 +12,7 @@ from anyiostream.lanes.run_stream import RunStream, SubgraphHandle
 from anyiostream.mux.mux import Mux
 from anyiostream.pump import RunStatus
 from anyiostream.statistics import RunStatistics
-from anyiostream.subgraphs import Subgraph, SubgraphEnd
+from anyiostream.subgraphs import Subgraph
 
 if TYPE_CHECKING:
     from anyio.abc import ObjectReceiveStream
@@ -102,18 +99,17 @@ class AsyncSubgraphRunStream(SubgraphHandle, AsyncGraphRunStream):
 
     def __init__(self, run: AsyncRun, mux: Mux, subgraph: Subgraph) -> None:
         super().__init__(run, mux)
-        self.describe(subgraph)
-        self._latch = Latch(f"output of subgraph {subgraph.namespace[-1]!r}")
-        self._failure: Recorded | None = None
+        self.describe(subgraph, run.pump)
 
-    async def conclude(self, end: SubgraphEnd, ending: Ending) -> None:
-        """The subgraph has ended."""
-        ending, errors = await self._mux.end(ending)
-        self._run.pump.errors += errors
-        self.mark(end)
-        if ending.error is not None:
-            self._failure = Recorded.of(ending.error)
-        self._latch.open()
+    async def abort(self) -> None:
+        """Stop the subgraph; the rest of the run goes on. Idempotent.
+
+        A function graph's subgraph is cancelled. A LangGraph graph cannot stop one subgraph: the handle ends, and what
+        the subgraph still produces passes by.
+        """
+        self.request_abort()
+        if not self._run.is_inside():
+            await self._run.until(self._latch)
 
     async def _complete(self) -> None:
         if self._latch.ready:

@@ -257,6 +257,11 @@ class AsyncRun:
         if self._parked:
             self._pass_on()
 
+    def is_inside(self) -> bool:
+        """Whether the caller is a hook, scheduled work, or the graph, of this run."""
+        outbox = current_outbox.get(None)
+        return outbox is not None and outbox.home is self
+
     async def room(self) -> None:
         """Wait until no item of the last event waits for its reader."""
         outbox = self.pump.outbox
@@ -442,8 +447,7 @@ class AsyncRun:
         Returns when the run has its outcome and nothing of the graph is alive. In a hook, in scheduled work and in
         the graph itself it returns at once and takes effect after the current event.
         """
-        outbox = current_outbox.get(None)
-        if outbox is not None and outbox.home is self:
+        if self.is_inside():
             self.pump.abort_after_event()
             self._pass_on()
             return

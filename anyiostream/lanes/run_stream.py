@@ -7,8 +7,13 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from anyiostream.channels.channel import StreamChannel
+from anyiostream.channels.latch import Latch
+from anyiostream.channels.raising import Recorded
+from anyiostream.ending import Ending
+from anyiostream.errors import RunAborted
 from anyiostream.events import Namespace
 from anyiostream.mux.mux import Mux
+from anyiostream.pump import Pump
 from anyiostream.subgraphs import LifecycleCause, Subgraph, SubgraphEnd, SubgraphStatus
 
 __all__ = ["RunStream", "SubgraphHandle"]
@@ -55,7 +60,7 @@ class RunStream:
         )
 
 
-class SubgraphHandle:
+class SubgraphHandle(RunStream):
     """What the handles of both lanes add: which subgraph it is, and how it stands.
 
     Attributes:
@@ -72,23 +77,49 @@ class SubgraphHandle:
     cause: LifecycleCause | None
     error: str | None
     _status: SubgraphStatus
+    _latch: Latch
+    _failure: Recorded | None
+    _pump: Pump
 
     @property
     def status(self) -> SubgraphStatus:
         """How the subgraph stands."""
         return self._status
 
-    def describe(self, subgraph: Subgraph) -> None:
+    @property
+    def name(self) -> str | None:
+        """The graph's name."""
+        return self.graph_name
+
+    def describe(self, subgraph: Subgraph, pump: Pump) -> None:
         """It is the handle of `subgraph`, which has just started."""
         self.path = subgraph.namespace
         self.graph_name = subgraph.graph_name
         self.trigger_call_id = subgraph.trigger_call_id
         self.cause = subgraph.cause
-        self._status = "started"
         self.error = None
+        self._status = "started"
+        self._pump = pump
+        self._latch = Latch(f"the output of subgraph {subgraph.namespace[-1]!r}")
+        self._failure = None
 
-    def mark(self, end: SubgraphEnd) -> None:
-        """It has ended."""
+    async def conclude(self, end: SubgraphEnd, ending: Ending) -> None:
+        """The subgraph has ended, or was aborted by this handle. Idempotent."""
+        if self._latch.ready:
+            return
+        if ending.quietly:
+            what = f"subgraph {self.path[-1]!r}"
+            ending = Ending(RunAborted(what, partial=self._mux.state.latest), quietly=True)
+        ending, errors = await self._mux.end(ending)
+        self._pump.errors += errors
         self._status = end.status
         self.error = end.error
+        if ending.error is not None:
+            self._failure = Recorded.of(ending.error)
+        self._latch.open()
 
+    def request_abort(self) -> None:
+        """Stop the subgraph if the graph allows that, and end the handle at the next step either way."""
+        if not self._latch.ready:
+            self._pump.source.abort_subgraph(self.path)
+            self._pump.request(lambda: self.conclude(SubgraphEnd("aborted"), Ending(quietly=True)))

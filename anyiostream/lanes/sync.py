@@ -151,7 +151,7 @@ class SyncRun:
         """Stop the graph and end the run. Idempotent; inside a hook, it takes effect after the current event."""
         if self.pump.terminal.ready:
             return
-        if self._is_entered():
+        if self.is_inside():
             self.pump.abort_after_event()
             return
         self.context.run(self._close_source)
@@ -187,7 +187,8 @@ class SyncRun:
         if self.pump.terminal.ready:
             self._close_source()
 
-    def _is_entered(self) -> bool:
+    def is_inside(self) -> bool:
+        """Whether the caller is a hook, or the graph, of this run."""
         outbox = current_outbox.get(None)
         return outbox is not None and outbox.home is self
 
@@ -390,18 +391,17 @@ class SubgraphRunStream(SubgraphHandle, GraphRunStream):
 
     def __init__(self, run: SyncRun, mux: Mux, subgraph: Subgraph) -> None:
         super().__init__(run, mux)
-        self.describe(subgraph)
-        self._latch = Latch(f"output of subgraph {subgraph.namespace[-1]!r}")
-        self._failure: Recorded | None = None
+        self.describe(subgraph, run.pump)
 
-    async def conclude(self, end: SubgraphEnd, ending: Ending) -> None:
-        """The subgraph has ended."""
-        ending, errors = await self._mux.end(ending)
-        self._run.pump.errors += errors
-        self.mark(end)
-        if ending.error is not None:
-            self._failure = Recorded.of(ending.error)
-        self._latch.open()
+    def abort(self) -> None:
+        """Stop the subgraph; the rest of the run goes on. Idempotent.
+
+        A function graph leaves the subgraph when it next writes. A LangGraph graph cannot stop one subgraph: the
+        handle ends, and what the subgraph still produces passes by.
+        """
+        self.request_abort()
+        if not self._run.is_inside():
+            self._run.drive(self._latch)
 
     def _complete(self) -> None:
         if not self._latch.ready:

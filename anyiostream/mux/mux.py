@@ -81,6 +81,7 @@ class Mux:
         extensions: Projection name -> channel, promise or other value, over all transformers.
         native_keys: Names that are attributes of the run stream as well.
         state: The state of the graph at this scope.
+        handle: The run stream over it, if it is a child.
         follower: Follows the run's subgraphs.
         subgraph_observers: The transformers that it tells of subgraphs below this scope.
         below: Routes for namespaces below that have no mux of their own.
@@ -112,6 +113,7 @@ class Mux:
         self.state: Final = GraphState()
         self.below: Final[dict[str, Any]] = {}
         self.ended = False
+        self.handle: Handle | None = None
         self._port = port
         self._factories = factories
         self._owners: dict[str, StreamTransformer] = {}
@@ -163,12 +165,19 @@ class Mux:
         return Mux(self._port, factories=self._factories, scope=scope, parent=self)
 
     def open_handle(self, subgraph: Subgraph, channel: StreamChannel[Any]) -> Handle:
-        """The mux and the handle of a subgraph that has started directly below; `channel` shows it to its reader."""
-        child = self.make_child(subgraph.namespace)
+        """The handle of a subgraph directly below that has started; `channel` is where its reader will get it.
+
+        The mux and the handle are made at the first call; a second projection shows the same handle.
+        """
+        child = self.router.mux_at(subgraph.namespace)
+        if child is None:
+            child = self.make_child(subgraph.namespace)
+            child.handle = self._port.open_handle(child, subgraph)
         if channel.watched:
             child.retain()
             self._port.hold(channel)
-        return self._port.open_handle(child, subgraph)
+        assert child.handle is not None
+        return child.handle
 
     def retain(self) -> None:
         """Keep the first items of each projection for a reader that is to come."""

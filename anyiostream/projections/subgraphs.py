@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.ending import Ending
@@ -11,7 +11,7 @@ from anyiostream.events import Namespace, ProtocolEvent
 from anyiostream.subgraphs import Handle, HandleMaker, Subgraph, SubgraphEnd, SubgraphObserver
 from anyiostream.transformer import StreamTransformer, builtin
 
-__all__ = ["SubgraphTransformer"]
+__all__ = ["SubagentTransformer", "SubgraphTransformer"]
 
 
 @builtin
@@ -24,6 +24,7 @@ class SubgraphTransformer(StreamTransformer):
     _native = True
     required_stream_modes = ("tasks",)
     methods = ("tasks",)
+    projection: ClassVar[str] = "subgraphs"
 
     def __init__(self, scope: Namespace = ()) -> None:
         """Make the transformer and its channel."""
@@ -34,7 +35,7 @@ class SubgraphTransformer(StreamTransformer):
 
     def init(self) -> dict[str, Any]:
         """One projection, `subgraphs`."""
-        return {"subgraphs": self._channel}
+        return {self.projection: self._channel}
 
     def process(self, event: ProtocolEvent) -> bool:
         """`tasks` events are folded into the projection."""
@@ -48,13 +49,17 @@ class SubgraphTransformer(StreamTransformer):
     def subgraph_started(self, subgraph: Subgraph) -> None:
         """A subgraph has started: make and show its handle if anybody could see it."""
         namespace = subgraph.namespace
-        if len(namespace) != len(self.scope) + 1 or namespace[:-1] != self.scope or self._maker is None:
+        if namespace[:-1] != self.scope or self._maker is None or not self.shows(subgraph):
             return
         if self._maker.can_show_children and (self._channel.watched or self._maker.shows_children):
             handle = self._handles[namespace] = self._maker.open_handle(subgraph, self._channel)
             self._channel.push(handle)
         else:
             self._channel.pass_by()
+
+    def shows(self, subgraph: Subgraph) -> bool:  # noqa: ARG002 -- for subclasses
+        """Whether the projection shows a subgraph that is directly below."""
+        return True
 
     async def subgraph_ended(self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None) -> None:
         """A subgraph has ended."""
@@ -65,6 +70,20 @@ class SubgraphTransformer(StreamTransformer):
             ending = _ending_of(end)
         await handle.conclude(end, ending)
 
+
+
+@builtin
+class SubagentTransformer(SubgraphTransformer):
+    """`run.subagents`: the subgraphs directly below that are agents with a name. As LangChain's class of that name.
+
+    A handle is the same object on `subgraphs` and on `subagents`; each of its projections has one reader.
+    """
+
+    projection = "subagents"
+
+    def shows(self, subgraph: Subgraph) -> bool:
+        """Named agents only."""
+        return subgraph.is_agent
 
 
 def _ending_of(end: SubgraphEnd) -> Ending:

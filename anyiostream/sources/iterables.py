@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
+from anyiostream.events import Namespace
 from anyiostream.projections.messages.output import Assembler, assemble_chat_message
 from anyiostream.pump import END
 from anyiostream.sources.hosting import IteratorHost
@@ -38,6 +39,10 @@ class IterableSource:
 
     def demand(self) -> None:
         """There is always something."""
+
+    def abort_subgraph(self, namespace: Namespace) -> bool:  # noqa: ARG002 -- a source's method
+        """Not possible: who produces the parts does not know of it."""
+        return False
 
     def stop(self) -> None:
         """Close the iterator, if it can be closed."""
@@ -98,6 +103,10 @@ class HostedIterator:
         self._inbox.notify(on_part)
         self._run = run
         self._task = run.spawn(lambda: self._host.run(run.loop), self.name, run.source_context)
+
+    def abort_subgraph(self, namespace: Namespace) -> bool:  # noqa: ARG002 -- a source's method
+        """Not possible: the graph runs as a whole."""
+        return False
 
     def stop(self) -> None:
         """Let the task close the iterator; cancel it if it is inside."""

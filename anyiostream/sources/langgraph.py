@@ -22,6 +22,7 @@ from anyiostream.mux.mux import Mux
 from anyiostream.projections.messages.langchain import assemble_ai_message
 from anyiostream.sources.inbox import Gate
 from anyiostream.sources.iterables import HostedIterator, IterableSource
+from anyiostream.sources.langgraph_transformers import adapt_transformers
 from anyiostream.transformer import TransformerFactory
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def open_sync_graph(call: GraphCall, mux: Mux) -> SyncSource:
 
 def compiled_transformers(graph: Any) -> Sequence[TransformerFactory]:
     """The transformers that were compiled into the graph."""
-    return list(getattr(graph, "stream_transformers", None) or ())
+    return adapt_transformers(getattr(graph, "stream_transformers", None) or ())
 
 
 def callers_namespace(call: GraphCall) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ import sniffio
 import trio
 
 from anyiostream.channels.latch import Latch
+from anyiostream.events import Namespace
 from anyiostream.loops.asyncio_loop import AsyncioLoop
 from anyiostream.projections.messages.output import Assembler
 from anyiostream.sources.hosting import IteratorHost
@@ -136,6 +137,10 @@ class BridgedIterator:
         self._inbox.notify(on_part)
         self._run = run
         run.spawn(self._keep_portal, self.name, run.source_context)
+
+    def abort_subgraph(self, namespace: Namespace) -> bool:  # noqa: ARG002 -- a source's method
+        """Not possible: the graph runs as a whole."""
+        return False
 
     def stop(self) -> None:
         """Stop the iterable on its side."""
