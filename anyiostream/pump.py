@@ -61,21 +61,26 @@ class Source(Protocol):
     @property
     def name(self) -> str:
         """What it is called in messages."""
+        ...
 
     @property
     def assemble_message(self) -> Assembler:
         """Builds the final message of a model call, in the graph's own class."""
+        ...
 
     def abort_subgraph(self, namespace: Namespace) -> bool:
         """Stop one subgraph, if the graph allows that; whether it does."""
+        ...
 
     @property
     def has_part(self) -> bool:
         """Whether `pull` would answer something else than `NOTHING`."""
+        ...
 
     @property
     def pull(self) -> Callable[[], Any]:
         """Returns the next part, `NOTHING`, or `END`; raises the graph's error. Never waits."""
+        ...
 
 
 @final
@@ -92,6 +97,14 @@ class Step(enum.Enum):
     """`pump.job` has to be awaited."""
     ENDED = enum.auto()
     """There is nothing to do: the run has ended."""
+
+
+# Looking a member up in its class costs as much as a step's other checks together.
+PROGRESS: Final = Step.PROGRESS
+NEEDS_PART: Final = Step.NEEDS_PART
+NEEDS_ROOM: Final = Step.NEEDS_ROOM
+NEEDS_AWAIT: Final = Step.NEEDS_AWAIT
+ENDED: Final = Step.ENDED
 
 
 @final
@@ -139,7 +152,7 @@ class Pump:
                 raise
             return step
         if part is NOTHING:
-            return Step.NEEDS_PART
+            return NEEDS_PART
         if part is END:
             return self.finish(Ending())
         self.parts += 1
@@ -152,10 +165,9 @@ class Pump:
             return step
         if waiting is not None:
             self.job = waiting
-            return Step.NEEDS_AWAIT
-        if self._special and self._ending is not None:
-            return self.finish(self._ending)
-        return Step.PROGRESS
+            return NEEDS_AWAIT
+        ending = self._requested_ending()
+        return PROGRESS if ending is None else self.finish(ending)
 
     @property
     def can_step(self) -> bool:
@@ -181,13 +193,13 @@ class Pump:
         self._special = True
         if self.mux.must_wait:
             self.job = self._finish(ending)
-            return Step.NEEDS_AWAIT
+            return NEEDS_AWAIT
         run_inline(self._finish(ending), "a hook at the run's end")
         for error in self.errors:
             if not isinstance(error, Exception):
                 self.errors.remove(error)
                 raise error
-        return Step.PROGRESS
+        return PROGRESS
 
     def abort_after_event(self) -> None:
         """Abort the run when the event that is being dispatched has been."""
@@ -262,6 +274,9 @@ class Pump:
             self.delivered = True
         return failure.fresh()
 
+    def _requested_ending(self) -> Ending | None:
+        return self._ending
+
     def request(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run `job` as the next step, between two parts."""
         self._requests.append(job)
@@ -271,21 +286,21 @@ class Pump:
         if self._requests:
             return self._run_request()
         if self.terminal.ready:
-            return Step.ENDED
+            return ENDED
         if self._ending is not None:
             return self.finish(self._ending)
         if self._interjected is not None:
             return self.finish(Ending(self._interjected))
-        return Step.NEEDS_ROOM
+        return NEEDS_ROOM
 
     def _run_request(self) -> Step:
         job = self._requests.popleft()()
         self._special = bool(self._requests or self.terminal.ready or self._ending or self._interjected)
         if self.mux.must_wait:
             self.job = job
-            return Step.NEEDS_AWAIT
+            return NEEDS_AWAIT
         run_inline(job, "a transformer's fail()")
-        return Step.PROGRESS
+        return PROGRESS
 
     async def _finish(self, ending: Ending) -> None:
         ending, errors = await self.mux.end(ending)

@@ -117,7 +117,10 @@ class OpenRun:
         """
         self._enter()
         run = self._run = SyncRun(
-            self._factories(), lambda mux: open_sync_source(self._call, mux), maxlen=self._buffer, scope=self._own_scope()
+            self._factories(),
+            lambda mux: open_sync_source(self._call, mux),
+            maxlen=self._buffer,
+            scope=self._own_scope(),
         )
         return GraphRunStream(run, run.pump.mux)
 

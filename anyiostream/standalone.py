@@ -68,7 +68,7 @@ class StreamMux:
         self._run: SyncRun | AsyncRun
         if is_async:
             self._run = AsyncRun(
-                DeferredLoop(),  # type: ignore[arg-type]  # delegates to one
+                DeferredLoop(),  # delegates to one
                 made,
                 lambda _: NoSource(),
                 AsyncSubgraphRunStream,
@@ -97,7 +97,7 @@ class StreamMux:
             BaseException: Whatever a transformer raises, with a note that names it.
         """
         for full in self._run.pump.outbox.full:
-            raise ChannelFull(full.name, full.maxlen, waiting=self._run.pump.outbox.pending)  # type: ignore[attr-defined]
+            raise ChannelFull(full.name, full.maxlen, waiting=self._run.pump.outbox.pending)
         waiting = self._run.context.run(self._mux.router.dispatch_event, event)
         if waiting is not None:
             waiting.close()
@@ -192,4 +192,3 @@ class DeferredLoop:
         if self._loop is None:
             self._loop = current_loop()
         return getattr(self._loop, name)
-

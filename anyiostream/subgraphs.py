@@ -138,13 +138,16 @@ class HandleMaker(Protocol):
     @property
     def shows_children(self) -> bool:
         """Whether a subgraph needs a mux although nobody reads `subgraphs`."""
+        ...
 
     @property
     def can_show_children(self) -> bool:
         """Whether a subgraph can have a mux."""
+        ...
 
     def open_handle(self, subgraph: Subgraph, channel: StreamChannel[Any]) -> Handle:
         """The mux and the handle of a subgraph that has started; `channel` is where its reader will get it."""
+        ...
 
 
 class SubgraphObserver(Protocol):

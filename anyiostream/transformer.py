@@ -44,12 +44,15 @@ class ScheduledTask(Protocol):
 
     def done(self) -> bool:
         """Whether it has ended and everything it pushed has found its place."""
+        ...
 
 
 class Scheduler(Protocol):
     """What `schedule()` needs of the mux."""
 
-    def schedule(self, transformer: StreamTransformer, coro: Coroutine[Any, Any, Any], on_error: OnError) -> ScheduledTask: ...
+    def schedule(
+        self, transformer: StreamTransformer, coro: Coroutine[Any, Any, Any], on_error: OnError
+    ) -> ScheduledTask: ...
 
 
 class TransformerPort(ReaderPort, Protocol):
@@ -57,6 +60,7 @@ class TransformerPort(ReaderPort, Protocol):
 
     def assemble_message(self, events: Sequence[Mapping[str, Any]], message_id: str | None) -> Any:
         """The final message of a model call's events, in the graph's own class."""
+        ...
 
 
 class StreamTransformer(ABC):
@@ -113,9 +117,7 @@ class StreamTransformer(ABC):
 
         An exception fails the run and reaches its readers as it is, with a note that names the transformer.
         """
-        raise InvalidHook(
-            f"{type(self).__name__}", "must override process() or aprocess(), whichever its work needs."
-        )
+        raise InvalidHook(f"{type(self).__name__}", "must override process() or aprocess(), whichever its work needs.")
 
     async def aprocess(self, event: ProtocolEvent) -> bool:
         """As `process`, on the async lane; the next transformer is called after it has returned.
@@ -192,7 +194,7 @@ class PayloadTransformer(StreamTransformer):
     methods: ClassVar[Collection[str]] = ()
 
     @abstractmethod
-    def consume(self, data: Any) -> object:
+    def consume(self, data: Any) -> None:
         """Handle the payload of one event."""
 
     def consumer(self) -> Callable[[Any], object]:
@@ -251,7 +253,8 @@ _builtins: set[type[StreamTransformer]] = set()
 
 def builtin(transformer: type[T]) -> type[T]:
     """Mark a transformer of the library's own, which does nothing but fill projections: where nobody can see these,
-    it need not run."""
+    it need not run.
+    """
     _builtins.add(transformer)
     return transformer
 

@@ -51,9 +51,11 @@ class Home(Protocol):
     @property
     def application_outbox(self) -> Outbox:
         """The outbox of pushes that come neither from a hook nor from a scheduled task."""
+        ...
 
     def deliver(self, failure: Recorded) -> BaseException:
         """The exception to raise for a reader, who has received it with that."""
+        ...
 
 
 @final
@@ -119,8 +121,7 @@ class Buffer(Generic[T]):
         if self.ready < self._room:
             self._send(item)
             self.ready += 1
-            if self.ready > self.peak:
-                self.peak = self.ready
+            self.peak = max(self.peak, self.ready)
             parked = self._parked
             if parked is not None:
                 self._parked = None

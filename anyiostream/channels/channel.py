@@ -58,12 +58,14 @@ class ChannelPort(Protocol):
     @property
     def maxlen(self) -> float:
         """The bound of channels that name none, in items."""
+        ...
 
     def admit(self, what: str) -> None:
         """Raise `RunClosed` if the run's block has been left."""
 
     def cursor(self, buffer: Buffer[T], released: Callable[[Buffer[T]], None]) -> Any:
         """This lane's cursor over `buffer`; calls `released` once its reader has left."""
+        ...
 
     async def send(self, buffer: Buffer[T], item: T) -> None:
         """Put an item and wait until it has found its place."""
@@ -80,8 +82,22 @@ class StreamChannel(Generic[T]):
     Borrowed from LangGraph's `StreamChannel`, whose `maxlen` has no effect; here it bounds.
     """
 
-    __slots__ = ("_backlog", "_buffers", "_ended", "_forward", "_label", "_maxlen", "_missed", "_on_watched")
-    __slots__ += ("_port", "_put", "_subscribed", "_unread", "name", "overflow")
+    __slots__ = (
+        "_backlog",
+        "_buffers",
+        "_ended",
+        "_forward",
+        "_label",
+        "_maxlen",
+        "_missed",
+        "_on_watched",
+        "_port",
+        "_put",
+        "_subscribed",
+        "_unread",
+        "name",
+        "overflow",
+    )
 
     def __init__(self, name: str | None = None, *, maxlen: float | None = None, overflow: Overflow = "wait") -> None:
         """Make an unbound channel; returning it from a transformer's `init()` binds it.

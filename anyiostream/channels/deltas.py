@@ -43,6 +43,7 @@ class ReaderPort(Protocol):
 
     def deliver(self, failure: Recorded) -> BaseException:
         """The exception to raise for a reader."""
+        ...
 
 
 @final

@@ -17,10 +17,12 @@ class Awaited(Protocol):
     @property
     def name(self) -> str:
         """What it is called in messages."""
+        ...
 
     @property
     def ready(self) -> int:
         """Not 0 once waiting is over."""
+        ...
 
     def park(self, reader: Wakeable) -> None:
         """Wake `reader` when it is ready."""

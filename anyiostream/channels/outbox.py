@@ -14,14 +14,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import final
+from typing import Protocol, final
 
 import attrs
 
-__all__ = ["Outbox", "current_outbox"]
+from anyiostream.errors import BackpressureDeadlock
+
+__all__ = ["FullBuffer", "Outbox", "current_outbox"]
 
 current_outbox: ContextVar[Outbox] = ContextVar("anyiostream.current_outbox")
 """The outbox of the hook, scheduled task or graph that runs in this context; unset in the application's own code."""
+
+
+class FullBuffer(Protocol):
+    """A buffer at which items wait."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def maxlen(self) -> float: ...
+    @property
+    def reader(self) -> object: ...
+    @property
+    def waiting(self) -> int: ...
+
+    def deadlock(self, waits_for: str, fan_out: str) -> BackpressureDeadlock:
+        """The exception for its reader."""
+        ...
 
 
 def _nobody_waits() -> None:
@@ -49,9 +68,9 @@ class Outbox:
     bounded: bool = True
     emptied: Callable[[], object] = _nobody_waits
     pending: int = 0
-    full: list[object] = attrs.field(factory=list)
+    full: list[FullBuffer] = attrs.field(factory=list)
 
-    def spilled(self, buffer: object) -> None:
+    def spilled(self, buffer: FullBuffer) -> None:
         """One more item of this producer waits, at `buffer`."""
         self.pending += 1
         if buffer not in self.full:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
+from anyiostream.channels.interleaving import Interleaving
 from anyiostream.events import ProtocolEvent
 from anyiostream.lanes.async_cursors import AsyncInterleaveCursor
-from anyiostream.channels.interleaving import Interleaving
 from anyiostream.lanes.asynchronous import AsyncRun
 from anyiostream.lanes.run_stream import RunStream, SubgraphHandle
 from anyiostream.mux.mux import Mux
 from anyiostream.pump import RunStatus
 from anyiostream.statistics import RunStatistics
-from anyiostream.subgraphs import Subgraph
+from anyiostream.subgraphs import Subgraph, SubgraphStatus
 
 if TYPE_CHECKING:
     from anyio.abc import ObjectReceiveStream
@@ -60,7 +60,7 @@ class AsyncGraphRunStream(RunStream):
         return list(self._mux.state.interrupts)
 
     @property
-    def status(self) -> RunStatus:
+    def status(self) -> RunStatus | SubgraphStatus:
         """How the run stands: `"running"`, `"completed"`, `"failed"`, `"interrupted"` or `"aborted"`."""
         return self._run.pump.status
 

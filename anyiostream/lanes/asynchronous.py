@@ -19,12 +19,12 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, final
+from typing import Any, Final, Protocol, TypeVar, final
 
 from anyiostream.channels.buffer import Buffer
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.latch import Awaited, Latch
-from anyiostream.channels.outbox import Outbox, current_outbox
+from anyiostream.channels.outbox import FullBuffer, Outbox, current_outbox
 from anyiostream.channels.raising import Recorded
 from anyiostream.errors import RunClosed, RunWaitsForItself
 from anyiostream.events import Namespace
@@ -32,13 +32,10 @@ from anyiostream.inline import run_inline
 from anyiostream.lanes.async_cursors import AsyncCursor
 from anyiostream.loops.interface import Loop, LoopTask, Timer, Waiter
 from anyiostream.mux.mux import Mux
-from anyiostream.pump import Pump, Source, Step, readable
+from anyiostream.pump import NEEDS_AWAIT, NEEDS_PART, NEEDS_ROOM, PROGRESS, Pump, Source, readable
 from anyiostream.statistics import RunStatistics
 from anyiostream.subgraphs import Handle, Subgraph
 from anyiostream.transformer import StreamTransformer, TransformerFactory
-
-if TYPE_CHECKING:
-    from anyiostream.mux.port import SpawnedTask
 
 __all__ = ["GRACE", "AsyncRun", "AsyncSource"]
 
@@ -74,14 +71,21 @@ class AsyncSource(Source, Protocol):
     @property
     def read_ahead(self) -> int:
         """Parts that are there already."""
+        ...
 
 
+@final
 class Drive(enum.Enum):
     """Why `_drive` returned."""
 
     READY = enum.auto()
     PARK = enum.auto()
     CHECKPOINT = enum.auto()
+
+
+READY: Final = Drive.READY
+PARK: Final = Drive.PARK
+CHECKPOINT: Final = Drive.CHECKPOINT
 
 
 @final
@@ -123,10 +127,11 @@ class AsyncRun:
         self._parked: OrderedDict[Waiter, Awaited] = OrderedDict()
         self._nudged: Waiter | None = None
         self._held: Waiter | None = None
-        self._suspects: dict[Waiter, Buffer[Any]] = {}
+        self._suspects: dict[Waiter, FullBuffer] = {}
         self._patient: set[object] = set()
         self._stall_check = False
         self._stall_timer: Timer | None = None
+        self._source_timer: Timer | None = None
         self._conducting = False
         self._conductor: LoopTask | None = None
         self._idle: Waiter | None = None
@@ -193,7 +198,7 @@ class AsyncRun:
     def drive(self, target: Awaited) -> None:
         raise AssertionError("promises refuse result() on the async lane")
 
-    def spawn(self, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context) -> SpawnedTask:
+    def spawn(self, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context) -> LoopTask:
         """Start a task of the run."""
         task = self.loop.spawn(run, name, context)
         self._tasks[task] = None
@@ -245,12 +250,12 @@ class AsyncRun:
             raise RunWaitsForItself(outbox.owner, target.name)
         while True:
             if self._conducting:
-                drive = Drive.READY if target.ready else Drive.PARK
+                drive = READY if target.ready else PARK
             else:
                 drive = self.context.run(self._drive, target)
-            if drive is Drive.READY:
+            if drive is READY:
                 break
-            if drive is Drive.PARK:
+            if drive is PARK:
                 await self._park(target)
             else:
                 await self.checkpoint()
@@ -282,23 +287,23 @@ class AsyncRun:
         step = self.pump.step
         while not target.ready and self._held is None:
             if self.budget <= 0:
-                return Drive.CHECKPOINT
+                return CHECKPOINT
             outcome = step()
-            if outcome is Step.PROGRESS:
+            if outcome is PROGRESS:
                 self.budget -= 1
                 continue
-            if outcome is Step.NEEDS_PART:
+            if outcome is NEEDS_PART:
                 self.source.demand()
-            elif outcome is Step.NEEDS_AWAIT:
+            elif outcome is NEEDS_AWAIT:
                 self._conduct()
-            elif outcome is Step.NEEDS_ROOM:
+            elif outcome is NEEDS_ROOM:
                 self._check_stall()
             else:
-                return Drive.READY
-            return Drive.READY if target.ready else Drive.PARK
+                return READY
+            return READY if target.ready else PARK
         if self.pump.terminal.ready:
             self.source.stop()
-        return Drive.READY if target.ready else Drive.PARK
+        return READY if target.ready else PARK
 
     async def _park(self, target: Awaited) -> None:
         waiter = self.loop.waiter()
@@ -388,7 +393,7 @@ class AsyncRun:
                 " and ".join(waiting) + (" is" if len(waiting) == 1 else " are"),
             )
 
-    def _full_buffers(self) -> list[Buffer[Any]]:
+    def _full_buffers(self) -> list[FullBuffer]:
         return [buffer for buffer in self.pump.outbox.full if buffer.waiting]
 
     # --- the conductor ---
@@ -431,10 +436,10 @@ class AsyncRun:
             if self.budget <= 0:
                 await self.checkpoint()
             outcome = self.pump.step()
-            if outcome is not Step.PROGRESS:
-                if outcome is Step.NEEDS_PART:
+            if outcome is not PROGRESS:
+                if outcome is NEEDS_PART:
                     self.source.demand()
-                elif outcome is Step.NEEDS_ROOM:
+                elif outcome is NEEDS_ROOM:
                     self._check_stall()
                 return
             self.budget -= 1
@@ -498,8 +503,7 @@ class AsyncRun:
         if self._conductor is not None:
             self._conductor.cancel()
             await self.wait(self._conductor.finished)
-        self.source.stop()
-        await self._finished_in_time(self.source.name, self.source.close)
+        await self._close_source()
         try:
             await self.pump.abort()
         except BaseException as exc:  # noqa: BLE001 -- raised where the block is left
@@ -507,20 +511,25 @@ class AsyncRun:
         for task in list(self._tasks):
             await self.wait(task.finished)
 
-    async def _finished_in_time(self, name: str, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        def remind() -> None:
-            logger.warning("%s has not ended %g s after it was cancelled; it is cancelled again", name, GRACE)
-            self.source.stop_again()
-            nonlocal timer
-            timer = self.loop.later(GRACE, remind)
-
-        timer = self.loop.later(GRACE, remind)
+    async def _close_source(self) -> None:
+        """Wait until the source has ended; if it takes too long, cancel it again, and say so."""
+        self.source.stop()
+        self._remind_source(again=False)
         try:
-            await close()
+            await self.source.close()
         except BaseException as exc:  # noqa: BLE001 -- raised where the block is left
             self.pump.errors.append(exc)
         finally:
-            timer.cancel()
+            if self._source_timer is not None:
+                self._source_timer.cancel()
+
+    def _remind_source(self, *, again: bool = True) -> None:
+        if again:
+            logger.warning(
+                "%s has not ended %g s after it was cancelled; it is cancelled again", self.source.name, GRACE
+            )
+            self.source.stop_again()
+        self._source_timer = self.loop.later(GRACE, self._remind_source)
 
     async def _outlast(self, latch: Latch) -> None:
         """Wait for `latch` whatever happens; a cancellation meanwhile is raised after that."""

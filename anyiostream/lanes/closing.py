@@ -9,9 +9,7 @@ __all__ = ["close_block"]
 logger = logging.getLogger("anyiostream")
 
 
-def close_block(
-    errors: list[BaseException], body: BaseException | None
-) -> BaseException | None:
+def close_block(errors: list[BaseException], body: BaseException | None) -> BaseException | None:
     """What to raise when a run's block is left, of errors that no reader has received.
 
     If the body raised, they are logged and become notes of its exception; otherwise one leaves as itself, and several
@@ -28,5 +26,7 @@ def close_block(
     if len(errors) == 1:
         return errors[0]
     if all(isinstance(error, Exception) for error in errors):
-        return ExceptionGroup("errors of a run that no reader received", [e for e in errors if isinstance(e, Exception)])
+        return ExceptionGroup(
+            "errors of a run that no reader received", [e for e in errors if isinstance(e, Exception)]
+        )
     return BaseExceptionGroup("errors of a run that no reader received", errors)

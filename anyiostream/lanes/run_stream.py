@@ -13,7 +13,7 @@ from anyiostream.ending import Ending
 from anyiostream.errors import RunAborted
 from anyiostream.events import Namespace
 from anyiostream.mux.mux import Mux
-from anyiostream.pump import Pump
+from anyiostream.pump import Pump, RunStatus
 from anyiostream.subgraphs import LifecycleCause, Subgraph, SubgraphEnd, SubgraphStatus
 
 __all__ = ["RunStream", "SubgraphHandle"]
@@ -82,7 +82,7 @@ class SubgraphHandle(RunStream):
     _pump: Pump
 
     @property
-    def status(self) -> SubgraphStatus:
+    def status(self) -> RunStatus | SubgraphStatus:
         """How the subgraph stands."""
         return self._status
 

@@ -16,19 +16,18 @@ from typing import Any, Generic, Protocol, Self, TypeVar, final
 from anyiostream.channels.buffer import Buffer, Ended
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.interleaving import Interleaving
-from anyiostream.channels.latch import Awaited, Latch
+from anyiostream.channels.latch import Awaited
 from anyiostream.channels.outbox import Outbox, current_outbox
 from anyiostream.channels.raising import Recorded
-from anyiostream.ending import Ending
 from anyiostream.errors import RunClosed, RunWaitsForItself
 from anyiostream.events import Namespace, ProtocolEvent
 from anyiostream.inline import run_inline
 from anyiostream.lanes.run_stream import RunStream, SubgraphHandle
 from anyiostream.mux.mux import Mux
 from anyiostream.mux.port import SpawnedTask
-from anyiostream.pump import Pump, RunStatus, Source, Step
+from anyiostream.pump import NEEDS_ROOM, PROGRESS, Pump, RunStatus, Source
 from anyiostream.statistics import RunStatistics
-from anyiostream.subgraphs import Subgraph, SubgraphEnd
+from anyiostream.subgraphs import Subgraph, SubgraphStatus
 from anyiostream.transformer import StreamTransformer, TransformerFactory
 
 __all__ = ["GraphRunStream", "SubgraphRunStream", "SyncRun"]
@@ -176,9 +175,9 @@ class SyncRun:
         step = self.pump.step
         while not target.ready:
             outcome = step()
-            if outcome is Step.PROGRESS:
+            if outcome is PROGRESS:
                 continue
-            if outcome is Step.NEEDS_ROOM:
+            if outcome is NEEDS_ROOM:
                 full = next(buffer for buffer in self.pump.outbox.full if buffer.waiting)
                 raise full.deadlock(target.name, "tee")
             if self.pump.terminal.ready:
@@ -358,7 +357,7 @@ class GraphRunStream(RunStream):
         return list(self._mux.state.interrupts)
 
     @property
-    def status(self) -> RunStatus:
+    def status(self) -> RunStatus | SubgraphStatus:
         """How the run stands: `"running"`, `"completed"`, `"failed"`, `"interrupted"` or `"aborted"`."""
         return self._run.pump.status
 

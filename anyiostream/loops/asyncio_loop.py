@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import math
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager
 from contextvars import Context
 from typing import Any, final
@@ -111,7 +111,7 @@ class AsyncioLoop:
         """Whether it is a `CancelledError`."""
         return isinstance(error, asyncio.CancelledError)
 
-    def shield(self, seconds: float = math.inf) -> AbstractContextManager[object]:
+    def shield(self, seconds: float = math.inf) -> AbstractContextManager[anyio.CancelScope]:
         """An AnyIO scope; it keeps out AnyIO's cancellation, not a native one."""
         return anyio.move_on_after(None if seconds == math.inf else seconds, shield=True)
 

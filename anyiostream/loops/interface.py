@@ -18,16 +18,28 @@ class Waiter(Protocol):
     @property
     def task(self) -> object:
         """The task."""
+        ...
 
     @property
     def woken(self) -> bool:
         """Whether the wait is over, by `wake` or by cancellation, even if the task has not run yet."""
+        ...
 
     def wake(self) -> None:
         """End the wait. Safe to call at any time, any number of times, from the loop's thread."""
 
     def wait(self) -> Awaitable[None]:
         """Wait for `wake`. Cancellation ends the wait; there is nothing to lose, as nothing is handed over."""
+        ...
+
+
+class CancelScope(Protocol):
+    """A cancel scope, as both loops have it."""
+
+    @property
+    def cancelled_caught(self) -> bool:
+        """Whether its cancellation ended the block."""
+        ...
 
 
 class LoopTask(Protocol):
@@ -39,6 +51,7 @@ class LoopTask(Protocol):
     @property
     def finished(self) -> Latch:
         """Open once it has ended."""
+        ...
 
     def cancel(self) -> None:
         """Cancel it: once per call on asyncio, for good on trio."""
@@ -57,6 +70,7 @@ class Loop(Protocol):
     @property
     def name(self) -> str:
         """`"asyncio"` or `"trio"`."""
+        ...
 
     async def enter(self) -> None:
         """Open the nursery for `spawn`."""
@@ -73,33 +87,40 @@ class Loop(Protocol):
 
     def waiter(self) -> Waiter:
         """A wait of the current task."""
+        ...
 
     def current_task(self) -> object:
         """The current task."""
+        ...
 
     def has_deadline(self) -> bool:
         """Whether a cancel scope round the current task has a finite deadline."""
+        ...
 
     async def checkpoint(self) -> None:
         """Let others run, and let a cancellation through."""
 
     def is_cancellation(self, error: BaseException) -> bool:
         """Whether `error` is this loop's cancellation exception."""
+        ...
 
-    def shield(self, seconds: float = ...) -> AbstractContextManager[object]:
+    def shield(self, seconds: float = ...) -> AbstractContextManager[CancelScope]:
         """Keep outer cancellation out, and cancel what is inside after `seconds` if given."""
+        ...
 
     def spawn(self, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context) -> LoopTask:
         """Start a task, in a copy of `context`, that no cancel scope of the application reaches.
 
         `run` lets no exception out but cancellation.
         """
+        ...
 
     def soon(self, call: Callable[[], object]) -> None:
         """Make a call in a later turn of the loop."""
 
     def later(self, seconds: float, call: Callable[[], object]) -> Timer:
         """Make a call after `seconds` of the loop's clock."""
+        ...
 
     def from_any_thread(self, call: Callable[[], object]) -> None:
         """Make a call in the loop's thread: at once if this is it. Does nothing if the loop has ended."""

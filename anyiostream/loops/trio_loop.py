@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import Context
+from functools import partial
 from typing import Any, final
 
 import trio
@@ -64,7 +65,7 @@ class TrioTask:
         self.finished = Latch(name)
         self._run = run
         self._scope = trio.CancelScope(shield=True)
-        context.copy().run(nursery.start_soon, self._main, name=name)
+        context.copy().run(partial(nursery.start_soon, self._main, name=name))
 
     def cancel(self) -> None:
         """Cancel it for good."""
@@ -150,7 +151,7 @@ class TrioLoop:
         """Whether it is `trio.Cancelled`."""
         return isinstance(error, trio.Cancelled)
 
-    def shield(self, seconds: float = math.inf) -> AbstractContextManager[object]:
+    def shield(self, seconds: float = math.inf) -> AbstractContextManager[trio.CancelScope]:
         """A shielded scope."""
         return trio.CancelScope(deadline=trio.current_time() + seconds, shield=True)
 

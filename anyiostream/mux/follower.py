@@ -23,7 +23,6 @@ from anyiostream.subgraphs import (
 )
 
 if TYPE_CHECKING:
-    from anyiostream.mux.mux import Mux
     from anyiostream.mux.router import Router
 
 __all__ = ["SubgraphFollower"]

@@ -14,7 +14,7 @@ Rules:
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, final
 
 import attrs
@@ -22,6 +22,7 @@ import attrs
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.outbox import current_outbox
 from anyiostream.channels.promise import Promise
+from anyiostream.ending import Ending
 from anyiostream.errors import (
     AsyncTransformerRefused,
     ChildrenRefused,
@@ -31,7 +32,6 @@ from anyiostream.errors import (
     ProjectionConflict,
 )
 from anyiostream.events import Namespace, ProtocolEvent, synthetic_event
-from anyiostream.ending import Ending
 from anyiostream.mux.follower import SubgraphFollower
 from anyiostream.mux.port import RunPort
 from anyiostream.mux.router import Router
@@ -104,7 +104,7 @@ class Mux:
         """
         self.scope: Final = scope
         self.parent: Final = parent
-        self.router: Final = parent.router if parent is not None else Router()
+        self.router: Final[Router] = parent.router if parent is not None else Router()
         self.nursery: Final[Nursery] = parent.nursery if parent is not None else Nursery(port)
         self.events: Final[StreamChannel[ProtocolEvent]] = StreamChannel()
         self.events.bind(port, "events", on_watched=self.router.recompile)
@@ -118,7 +118,9 @@ class Mux:
         self._factories = factories
         self._owners: dict[str, StreamTransformer] = {}
         self._registered: list[_Registered] = []
-        self.follower: Final = parent.follower if parent is not None else SubgraphFollower(self.router, scope)
+        self.follower: Final[SubgraphFollower] = (
+            parent.follower if parent is not None else SubgraphFollower(self.router, scope)
+        )
         self.subgraph_observers: Final[list[SubgraphObserver]] = []
         self._bit = 1 if parent is None else parent.child_bit()
         self._any_async = False
@@ -222,7 +224,9 @@ class Mux:
         transformer.connect(self._port)
         transformer.attach(self.nursery.for_scope(self.scope))
         if overrides(transformer, "on_register"):
-            transformer.on_register(StreamEmitter(name, lambda namespace, event: self._emit(registered, namespace, event)))
+            transformer.on_register(
+                StreamEmitter(name, lambda namespace, event: self._emit(registered, namespace, event))
+            )
 
     def _bind(self, projection: dict[str, Any], *, native: bool) -> None:
         for key, value in projection.items():

@@ -35,6 +35,7 @@ class RunPort(ChannelPort, PromisePort, TransformerPort, Protocol):
 
     def spawn(self, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context) -> SpawnedTask:
         """Start a task in the run's nursery. On the async lane only."""
+        ...
 
     async def wait(self, target: Awaited) -> None:
         """Wait until `target` is ready, without demanding anything of the graph. On the async lane only."""
@@ -44,12 +45,14 @@ class RunPort(ChannelPort, PromisePort, TransformerPort, Protocol):
 
     def open_handle(self, mux: Mux, subgraph: Subgraph) -> Handle:
         """A run stream of this lane over a subgraph's mux."""
+        ...
 
     def hold(self, channel: StreamChannel[Any]) -> None:
         """Dispatch nothing more before the reader that is parked on `channel` has run."""
 
     def is_cancellation(self, error: BaseException) -> bool:
         """Whether `error` is the loop's cancellation exception."""
+        ...
 
     def interject(self, error: BaseException) -> None:
         """Fail the run with `error` at the next step."""
@@ -57,7 +60,9 @@ class RunPort(ChannelPort, PromisePort, TransformerPort, Protocol):
     @property
     def interjected(self) -> BaseException | None:
         """The error with which the run is about to fail, if one was interjected."""
+        ...
 
     @property
     def context(self) -> Context:
         """Where hooks run."""
+        ...

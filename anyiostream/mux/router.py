@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from time import time
 from typing import TYPE_CHECKING, Any, final
 
 import attrs
@@ -19,7 +20,7 @@ import attrs
 from anyiostream.events import (
     Namespace,
     ProtocolEvent,
-    convert_to_protocol_event,
+    ProtocolEventParams,
     method_and_namespace,
 )
 from anyiostream.mux.routes import Route, Stage, StageKind, blame, keep_of, run_stages
@@ -140,7 +141,20 @@ class Router:
                     raise
                 raise blamed from exc
             return None
-        return self._run(route, convert_to_protocol_event(part))
+        # As convert_to_protocol_event does, whose checks the look-ups above have made.
+        params: ProtocolEventParams = {
+            "namespace": list(namespace),
+            "timestamp": int(time() * 1000),
+            "data": data,
+        }
+        if "interrupts" in part:
+            params["interrupts"] = part["interrupts"]
+        event: ProtocolEvent = {"type": "event", "method": method, "params": params}
+        segments = route.segments
+        if len(segments) == 1 and segments[0].__class__ is tuple:
+            run_stages(segments[0], event, 0, self._after_hook)
+            return None
+        return self._run(route, event)
 
     def dispatch_event(self, event: ProtocolEvent) -> Coroutine[Any, Any, None] | None:
         """As `dispatch`, for an event."""

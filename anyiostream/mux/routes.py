@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, Final, final
 
 import attrs
 
@@ -29,7 +29,7 @@ __all__ = ["Route", "Stage", "StageKind", "blame"]
 
 
 @final
-class StageKind(enum.IntEnum):
+class StageKind(enum.Enum):
     """What a stage is called with, and what its answer means."""
 
     PAYLOAD = enum.auto()
@@ -42,6 +42,12 @@ class StageKind(enum.IntEnum):
     """Called with the event unless it is suppressed."""
     SUBGRAPHS = enum.auto()
     """Called with the event, whatever comes of it; the answer, if any, is awaited."""
+
+
+# Looking a member up in its class takes longer than the rest of a stage that has nothing to do.
+PAYLOAD: Final = StageKind.PAYLOAD
+HOOK: Final = StageKind.HOOK
+LOG: Final = StageKind.LOG
 
 
 @final
@@ -130,15 +136,15 @@ def run_stages(stages: tuple[Stage, ...], event: ProtocolEvent, suppressed: int,
     try:
         for stage in stages:
             kind = stage.kind
-            if kind is StageKind.HOOK:
+            if kind is HOOK:
                 keep = stage.call(event)
                 if keep is not True and not keep_of(stage, keep):
                     suppressed |= stage.bit
                 after_hook()
-            elif kind is StageKind.LOG:
+            elif kind is LOG:
                 if not suppressed & stage.bit:
                     stage.call(event)
-            elif kind is StageKind.PAYLOAD:
+            elif kind is PAYLOAD:
                 stage.call(event["params"]["data"])
             else:
                 stage.call(event)

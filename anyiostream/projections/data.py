@@ -39,9 +39,9 @@ class DataTransformer(PayloadTransformer):
         """One projection, named like the mode."""
         return {self.mode: self._log}
 
-    def consume(self, data: Any) -> object:
+    def consume(self, data: Any) -> None:
         """Show one payload."""
-        return self._log.push(data)
+        self._log.push(data)
 
     def consumer(self) -> Callable[[Any], object]:
         """The channel's own `push`, unless a subclass does more."""
@@ -76,5 +76,3 @@ class DebugTransformer(DataTransformer, mode="debug"):
 @builtin
 class TasksTransformer(DataTransformer, mode="tasks"):
     """`run.tasks`: task starts and results, also where `lifecycle` keeps them out of the raw log."""
-
-

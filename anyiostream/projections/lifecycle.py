@@ -72,4 +72,3 @@ class LifecycleTransformer(StreamTransformer):
 
     def _on_terminal(self, ns: Namespace, status: SubgraphStatus, error: str | None) -> None:
         self._channel.push(Subgraph(ns, None, None, None).ended(SubgraphEnd(status, error)))
-

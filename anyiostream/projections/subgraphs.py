@@ -71,7 +71,6 @@ class SubgraphTransformer(StreamTransformer):
         await handle.conclude(end, ending)
 
 
-
 @builtin
 class SubagentTransformer(SubgraphTransformer):
     """`run.subagents`: the subgraphs directly below that are agents with a name. As LangChain's class of that name.

@@ -156,7 +156,7 @@ class ToolCallTransformer(PayloadTransformer):
         """What tool call streams advance the run with."""
         self._port = port
 
-    def consume(self, data: Any) -> object:
+    def consume(self, data: Any) -> None:
         """Handle the payload of a `tools` part.
 
         Raises:
@@ -165,24 +165,22 @@ class ToolCallTransformer(PayloadTransformer):
         if not isinstance(data, Mapping):
             raise MalformedPart(data, f"the data of a 'tools' part is a mapping, not {type(data).__name__}")
         call_id, kind = data.get("tool_call_id"), data.get("event")
+        known = self._open.get(str(call_id))
         if call_id is not None and kind == "tool-started":
             assert self._port is not None
-            call = self._open[call_id] = ToolCallStream(
-                self._port, call_id, data.get("tool_name", ""), data.get("input")
-            )
-            return self._channel.push(call)
-        known = self._open.get(call_id) if call_id is not None else None
-        if known is None:
+            call = ToolCallStream(self._port, str(call_id), data.get("tool_name", ""), data.get("input"))
+            self._open[call.tool_call_id] = call
+            self._channel.push(call)
+        elif known is None:
             self.skipped += 1
         elif kind == "tool-output-delta":
             known.push_delta(data.get("delta"))
         elif kind == "tool-finished":
-            del self._open[call_id]
+            del self._open[known.tool_call_id]
             known.finish(_content(data.get("output")))
         elif kind == "tool-error":
-            del self._open[call_id]
+            del self._open[known.tool_call_id]
             known.fail(str(data.get("message", "")))
-        return None
 
     def finalize(self) -> None:
         """Calls without an end have ended with the graph."""

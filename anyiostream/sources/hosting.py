@@ -26,6 +26,7 @@ class HostLoop(Parking, Protocol):
 
     def is_cancellation(self, error: BaseException) -> bool:
         """Whether it is the loop's cancellation exception."""
+        ...
 
 
 @final
@@ -40,7 +41,9 @@ class IteratorHost:
 
     __slots__ = ("_gate", "_name", "_open", "_receiver", "advancing", "late_error")
 
-    def __init__(self, open_iterable: Callable[[], AsyncIterable[Any]], name: str, gate: Gate, to: PartReceiver) -> None:
+    def __init__(
+        self, open_iterable: Callable[[], AsyncIterable[Any]], name: str, gate: Gate, to: PartReceiver
+    ) -> None:
         self._open = open_iterable
         self._name = name
         self._gate = gate

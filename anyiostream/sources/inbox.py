@@ -36,6 +36,7 @@ class Parking(Protocol):
 
     def waiter(self) -> Parked:
         """A wait of the current task."""
+        ...
 
 
 @final
@@ -47,8 +48,17 @@ class Gate:
         stopped: Whether the graph is to stop.
     """
 
-    __slots__ = ("_barrier", "_barriers_below", "_demanded", "_low", "_parked", "_prefetch", "_root_depth", "ahead")
-    __slots__ += ("stopped",)
+    __slots__ = (
+        "_barrier",
+        "_barriers_below",
+        "_demanded",
+        "_low",
+        "_parked",
+        "_prefetch",
+        "_root_depth",
+        "ahead",
+        "stopped",
+    )
 
     def __init__(self, prefetch: int, *, root_depth: int, barriers_below: bool) -> None:
         """Make an open gate.

@@ -30,9 +30,12 @@ if TYPE_CHECKING:
     from anyiostream.lanes.sync import SyncSource
     from anyiostream.sources.opening import GraphCall
 
+CONTENT_BLOCKS_KEY: str | None
 try:
-    from langgraph._internal._constants import CONFIG_KEY_STREAM_MESSAGES_V2 as CONTENT_BLOCKS_KEY
-except ImportError:  # pragma: no cover -- a LangGraph that has no such key streams message chunks
+    from langgraph._internal import _constants
+
+    CONTENT_BLOCKS_KEY = _constants.CONFIG_KEY_STREAM_MESSAGES_V2
+except (ImportError, AttributeError):  # pragma: no cover -- a LangGraph without such a key streams message chunks
     CONTENT_BLOCKS_KEY = None
 
 __all__ = ["callers_namespace", "compiled_transformers", "open_async_graph", "open_sync_graph"]

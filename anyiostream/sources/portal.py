@@ -57,6 +57,7 @@ class Portal:
                 self._users += 1
                 if self._loop is None:
                     self._loop = await trio.to_thread.run_sync(self._start)
+        assert self._loop is not None
         try:
             yield self._loop
         finally:

@@ -42,7 +42,8 @@ class Interrupt:
 
 class SubgraphLeft(BaseException):
     """Unwinds a subgraph that was aborted, up to its `writer.subgraph` block. No `Exception`, so that a graph's own
-    error handling lets it pass."""
+    error handling lets it pass.
+    """
 
     def __init__(self, namespace: Namespace) -> None:
         super().__init__(namespace)
@@ -61,9 +62,11 @@ class PartSink(Protocol):
 
     def abortable(self, namespace: Namespace) -> AbstractAsyncContextManager[None]:
         """A block that ends when the subgraph at `namespace` is aborted."""
+        ...
 
     def is_aborted(self, namespace: Namespace) -> bool:
         """Whether the subgraph at `namespace`, or one round it, was aborted."""
+        ...
 
 
 class StreamWriter:

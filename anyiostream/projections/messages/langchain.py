@@ -7,7 +7,7 @@ events with neighbouring deltas joined: it appends to strings, which is quadrati
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from langchain_core.language_models._compat_bridge import message_to_events
 from langchain_core.language_models.chat_model_stream import ChatModelStream
@@ -61,12 +61,12 @@ def _joined(events: list[Mapping[str, Any]]) -> Mapping[str, Any]:
     return {**first, "delta": {**first["delta"], field: "".join(event["delta"][field] for event in events)}}
 
 
-def is_chunk(payload: object) -> bool:
+def is_chunk(payload: object) -> TypeGuard[AIMessageChunk]:
     """Whether it is a piece of a message."""
     return isinstance(payload, AIMessageChunk)
 
 
-def is_message(payload: object) -> bool:
+def is_message(payload: object) -> TypeGuard[BaseMessage]:
     """Whether it is a whole message, other than a tool's."""
     return isinstance(payload, BaseMessage) and not isinstance(payload, ToolMessage)
 

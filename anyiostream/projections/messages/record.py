@@ -84,8 +84,19 @@ class MessageRecord:
         status: How it stands.
     """
 
-    __slots__ = ("_blocks", "events", "message_id", "metadata", "namespace", "node", "reasoning", "status", "text")
-    __slots__ += ("tool_call_chunks", "usage")
+    __slots__ = (
+        "_blocks",
+        "events",
+        "message_id",
+        "metadata",
+        "namespace",
+        "node",
+        "reasoning",
+        "status",
+        "text",
+        "tool_call_chunks",
+        "usage",
+    )
 
     def __init__(
         self, *, node: str | None = None, namespace: tuple[str, ...] = (), message_id: str | None = None

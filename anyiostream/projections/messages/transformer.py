@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.errors import MalformedPart, RunAborted
 from anyiostream.events import Namespace
-from anyiostream.projections.messages.output import Assembler
 from anyiostream.projections.messages.record import MessageRecord
 from anyiostream.projections.messages.streams import AsyncChatModelStream, ChatModelStream
 from anyiostream.transformer import PayloadTransformer, TransformerPort, builtin
@@ -51,7 +51,7 @@ class MessagesTransformer(PayloadTransformer):
         """What message streams advance the run with."""
         self._port = port
 
-    def consume(self, data: Any) -> object:
+    def consume(self, data: Any) -> None:
         """Handle the payload of a `messages` part.
 
         Raises:
@@ -78,7 +78,6 @@ class MessagesTransformer(PayloadTransformer):
             self._langchain_message(payload, metadata)
         else:
             self.skipped += 1
-        return None
 
     def finalize(self) -> None:
         """Chunks have no last one that must come: finish what they made."""
@@ -90,7 +89,7 @@ class MessagesTransformer(PayloadTransformer):
         """Calls that have not finished fail with the run."""
         for record in self._open.values():
             if isinstance(err, RunAborted):
-                record.abort(lambda record=record: self._assembler()(record.events.items, record.message_id))
+                record.abort(partial(self._assembled, record))
             else:
                 record.fail(err)
         self._clear()
@@ -129,28 +128,28 @@ class MessagesTransformer(PayloadTransformer):
         from anyiostream.projections.messages import langchain  # noqa: PLC0415 -- an extra
 
         if langchain.is_chunk(payload):
-            key = ("chunk", payload.id or metadata.get("run_id") or _fallback_key(metadata))  # type: ignore[attr-defined]
+            key: Any = ("chunk", payload.id or metadata.get("run_id") or _fallback_key(metadata))
             converter = self._converters.get(key)
             if converter is None:
                 converter = self._converters[key] = langchain.ChunkConverter()
-                self._start(key, metadata, payload.id)  # type: ignore[attr-defined]
+                self._start(key, metadata, payload.id)
             self._dispatch(key, converter.events(payload))
         elif langchain.is_message(payload):
-            key = ("chunk", payload.id)  # type: ignore[attr-defined]
+            key = ("chunk", payload.id)
             converter = self._converters.get(key)
             if converter is not None:
                 # The whole of what has come in chunks.
                 self._dispatch(key, [converter.finish()])
             else:
                 key = object()
-                self._start(key, metadata, payload.id)  # type: ignore[attr-defined]
-                self._dispatch(key, langchain.events_of_message(payload))  # type: ignore[arg-type]
+                self._start(key, metadata, payload.id)
+                self._dispatch(key, langchain.events_of_message(payload))
         else:
             self.skipped += 1
 
-    def _assembler(self) -> Assembler:
+    def _assembled(self, record: MessageRecord) -> Any:
         assert self._port is not None
-        return self._port.assemble_message
+        return self._port.assemble_message(record.events.items, record.message_id)
 
     def _clear(self) -> None:
         self._open.clear()
