@@ -1,0 +1,1 @@
+"""Examples, each run by `python -m examples.NAME`."""

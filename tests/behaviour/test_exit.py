@@ -1,0 +1,452 @@
+"""When the block has been left, nothing of the run is alive, and its source has been closed exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+import sniffio
+import trio
+from anyiostream import (
+    AsyncGraphRunStream,
+    CustomTransformer,
+    ForeignExit,
+    StreamTransformer,
+    open_run,
+    parts,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+class Source:
+    """A graph that has one task of its own, ends never, and takes note of how often it was closed."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.closed = 0
+        self.ticks = 0
+
+    async def _tick(self) -> None:
+        while True:
+            self.ticks += 1
+            await anyio.sleep(0.0005)
+
+    async def generator(self, given: Any) -> AsyncIterator[Any]:
+        """A generator that holds a task group across its yields."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._tick)
+                yield parts.values(1)
+                yield parts.values(2)
+                await anyio.sleep_forever()
+        finally:
+            self.closed += 1
+
+    async def function(self, given: Any, writer: Any) -> None:
+        """A function graph with a task of its own."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._tick)
+                await writer.values(1)
+                await writer.values(2)
+                await anyio.sleep_forever()
+        finally:
+            self.closed += 1
+
+    def iterable(self, given: Any) -> Any:
+        """A plain generator."""
+        try:
+            for n in range(1, 20_000):
+                yield parts.values(n)
+        finally:
+            self.closed += 1
+
+    @property
+    def graph(self) -> Any:
+        """What to open."""
+        return getattr(self, self.kind)
+
+
+class Busy(StreamTransformer):
+    """Schedules work that never ends, and has an async hook."""
+
+    requires_async = True
+
+    def init(self) -> dict[str, Any]:
+        """No projection."""
+        return {}
+
+    async def aprocess(self, event: Any) -> bool:
+        """Schedule something."""
+        await anyio.lowlevel.checkpoint()
+        self.schedule(anyio.sleep_forever())
+        return True
+
+
+async def by_break(run: AsyncGraphRunStream) -> None:
+    async for _ in run.values:
+        break
+
+
+async def by_exception(run: AsyncGraphRunStream) -> None:
+    await anext(aiter(run.values))
+    raise ZeroDivisionError
+
+
+async def in_a_cancelled_scope(run: AsyncGraphRunStream) -> None:
+    await anext(aiter(run.values))
+    SCOPES[-1].cancel()
+
+
+async def cancelled_while_waiting(run: AsyncGraphRunStream) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(cancel_soon)
+        async for _ in run.values:
+            pass
+        if run.status == "running":
+            await anyio.sleep_forever()
+
+
+async def cancel_soon() -> None:
+    await anyio.wait_all_tasks_blocked() if sniffio.current_async_library() == "trio" else await anyio.sleep(0.005)
+    SCOPES[-1].cancel()
+
+
+async def by_deadline(run: AsyncGraphRunStream) -> None:
+    await anext(aiter(run.values))
+    with anyio.fail_after(0.001):
+        await anyio.sleep_forever()
+
+
+async def with_parked_readers(run: AsyncGraphRunStream) -> None:
+    await anext(aiter(run.values))
+
+    async def output() -> None:
+        with contextlib.suppress(Exception):
+            await run.output()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(output)
+        tasks.start_soon(output)
+        await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+
+
+async def by_abort(run: AsyncGraphRunStream) -> None:
+    await anext(aiter(run.values))
+    await run.abort()
+
+
+async def unread(run: AsyncGraphRunStream) -> None:
+    pass
+
+
+SCOPES: list[anyio.CancelScope] = []
+
+WAYS = [
+    by_break,
+    by_exception,
+    in_a_cancelled_scope,
+    cancelled_while_waiting,
+    by_deadline,
+    with_parked_readers,
+    by_abort,
+    unread,
+]
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["plain", "busy"])
+@pytest.mark.parametrize("leave", WAYS, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("kind", ["generator", "function", "iterable"])
+async def test_nothing_is_alive_after_the_block(kind: str, leave: Any, busy: bool, nothing_left: Any) -> None:
+    """However it is left, whatever the graph is: no task, and the source closed once."""
+    if kind == "iterable" and leave is cancelled_while_waiting and sniffio.current_async_library() == "trio":
+        pytest.skip("an iterable that never waits leaves no moment at which every task is blocked")
+    source = Source(kind)
+    begun = leave is not unread
+    async with nothing_left():
+        with anyio.CancelScope() as scope, contextlib.suppress(ZeroDivisionError, TimeoutError):
+            SCOPES.append(scope)
+            try:
+                async with open_run(source.graph, transformers=[Busy] if busy else []) as run:
+                    await leave(run)
+            finally:
+                SCOPES.pop()
+    assert run.status == "aborted"
+    assert source.closed == (1 if begun else source.closed)
+    ticks = source.ticks
+    await anyio.sleep(0.002)
+    assert source.ticks == ticks
+    assert source.closed <= 1
+
+
+@pytest.mark.parametrize("kind", ["generator", "function", "iterable"])
+async def test_a_run_that_ended_by_itself_closes_its_source_once(kind: str, script: Any, nothing_left: Any) -> None:
+    """Normal end: nothing left, closed once."""
+    source = script(parts.values(1), parts.values(2))
+    graph = {"generator": source.agen, "function": lambda: source.function, "iterable": source.gen}[kind]()
+    async with nothing_left(), open_run(graph) as run:
+        assert [value async for value in run.values] == [1, 2]
+    assert source.closed == 1
+
+
+async def test_on_the_sync_lane_the_source_is_closed_once(script: Any) -> None:
+    """Normal end, early exit, exception and abort."""
+    source = script(parts.values(1), parts.values(2))
+    with open_run(source.gen()) as run:
+        assert list(run.values) == [1, 2]
+        assert source.closed == 1
+    assert source.closed == 1
+
+    source = script(parts.values(1), parts.values(2))
+    with open_run(source.gen()) as run:
+        next(iter(run.values))
+        assert source.closed == 0
+    assert source.closed == 1
+
+    source = script(parts.values(1), parts.values(2))
+    with pytest.raises(ZeroDivisionError), open_run(source.gen()) as run:
+        next(iter(run.values))
+        _ = 1 / 0
+    assert source.closed == 1
+
+    source = script(parts.values(1), parts.values(2))
+    with open_run(source.gen()) as run:
+        next(iter(run.values))
+        run.abort()
+        assert source.closed == 1
+    assert source.closed == 1
+
+
+@pytest.mark.parametrize("kind", ["generator", "function"])
+@pytest.mark.parametrize("anyio_backend", [pytest.param(("asyncio", {"debug": True}), id="asyncio")])
+async def test_native_cancellation_leaves_nothing_alive(kind: str, nothing_left: Any) -> None:
+    """`Task.cancel()`, once or again and again while the block is being left, still waits for everything."""
+    for again in (0, 3):
+        source = Source(kind)
+        ready = asyncio.Event()
+
+        async def application(source: Source = source, ready: asyncio.Event = ready) -> None:
+            async with open_run(source.graph, transformers=[Busy]) as run:
+                async for _ in run.values:
+                    ready.set()
+
+        async with nothing_left():
+            task = asyncio.create_task(application())
+            await ready.wait()
+            task.cancel()
+            for _ in range(again):
+                await asyncio.sleep(0)
+                task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert task.cancelled()
+        assert source.closed == 1
+
+
+async def test_a_cancelled_scope_stays_cancelled_after_the_block(script: Any) -> None:
+    """Leaving the run neither swallows the cancellation nor invents one."""
+    source = script(parts.values(1), anyio.sleep_forever)
+    after = False
+    with anyio.CancelScope() as scope:
+        async with open_run(source.agen()) as run:
+            await anext(aiter(run.values))
+            scope.cancel()
+        await anyio.lowlevel.checkpoint()
+        after = True
+    assert scope.cancelled_caught
+    assert not after
+    await anyio.lowlevel.checkpoint()
+
+
+async def test_clean_up_of_the_graph_may_wait(nothing_left: Any) -> None:
+    """A generator that awaits something in its `finally` is waited for, also inside a cancelled scope."""
+    steps: list[str] = []
+
+    async def graph(given: Any) -> AsyncIterator[Any]:
+        try:
+            yield parts.values(1)
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.001)
+            steps.append("closed")
+
+    async with nothing_left():
+        with anyio.CancelScope() as scope:
+            async with open_run(graph) as run:
+                await anext(aiter(run.values))
+                scope.cancel()
+            steps.append("left")
+    assert steps[0] == "closed"
+
+
+async def test_a_generator_at_its_yield_is_closed_by_its_own_task() -> None:
+    """It is advanced and closed by one task, so scopes, task groups and context variables may span its yields."""
+    seen: set[Any] = set()
+
+    async def graph(given: Any) -> AsyncIterator[Any]:
+        try:
+            with anyio.CancelScope():
+                async with anyio.create_task_group():
+                    for n in range(5):
+                        seen.add(anyio.get_current_task().id)
+                        yield parts.values(n)
+        finally:
+            seen.add(anyio.get_current_task().id)
+
+    async with open_run(graph, prefetch=0) as run:
+
+        async def read_one(cursor: Any) -> None:
+            await anext(cursor)
+
+        cursor = aiter(run.values)
+        for _ in range(3):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(read_one, cursor)
+    assert len(seen) == 1
+    assert seen != {anyio.get_current_task().id}
+
+
+async def test_cancelling_the_reader_inside_the_generator_does_not_reach_it(script: Any) -> None:
+    """A reader's scope that is cancelled while the generator waits leaves the generator as it is."""
+    release = anyio.Event()
+    source = script(parts.values(1), release.wait, parts.values(2))
+    async with open_run(source.agen()) as run:
+        cursor = aiter(run.values)
+        assert await anext(cursor) == 1
+        for _ in range(3):
+            with anyio.move_on_after(0.001) as scope:
+                await anext(cursor)
+            assert scope.cancelled_caught
+        assert source.closed == 0
+        release.set()
+        assert await anext(cursor) == 2
+
+
+@pytest.mark.parametrize("anyio_backend", [pytest.param(("asyncio", {"debug": True}), id="asyncio")])
+@pytest.mark.parametrize("how", ["aclose in another task", "garbage"])
+@pytest.mark.parametrize("kind", ["generator", "function", "iterable"])
+async def test_on_asyncio_an_abandoned_generator_that_holds_a_run_is_finalised(
+    kind: str, how: str, caplog: pytest.LogCaptureFixture, nothing_left: Any
+) -> None:
+    """`async with open_run(...)` around a `yield`, left in another task: everything closes, no word about scopes."""
+    source = Source(kind)
+
+    async def endpoint() -> AsyncIterator[Any]:
+        async with open_run(source.graph, transformers=[CustomTransformer]) as run:
+            async for value in run.values:
+                yield value
+
+    problems: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+    async with nothing_left():
+        generator = endpoint()
+        assert await anext(generator) == 1
+        if how == "garbage":
+            del generator
+            gc.collect()
+            for _ in range(100):
+                await asyncio.sleep(0)
+        else:
+            await asyncio.create_task(generator.aclose())
+    assert source.closed == 1
+    assert problems == []
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_on_trio_an_abandoned_generator_that_holds_a_run_is_refused_with_an_explanation() -> None:
+    """A nursery belongs to one task: `ForeignExit` says so and names the ways out, and the graph is stopped."""
+    source = Source("generator")
+    caught: list[BaseException] = []
+
+    async def endpoint() -> AsyncIterator[Any]:
+        async with open_run(source.graph) as run:
+            async for value in run.values:
+                yield value
+
+    async def close(generator: Any) -> None:
+        with pytest.raises(ForeignExit) as info:
+            await generator.aclose()
+        caught.append(info.value)
+
+    async def application() -> None:
+        generator = endpoint()
+        assert await anext(generator) == 1
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(close, generator)
+        for _ in range(20):
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        caught.append(AssertionError(f"closed {source.closed} times") if source.closed != 1 else KeyError("fine"))
+
+    # What trio makes of a task that ends inside a nursery it never left is its own affair.
+    with contextlib.suppress(RuntimeError, BaseExceptionGroup, trio.TrioInternalError, trio.Cancelled):
+        trio.run(application)
+    assert isinstance(caught[0], ForeignExit)
+    assert isinstance(caught[0], RuntimeError)
+    assert "aclosing" in str(caught[0])
+    assert "as_safe_channel" in str(caught[0])
+    assert isinstance(caught[1], KeyError), caught[1]
+
+
+async def test_a_generator_that_holds_a_run_may_be_closed_by_its_own_task(nothing_left: Any) -> None:
+    """`contextlib.aclosing`, the recommended way, works on every loop."""
+    source = Source("generator")
+
+    async def endpoint() -> AsyncIterator[Any]:
+        async with open_run(source.graph) as run:
+            async for value in run.values:
+                yield value
+
+    async with nothing_left():
+        async with contextlib.aclosing(endpoint()) as values:
+            async for value in values:
+                assert value == 1
+                break
+    assert source.closed == 1
+
+
+async def test_a_run_inside_a_run_leaves_nothing_either(nothing_left: Any) -> None:
+    """A graph whose body reads another run: cancelling the outer one ends both."""
+    inner = Source("function")
+
+    async def outer(given: Any, writer: Any) -> None:
+        async with open_run(inner.graph) as run:
+            async for value in run.values:
+                await writer.values(value)
+
+    async with nothing_left():
+        async with open_run(outer) as run:
+            assert await anext(aiter(run.values)) == 1
+    assert inner.closed == 1
+
+
+async def test_a_thousand_runs_at_once(nothing_left: Any) -> None:
+    """A thousand small runs in one loop: each gets its own values, nothing is left."""
+    outputs: dict[int, Any] = {}
+
+    async def graph(given: int, writer: Any) -> int:
+        await writer.values(given)
+        await anyio.lowlevel.checkpoint()
+        await writer.custom(given)
+        return given * 2
+
+    async def application(n: int) -> None:
+        async with open_run(graph, n, transformers=[CustomTransformer]) as run:
+            values = [value async for value in run.values]
+            assert values == [n, n * 2]
+            outputs[n] = await run.output()
+
+    async with nothing_left(), anyio.create_task_group() as tasks:
+        for n in range(1000):
+            tasks.start_soon(application, n)
+    assert outputs == {n: n * 2 for n in range(1000)}

@@ -1,0 +1,224 @@
+"""How far a graph runs ahead of its readers, and where hooks and graphs run."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+from anyiostream import CustomTransformer, StreamTransformer, UpdatesTransformer, open_run, parts
+
+pytestmark = pytest.mark.anyio
+
+variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+
+BARRIERS = {
+    "values": parts.values(1),
+    "updates": parts.updates({}),
+    "tasks": parts.task_start("id", "node"),
+    "checkpoints": parts.checkpoints({}),
+    "debug": parts.debug({}),
+}
+
+
+@pytest.mark.parametrize("prefetch", [1, 8, 32])
+async def test_the_graph_runs_at_most_prefetch_parts_ahead(prefetch: int, script: Any) -> None:
+    """Custom parts are read ahead up to `prefetch`, and counted as the inbox."""
+    source = script(*[parts.custom(n) for n in range(200)])
+    async with open_run(source.agen(), prefetch=prefetch, transformers=[CustomTransformer]) as run:
+        custom = aiter(run.custom)
+        for n in range(100):
+            assert await anext(custom) == n
+            await anyio.wait_all_tasks_blocked()
+            figures = run.statistics()
+            assert figures.inbox <= prefetch
+            assert source.produced <= n + 1 + max(prefetch, 1)
+        assert source.produced > 100 if prefetch > 1 else True
+
+
+async def test_without_prefetch_the_graph_moves_only_while_a_reader_waits(script: Any) -> None:
+    """`prefetch=0` is lock-step: after each item the graph stands where it produced it."""
+    source = script(*[parts.custom(n) for n in range(20)])
+    async with open_run(source.agen(), prefetch=0, transformers=[CustomTransformer]) as run:
+        await anyio.wait_all_tasks_blocked()
+        assert source.produced == 0
+        custom = aiter(run.custom)
+        for n in range(20):
+            assert await anext(custom) == n
+            await anyio.wait_all_tasks_blocked()
+            assert source.produced == n + 1
+            assert run.statistics().inbox == 0
+
+
+@pytest.mark.parametrize("kind", BARRIERS)
+async def test_the_graph_is_not_advanced_past_the_end_of_a_superstep(kind: str, script: Any) -> None:
+    """After a part of these types nothing of the next superstep runs before somebody wants it."""
+    source = script(parts.custom(0), BARRIERS[kind], parts.custom(1), parts.custom(2), BARRIERS[kind], parts.custom(3))
+    async with open_run(source.agen(), transformers=[CustomTransformer]) as run:
+        custom = aiter(run.custom)
+        assert await anext(custom) == 0
+        await anyio.wait_all_tasks_blocked()
+        assert source.produced == 2
+        assert await anext(custom) == 1
+        await anyio.wait_all_tasks_blocked()
+        assert source.produced == 5
+        assert [item async for item in custom] == [2, 3]
+
+
+async def test_parts_of_nested_graphs_are_no_barrier_but_for_function_graphs(script: Any) -> None:
+    """A generator may run past a nested snapshot; a function graph, which is the application's own, may not."""
+    steps = [parts.custom(0), parts.values(1, ns=("sub:1",)), parts.custom(1), parts.values(2), parts.custom(2)]
+    for kind, produced in (("generator", 4), ("function", 2)):
+        source = script(*steps)
+        graph = source.agen() if kind == "generator" else source.function
+        async with open_run(graph, transformers=[CustomTransformer]) as run:
+            custom = aiter(run.custom)
+            assert await anext(custom) == 0
+            await anyio.wait_all_tasks_blocked()
+            assert source.produced == produced
+
+
+async def test_a_paused_reader_lets_no_second_superstep_run() -> None:
+    """A graph whose steps cost something stands still after the step whose end has been shown."""
+    steps: list[int] = []
+
+    async def graph(given: Any, writer: Any) -> None:
+        for n in range(50):
+            steps.append(n)
+            for token in range(5):
+                await writer.custom((n, token))
+            await writer.values(n)
+
+    async with open_run(graph, transformers=[CustomTransformer]) as run:
+        values = aiter(run.values)
+        for n in range(5):
+            assert await anext(values) == n
+            await anyio.wait_all_tasks_blocked()
+            assert steps == list(range(n + 1))
+
+
+async def test_the_sync_lane_is_lock_step(script: Any) -> None:
+    """Nothing is produced before it is asked for."""
+    source = script(*[parts.custom(n) for n in range(5)])
+    with open_run(source.gen(), transformers=[CustomTransformer]) as run:
+        custom = iter(run.custom)
+        assert source.produced == 0
+        for n in range(5):
+            assert next(custom) == n
+            assert source.produced == n + 1
+
+
+async def test_read_ahead_parts_are_dispatched_on_demand_only(script: Any) -> None:
+    """Transformers do not see what has only been read ahead."""
+    seen: list[Any] = []
+
+    class Watching(StreamTransformer):
+        def init(self) -> dict[str, Any]:
+            return {}
+
+        def process(self, event: Any) -> bool:
+            seen.append(event["params"]["data"])
+            return True
+
+    source = script(*[parts.custom(n) for n in range(20)])
+    async with open_run(source.agen(), transformers=[CustomTransformer, Watching]) as run:
+        assert await anext(aiter(run.custom)) == 0
+        await anyio.wait_all_tasks_blocked()
+        assert source.produced > 1
+        assert seen == [0]
+        assert run.statistics().parts == 1
+
+
+async def test_hooks_run_in_the_context_in_which_the_run_was_opened(lane: Any, script: Any) -> None:
+    """Whoever pumps, and whatever the reader's own context says by then."""
+    seen: list[str] = []
+
+    class Watching(StreamTransformer):
+        def init(self) -> dict[str, Any]:
+            return {}
+
+        def process(self, event: Any) -> bool:
+            seen.append(variable.get())
+            return True
+
+        def finalize(self) -> None:
+            seen.append(variable.get())
+
+    token = variable.set("opened")
+    try:
+        async with lane.open(lane.source(script(parts.values(1), parts.values(2))), transformers=[Watching]) as run:
+            variable.set("reading")
+            assert await lane.collect(run.values) == [1, 2]
+            assert variable.get() == "reading"
+    finally:
+        variable.reset(token)
+    assert seen == ["opened"] * 3
+
+
+async def test_async_hooks_and_scheduled_work_run_in_that_context_too(script: Any) -> None:
+    """A hook that awaits, and what it schedules."""
+    seen: list[str] = []
+
+    class Watching(StreamTransformer):
+        def init(self) -> dict[str, Any]:
+            return {}
+
+        async def aprocess(self, event: Any) -> bool:
+            await anyio.lowlevel.checkpoint()
+            seen.append(variable.get())
+            self.schedule(self.work())
+            return True
+
+        async def work(self) -> None:
+            seen.append(variable.get())
+
+    variable.set("opened")
+    async with open_run(script(parts.values(1)).agen(), transformers=[Watching]) as run:
+        variable.set("reading")
+        await run.output()
+    assert seen == ["opened"] * 2
+
+
+async def test_the_graph_runs_in_one_context_of_its_own(lane: Any) -> None:
+    """It sees the variables of the task that opened the run, keeps its own over its yields, and leaks none."""
+    seen: list[str] = []
+
+    async def agen(given: Any) -> AsyncIterator[Any]:
+        seen.append(variable.get())
+        variable.set("graph")
+        for n in range(5):
+            yield parts.values(n)
+            seen.append(variable.get())
+
+    async def graph(given: Any, writer: Any) -> None:
+        seen.append(variable.get())
+        variable.set("graph")
+        for n in range(5):
+            await writer.values(n)
+            seen.append(variable.get())
+
+    variable.set("opened")
+    for each in [agen, graph] if lane.is_async else [graph]:
+        seen.clear()
+        async with lane.open(each) as run:
+            cursor = lane.cursor(run.values)
+            for n in range(5):
+                variable.set("reading")
+                assert await lane.next(cursor) == n
+                assert variable.get() == "reading"
+            await lane.output(run)
+        assert seen == ["opened"] + ["graph"] * 5
+        variable.set("opened")
+
+
+async def test_an_iterable_on_the_async_lane_waits_for_nobody(script: Any) -> None:
+    """A plain generator is advanced by demand only."""
+    source = script(*[parts.custom(n) for n in range(5)], parts.updates({}))
+    async with open_run(source.gen(), transformers=[CustomTransformer, UpdatesTransformer]) as run:
+        custom = aiter(run.custom)
+        for n in range(5):
+            assert await anext(custom) == n
+            await anyio.wait_all_tasks_blocked()
+            assert source.produced == n + 1

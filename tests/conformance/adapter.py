@@ -1,0 +1,408 @@
+"""One face for both libraries and both lanes, so that a behaviour is stated once and observed four ways.
+
+A test is an `async def` that takes a `Lab`. The lab names the library (`ours` is this package, `theirs` is the
+`langgraph.stream` of the installed LangGraph, the oracle) and the lane. On the sync lane the test's coroutine is driven
+by hand, outside any event loop, and never suspends; on the async lane it runs on asyncio in debug mode, uvloop or trio
+(theirs on asyncio alone).
+
+Tests work on the libraries' own objects: channels, muxes and run streams. The lab supplies what differs by lane
+(iterating, awaiting) and what one of the libraries offers only as a private name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from types import SimpleNamespace, TracebackType
+from typing import Any, Final, Literal, TypeVar
+
+import anyio
+import anyio.lowlevel
+import attrs
+import langgraph.errors
+import langgraph.stream
+import langgraph.stream._mux
+import langgraph.stream.transformers
+import pytest
+
+import anyiostream
+
+__all__ = ["ALL", "ASYNC", "INTERLEAVING", "OURS", "SYNC", "THEIRS", "Lab", "Script", "drive", "event", "on"]
+
+T = TypeVar("T")
+
+TIMEOUT: Final = 5
+"""s that a test on the async lane may take."""
+
+OUR_API: Final = SimpleNamespace(**{name: getattr(anyiostream, name) for name in anyiostream.__all__})
+
+THEIR_API: Final = SimpleNamespace(
+    **{name: getattr(langgraph.stream, name) for name in langgraph.stream.__all__},
+    StreamMux=langgraph.stream._mux.StreamMux,
+    ValuesTransformer=langgraph.stream.transformers.ValuesTransformer,
+    MessagesTransformer=langgraph.stream.transformers.MessagesTransformer,
+    GraphInterrupt=langgraph.errors.GraphInterrupt,
+)
+
+BACKENDS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
+    "asyncio": ("asyncio", {"debug": True}),
+    "uvloop": ("asyncio", {"use_uvloop": True}),
+    "trio": ("trio", {}),
+}
+
+
+class Script:
+    """A graph that is a list of parts, and what became of it.
+
+    Attributes:
+        pulled: Parts that have been taken.
+        closed: How often the iterator's clean-up ran.
+    """
+
+    def __init__(self, parts: Iterable[Mapping[str, Any]], error: BaseException | None = None) -> None:
+        """A graph that produces `parts` and then ends, or raises `error`."""
+        self._parts = list(parts)
+        self._error = error
+        self.pulled = 0
+        self.closed = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            for part in self._parts:
+                self.pulled += 1
+                yield part
+            if self._error is not None:
+                raise self._error
+        finally:
+            self.closed += 1
+
+    async def parts(self) -> AsyncIterator[Any]:
+        """The parts, with a turn of the loop before each."""
+        try:
+            for part in self._parts:
+                await anyio.lowlevel.checkpoint()
+                self.pulled += 1
+                yield part
+            if self._error is not None:
+                raise self._error
+        finally:
+            self.closed += 1
+
+
+class Reader:
+    """The one reader of a channel, a raw log, a branch or an interleaving."""
+
+    def __init__(self, iterable: Any, *, is_async: bool) -> None:
+        self._is_async = is_async
+        self._iterator = aiter(iterable) if is_async else iter(iterable)
+
+    async def next(self) -> Any:
+        """The next item; raises `StopAsyncIteration` at the end, on either lane."""
+        if self._is_async:
+            return await anext(self._iterator)
+        item = next(self._iterator, _END)
+        if item is _END:
+            raise StopAsyncIteration
+        return item
+
+    async def take(self, count: int) -> list[Any]:
+        """The next `count` items."""
+        return [await self.next() for _ in range(count)]
+
+    async def rest(self) -> list[Any]:
+        """All that is left."""
+        items, error = await self.outcome()
+        if error is not None:
+            raise error
+        return items
+
+    async def outcome(self) -> tuple[list[Any], Exception | None]:
+        """All that is left, and the error after it."""
+        items = []
+        try:
+            while True:
+                items.append(await self.next())
+        except StopAsyncIteration:
+            return items, None
+        except Exception as exc:
+            return items, exc
+
+    async def close(self) -> None:
+        """Leave early."""
+        if self._is_async:
+            await self._iterator.aclose()
+        else:
+            self._iterator.close()
+
+
+_END: Final = object()
+
+
+class Opened:
+    """A run that is opened on the lab's lane by `async with`."""
+
+    def __init__(self, enter: Callable[[], Coroutine[Any, Any, Any]], *, is_async: bool) -> None:
+        self._enter = enter
+        self._is_async = is_async
+        self._manager: Any = None
+
+    async def __aenter__(self) -> Any:
+        self._manager = await self._enter()
+        return await self._manager.__aenter__() if self._is_async else self._manager.__enter__()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        if self._is_async:
+            return await self._manager.__aexit__(exc_type, exc, traceback)
+        return self._manager.__exit__(exc_type, exc, traceback)
+
+
+@attrs.frozen
+class Lab:
+    """A library and a lane.
+
+    Attributes:
+        library: `"ours"` or `"theirs"`.
+        lane: `"sync"`, or the event loop.
+    """
+
+    library: Literal["ours", "theirs"]
+    lane: Literal["sync", "asyncio", "uvloop", "trio"]
+
+    def __str__(self) -> str:
+        return f"{self.library}-{self.lane}"
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is this package."""
+        return self.library == "ours"
+
+    @property
+    def is_async(self) -> bool:
+        """Whether it is the async lane."""
+        return self.lane != "sync"
+
+    @property
+    def api(self) -> SimpleNamespace:
+        """The library's names: `StreamChannel`, `StreamTransformer`, `StreamMux`, the built-in transformers, ..."""
+        return OUR_API if self.ours else THEIR_API
+
+    def run(self, test: Callable[..., Coroutine[Any, Any, None]], **fixtures: Any) -> None:
+        """Run a test on the lab's lane."""
+        if not self.is_async:
+            drive(test(**fixtures))
+            return
+
+        async def bounded() -> None:
+            await within_time(test(**fixtures))
+
+        backend, options = BACKENDS[self.lane]
+        anyio.run(bounded, backend=backend, backend_options=options)
+
+    # --- readers ---
+
+    def reader(self, iterable: Any) -> Reader:
+        """Subscribe."""
+        return Reader(iterable, is_async=self.is_async)
+
+    async def items(self, iterable: Any) -> list[Any]:
+        """Subscribe and read to the end."""
+        return await self.reader(iterable).rest()
+
+    async def outcome(self, iterable: Any) -> tuple[list[Any], Exception | None]:
+        """Subscribe and read to the end, and the error that it came with."""
+        return await self.reader(iterable).outcome()
+
+    def tee(self, channel: Any, n: int, **options: Any) -> list[Reader]:
+        """Subscribe `n` times."""
+        branches = channel.atee(n, **options) if self.is_async else channel.tee(n, **options)
+        return [self.reader(branch) for branch in branches]
+
+    def depth(self, channel: Any) -> int:
+        """Items that the channel holds for its reader."""
+        return channel.statistics().depth if self.ours else len(channel._items)
+
+    # --- muxes ---
+
+    def mux(self, transformers: Sequence[Any] | None = None, **options: Any) -> Any:
+        """A mux by itself, on the lab's lane."""
+        return self.api.StreamMux(transformers, is_async=self.is_async, **options)
+
+    def log(self, mux: Any) -> Any:
+        """The raw log of a mux."""
+        return mux.events if self.ours else mux._events
+
+    def channel(self, name: str | None = None, **options: Any) -> tuple[Any, Any]:
+        """A mux, and a channel that one transformer has registered with it as `items`."""
+        channel = self.api.StreamChannel(name, **options)
+        return self.mux([self.holder(items=channel)]), channel
+
+    def holder(self, **projection: Any) -> Any:
+        """A transformer that only holds projections."""
+
+        class Holder(self.api.StreamTransformer):  # type: ignore[name-defined,misc]
+            def init(self) -> dict[str, Any]:
+                return projection
+
+            def process(self, event: Any) -> bool:
+                return True
+
+        return Holder()
+
+    async def push(self, mux: Any, *events: Any) -> None:
+        """Take events through a mux."""
+        for event in events:
+            if self.is_async:
+                await mux.apush(event)
+            else:
+                mux.push(event)
+
+    async def close(self, mux: Any) -> None:
+        """End a mux well."""
+        if self.is_async:
+            await mux.aclose()
+        else:
+            mux.close()
+
+    async def fail(self, mux: Any, error: BaseException) -> None:
+        """End a mux with an error."""
+        if self.is_async:
+            await mux.afail(error)
+        else:
+            mux.fail(error)
+
+    def make_child(self, mux: Any, scope: tuple[str, ...]) -> Any:
+        """What a mux does to give a subgraph transformers of its own; neither library does it in public."""
+        return mux._mux.make_child(scope) if self.ours else mux._make_child(scope)
+
+    # --- runs ---
+
+    def open(
+        self,
+        graph: Script | Iterable[Mapping[str, Any]],
+        *,
+        transformers: Sequence[Any] = (),
+        scope: tuple[str, ...] = (),
+        **options: Any,
+    ) -> Opened:
+        """A run of scripted parts with the built-in transformers and `transformers`.
+
+        `options` (`buffer`, `prefetch`) concern this package only.
+        """
+        script = graph if isinstance(graph, Script) else Script(graph)
+
+        async def enter() -> Any:
+            source = script.parts() if self.is_async else iter(script)
+            if self.ours:
+                return anyiostream.open_run(source, transformers=transformers, scope=scope, **options)
+            return self.bare_run(script, transformers=transformers, scope=scope)
+
+        return Opened(enter, is_async=self.is_async)
+
+    def bare_run(self, script: Script, *, transformers: Sequence[Any] = (), scope: tuple[str, ...] = ()) -> Any:
+        """Their run stream of scripted parts, outside of any block."""
+        api = self.api
+        builtins = [api.ValuesTransformer, api.MessagesTransformer, api.LifecycleTransformer, api.SubgraphTransformer]
+        mux = self.mux(factories=[*builtins, *transformers], scope=scope)
+        return api.AsyncGraphRunStream(script.parts(), mux) if self.is_async else api.GraphRunStream(iter(script), mux)
+
+    def open_graph(self, graph: Any, given: Any = None, *, transformers: Sequence[Any] = (), **options: Any) -> Opened:
+        """A run of a compiled LangGraph graph."""
+
+        async def enter() -> Any:
+            if self.ours:
+                return anyiostream.open_run(graph, given, transformers=transformers, **options)
+            if self.is_async:
+                return await graph.astream_events(given, version="v3", transformers=transformers, **options)
+            return graph.stream_events(given, version="v3", transformers=transformers, **options)
+
+        return Opened(enter, is_async=self.is_async)
+
+    async def output(self, run: Any) -> Any:
+        """The final state of a run, or of a subgraph."""
+        return await run.output() if self.is_async else run.output
+
+    async def interrupted(self, run: Any) -> bool:
+        """Whether a run waits for its user."""
+        return await run.interrupted() if self.is_async else run.interrupted
+
+    async def interrupts(self, run: Any) -> list[Any]:
+        """The interrupts that a run waits at."""
+        return await run.interrupts() if self.is_async else run.interrupts
+
+    async def abort(self, run: Any) -> None:
+        """Stop a run."""
+        if self.is_async:
+            await run.abort()
+        else:
+            run.abort()
+
+
+async def within_time(test: Coroutine[Any, Any, None]) -> None:
+    """Await a test for `TIMEOUT` s.
+
+    By a watchdog, not by a deadline: a run does not call a stall certain while the waiting task has a deadline.
+    """
+    failure: BaseException | None = None
+
+    async def watch() -> None:
+        await anyio.sleep(TIMEOUT)
+        scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        with anyio.CancelScope() as scope:
+            tasks.start_soon(watch)
+            try:
+                await test
+            except (Exception, pytest.fail.Exception) as exc:
+                # Raised below, so that it leaves as itself.
+                failure = exc
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    if scope.cancelled_caught:
+        raise TimeoutError(f"the test took longer than {TIMEOUT} s")
+
+
+def drive(test: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that does not suspend, without an event loop."""
+    try:
+        test.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    test.close()
+    raise AssertionError("a test on the sync lane has suspended")
+
+
+ALL: Final = tuple(
+    Lab(library, lane)  # type: ignore[arg-type]
+    for library, lane in (
+        ("ours", "sync"),
+        ("ours", "asyncio"),
+        ("ours", "uvloop"),
+        ("ours", "trio"),
+        ("theirs", "sync"),
+        ("theirs", "asyncio"),
+    )
+)
+OURS: Final = tuple(lab for lab in ALL if lab.ours)
+THEIRS: Final = tuple(lab for lab in ALL if not lab.ours)
+SYNC: Final = tuple(lab for lab in ALL if not lab.is_async)
+ASYNC: Final = tuple(lab for lab in ALL if lab.is_async)
+INTERLEAVING: Final = tuple(lab for lab in ALL if lab.ours or not lab.is_async)
+"""Theirs interleaves on the sync lane only."""
+
+
+def on(labs: Sequence[Lab]) -> pytest.MarkDecorator:
+    """Run a test in these labs only."""
+    return pytest.mark.parametrize("lab", labs, ids=str, indirect=True)
+
+
+def event(method: str, data: Any, ns: tuple[str, ...] = (), **params: Any) -> dict[str, Any]:
+    """An event, as a mux is given it."""
+    return {
+        "type": "event",
+        "method": method,
+        "params": {"namespace": list(ns), "timestamp": 0, "data": data, **params},
+    }

@@ -1,0 +1,60 @@
+"""Real LangGraph graphs show through `open_run` what they show through LangGraph's own `stream_events`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ..conformance.adapter import OURS, Lab
+from .graphs import CASES, Case
+from .observing import drill, survey
+
+VIEWS: dict[str, Callable[..., Any]] = {"survey": survey, "drill": drill}
+
+
+def observed(lab: Lab, case: Case, view: str) -> Any:
+    """What the view shows of the graph's runs in that lab."""
+    seen: list[Any] = []
+
+    async def main() -> None:
+        seen.append(await VIEWS[view](lab, case.build(lab.is_async)))
+
+    lab.run(main)
+    return seen[0]
+
+
+@functools.cache
+def expected(case: Case, view: str, *, is_async: bool) -> Any:
+    """What the original shows."""
+    return observed(Lab("theirs", "asyncio" if is_async else "sync"), case, view)
+
+
+@pytest.mark.parametrize("lab", OURS, ids=lambda lab: lab.lane)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_projections(case: Case, lab: Lab) -> None:
+    """The raw log, the projections, the handles, the output and the interrupts are the original's."""
+    for got, want in zip(
+        observed(lab, case, "survey"), expected(case, "survey", is_async=lab.is_async), strict=True
+    ):
+        assert set(got) == set(want)
+        for name, value in want.items():
+            assert got[name] == value, name
+
+
+@pytest.mark.parametrize("lab", OURS, ids=lambda lab: lab.lane)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_subgraphs(case: Case, lab: Lab) -> None:
+    """The tree of subgraphs, each read while it runs, is the original's: paths, status, values, raw logs, outputs."""
+    assert observed(lab, case, "drill") == expected(case, "drill", is_async=lab.is_async)
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_graphs_are_deterministic(case: Case, is_async: bool) -> None:  # noqa: FBT001
+    """Two runs of a graph through the original show the same, so that a difference is one of libraries."""
+    lab = Lab("theirs", "asyncio" if is_async else "sync")
+    for view in VIEWS:
+        assert observed(lab, case, view) == expected(case, view, is_async=is_async)

@@ -1,0 +1,87 @@
+"""Builders of parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from anyiostream import StreamPart, convert_to_protocol_event, parts
+
+BUILT: dict[str, Callable[..., StreamPart]] = {
+    "values": lambda **ns: parts.values({"n": 1}, **ns),
+    "updates": lambda **ns: parts.updates({"node": {"n": 1}}, **ns),
+    "custom": lambda **ns: parts.custom("x", **ns),
+    "checkpoints": lambda **ns: parts.checkpoints({"values": {}}, **ns),
+    "debug": lambda **ns: parts.debug({"step": 1}, **ns),
+    "messages": lambda **ns: parts.messages("token", {"run_id": "1"}, **ns),
+    "tools": lambda **ns: parts.tools({"event": "tool-started", "tool_call_id": "1"}, **ns),
+    "task_start": lambda **ns: parts.task_start("1", "node", **ns),
+    "task_result": lambda **ns: parts.task_result("1", "node", **ns),
+}
+
+
+def test_every_builder_is_tested_here() -> None:
+    """The table of this module names every builder."""
+    assert sorted(BUILT) == sorted(parts.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(BUILT))
+def test_a_builder_makes_a_part(name: str) -> None:
+    """What a builder returns converts to an event of its type, at the graph's own level."""
+    event = convert_to_protocol_event(BUILT[name]())
+    assert event["method"] == ("tasks" if name.startswith("task_") else name)
+    assert event["params"]["namespace"] == []
+
+
+@pytest.mark.parametrize("name", sorted(BUILT))
+def test_a_builder_takes_a_namespace(name: str) -> None:
+    """With `ns` the part is produced at that namespace."""
+    assert BUILT[name](ns=("a:1",))["ns"] == ("a:1",)
+
+
+def test_data_is_the_object_given() -> None:
+    """Payloads are passed on as they are."""
+    state: dict[str, int] = {}
+    assert parts.tools(state)["data"] is state
+    assert parts.values(state)["data"] is state
+    assert parts.updates(state)["data"] is state
+    assert parts.custom(state)["data"] is state
+    assert parts.debug(state)["data"] is state
+    assert parts.checkpoints(state)["data"] is state
+
+
+def test_values_always_has_interrupts() -> None:
+    """A snapshot carries its interrupts as a tuple, empty if there are none."""
+    assert parts.values({})["interrupts"] == ()
+    assert parts.values({}, interrupts=iter(["a", "b"]))["interrupts"] == ("a", "b")
+
+
+def test_a_message_is_a_pair() -> None:
+    """The data of a message part is (payload, metadata), metadata being an own dict if none is given."""
+    assert parts.messages("token", {"run_id": "1"})["data"] == ("token", {"run_id": "1"})
+    first, second = parts.messages("a")["data"][1], parts.messages("b")["data"][1]
+    assert first == second == {}
+    assert first is not second
+
+
+def test_a_task_start_tells_what_runs() -> None:
+    """The payload of a task's start is as LangGraph's; metadata is there only if given."""
+    data = parts.task_start("1", "node", input={"a": 1}, triggers=iter(["branch"]))["data"]
+    assert data == {"id": "1", "name": "node", "input": {"a": 1}, "triggers": ["branch"]}
+    metadata: Any = parts.task_start("1", "node", metadata={"lc_agent_name": "x"})["data"]["metadata"]
+    assert metadata == {"lc_agent_name": "x"}
+
+
+def test_a_task_result_tells_how_it_ended() -> None:
+    """The payload of a task's result has a result, an error and a list of interrupts."""
+    data = parts.task_result("1", "node", result={"a": 1}, error="no", interrupts=("wait",))["data"]
+    assert data == {"id": "1", "name": "node", "error": "no", "result": {"a": 1}, "interrupts": ["wait"]}
+    assert parts.task_result("1", "node")["data"] == {
+        "id": "1",
+        "name": "node",
+        "error": None,
+        "result": None,
+        "interrupts": [],
+    }

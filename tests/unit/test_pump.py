@@ -1,0 +1,514 @@
+"""The run as a state machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from anyiostream import (
+    CustomTransformer,
+    GraphInterrupt,
+    MalformedPart,
+    ProtocolEvent,
+    RunAborted,
+    SourceStopped,
+    StreamTransformer,
+    ValuesTransformer,
+    parts,
+)
+from anyiostream.inline import run_inline
+from anyiostream.mux.mux import Mux
+from anyiostream.pump import END, NOTHING, Pump, Step, readable
+
+
+class Script:
+    """A source that answers what it is told to: parts, markers, or exceptions to raise."""
+
+    name = "the script"
+
+    def __init__(self, answers: Iterable[Any]) -> None:
+        self.answers = list(answers)
+
+    @property
+    def has_part(self) -> bool:
+        """Whether the next answer is something else than `NOTHING`."""
+        return not self.answers or self.answers[0] is not NOTHING
+
+    def pull(self) -> Any:
+        """The next answer; the end after the last."""
+        answer = self.answers.pop(0) if self.answers else END
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+class Notes(StreamTransformer):
+    """Notes how the run ended."""
+
+    def __init__(self, scope: tuple[str, ...] = ()) -> None:
+        """Nothing noted yet."""
+        super().__init__(scope)
+        self.notes: list[Any] = []
+
+    def init(self) -> dict[str, Any]:
+        """The notes."""
+        return {"notes": self.notes}
+
+    def process(self, event: ProtocolEvent) -> bool:
+        """Note the payload."""
+        self.notes.append(event["params"]["data"])
+        return True
+
+    def finalize(self) -> None:
+        """Note the good end."""
+        self.notes.append("finalize")
+
+    def fail(self, err: BaseException) -> None:
+        """Note the bad end."""
+        self.notes.append(("fail", err))
+
+
+class Rig:
+    """A pump over a script, stepped in the run's context as the lanes do."""
+
+    def __init__(self, port: Any, answers: Iterable[Any], factories: Iterable[Any]) -> None:
+        self.port = port
+        self.source = Script(answers)
+        self.pump = Pump(Mux(port, factories=list(factories)), self.source, port.outbox)
+        self.extensions = self.pump.mux.extensions
+
+    def step(self) -> Step:
+        """One step."""
+        return self.port.context.run(self.pump.step)
+
+    def run(self) -> list[Step]:
+        """Step until the run has ended; the steps."""
+        steps = []
+        while not self.pump.terminal.ready:
+            steps.append(self.step())
+            assert len(steps) < 100
+        return steps
+
+    @property
+    def notes(self) -> list[Any]:
+        """What the transformer `Notes` has noted."""
+        notes: list[Any] = self.extensions["notes"]
+        return notes
+
+
+@pytest.fixture
+def make(make_port: Any) -> Callable[..., Rig]:
+    """Makes a pump over a script, on the sync lane unless told otherwise."""
+
+    def rig(*answers: Any, factories: Iterable[Any] = (ValuesTransformer, CustomTransformer, Notes), **of: Any) -> Rig:
+        return Rig(make_port(**of), answers, factories)
+
+    return rig
+
+
+def close(rig: Rig) -> None:
+    """End the run by abort; nothing has to be awaited."""
+    run_inline(rig.pump.abort(), "a test")
+
+
+# --- steps ---
+
+
+def test_a_step_dispatches_one_part(make: Any) -> None:
+    """Each step takes one part, counts it, and reports progress; the part after it is not touched."""
+    rig = make(parts.custom(1), parts.custom(2))
+    assert rig.step() is Step.PROGRESS
+    assert rig.notes == [1]
+    assert rig.pump.parts == 1
+    assert len(rig.source.answers) == 1
+    assert rig.pump.status == "running"
+
+
+def test_a_source_without_a_part_needs_one(make: Any) -> None:
+    """`NOTHING` is reported and changes nothing; the next step asks again."""
+    rig = make(NOTHING, parts.custom(1))
+    assert not rig.pump.can_step
+    assert rig.step() is Step.NEEDS_PART
+    assert rig.pump.can_step
+    assert rig.step() is Step.PROGRESS
+
+
+def test_the_end_of_the_source_completes_the_run(make: Any) -> None:
+    """The hooks are called, the channels ended, the status published; further steps do nothing."""
+    rig = make(parts.values({"n": 1}))
+    values: Any = iter(rig.extensions["values"])
+    assert rig.run() == [Step.PROGRESS, Step.PROGRESS]
+    assert rig.notes == [{"n": 1}, "finalize"]
+    assert rig.pump.status == "completed"
+    assert rig.pump.result() == {"n": 1}
+    assert list(values) == [{"n": 1}]
+    assert values.buffer.ended.error is None
+    assert rig.step() is Step.ENDED
+    assert rig.notes == [{"n": 1}, "finalize"]
+
+
+def test_no_part_is_pulled_while_items_wait_for_room(make: Any) -> None:
+    """A full channel stops the run, not the event; it goes on when its reader has made room."""
+    rig = make(parts.custom(1), parts.custom(2), parts.custom(3), maxlen=1)
+    custom = iter(rig.extensions["custom"])
+    assert rig.step() is Step.PROGRESS
+    assert rig.step() is Step.PROGRESS
+    assert rig.step() is Step.NEEDS_ROOM
+    assert not rig.pump.can_step
+    assert rig.notes == [1, 2]
+    assert next(custom) == 1
+    assert rig.pump.can_step
+    assert rig.step() is Step.PROGRESS
+    assert list(custom) == [2, 3]
+
+
+def test_channels_without_a_reader_stop_nothing(make: Any) -> None:
+    """Only subscribed channels exert backpressure."""
+    rig = make(*(parts.custom(n) for n in range(50)), maxlen=1)
+    assert Step.NEEDS_ROOM not in rig.run()
+    assert rig.pump.parts == 50
+
+
+def test_the_status_is_published_last(make: Any) -> None:
+    """While hooks run, and until the channels have ended, the run is running."""
+    seen: list[Any] = []
+
+    class Asks(Notes):
+        def finalize(self) -> None:
+            seen.append((rig.pump.status, rig.pump.terminal.ready, rig.extensions["values"].ended))
+
+    rig = make(factories=[ValuesTransformer, Asks])
+    rig.run()
+    assert seen == [("running", 0, False)]
+    assert rig.pump.status == "completed"
+
+
+# --- how runs end ---
+
+
+def test_an_error_of_the_source_fails_the_run(make: Any) -> None:
+    """Each hook `fail` gets the very error, readers get their items and then the error, and so does `result`."""
+    error = ValueError("no")
+    rig = make(parts.custom(1), error)
+    custom: Any = iter(rig.extensions["custom"])
+    rig.run()
+    assert rig.pump.status == "failed"
+    assert rig.notes == [1, ("fail", error)]
+    assert list(custom) == [1]
+    assert custom.buffer.ended.error.error is error
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no") as caught:
+            rig.pump.result()
+        assert caught.value is error
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_control_flow_fails_the_run_and_goes_on_its_way(make: Any, kind: type[BaseException]) -> None:
+    """`KeyboardInterrupt` and `SystemExit` of the graph end the run and are raised by the step, too."""
+    rig = make(kind())
+    with pytest.raises(kind):
+        rig.run()
+    assert rig.pump.status == "failed"
+    assert isinstance(rig.notes[0][1], kind)
+
+
+@pytest.mark.parametrize("kind", [StopIteration, StopAsyncIteration])
+def test_a_stray_stop_is_no_end(make: Any, kind: type[Exception]) -> None:
+    """What readers would take for the end of the stream is a failure, with the original as its cause."""
+    rig = make(kind())
+    rig.run()
+    assert rig.pump.status == "failed"
+    with pytest.raises(SourceStopped, match="the script") as caught:
+        rig.pump.result()
+    assert isinstance(caught.value.__cause__, kind)
+
+
+def test_a_malformed_part_fails_the_run(make: Any) -> None:
+    """What is no part is the graph's failure; the parts before it have been dispatched."""
+    rig = make(parts.custom(1), "no part")
+    rig.run()
+    assert rig.pump.status == "failed"
+    with pytest.raises(MalformedPart):
+        rig.pump.result()
+
+
+def test_an_error_of_a_hook_fails_the_run(make: Any) -> None:
+    """The transformer is named, and the others' `fail` hooks get the error."""
+
+    class Fails(StreamTransformer):
+        def init(self) -> dict[str, Any]:
+            return {}
+
+        def process(self, event: ProtocolEvent) -> bool:
+            raise ValueError("no")
+
+    rig = make(parts.custom(1), parts.custom(2), factories=[Fails, Notes])
+    rig.run()
+    assert rig.pump.parts == 1
+    assert len(rig.notes) == 1
+    with pytest.raises(ValueError, match="no") as caught:
+        rig.pump.result()
+    assert "raised by Fails.process() while handling a 'custom' event" in caught.value.__notes__
+
+
+def test_an_interrupt_is_no_failure(make: Any) -> None:
+    """A graph that waits for its user ends well, as interrupted, with the payloads and the state so far."""
+    rig = make(parts.values({"n": 1}), GraphInterrupt(["wait"]))
+    rig.run()
+    assert rig.pump.status == "interrupted"
+    assert rig.notes == [{"n": 1}, "finalize"]
+    assert rig.pump.result() == {"n": 1}
+    assert rig.pump.mux.state.interrupts == ["wait"]
+
+
+def test_a_snapshot_with_interrupts_makes_the_run_interrupted(make: Any) -> None:
+    """Interrupts that came with a snapshot count at the end."""
+    rig = make(parts.values({"n": 1}, interrupts=["wait"]))
+    rig.run()
+    assert rig.pump.status == "interrupted"
+
+
+def test_an_error_of_finalize_fails_the_run_after_the_others(make: Any) -> None:
+    """Each transformer is ended once; the first error is the run's, further ones are kept."""
+    ended: list[str] = []
+
+    def failing(name: str) -> type[StreamTransformer]:
+        class Fails(Notes):
+            def init(self) -> dict[str, Any]:
+                return {}
+
+            def finalize(self) -> None:
+                ended.append(name)
+                raise ValueError(name)
+
+        return Fails
+
+    rig = make(factories=[failing("first"), failing("second"), Notes])
+    rig.run()
+    assert ended == ["first", "second"]
+    assert rig.notes == ["finalize"]
+    assert rig.pump.status == "failed"
+    assert [str(error) for error in rig.pump.undelivered()] == ["first", "second"]
+
+
+def test_an_error_of_fail_does_not_replace_the_runs(make: Any) -> None:
+    """It is kept for whoever leaves the block; the other hooks still get the original."""
+
+    class Fails(Notes):
+        def init(self) -> dict[str, Any]:
+            return {}
+
+        def fail(self, err: BaseException) -> None:
+            raise OSError("of the hook")
+
+    error = ValueError("the run's")
+    rig = make(error, factories=[Fails, Notes])
+    rig.run()
+    assert rig.notes == [("fail", error)]
+    assert [str(each) for each in rig.pump.undelivered()] == ["the run's", "of the hook"]
+
+
+# --- interjections ---
+
+
+def test_an_interjected_error_fails_the_run_at_the_next_step(make: Any) -> None:
+    """No further part is pulled, and the error is the run's."""
+    error = ValueError("of scheduled work")
+    rig = make(parts.custom(1), parts.custom(2))
+    rig.step()
+    rig.pump.interject(error)
+    assert rig.pump.can_step
+    assert rig.pump.interjected is error
+    assert rig.step() is Step.PROGRESS
+    assert rig.pump.status == "failed"
+    assert rig.notes == [1, ("fail", error)]
+
+
+def test_further_interjected_errors_are_kept(make: Any) -> None:
+    """The first counts; the others wait for the exit, also those that come when the run has ended."""
+    rig = make()
+    for text in ("first", "second"):
+        rig.pump.interject(ValueError(text))
+    rig.run()
+    rig.pump.interject(ValueError("third"))
+    assert [str(error) for error in rig.pump.undelivered()] == ["first", "second", "third"]
+
+
+def test_a_stalled_run_can_be_failed(make: Any) -> None:
+    """An interjected error does not wait for room."""
+    rig = make(parts.custom(1), parts.custom(2), maxlen=1)
+    _custom = iter(rig.extensions["custom"])
+    rig.step()
+    rig.step()
+    assert rig.step() is Step.NEEDS_ROOM
+    rig.pump.interject(ValueError("no"))
+    rig.step()
+    assert rig.pump.status == "failed"
+
+
+# --- aborting ---
+
+
+def test_an_abort_ends_the_run_quietly(make: Any) -> None:
+    """Hooks get `RunAborted` with the state so far, readers just end, and `result` raises."""
+    rig = make(parts.values({"n": 1}), parts.values({"n": 2}))
+    values: Any = iter(rig.extensions["values"])
+    rig.step()
+    close(rig)
+    assert rig.pump.status == "aborted"
+    assert list(values) == [{"n": 1}]
+    assert values.buffer.ended.error is None
+    assert isinstance(rig.notes[-1][1], RunAborted)
+    with pytest.raises(RunAborted) as caught:
+        rig.pump.result()
+    assert caught.value.partial == {"n": 1}
+
+
+def test_aborting_twice_is_aborting_once(make: Any) -> None:
+    """The second abort finds the run ended."""
+    rig = make()
+    close(rig)
+    close(rig)
+    assert len(rig.notes) == 1
+
+
+def test_a_run_that_has_ended_is_not_aborted(make: Any) -> None:
+    """The outcome stays what it was."""
+    rig = make(parts.values({"n": 1}))
+    rig.run()
+    close(rig)
+    assert rig.pump.status == "completed"
+    assert rig.pump.result() == {"n": 1}
+
+
+def test_an_abort_inside_an_event_takes_effect_after_it(make: Any) -> None:
+    """The event that is being dispatched is dispatched to its end; no further part is pulled."""
+
+    class Aborts(StreamTransformer):
+        before_builtins = True
+
+        def init(self) -> dict[str, Any]:
+            return {}
+
+        def process(self, event: ProtocolEvent) -> bool:
+            rig.pump.abort_after_event()
+            return True
+
+    rig = make(parts.custom(1), parts.custom(2), factories=[Aborts, CustomTransformer, Notes])
+    custom = iter(rig.extensions["custom"])
+    rig.run()
+    assert rig.pump.status == "aborted"
+    assert rig.notes[0] == 1
+    assert isinstance(rig.notes[1][1], RunAborted)
+    assert len(rig.notes) == 2
+    assert list(custom) == [1]
+
+
+# --- what has to be awaited ---
+
+
+class Awaiting(Notes):
+    """Waits before it notes a payload."""
+
+    async def aprocess(self, event: ProtocolEvent) -> bool:
+        """Suspend once."""
+        await type(self).suspend()  # type: ignore[attr-defined]
+        return self.process(event)
+
+
+def test_an_async_hook_is_handed_out_as_a_job(make: Any, suspension: Any) -> None:
+    """The step reports that somebody has to await `job`; then the run goes on."""
+    Awaiting.suspend = suspension  # type: ignore[attr-defined]
+    rig = make(parts.custom(1), factories=[Awaiting], is_async=True)
+    assert rig.step() is Step.NEEDS_AWAIT
+    job = rig.pump.job
+    assert job is not None
+    job.send(None)
+    assert rig.notes == []
+    with pytest.raises(StopIteration):
+        job.send(None)
+    rig.pump.job_done()
+    assert rig.pump.job is None
+    assert rig.notes == [1]
+
+
+def test_a_job_that_raises_fails_the_run(make: Any, suspension: Any) -> None:
+    """`job_failed` ends the run with its error."""
+    Awaiting.suspend = suspension  # type: ignore[attr-defined]
+    error = ValueError("no")
+    rig = make(parts.custom(1), factories=[Awaiting], is_async=True)
+    assert rig.step() is Step.NEEDS_AWAIT
+    rig.pump.job.close()
+    if rig.pump.job_failed(error) is Step.NEEDS_AWAIT:
+        run_inline(rig.pump.job, "a test")
+        rig.pump.job_done()
+    assert rig.pump.status == "failed"
+    assert rig.notes == [("fail", error)]
+
+
+def test_an_abort_gives_up_the_job(make: Any, suspension: Any) -> None:
+    """The coroutine that was being awaited is closed."""
+    Awaiting.suspend = suspension  # type: ignore[attr-defined]
+    rig = make(parts.custom(1), factories=[Awaiting], is_async=True)
+    rig.step()
+    rig.pump.job.send(None)
+    close(rig)
+    assert rig.pump.job is None
+    assert rig.pump.status == "aborted"
+
+
+# --- errors nobody received ---
+
+
+def test_a_failure_that_a_reader_received_is_not_undelivered(make: Any) -> None:
+    """Whoever got the error by reading or by `result` has received it."""
+    by_result, by_reading, not_at_all = (make(ValueError("no")) for _ in range(3))
+    for rig in (by_result, by_reading, not_at_all):
+        rig.run()
+    with pytest.raises(ValueError, match="no"):
+        by_result.pump.result()
+    by_reading.pump.deliver(by_reading.pump.failure)
+    assert by_result.pump.undelivered() == by_reading.pump.undelivered() == []
+    assert [str(error) for error in not_at_all.pump.undelivered()] == ["no"]
+    assert not_at_all.pump.undelivered() == []
+
+
+def test_an_abort_is_no_undelivered_error(make: Any) -> None:
+    """Leaving a run early is no failure."""
+    rig = make(parts.custom(1))
+    close(rig)
+    assert rig.pump.undelivered() == []
+
+
+# --- readable errors ---
+
+
+def test_readable_leaves_other_errors_alone() -> None:
+    """Only what would be misread is replaced."""
+    error = ValueError("no")
+    assert readable(error, "the graph g") is error
+
+
+def test_a_cancellation_that_nobody_sent_is_replaced() -> None:
+    """A source's own `CancelledError` would look like the reader's cancellation."""
+
+    class CancelledError(BaseException):
+        pass
+
+    error = CancelledError()
+    replaced = readable(error, "the graph g")
+    assert isinstance(replaced, SourceStopped)
+    assert replaced.__cause__ is error
+
+
+def test_figures(make: Any) -> None:
+    """The figures name the status, the parts and the channels, the raw log among them."""
+    rig = make(parts.custom(1), parts.custom(2), maxlen=1)
+    _custom = iter(rig.extensions["custom"])
+    rig.step()
+    rig.step()
+    figures = rig.pump.statistics(rig.pump.mux, inbox=3, parked=2)
+    assert (figures.status, figures.parts, figures.inbox, figures.outbox, figures.parked) == ("running", 2, 3, 1, 2)
+    assert set(figures.channels) == {"events", "values", "custom"}

@@ -1,0 +1,232 @@
+"""Routes: what is called for an event, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from anyiostream import HookStopped, InvalidHook, ProtocolEvent, StreamTransformer, convert_to_protocol_event, parts
+from anyiostream.mux.routes import Route, Stage, StageKind, blame, keep_of, run_stages
+
+EVENT = convert_to_protocol_event(parts.custom("payload"))
+
+
+class Mine(StreamTransformer):
+    """A transformer to blame."""
+
+    def init(self) -> dict[str, Any]:
+        """No projections."""
+        return {}
+
+    def process(self, event: ProtocolEvent) -> bool:
+        """Keeps the event."""
+        return True
+
+
+def nothing() -> None:
+    """Called after each hook."""
+
+
+def stage(kind: StageKind, call: Callable[[Any], Any] = print, bit: int = 1) -> Stage:
+    """A stage of a transformer."""
+    owner = None if kind in {StageKind.LOG, StageKind.SUBGRAPHS} else Mine()
+    return Stage(kind, call, bit, owner)
+
+
+def noted(notes: list[Any], answer: Any = True) -> Callable[[Any], Any]:
+    """A call that notes its argument and answers `answer`."""
+
+    def call(argument: Any) -> Any:
+        notes.append(argument)
+        return answer
+
+    return call
+
+
+# --- which form a route takes ---
+
+
+def test_payloads_alone_make_consumers() -> None:
+    """Where nobody wants the event itself, a route is the calls with the payload, in order, and their owners."""
+    first, second, log = stage(StageKind.PAYLOAD), stage(StageKind.PAYLOAD), stage(StageKind.LOG)
+    route = Route.of([first, second, log], None, waits=False, log_read=False)
+    assert route.consumers == (first.call, second.call)
+    assert route.owners == (first.owner, second.owner)
+    assert route.logged
+    assert not route.waits
+
+
+def test_a_route_that_leads_nowhere_is_empty() -> None:
+    """A method that nobody reads has no consumers, and counts in the log if there is a log at all."""
+    assert Route.of([], None, waits=False, log_read=False).consumers == ()
+    assert not Route.of([], None, waits=False, log_read=False).logged
+    assert Route.of([stage(StageKind.LOG)], None, waits=False, log_read=False).logged
+
+
+@pytest.mark.parametrize("kind", [StageKind.HOOK, StageKind.ASYNC_HOOK, StageKind.SUBGRAPHS])
+def test_one_stage_that_wants_the_event_makes_segments(kind: StageKind) -> None:
+    """As soon as one stage wants the event, it is built, and all are stages."""
+    route = Route.of([stage(StageKind.PAYLOAD), stage(kind), stage(StageKind.LOG)], None, waits=False, log_read=False)
+    assert route.consumers is None
+    assert route.segments
+
+
+def test_a_reader_of_the_log_makes_segments() -> None:
+    """With a reader of the raw log the event is built."""
+    route = Route.of([stage(StageKind.PAYLOAD), stage(StageKind.LOG)], None, waits=False, log_read=True)
+    assert route.consumers is None
+    assert len(route.segments) == 1
+
+
+def test_stages_that_wait_stand_alone() -> None:
+    """Runs of plain stages stay together; a stage that may have to be awaited is a segment by itself."""
+    plain = [stage(StageKind.HOOK) for _ in range(4)]
+    waits = stage(StageKind.ASYNC_HOOK)
+    route = Route.of([plain[0], plain[1], waits, plain[2], waits, waits, plain[3]], None, waits=False, log_read=False)
+    assert route.segments == ((plain[0], plain[1]), waits, (plain[2],), waits, waits, (plain[3],))
+    assert route.waits
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_subgraphs_are_awaited_only_where_their_end_may_wait(waits: bool) -> None:
+    """A SUBGRAPHS stage is plain unless ending a subgraph may have to wait."""
+    route = Route.of([stage(StageKind.SUBGRAPHS)], None, waits=waits, log_read=False)
+    assert route.waits is waits
+
+
+def test_the_observer_of_the_state_is_kept() -> None:
+    """`observe` is the route's own, whatever its form."""
+    state = noted([])
+    assert Route.of([], lambda a, b: state(a), waits=False, log_read=False).observe is not None
+    assert Route.of([], None, waits=False, log_read=True).observe is None
+
+
+# --- running stages ---
+
+
+def test_stages_are_called_in_order_with_what_they_want() -> None:
+    """A payload stage gets the data, the others the event."""
+    notes: list[Any] = []
+    stages = tuple(
+        stage(kind, noted(notes)) for kind in (StageKind.PAYLOAD, StageKind.HOOK, StageKind.SUBGRAPHS, StageKind.LOG)
+    )
+    assert run_stages(stages, EVENT, 0, nothing) == 0
+    assert notes == ["payload", EVENT, EVENT, EVENT]
+
+
+@pytest.mark.parametrize("answer", [False, None, 0, ""])
+def test_a_false_answer_suppresses_the_event_in_its_own_log(answer: Any) -> None:
+    """A hook that answers falsely keeps the event out of its mux's log; later hooks see it, and other logs too."""
+    seen: list[Any] = []
+    own, other = [], []  # type: ignore[var-annotated]
+    stages = (
+        stage(StageKind.HOOK, noted([], answer), bit=2),
+        stage(StageKind.HOOK, noted(seen), bit=2),
+        stage(StageKind.LOG, noted(own), bit=2),
+        stage(StageKind.LOG, noted(other), bit=1),
+    )
+    assert run_stages(stages, EVENT, 0, nothing) == 2
+    assert seen == other == [EVENT]
+    assert own == []
+
+
+@pytest.mark.parametrize("answer", [True, 1, "yes"])
+def test_a_true_answer_keeps_it(answer: Any) -> None:
+    """Any true answer keeps the event."""
+    assert run_stages((stage(StageKind.HOOK, noted([], answer)),), EVENT, 0, nothing) == 0
+
+
+def test_suppression_is_carried_from_segment_to_segment() -> None:
+    """What an earlier segment suppressed stays suppressed."""
+    log: list[Any] = []
+    assert run_stages((stage(StageKind.LOG, noted(log)),), EVENT, 1, nothing) == 1
+    assert log == []
+
+
+def test_something_is_done_after_each_hook() -> None:
+    """`after_hook` is called after each hook, before the next stage, and after nothing else."""
+    order: list[str] = []
+
+    def hook(_: Any) -> bool:
+        order.append("hook")
+        return True
+
+    stages = (
+        stage(StageKind.PAYLOAD, lambda _: order.append("payload")),
+        stage(StageKind.HOOK, hook),
+        stage(StageKind.HOOK, hook),
+        stage(StageKind.LOG, lambda _: order.append("log")),
+    )
+    run_stages(stages, EVENT, 0, lambda: order.append("after"))
+    assert order == ["payload", "hook", "after", "hook", "after", "log"]
+
+
+def test_an_error_names_the_hook_and_stops_the_rest() -> None:
+    """An exception comes out as it is, with a note that names transformer, hook and method; no later stage runs."""
+    error = ValueError("no")
+    later: list[Any] = []
+
+    def fails(_: Any) -> bool:
+        raise error
+
+    with pytest.raises(ValueError, match="no") as caught:
+        run_stages((stage(StageKind.HOOK, fails), stage(StageKind.LOG, noted(later))), EVENT, 0, nothing)
+    assert caught.value is error
+    assert error.__notes__ == ["raised by Mine.process() while handling a 'custom' event"]
+    assert later == []
+
+
+def test_a_stray_stop_iteration_is_not_the_end_of_anything() -> None:
+    """An exception that Python would misread becomes a `HookStopped`, with the original as its cause."""
+    with pytest.raises(HookStopped, match=r"Mine\.process\(\)") as caught:
+        run_stages((stage(StageKind.HOOK, lambda _: next(iter([]))),), EVENT, 0, nothing)
+    assert isinstance(caught.value.__cause__, StopIteration)
+
+
+def test_a_hook_that_forgot_to_wait_for_itself_is_told_so() -> None:
+    """A plain hook that returns a coroutine is refused, and the coroutine closed."""
+
+    async def process(_: Any) -> bool:
+        return True
+
+    with pytest.raises(InvalidHook, match="aprocess"):
+        run_stages((stage(StageKind.HOOK, process),), EVENT, 0, nothing)
+
+
+def test_the_meaning_of_an_answer() -> None:
+    """An answer is its truth value."""
+    hook = stage(StageKind.HOOK)
+    assert keep_of(hook, [1]) is True
+    assert keep_of(hook, None) is False
+
+
+# --- blame ---
+
+
+def test_blame_is_noted_once() -> None:
+    """Blaming the same hook again adds no second note; another hook adds its own."""
+    error = ValueError("no")
+    assert blame(error, Mine(), "process", "custom") is error
+    assert blame(error, Mine(), "process", "custom") is error
+    blame(error, Mine(), "finalize")
+    assert error.__notes__ == [
+        "raised by Mine.process() while handling a 'custom' event",
+        "raised by Mine.finalize()",
+    ]
+
+
+def test_nobody_to_blame() -> None:
+    """Without an owner the exception is left as it is."""
+    error = StopIteration()
+    assert blame(error, None, "process") is error
+    assert not hasattr(error, "__notes__")
+
+
+@pytest.mark.parametrize("kind", [StopIteration, StopAsyncIteration])
+def test_what_python_would_misread_is_replaced(kind: type[Exception]) -> None:
+    """Blame for a stray stop is a `HookStopped` that names its kind."""
+    blamed = blame(kind(), Mine(), "finalize")
+    assert isinstance(blamed, HookStopped)
+    assert kind.__name__ in str(blamed)
