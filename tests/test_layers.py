@@ -46,7 +46,8 @@ EVENT_LOOPS = {"asyncio", "trio", "anyio", "sniffio", "uvloop"}
 OUTER = (
     "loops.*",  # the two event loops
     "lanes.async*",  # cursors are AnyIO streams
-    "sources.hosting",
+    "sources.functions",  # a task of the run's own
+    "sources.hosting",  # likewise
     "sources.portal",  # asyncio in a thread of trio's
     "run",
     "testing.*",

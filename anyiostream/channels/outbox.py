@@ -60,6 +60,7 @@ class Outbox:
         emptied: Called when the last item has moved on.
         pending: Items that wait, over all buffers.
         full: The buffers at which items wait, or did since nothing waited.
+        sending: The buffers at which the producer waits in `send`.
     """
 
     owner: str
@@ -69,6 +70,12 @@ class Outbox:
     emptied: Callable[[], object] = _nobody_waits
     pending: int = 0
     full: list[FullBuffer] = attrs.field(factory=list)
+    sending: list[FullBuffer] = attrs.field(factory=list)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the producer has items that wait, or is waiting itself."""
+        return bool(self.pending or self.sending)
 
     def spilled(self, buffer: FullBuffer) -> None:
         """One more item of this producer waits, at `buffer`."""

@@ -211,11 +211,16 @@ class AsyncRun:
         outbox = Outbox("send()", self, bounded=False, emptied=waiter.wake)
         buffer.put_waiting(item, outbox)
         if outbox.pending:
+            producer = current_outbox.get(self.application_outbox)
+            producer.sending.append(buffer)
+            self.check_stall()
             try:
                 await waiter.wait()
             except BaseException:
                 buffer.withdraw(outbox)
                 raise
+            finally:
+                producer.sending.remove(buffer)
 
     async def wait(self, target: Awaited) -> None:
         """Wait without demanding anything."""
@@ -297,7 +302,7 @@ class AsyncRun:
             elif outcome is NEEDS_AWAIT:
                 self._conduct()
             elif outcome is NEEDS_ROOM:
-                self._check_stall()
+                self.check_stall()
             else:
                 return READY
             return READY if target.ready else PARK
@@ -309,6 +314,8 @@ class AsyncRun:
         waiter = self.loop.waiter()
         target.park(waiter)
         self._parked[waiter] = target
+        if self._conducting and self.pump.mux.nursery.draining:
+            self.check_stall()
         try:
             await waiter.wait()
         except BaseException:
@@ -343,7 +350,7 @@ class AsyncRun:
             self._nudged = waiter
             waiter.wake()
         elif self.pump.outbox.pending:
-            self._check_stall()
+            self.check_stall()
         else:
             self.source.demand()
 
@@ -359,7 +366,7 @@ class AsyncRun:
         self._patient.clear()
         self._pass_on()
 
-    def _check_stall(self) -> None:
+    def check_stall(self) -> None:
         """Look in a later turn whether the run is still stalled, and whose fault it is."""
         if not self._stall_check:
             self._stall_check = True
@@ -394,7 +401,8 @@ class AsyncRun:
             )
 
     def _full_buffers(self) -> list[FullBuffer]:
-        return [buffer for buffer in self.pump.outbox.full if buffer.waiting]
+        full = [*self.pump.outbox.full, *self.pump.mux.nursery.stalled_by()]
+        return [buffer for buffer in full if buffer.waiting]
 
     # --- the conductor ---
 
@@ -440,7 +448,7 @@ class AsyncRun:
                 if outcome is NEEDS_PART:
                     self.source.demand()
                 elif outcome is NEEDS_ROOM:
-                    self._check_stall()
+                    self.check_stall()
                 return
             self.budget -= 1
 

@@ -104,19 +104,27 @@ class SubgraphHandle(RunStream):
         self._failure = None
 
     async def conclude(self, end: SubgraphEnd, ending: Ending) -> None:
-        """The subgraph has ended, or was aborted by this handle. Idempotent."""
+        """The subgraph has ended, or was aborted by this handle. Idempotent.
+
+        Raises:
+            BaseException: The error of a hook that made a good end a bad one.
+        """
         if self._latch.ready:
             return
         if ending.quietly:
             what = f"subgraph {self.path[-1]!r}"
             ending = Ending(RunAborted(what, partial=self._mux.state.latest), quietly=True)
-        ending, errors = await self._mux.end(ending)
+        became, errors = await self._mux.end(ending)
         self._pump.errors += errors
         self._status = end.status
         self.error = end.error
-        if ending.error is not None:
-            self._failure = Recorded.of(ending.error)
+        if became.error is not None:
+            self._failure = Recorded.of(became.error)
         self._latch.open()
+        if became.error is not None and ending.error is None:
+            self._status = "failed"
+            self.error = str(became.error)
+            raise became.error
 
     def request_abort(self) -> None:
         """Stop the subgraph if the graph allows that, and end the handle at the next step either way."""

@@ -141,6 +141,9 @@ class SyncRun:
     def spawn(self, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context) -> SpawnedTask:
         raise AssertionError("nothing is scheduled on the sync lane")
 
+    def check_stall(self) -> None:
+        """A stall is seen at once by the only reader there is."""
+
     def interject(self, error: BaseException) -> None:
         raise AssertionError("nothing is scheduled on the sync lane")
 

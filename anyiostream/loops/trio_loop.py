@@ -59,13 +59,17 @@ class TrioTask:
     __slots__ = ("_run", "_scope", "finished", "name")
 
     def __init__(
-        self, nursery: trio.Nursery, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context
+        self, nursery: trio.Nursery | None, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context
     ) -> None:
         self.name = name
         self.finished = Latch(name)
         self._run = run
         self._scope = trio.CancelScope(shield=True)
-        context.copy().run(partial(nursery.start_soon, self._main, name=name))
+        if nursery is None:
+            # A mux by itself has no block that a nursery could belong to; closing it waits for its tasks.
+            trio.lowlevel.spawn_system_task(self._main, name=name, context=context.copy())
+        else:
+            context.copy().run(partial(nursery.start_soon, self._main, name=name))
 
     def cancel(self) -> None:
         """Cancel it for good."""
@@ -157,7 +161,6 @@ class TrioLoop:
 
     def spawn(self, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context) -> TrioTask:
         """Start a task in the nursery."""
-        assert self._nursery is not None
         return TrioTask(self._nursery, run, name, context)
 
     def soon(self, call: Callable[[], object]) -> None:

@@ -55,10 +55,20 @@ class SubgraphFollower:
         return None
 
     async def end_all(self, ending: Ending) -> None:
-        """The run ends: end what is still open, inner before outer."""
+        """The run ends: end what is still open, inner before outer.
+
+        Raises:
+            BaseException: The first error of a hook, when all have ended.
+        """
         end = SubgraphEnd("completed") if ending.error is None else end_by_exception(ending.error)
+        first: Exception | None = None
         for subgraph in self._tracker.end_all():
-            await self._ended(subgraph, end, ending)
+            try:
+                await self._ended(subgraph, end, ending)
+            except Exception as exc:  # noqa: BLE001 -- raised below
+                first = first or exc
+        if first is not None:
+            raise first
 
     async def _track(self, event: ProtocolEvent) -> None:
         params = event["params"]

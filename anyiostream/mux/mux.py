@@ -370,11 +370,11 @@ class Mux:
     async def _call_ending_hook(self, registered: _Registered, ending: Ending) -> BaseException | None:
         transformer = registered.transformer
         hook = registered.ending_hook("finalize" if ending.error is None else "fail")
-        if registered.observer is not None and self.parent is None:
-            await self.follower.end_all(ending)
-        # Called once, even if it is cancelled.
-        registered.ended = True
         try:
+            if registered.observer is not None and self.parent is None:
+                await self.follower.end_all(ending)
+            # Called once, even if it is cancelled.
+            registered.ended = True
             if ending.error is None:
                 waiting = getattr(transformer, hook)()
                 if waiting is not None:

@@ -54,6 +54,9 @@ class RunPort(ChannelPort, PromisePort, TransformerPort, Protocol):
         """Whether `error` is the loop's cancellation exception."""
         ...
 
+    def check_stall(self) -> None:
+        """Look in a later turn whether the run is stalled, and whose fault it is."""
+
     def interject(self, error: BaseException) -> None:
         """Fail the run with `error` at the next step."""
 

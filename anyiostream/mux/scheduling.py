@@ -20,7 +20,7 @@ from typing import Any, Final, final
 import attrs
 
 from anyiostream.channels.latch import Latch
-from anyiostream.channels.outbox import Outbox, current_outbox
+from anyiostream.channels.outbox import FullBuffer, Outbox, current_outbox
 from anyiostream.errors import ScheduleRefused
 from anyiostream.events import Namespace
 from anyiostream.mux.port import RunPort, SpawnedTask
@@ -76,7 +76,11 @@ class ScopedScheduler:
 
 @final
 class Nursery:
-    """The scheduled work of one run, over all scopes."""
+    """The scheduled work of one run, over all scopes.
+
+    Attributes:
+        draining: Whether somebody waits for it to end.
+    """
 
     def __init__(self, port: RunPort, limit: int = MAX_RUNNING) -> None:
         self._port = port
@@ -85,6 +89,7 @@ class Nursery:
         self._queue: deque[Scheduled] = deque()
         self._running = 0
         self._closed = False
+        self.draining = False
         self._changed: Latch | None = None
 
     def __len__(self) -> int:
@@ -121,7 +126,12 @@ class Nursery:
     async def drain(self, scope: Namespace) -> None:
         """Wait until nothing of this scope, or below, is left, or the run has to fail."""
         while self.busy(scope) and self._port.interjected is None:
-            await self._next_change()
+            self.draining = True
+            self._port.check_stall()
+            try:
+                await self._next_change()
+            finally:
+                self.draining = False
 
     async def cancel(self, scope: Namespace) -> None:
         """Cancel what there is of this scope and below, and wait for it to end."""
@@ -136,6 +146,12 @@ class Nursery:
             await self._next_change()
         for work in [work for work in self._live if _within(work, scope)]:
             del self._live[work]
+
+    def stalled_by(self) -> list[FullBuffer]:
+        """The buffers that keep the run from ending: all scheduled work that is left waits for room in them."""
+        if not self.draining or not all(work.outbox.waits for work in self._live):
+            return []
+        return [buffer for work in self._live for buffer in (*work.outbox.full, *work.outbox.sending)]
 
     def close(self) -> None:
         """Refuse further work."""

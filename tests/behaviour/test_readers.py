@@ -205,6 +205,21 @@ async def test_a_reader_in_a_cancelled_scope_pops_nothing(script: Any) -> None:
         assert [value async for value in values] == [0, 1, 2, 3, 4]
 
 
+async def test_with_checkpoint_every_one_each_item_is_a_checkpoint(script: Any) -> None:
+    """trio's letter: whichever item it is, a cancelled scope is noticed before it is taken."""
+    for taken in range(5):
+        source = script(*[parts.values(n) for n in range(8)], parts.custom("c"))
+        async with open_run(source.agen(), checkpoint_every=1, transformers=[CustomTransformer]) as run:
+            values = aiter(run.values)
+            assert await anext(aiter(run.custom)) == "c"
+            assert [await anext(values) for _ in range(taken)] == list(range(taken))
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await anext(values)
+            assert scope.cancelled_caught, f"not cancelled after {taken} items"
+            assert [value async for value in values] == list(range(taken, 8))
+
+
 @pytest.mark.parametrize("every", [1, 4, 32])
 async def test_a_reader_with_a_full_buffer_lets_others_run(every: int, script: Any) -> None:
     """After at most `checkpoint_every` items without waiting, other tasks get a turn."""
@@ -233,7 +248,8 @@ async def test_a_reader_with_a_full_buffer_lets_others_run(every: int, script: A
             taken += 1
         gaps.append(taken)
         tasks.cancel_scope.cancel()
-    assert max(gaps) <= every + 1
+    # trio runs the tasks of one turn in random order, so that the reader may be the last of one and the first of the next.
+    assert max(gaps) <= 2 * (every + 1)
     assert sum(gaps) == 200
 
 

@@ -1,6 +1,6 @@
 """Real LangGraph graphs, each built afresh for every run, with nodes of the lane that it runs on.
 
-Where branches run side by side, `max_concurrency=1` makes their order the same each time.
+Where branches run side by side, the configuration makes their order the same each time.
 """
 
 from __future__ import annotations
@@ -103,7 +103,16 @@ def chain(is_async: bool, *nodes: str | tuple[str, Any], **options: Any) -> Any:
 
 
 THREAD = {"configurable": {"thread_id": "thread"}}
-ONE_AT_A_TIME = {"max_concurrency": 1}
+
+
+def one_at_a_time(*, is_async: bool) -> dict[str, Any]:
+    """A configuration that runs the tasks of a superstep one after the other.
+
+    On the sync lane, LangGraph's wait for stream parts takes up one of the two threads.
+    """
+    return {"max_concurrency": 1 if is_async else 2}
+
+
 FRESH: State = {"n": 0, "trail": [], "results": []}
 
 
@@ -121,7 +130,7 @@ def fan_out_with_send(is_async: bool) -> Built:
     builder.add_node("join", lane(lambda state: {"n": sum(state["results"])}, is_async=is_async))
     builder.add_conditional_edges(START, lambda state: [Send("work", {"n": n}) for n in range(4)], ["work"])
     builder.add_edge("work", "join")
-    return Built(builder.compile(), [FRESH], ONE_AT_A_TIME)
+    return Built(builder.compile(), [FRESH], one_at_a_time(is_async=is_async))
 
 
 @case
@@ -133,7 +142,7 @@ def branches(is_async: bool) -> Built:
         builder.add_edge(START, name)
         builder.add_edge(name, "join")
     builder.add_node("join", lane(append("join"), is_async=is_async))
-    return Built(builder.compile(), [FRESH], ONE_AT_A_TIME)
+    return Built(builder.compile(), [FRESH], one_at_a_time(is_async=is_async))
 
 
 @case
@@ -165,7 +174,7 @@ def subgraphs_side_by_side(is_async: bool) -> Built:
 
         builder.add_node(name, acall if is_async else call)
         builder.add_edge(START, name)
-    return Built(builder.compile(), [FRESH], ONE_AT_A_TIME)
+    return Built(builder.compile(), [FRESH], one_at_a_time(is_async=is_async))
 
 
 @case
@@ -182,7 +191,7 @@ def subgraph_per_send(is_async: bool) -> Built:
 
     builder.add_node("work", acall if is_async else call)
     builder.add_conditional_edges(START, lambda state: [Send("work", {"n": n}) for n in (3, 4)], ["work"])
-    return Built(builder.compile(), [FRESH], ONE_AT_A_TIME)
+    return Built(builder.compile(), [FRESH], one_at_a_time(is_async=is_async))
 
 
 @case
@@ -247,7 +256,7 @@ def two_interrupts(is_async: bool) -> Built:
         )
         builder.add_edge(START, name)
     graph = builder.compile(checkpointer=InMemorySaver())
-    return Built(graph, [FRESH], {**THREAD, **ONE_AT_A_TIME})
+    return Built(graph, [FRESH], {**THREAD, **one_at_a_time(is_async=is_async)})
 
 
 @case
@@ -323,7 +332,7 @@ def functional_api(is_async: bool) -> Built:
     async def aworkflow(given: dict[str, Any]) -> dict[str, Any]:
         return {"doubled": await adouble(given["n"]), "again": await adouble(given["n"] + 1)}
 
-    return Built(entrypoint()(aworkflow if is_async else workflow), [{"n": 4}], ONE_AT_A_TIME)
+    return Built(entrypoint()(aworkflow if is_async else workflow), [{"n": 4}], one_at_a_time(is_async=is_async))
 
 
 @case
