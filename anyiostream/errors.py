@@ -374,7 +374,10 @@ class UnknownProjection(AnyioStreamError, KeyError):
     """`interleave()` was asked for a projection that no transformer registered."""
 
     def __init__(self, name: str, registered: Iterable[str]) -> None:
-        self._text = f"no projection {name!r}; registered: {', '.join(sorted(registered)) or 'none'}"
+        self._text = (
+            f"no projection {name!r}; registered: {', '.join(sorted(registered)) or 'none'}. "
+            "Pass the transformer that makes it to open_run."
+        )
         super().__init__(name)
 
     def __str__(self) -> str:
@@ -422,7 +425,7 @@ class InvalidBound(AnyioStreamError, ValueError):
     """A bound, in items, parts or branches, that is no bound."""
 
     def __init__(self, name: str, value: object, wanted: str) -> None:
-        super().__init__(f"{name} must be {wanted}, got {value!r}")
+        super().__init__(f"{name} must be {wanted}, got {value!r}. Pass such a value, or leave it out for the default.")
 
 
 class MalformedPart(AnyioStreamError, TypeError):

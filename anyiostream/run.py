@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, final
 
-from anyiostream.errors import InvalidBound, RunReentered
+from anyiostream.errors import InvalidBound, RunReentered, RunUnclosedWarning
 from anyiostream.events import Namespace, checked_namespace
 from anyiostream.lanes.async_streams import AsyncGraphRunStream, AsyncSubgraphRunStream
 from anyiostream.lanes.asynchronous import AsyncRun
@@ -161,6 +162,16 @@ class OpenRun:
         error = close_block(await self._run.close(), exc)
         if error is not None:
             raise error
+
+    def __del__(self) -> None:
+        run = getattr(self, "_run", None)
+        if run is not None and not run.closed:
+            warnings.warn(
+                f"a run of {self._call.name} was entered and its block never left; use `with` or `async with`",
+                RunUnclosedWarning,
+                stacklevel=2,
+                source=self,
+            )
 
     def _enter(self) -> None:
         if self._entered:

@@ -14,7 +14,7 @@ from anyiostream.lanes.async_streams import AsyncSubgraphRunStream
 from anyiostream.lanes.asynchronous import AsyncRun
 from anyiostream.lanes.sync import SyncRun
 from anyiostream.loops import current_loop
-from anyiostream.projections.messages.output import assemble_chat_message
+from anyiostream.projections.messages.assembling import assemble_chat_message
 from anyiostream.pump import NOTHING
 from anyiostream.transformer import StreamTransformer, TransformerFactory
 

@@ -163,9 +163,7 @@ def test_importing_the_package_imports_no_other_side() -> None:
 def test_the_sync_lane_runs_without_an_event_loop() -> None:
     """A run on the sync lane loads neither trio nor asyncio."""
     statement = (
-        "from anyiostream import open_run, parts\n"
-        "with open_run([parts.values(1)]) as run:\n"
-        "    assert run.output == 1"
+        "from anyiostream import open_run, parts\nwith open_run([parts.values(1)]) as run:\n    assert run.output == 1"
     )
     assert imported_by(statement) & {"trio", "asyncio", "langgraph"} == set()
 

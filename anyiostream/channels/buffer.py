@@ -71,6 +71,10 @@ class Ended:
         return cls(None if error is None else Recorded.of(error))
 
 
+TICKET = object()
+"""Waits in the place of an item for a producer that needs room in several buffers at once."""
+
+
 def _not_made() -> Any:
     raise AssertionError("a buffer without items was read")
 
@@ -133,10 +137,24 @@ class Buffer(Generic[T]):
 
     def put_waiting(self, item: T, outbox: Outbox) -> None:
         """Add an item for a producer that can wait: if it does not fit, it waits on `outbox`, whatever its bound."""
-        if self._streams is not None and self.ready >= self._room and self.overflow in {"wait", "fail"}:
-            self._spill_item(item, outbox)
-        else:
+        if self.has_room:
             self.put(item)
+        else:
+            self._spill_item(item, outbox)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether an item put now would fit, or be dropped, at once."""
+        return self._streams is None or self.ready < self._room or self.overflow in {"drop_oldest", "drop_newest"}
+
+    def await_room(self, outbox: Outbox) -> None:
+        """Settle `outbox` when what waits before it has found its place and there is room for one more."""
+        self._spill_item(cast("T", TICKET), outbox)
+
+    def check_room(self) -> None:
+        """Raise what `put` would raise now."""
+        if not self.has_room:
+            self._outbox_of_producer()
 
     def withdraw(self, outbox: Outbox) -> None:
         """Take back what waits on `outbox`: its producer was cancelled."""
@@ -243,12 +261,15 @@ class Buffer(Generic[T]):
                 self._watcher("dropped")
             self.put(item)
         else:
-            outbox = current_outbox.get(None)
-            if outbox is None or outbox.home is not self.home:
-                outbox = self.home.application_outbox
-            if self.overflow == "fail" or (outbox.bounded and outbox.pending >= self.maxlen):
-                raise ChannelFull(self.name, self.maxlen, waiting=outbox.pending)
-            self._spill_item(item, outbox)
+            self._spill_item(item, self._outbox_of_producer())
+
+    def _outbox_of_producer(self) -> Outbox:
+        outbox = current_outbox.get(None)
+        if outbox is None or outbox.home is not self.home:
+            outbox = self.home.application_outbox
+        if self.overflow == "fail" or (outbox.bounded and outbox.pending >= self.maxlen):
+            raise ChannelFull(self.name, self.maxlen, waiting=outbox.pending)
+        return outbox
 
     def _make_streams(self) -> None:
         send, receive = self._streams = anyio.create_memory_object_stream[Any](self.maxlen)
@@ -260,16 +281,19 @@ class Buffer(Generic[T]):
             self._spill = deque()
         self._spill.append((item, outbox))
         outbox.spilled(self)
-        if self._watcher is not None:
+        if self._watcher is not None and not outbox.withdrawable:
             self._watcher("item")
 
     def _refill(self) -> None:
         assert self._spill
         item, outbox = self._spill.popleft()
-        self._send(item)
-        self.ready += 1
         if not self._spill:
             self._spill = None
+        if item is not TICKET:
+            self._send(item)
+            self.ready += 1
+            if self._watcher is not None and outbox.withdrawable:
+                self._watcher("item")
         outbox.settled()
 
     def deadlock(self, waits_for: str, fan_out: str) -> BackpressureDeadlock:

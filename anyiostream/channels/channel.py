@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final
 
 from anyiostream.channels.buffer import Buffer, Ended, Home, Overflow
+from anyiostream.channels.outbox import Outbox
 from anyiostream.errors import (
     AlreadyBound,
     AlreadySubscribed,
@@ -67,8 +68,8 @@ class ChannelPort(Protocol):
         """This lane's cursor over `buffer`; calls `released` once its reader has left."""
         ...
 
-    async def send(self, buffer: Buffer[T], item: T) -> None:
-        """Put an item and wait until it has found its place."""
+    async def send(self, channel: StreamChannel[T], item: T) -> None:
+        """Put an item into all buffers of a channel and wait until it has found its place."""
 
 
 @final
@@ -85,12 +86,14 @@ class StreamChannel(Generic[T]):
     __slots__ = (
         "_backlog",
         "_buffers",
+        "_dropped",
         "_ended",
         "_forward",
         "_label",
         "_maxlen",
         "_missed",
         "_on_watched",
+        "_peak",
         "_port",
         "_put",
         "_subscribed",
@@ -130,6 +133,8 @@ class StreamChannel(Generic[T]):
         self._subscribed = False
         self._backlog: list[T] | None = None
         self._unread = 0
+        self._peak = 0
+        self._dropped = 0
         self._missed = 0
 
     @classmethod
@@ -182,8 +187,7 @@ class StreamChannel(Generic[T]):
         if self._ended is not None or not self._buffers:
             self.push(item)
             return
-        for buffer in self._buffers:
-            await port.send(buffer, item)
+        await port.send(self, item)
         if self._forward is not None:
             self._forward(item)
 
@@ -252,8 +256,8 @@ class StreamChannel(Generic[T]):
             readers=len(buffers) if self._subscribed else 0,
             depth=max((buffer.depth for buffer in buffers), default=len(self._backlog or ())),
             waiting=sum(buffer.waiting for buffer in buffers),
-            peak=max((buffer.peak for buffer in buffers), default=0),
-            dropped=sum(buffer.dropped for buffer in buffers) + self._missed,
+            peak=max((buffer.peak for buffer in buffers), default=self._peak),
+            dropped=sum(buffer.dropped for buffer in buffers) + self._dropped + self._missed,
             unread=self._unread,
             ended=self.ended,
         )
@@ -330,8 +334,9 @@ class StreamChannel(Generic[T]):
         bound = self._bound() if maxlen is None else maxlen
         buffers = [self._new_buffer(bound) for _ in range(branches)]
         for buffer in buffers:
+            outbox = Outbox("the backlog", port.home, bounded=False)
             for item in backlog:
-                buffer.put(item)
+                buffer.put_waiting(item, outbox)
             if self._ended is not None:
                 buffer.end(self._ended)
         self._subscribed = True
@@ -340,6 +345,8 @@ class StreamChannel(Generic[T]):
 
     def unsubscribe(self, buffer: Buffer[T]) -> None:
         """The reader of `buffer` has left for good: free it."""
+        self._peak = max(self._peak, buffer.peak)
+        self._dropped += buffer.dropped
         buffer.leave()
         self._set_buffers(tuple(other for other in self._buffers if other is not buffer))
 
@@ -399,6 +406,9 @@ class StreamChannel(Generic[T]):
             self._on_watched()
 
     def _put_to_all(self, item: T) -> None:
+        # All or none: branches never differ.
+        for buffer in self._buffers:
+            buffer.check_room()
         for buffer in self._buffers:
             buffer.put(item)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, final
 
 import attrs
 
 from anyiostream.channels.buffer import Wakeable
 
-__all__ = ["Awaited", "Latch"]
+__all__ = ["Awaited", "Callback", "Latch"]
 
 
 class Awaited(Protocol):
@@ -29,6 +30,18 @@ class Awaited(Protocol):
 
     def unpark(self, reader: Wakeable) -> None:
         """`reader` no longer waits."""
+
+
+@final
+@attrs.frozen(eq=False)
+class Callback:
+    """A call in the place of a parked reader."""
+
+    call: Callable[[], object]
+
+    def wake(self) -> None:
+        """Make the call."""
+        self.call()
 
 
 @final

@@ -57,6 +57,7 @@ class Outbox:
         home: The run it belongs to; an outbox of another run counts as none.
         scope: Namespace of the events that its named channels make; `None` for that of the event being dispatched.
         bounded: Whether a full buffer refuses this producer after another `maxlen` items.
+        withdrawable: Whether its items may still be taken back, so that they have not arrived before they fit.
         emptied: Called when the last item has moved on.
         pending: Items that wait, over all buffers.
         full: The buffers at which items wait, or did since nothing waited.
@@ -67,6 +68,7 @@ class Outbox:
     home: object
     scope: tuple[str, ...] | None = None
     bounded: bool = True
+    withdrawable: bool = False
     emptied: Callable[[], object] = _nobody_waits
     pending: int = 0
     full: list[FullBuffer] = attrs.field(factory=list)

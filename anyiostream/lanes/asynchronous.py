@@ -23,7 +23,7 @@ from typing import Any, Final, Protocol, TypeVar, final
 
 from anyiostream.channels.buffer import Buffer
 from anyiostream.channels.channel import StreamChannel
-from anyiostream.channels.latch import Awaited, Latch
+from anyiostream.channels.latch import Awaited, Callback, Latch
 from anyiostream.channels.outbox import FullBuffer, Outbox, current_outbox
 from anyiostream.channels.raising import Recorded
 from anyiostream.errors import RunClosed, RunWaitsForItself
@@ -95,6 +95,7 @@ class AsyncRun:
     Attributes:
         budget: How many more items or steps a reader may take without suspending.
         loop: The event loop.
+        closed: Whether the block has been left.
         context: Where hooks run.
         source_context: Where the graph runs.
     """
@@ -137,7 +138,7 @@ class AsyncRun:
         self._idle: Waiter | None = None
         self._shutting_down: Latch | None = None
         self._tasks: dict[LoopTask, None] = {}
-        self._closed = False
+        self.closed = False
         mux = Mux(self, factories=factories, transformers=transformers, scope=scope)
         self.source: Final = open_source(mux)
         self.pump: Final = Pump(mux, self.source, outbox)
@@ -161,7 +162,7 @@ class AsyncRun:
 
     def admit(self, what: str) -> None:
         """Raise `RunClosed` once the block has been left."""
-        if self._closed:
+        if self.closed:
             raise RunClosed(what)
 
     def cursor(self, buffer: Buffer[T], released: Callable[[Buffer[T]], None]) -> AsyncCursor[T]:
@@ -202,14 +203,27 @@ class AsyncRun:
         """Start a task of the run."""
         task = self.loop.spawn(run, name, context)
         self._tasks[task] = None
-        task.finished.park(_Forget(self._tasks, task))
+        task.finished.park(Callback(lambda: self._tasks.pop(task, None)))
         return task
 
-    async def send(self, buffer: Buffer[T], item: T) -> None:
-        """Put an item, and wait until it has found its place; if cancelled meanwhile, take it back."""
+    async def send(self, channel: StreamChannel[T], item: T) -> None:
+        """Put an item, and wait until it has found its place; if cancelled meanwhile, take it back.
+
+        With several branches it waits until all have room, so that they never differ.
+        """
+        if len(channel.buffers) == 1:
+            (buffer,) = channel.buffers
+            await self._settled(buffer, lambda outbox: buffer.put_waiting(item, outbox))
+            return
+        while (full := next((buffer for buffer in channel.buffers if not buffer.has_room), None)) is not None:
+            await self._settled(full, full.await_room)
+        for buffer in channel.buffers:
+            buffer.put(item)
+
+    async def _settled(self, buffer: Buffer[Any], put: Callable[[Outbox], None]) -> None:
         waiter = self.loop.waiter()
-        outbox = Outbox("send()", self, bounded=False, emptied=waiter.wake)
-        buffer.put_waiting(item, outbox)
+        outbox = Outbox("send()", self, bounded=False, withdrawable=True, emptied=waiter.wake)
+        put(outbox)
         if outbox.pending:
             producer = current_outbox.get(self.application_outbox)
             producer.sending.append(buffer)
@@ -486,7 +500,7 @@ class AsyncRun:
             else:
                 self.source.stop()
         finally:
-            self._closed = True
+            self.closed = True
             if self._stall_timer is not None:
                 self._stall_timer.cancel()
             await self.loop.leave()
@@ -502,7 +516,7 @@ class AsyncRun:
                 self._shutting_down.open()
                 return
             self.loop.spawn(self._end_everything, "anyiostream shutdown", self.context).finished.park(
-                _Open(self._shutting_down)
+                Callback(self._shutting_down.open)
             )
         await self._outlast(self._shutting_down)
 
@@ -561,28 +575,3 @@ class AsyncRun:
     def statistics(self, mux: Mux) -> RunStatistics:
         """The figures of the run, with the channels of `mux`."""
         return self.pump.statistics(mux, inbox=self.source.read_ahead, parked=len(self._parked))
-
-
-class _Forget:
-    """A finished task need not be waited for."""
-
-    __slots__ = ("_task", "_tasks")
-
-    def __init__(self, tasks: dict[LoopTask, None], task: LoopTask) -> None:
-        self._tasks = tasks
-        self._task = task
-
-    def wake(self) -> None:
-        self._tasks.pop(self._task, None)
-
-
-class _Open:
-    """One latch opens another."""
-
-    __slots__ = ("_latch",)
-
-    def __init__(self, latch: Latch) -> None:
-        self._latch = latch
-
-    def wake(self) -> None:
-        self._latch.open()

@@ -66,7 +66,7 @@ class SyncRun:
         mux = Mux(self, factories=factories, transformers=transformers, scope=scope)
         self._source = open_source(mux)
         self.pump = Pump(mux, self._source, outbox)
-        self._closed = False
+        self.closed = False
 
     # --- the mux's port ---
 
@@ -82,7 +82,7 @@ class SyncRun:
 
     def admit(self, what: str) -> None:
         """Raise `RunClosed` once the block has been left."""
-        if self._closed:
+        if self.closed:
             raise RunClosed(what)
 
     def cursor(self, buffer: Buffer[T], released: Callable[[Buffer[T]], None]) -> SyncCursor[T]:
@@ -125,7 +125,7 @@ class SyncRun:
         """There is no cancellation here."""
         return False
 
-    async def send(self, buffer: Buffer[T], item: T) -> None:
+    async def send(self, channel: StreamChannel[T], item: T) -> None:
         raise AssertionError("channels refuse send() on the sync lane")
 
     async def until(self, target: Awaited) -> None:
@@ -164,7 +164,7 @@ class SyncRun:
         try:
             self.abort()
         finally:
-            self._closed = True
+            self.closed = True
             self.context.run(self._close_source)
         return self.pump.undelivered()
 

@@ -19,7 +19,7 @@ from typing import Any, Final, final
 
 import attrs
 
-from anyiostream.channels.latch import Latch
+from anyiostream.channels.latch import Callback, Latch
 from anyiostream.channels.outbox import FullBuffer, Outbox, current_outbox
 from anyiostream.errors import ScheduleRefused
 from anyiostream.events import Namespace
@@ -138,7 +138,6 @@ class Nursery:
         for work in [work for work in self._live if _within(work, scope)]:
             work.cancel()
             if work.task is None:
-                work.coro.close()
                 self._returned(work)
             # What it pushed and could not place is given up with it.
             work.outbox.emptied = self._settle
@@ -164,13 +163,12 @@ class Nursery:
         context = self._port.context.copy()
         context.run(current_outbox.set, work.outbox)
         work.task = self._port.spawn(lambda: self._run(work), work.outbox.owner, context)
+        work.task.finished.park(Callback(lambda: self._returned(work)))
 
     async def _run(self, work: Scheduled) -> None:
         try:
-            if work.cancelled:
-                work.coro.close()
-                return
-            await work.coro
+            if not work.cancelled:
+                await work.coro
         except Exception as exc:
             if work.on_error == "raise":
                 exc.add_note(f"raised by {work.outbox.owner}")
@@ -179,13 +177,15 @@ class Nursery:
                 logger.exception("%s failed; its error was not to end the run", work.outbox.owner)
         except (KeyboardInterrupt, SystemExit) as exc:
             self._port.interject(exc)
-        finally:
-            self._running -= 1
-            self._returned(work)
 
     def _returned(self, work: Scheduled) -> None:
+        """Its task has ended, or will never be started."""
         work.returned = True
-        if work in self._queue:
+        # For a task that was cancelled before it ran at all.
+        work.coro.close()
+        if work.task is not None:
+            self._running -= 1
+        else:
             self._queue.remove(work)
         while self._queue and self._running < self._limit:
             self._start(self._queue.popleft())

@@ -27,4 +27,6 @@ class GraphState:
         """Take note of a snapshot and the interrupts that came with it."""
         self.latest = data
         if interrupts:
-            self.interrupts += [each for each in interrupts if each not in self.interrupts]
+            for each in interrupts:
+                if each not in self.interrupts:
+                    self.interrupts.append(each)

@@ -11,7 +11,7 @@ import anyio
 from anyiostream import parts
 from anyiostream.errors import ForeignAwait
 from anyiostream.events import Namespace, StreamPart
-from anyiostream.projections.messages.output import assemble_chat_message
+from anyiostream.projections.messages.assembling import assemble_chat_message
 from anyiostream.pump import END, readable
 from anyiostream.sources.inbox import Gate, Inbox
 from anyiostream.sources.writer import StreamWriter, SubgraphLeft

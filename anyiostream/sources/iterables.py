@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 from anyiostream.events import Namespace
-from anyiostream.projections.messages.output import Assembler, assemble_chat_message
+from anyiostream.projections.messages.assembling import assemble_chat_message
+from anyiostream.projections.messages.output import Assembler
 from anyiostream.pump import END
 from anyiostream.sources.hosting import IteratorHost
 from anyiostream.sources.inbox import Gate, Inbox

@@ -14,6 +14,7 @@ import anyio
 import pytest
 import sniffio
 import trio
+
 from anyiostream import open_run
 
 SECONDS = 10

@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
+
 from anyiostream import (
     AlreadyBound,
     AnyioStreamError,
@@ -135,17 +136,16 @@ async def test_a_malformed_part_fails_the_run(
 ) -> None:
     """Readers get the parts before it and then `MalformedPart`, which carries it; the source is closed."""
     source = script(parts.values(1), MALFORMED[kind], parts.values(2))
-    async with nothing_left():
-        async with lane.open(lane.source(source)) as run:
-            log = lane.cursor(run) if watched else None
-            values = lane.cursor(run.values)
-            assert await lane.next(values) == 1
-            with pytest.raises(MalformedPart) as caught:
-                await lane.next(values)
-            assert isinstance(caught.value, TypeError)
-            assert caught.value.part == (1 if kind == "tasks data no dict" else MALFORMED[kind])
-            assert run.status == "failed"
-            del log
+    async with nothing_left(), lane.open(lane.source(source)) as run:
+        log = lane.cursor(run) if watched else None
+        values = lane.cursor(run.values)
+        assert await lane.next(values) == 1
+        with pytest.raises(MalformedPart) as caught:
+            await lane.next(values)
+        assert isinstance(caught.value, TypeError)
+        assert caught.value.part == (1 if kind == "tasks data no dict" else MALFORMED[kind])
+        assert run.status == "failed"
+        del log
     assert source.closed == 1
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
+
 from anyiostream import (
     BackpressureDeadlock,
     ChannelFull,

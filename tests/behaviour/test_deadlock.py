@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 import trio
+
 from anyiostream import (
     BackpressureDeadlock,
     CustomTransformer,

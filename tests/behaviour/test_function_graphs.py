@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
+
 from anyiostream import (
     CheckpointsTransformer,
     CustomTransformer,
@@ -227,8 +228,8 @@ async def test_once_the_run_is_closing_the_writer_writes_nothing(lane: Any) -> N
             await writer.values(1)
             await writer.values(2)
         finally:
-            with anyio.CancelScope(shield=True) if lane.is_async else anyio.CancelScope():
-                await writer.values("in clean-up")
+            await writer.values("in clean-up")
+            await writer.custom("in clean-up")
             cleaned.append("cleaned")
 
     async with lane.open(graph) as run:

@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
+
 from anyiostream import CustomTransformer, StreamTransformer, UpdatesTransformer, open_run, parts
 
 pytestmark = pytest.mark.anyio

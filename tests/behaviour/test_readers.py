@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
+
 from anyiostream import CustomTransformer, StreamTransformer, open_run, parts
 
 pytestmark = pytest.mark.anyio
@@ -292,7 +293,7 @@ async def test_branches_of_a_tee_each_get_everything_and_the_error(lane: Any, sc
         for branch in branches:
             assert await lane.take(branch, 5) == [0, 1, 2, 3, 4]
         for branch in branches:
-            with pytest.raises(ValueError) as caught:  # noqa: PT011 -- told by its identity
+            with pytest.raises(ValueError) as caught:
                 await lane.next(branch)
             assert caught.value is boom
 
@@ -316,7 +317,7 @@ async def test_no_reader_is_woken_without_cause(script: Any) -> None:
                     return stop.value
                 try:
                     value, error = (yield waited), None
-                except BaseException as exc:  # noqa: BLE001 -- passed on to what is wrapped
+                except BaseException as exc:
                     value, error = None, exc
                 resumed += 1
 

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
+
 from anyiostream import (
     RunAborted,
     ScheduleRefused,
@@ -227,17 +228,16 @@ async def test_a_run_that_does_not_end_well_cancels_scheduled_work(way: str, scr
             ended += 1
 
     source = script(parts.values(1), *([Boom()] if way == "failure" else [parts.values(2)]))
-    async with nothing_left():
-        async with open_run(source.agen(), transformers=[scheduling(*[work] * 150)]) as run:
-            values = aiter(run.values)
-            assert await anext(values) == 1
-            await anyio.wait_all_tasks_blocked()
-            if way == "abort":
-                await run.abort()
-                assert (started, ended) == (100, 100)
-            elif way == "failure":
-                with pytest.raises(Boom):
-                    await anext(values)
+    async with nothing_left(), open_run(source.agen(), transformers=[scheduling(*[work] * 150)]) as run:
+        values = aiter(run.values)
+        assert await anext(values) == 1
+        await anyio.wait_all_tasks_blocked()
+        if way == "abort":
+            await run.abort()
+            assert (started, ended) == (100, 100)
+        elif way == "failure":
+            with pytest.raises(Boom):
+                await anext(values)
     assert (started, ended) == (100, 100)
     assert run.statistics().scheduled == 0
 

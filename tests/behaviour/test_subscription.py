@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.abc import ObjectReceiveStream
+
 from anyiostream import (
     AlreadySubscribed,
     CursorBusy,

@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+
 from anyiostream import (
     AnyioStreamError,
     HookStopped,
@@ -113,13 +114,12 @@ async def test_an_async_hook_that_raises_fails_the_run_and_is_named(hook: str, s
     """As for plain hooks, and with nothing left running."""
     boom = Boom()
     source = script(*three())
-    async with nothing_left():
-        async with open_run(source.agen(), transformers=[failing(hook, boom), Watching]) as run:
-            with pytest.raises(Boom) as caught:
-                await run.output()
-            assert caught.value is boom
-            assert any(f"Failing.{hook}()" in note for note in boom.__notes__)
-            assert run.status == "failed"
+    async with nothing_left(), open_run(source.agen(), transformers=[failing(hook, boom), Watching]) as run:
+        with pytest.raises(Boom) as caught:
+            await run.output()
+        assert caught.value is boom
+        assert any(f"Failing.{hook}()" in note for note in boom.__notes__)
+        assert run.status == "failed"
     assert source.closed == 1
 
 
@@ -302,9 +302,8 @@ async def test_a_hook_that_suspends_on_the_sync_lane_is_named(script: Any) -> No
             await asyncio.sleep(0)
 
     source = script(*three())
-    with pytest.raises(AnyioStreamError) as caught:
-        with open_run(source.gen(), transformers=[Waiting]) as run:
-            _ = run.output
+    with pytest.raises(AnyioStreamError) as caught, open_run(source.gen(), transformers=[Waiting]) as run:
+        _ = run.output
     assert "Waiting" in str(caught.value) or any("Waiting" in note for note in caught.value.__notes__)
     assert source.closed == 1
 

@@ -37,7 +37,7 @@ OUR_API: Final = SimpleNamespace(**{name: getattr(anyiostream, name) for name in
 
 THEIR_API: Final = SimpleNamespace(
     **{name: getattr(langgraph.stream, name) for name in langgraph.stream.__all__},
-    StreamMux=langgraph.stream._mux.StreamMux,
+    StreamMux=langgraph.stream._mux.StreamMux,  # noqa: SLF001 -- it is used like a public one
     ValuesTransformer=langgraph.stream.transformers.ValuesTransformer,
     MessagesTransformer=langgraph.stream.transformers.MessagesTransformer,
     GraphInterrupt=langgraph.errors.GraphInterrupt,
@@ -220,7 +220,7 @@ class Lab:
 
     def depth(self, channel: Any) -> int:
         """Items that the channel holds for its reader."""
-        return channel.statistics().depth if self.ours else len(channel._items)
+        return channel.statistics().depth if self.ours else len(channel._items)  # noqa: SLF001 -- theirs has no figures
 
     # --- muxes ---
 
@@ -230,7 +230,7 @@ class Lab:
 
     def log(self, mux: Any) -> Any:
         """The raw log of a mux."""
-        return mux.events if self.ours else mux._events
+        return mux.events if self.ours else mux._events  # noqa: SLF001 -- theirs has no public name for it
 
     def channel(self, name: str | None = None, **options: Any) -> tuple[Any, Any]:
         """A mux, and a channel that one transformer has registered with it as `items`."""
@@ -273,7 +273,7 @@ class Lab:
 
     def make_child(self, mux: Any, scope: tuple[str, ...]) -> Any:
         """What a mux does to give a subgraph transformers of its own; neither library does it in public."""
-        return mux._mux.make_child(scope) if self.ours else mux._make_child(scope)
+        return mux._mux.make_child(scope) if self.ours else mux._make_child(scope)  # noqa: SLF001 -- as said
 
     # --- runs ---
 

@@ -22,5 +22,6 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     lab = pyfuncitem.funcargs.get("lab")
     if not isinstance(lab, Lab) or not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
-    lab.run(pyfuncitem.obj, **{name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames})
+    names = inspect.signature(pyfuncitem.obj).parameters
+    lab.run(pyfuncitem.obj, **{name: pyfuncitem.funcargs[name] for name in names})
     return True

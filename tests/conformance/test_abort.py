@@ -47,7 +47,7 @@ async def test_open_cursors_end(lab: Lab) -> None:
 
 
 async def test_output_after_abort(lab: Lab) -> None:
-    """(74) As a deviation, the output of an aborted run raises RunAborted in ours; theirs pass the partial state off."""
+    """(74) As a deviation, an aborted run's output raises RunAborted in ours; in theirs it is the partial state."""
     async with lab.open(snapshots(5)) as run:
         assert await lab.reader(run.values).next() == 0
         await lab.abort(run)
@@ -177,7 +177,7 @@ async def test_finished_after_exit(lab: Lab) -> None:
         if lab.ours:
             assert run.status == ("completed" if read else "aborted")
         else:
-            assert run._exhausted is True
+            assert run._exhausted is True  # noqa: SLF001 -- theirs has no public name for it
 
 
 SIBLINGS = [

@@ -143,7 +143,7 @@ async def test_invalid_maxlen(lab: Lab, maxlen: int) -> None:
 
 
 async def test_channel_without_maxlen(lab: Lab) -> None:
-    """(15) A hundred pushes without a read are accepted; as a deviation ours hold the run's bound and refuse in the end."""
+    """(15) A hundred pushes without a read are accepted; as a deviation ours hold the bound and refuse in the end."""
     mux, channel = lab.channel()
     reader = lab.reader(channel)
     for item in range(100):
@@ -189,7 +189,7 @@ async def test_forwarding(lab: Lab, name: str | None) -> None:
 
 
 @pytest.mark.parametrize("read", [True, False])
-async def test_forwarding_without_reader(lab: Lab, read: bool) -> None:  # noqa: FBT001
+async def test_forwarding_without_reader(lab: Lab, read: bool) -> None:
     """(17) A named channel forwards whether or not anybody reads the channel itself."""
     mux, channel = lab.channel("scores")
     log = lab.reader(lab.log(mux))

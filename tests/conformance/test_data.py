@@ -91,7 +91,7 @@ async def test_raw_event_stays(lab: Lab, projection: str) -> None:
 async def test_declarations(lab: Lab, projection: str) -> None:
     """(136) A data transformer is native and declares the one mode that it requires."""
     transformer = getattr(lab.api, TRANSFORMERS[projection])
-    assert transformer._native is True
+    assert transformer._native is True  # noqa: SLF001 -- LangGraph's name for it
     assert tuple(transformer.required_stream_modes) == (projection,)
     async with opened(lab, projection, []) as run:
         assert getattr(run, projection) is run.extensions[projection]

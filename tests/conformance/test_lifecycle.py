@@ -45,7 +45,7 @@ async def test_started_once(lab: Lab) -> None:
 
 
 async def test_every_depth(lab: Lab) -> None:
-    """(114, 115) Subgraphs at every depth below the scope are reported, and the inner one completes before the outer."""
+    """(114, 115) Subgraphs at every depth below the scope are reported, and the inner one completes first."""
     async with lab.open(DEEP) as run:
         assert brief(await lab.items(run.lifecycle)) == [
             ("started", SUB),
@@ -63,7 +63,7 @@ async def test_scope_of_a_handle(lab: Lab) -> None:
 
 
 async def test_inner_before_outer_without_results(lab: Lab) -> None:
-    """(115) Subgraphs that are still open at the run's end complete inner before outer, in ours; theirs as they began."""
+    """(115) What is still open at the run's end completes inner before outer in ours, in order of its start in theirs."""
     async with lab.open(DEEP[:3]) as run:
         ended = brief(await lab.items(run.lifecycle))[2:]
     expected = [("completed", DEEPER), ("completed", SUB)]
@@ -158,7 +158,9 @@ async def test_graph_name(lab: Lab) -> None:
 CALL = {"name": "research", "args": {}, "id": "call-7"}
 
 
-@pytest.mark.parametrize("given", [{"tool_call": CALL}, [CALL], [{"name": "no id"}, CALL]], ids=["dict", "list", "later"])
+@pytest.mark.parametrize(
+    "given", [{"tool_call": CALL}, [CALL], [{"name": "no id"}, CALL]], ids=["dict", "list", "later"]
+)
 async def test_cause(lab: Lab, given: Any) -> None:
     """(120) An agent that a tool runs is caused by the tool call that the task's input names, a dict or a list."""
     script = [

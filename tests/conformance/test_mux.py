@@ -155,7 +155,7 @@ async def test_channels_are_failed(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("well", [True, False])
-async def test_transformer_closes_its_own_channel(lab: Lab, well: bool) -> None:  # noqa: FBT001
+async def test_transformer_closes_its_own_channel(lab: Lab, well: bool) -> None:
     """(34) A transformer may close its channel itself; the end of the mux does not change that channel's end."""
     channel = lab.api.StreamChannel()
 
@@ -176,7 +176,7 @@ async def test_transformer_closes_its_own_channel(lab: Lab, well: bool) -> None:
 async def test_projection_conflict(lab: Lab) -> None:
     """(35) Two transformers that claim one key are a ValueError that names the key and its owner."""
     first = type("Weather", (type(lab.holder()),), {"init": lambda self: {"forecast": 1}})()
-    with pytest.raises(ValueError, match="'forecast'.*Weather"):
+    with pytest.raises(ValueError, match=r"'forecast'.*Weather"):
         lab.mux([first, lab.holder(forecast=2)])
 
 
@@ -202,7 +202,12 @@ def scoring(lab: Lab, *, native: bool) -> type:
 
 async def test_seq(lab: Lab) -> None:
     """(36) `seq` rises strictly on the root log, also over what is forwarded in the middle of the pipeline."""
-    script = [parts.values({"n": 1}), parts.custom("x"), parts.task_start("1", "sub", ns=("sub:1",)), parts.values({"n": 2})]
+    script = [
+        parts.values({"n": 1}),
+        parts.custom("x"),
+        parts.task_start("1", "sub", ns=("sub:1",)),
+        parts.values({"n": 2}),
+    ]
     async with lab.open(script, transformers=[scoring(lab, native=False)]) as run:
         events = await lab.items(run)
     assert [each["seq"] for each in events] == list(range(1, len(events) + 1))
@@ -211,7 +216,9 @@ async def test_seq(lab: Lab) -> None:
 
 async def test_forwarded_event_comes_first(lab: Lab) -> None:
     """(37) A forwarded event precedes the event that caused it."""
-    async with lab.open([parts.values({"n": 1}), parts.values({"n": 2})], transformers=[scoring(lab, native=False)]) as run:
+    async with lab.open(
+        [parts.values({"n": 1}), parts.values({"n": 2})], transformers=[scoring(lab, native=False)]
+    ) as run:
         order = [(each["method"], each["params"]["data"]) for each in await lab.items(run)]
     assert order == [
         ("custom:scores", 1),
@@ -224,7 +231,7 @@ async def test_forwarded_event_comes_first(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("native", [True, False])
-async def test_forwarded_method(lab: Lab, native: bool) -> None:  # noqa: FBT001
+async def test_forwarded_method(lab: Lab, native: bool) -> None:
     """(38) A named channel's events are called `custom:<name>`, a native transformer's `<name>`."""
     async with lab.open([parts.values({"n": 1})], transformers=[scoring(lab, native=native)]) as run:
         methods = [each["method"] for each in await lab.items(run)]

@@ -216,10 +216,8 @@ SOURCES = {
 
 def transformer_of(lab: Lab, source: str) -> Any:
     """The class that a source text defines, with the import line of the lab's library."""
-
-
     namespace: dict[str, Any] = {"SLEEP": anyio.sleep, "__name__": "users_module"}
-    exec(f"{IMPORTS[lab.library]}\n{source}", namespace)  # noqa: S102 -- the tests' own text
+    exec(f"{IMPORTS[lab.library]}\n{source}", namespace)
     return namespace["TRANSFORMER"]
 
 
@@ -285,7 +283,7 @@ def observed(lab: Lab, name: str, error: BaseException | None) -> dict[str, Any]
 
 
 @pytest.mark.parametrize("error", [None, LookupError("broken")], ids=["well", "failing"])
-@pytest.mark.parametrize(("ours", "theirs", "name"), CASES, ids=lambda value: str(value))
+@pytest.mark.parametrize(("ours", "theirs", "name"), CASES, ids=str)
 def test_import_line(ours: Lab, theirs: Lab, name: str, error: BaseException | None) -> None:
     """(40-56) A transformer's source runs unchanged but for its import line, and shows the same."""
     expected = observed(theirs, name, error)

@@ -40,7 +40,12 @@ async def test_values(lab: Lab) -> None:
 
 async def test_output(lab: Lab) -> None:
     """(58) The output is the last snapshot of the run's own scope, whatever comes from below after it."""
-    script = [parts.values(1), parts.values("below", ns=("sub:1",)), parts.values(2), parts.values("below", ns=("sub:1",))]
+    script = [
+        parts.values(1),
+        parts.values("below", ns=("sub:1",)),
+        parts.values(2),
+        parts.values("below", ns=("sub:1",)),
+    ]
     async with lab.open(script) as run:
         assert await lab.output(run) == 2
         assert await lab.output(run) == 2
@@ -101,8 +106,8 @@ async def test_attributes_are_extensions(lab: Lab) -> None:
 async def test_unknown_projection(lab: Lab) -> None:
     """(63) An unknown projection is an AttributeError that lists the registered ones."""
     async with lab.open([]) as run:
-        with pytest.raises(AttributeError, match="'valeus'.*lifecycle.*subgraphs.*values"):
-            run.valeus
+        with pytest.raises(AttributeError, match=r"'valeus'.*lifecycle.*subgraphs.*values"):
+            _ = run.valeus
 
 
 async def test_attribute_fallback_is_safe(lab: Lab) -> None:
@@ -111,7 +116,7 @@ async def test_attribute_fallback_is_safe(lab: Lab) -> None:
         bare = type(run).__new__(type(run))
         assert not hasattr(bare, "values")
         with pytest.raises(AttributeError, match="registered projections: none"):
-            bare.anything
+            _ = bare.anything
         copied = copy.copy(run)
         assert copied.values is run.values
         assert not hasattr(copied, "anything")
@@ -214,6 +219,7 @@ async def test_refused_options(lab: Lab, option: dict[str, Any]) -> None:
 
 async def test_context_reaches_the_nodes(lab: Lab) -> None:
     """(68) The run's `context` is what nodes find in their runtime."""
+
     def greet(state: State) -> State:
         return {"trail": [get_runtime(dict).context["name"]]}
 
@@ -279,9 +285,7 @@ async def test_cursors_first(lab: Lab) -> None:
         parts.values(2),
     ]
     async with lab.open(script) as run:
-        values, log, lifecycle, handles = (
-            lab.reader(each) for each in (run.values, run, run.lifecycle, run.subgraphs)
-        )
+        values, log, lifecycle, handles = (lab.reader(each) for each in (run.values, run, run.lifecycle, run.subgraphs))
         assert await lab.output(run) == 2
         assert await values.rest() == [1, 2]
         assert [each["method"] for each in await log.rest()] == ["values", "lifecycle", "lifecycle", "values"]

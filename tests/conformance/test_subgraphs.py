@@ -328,7 +328,7 @@ async def test_same_node_twice(lab: Lab) -> None:
 
 
 async def test_own_scope_of_a_nested_run(lab: Lab) -> None:
-    """(112) A run inside a node takes its scope from the node's checkpoint namespace: it sees its own level and below."""
+    """(112) A run inside a node takes its scope from the node's namespace: it sees that and what is below."""
     observed: list[Any] = []
     inner = chain(lab, "x", ("sub", chain(lab, "y")))
 
@@ -366,4 +366,3 @@ async def test_scope_of_scripted_runs(lab: Lab) -> None:
         assert [handle.path for handle in handles] == [("outer:1", "sub:2")]
         assert await values.rest() == ["own"]
         assert await lab.output(run) == "own"
-

@@ -102,7 +102,7 @@ async def test_unbounded_branches(lab: Lab) -> None:
 
 
 async def test_branches_get_the_error(lab: Lab) -> None:
-    """(22, 23) An error comes after all items, to each branch; theirs lose it for all but the first on the sync lane."""
+    """(22, 23) An error comes after all items, to each branch; on their sync lane it is lost for all but the first."""
     error = LookupError("broken")
     async with lab.open(Script(snapshots(3), error)) as run:
         left, right = lab.tee(run.values, 2)

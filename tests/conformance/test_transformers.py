@@ -131,7 +131,7 @@ async def test_aprocess_suppresses(lab: Lab) -> None:
         assert [each["params"]["data"] for each in await lab.items(run)] == ["a", "b"]
 
 
-async def _hook(self: Any, *args: Any) -> bool:  # noqa: ARG001 -- stands for any async hook
+async def _hook(self: Any, *args: Any) -> bool:
     return True
 
 
@@ -150,7 +150,7 @@ async def test_async_transformer_on_the_sync_lane(lab: Lab, member: dict[str, An
 
 @on(SYNC)
 async def test_supports_sync(lab: Lab) -> None:
-    """(46) A transformer that declares that it supports the sync lane is accepted there, and its plain hooks are used."""
+    """(46) A transformer that declares support for the sync lane is accepted there, and its plain hooks are used."""
     trace: list[Any] = []
     mux = lab.mux([tracer(lab, "both", trace, aprocess=_hook, supports_sync=True)()])
     await lab.push(mux, event("custom", 1))
@@ -320,7 +320,7 @@ async def test_scheduled_results_reach_an_early_cursor(lab: Lab) -> None:
 
 @on(ASYNC)
 async def test_scheduled_results_beyond_the_bound(lab: Lab) -> None:
-    """(53) As a deviation, more results than the bound stall ours, which says so if their reader asks for the output."""
+    """(53) As a deviation, more results than the bound stall ours; their reader is told if it asks for the output."""
 
     async def work(self: Any, data: int) -> None:
         if lab.ours:
@@ -351,7 +351,11 @@ async def test_factories_get_the_scope(lab: Lab) -> None:
         scopes.append(scope)
         return tracer(lab, "Scoped", [])(scope)
 
-    script = [parts.task_start("1", "sub"), parts.task_start("2", "inner", ns=("sub:1",)), parts.task_result("1", "sub")]
+    script = [
+        parts.task_start("1", "sub"),
+        parts.task_start("2", "inner", ns=("sub:1",)),
+        parts.task_result("1", "sub"),
+    ]
     async with lab.open(script, transformers=[factory]) as run:
         assert len(await lab.items(run.subgraphs)) == 1
     assert scopes == [(), ("sub:1",)]

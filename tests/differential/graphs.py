@@ -6,6 +6,7 @@ Where branches run side by side, the configuration makes their order the same ea
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypedDict
@@ -73,8 +74,8 @@ def case(build: Callable[[bool], Built]) -> Callable[[bool], Built]:
 
 
 def lane(function: Callable[..., Any], *, is_async: bool) -> Any:
-    """`function` itself, or an async function that does the same."""
-    if not is_async:
+    """`function` itself, or an async function that does the same. An async function is one already."""
+    if not is_async or inspect.iscoroutinefunction(function):
         return function
 
     @functools.wraps(function)
@@ -89,7 +90,7 @@ def append(name: str) -> Callable[[State], State]:
     return lambda state: {"trail": [*state.get("trail", []), name]}
 
 
-def chain(is_async: bool, *nodes: str | tuple[str, Any], **options: Any) -> Any:  # noqa: FBT001
+def chain(is_async: bool, *nodes: str | tuple[str, Any], **options: Any) -> Any:
     """A graph of nodes one after the other: names, or a name and a function or compiled graph."""
     builder = StateGraph(State)
     before = START
@@ -219,7 +220,9 @@ def loop_over_a_subgraph(is_async: bool) -> Built:
 def command_goto(is_async: bool) -> Built:
     """Nodes that say where to go."""
     builder = StateGraph(State)
-    builder.add_node("a", lane(lambda state: Command(goto="c", update={"n": 1}), is_async=is_async), destinations=("b", "c"))
+    builder.add_node(
+        "a", lane(lambda state: Command(goto="c", update={"n": 1}), is_async=is_async), destinations=("b", "c")
+    )
     builder.add_node("b", lane(append("b"), is_async=is_async))
     builder.add_node("c", lane(append("c"), is_async=is_async))
     builder.add_edge(START, "a")
@@ -251,9 +254,7 @@ def two_interrupts(is_async: bool) -> Built:
     """Two tasks of one superstep that ask, and two answers."""
     builder = StateGraph(State)
     for name in ("left", "right"):
-        builder.add_node(
-            name, lane(lambda state, name=name: {"results": [interrupt(f"{name}?")]}, is_async=is_async)
-        )
+        builder.add_node(name, lane(lambda state, name=name: {"results": [interrupt(f"{name}?")]}, is_async=is_async))
         builder.add_edge(START, name)
     graph = builder.compile(checkpointer=InMemorySaver())
     return Built(graph, [FRESH], {**THREAD, **one_at_a_time(is_async=is_async)})
@@ -332,7 +333,7 @@ def functional_api(is_async: bool) -> Built:
     async def aworkflow(given: dict[str, Any]) -> dict[str, Any]:
         return {"doubled": await adouble(given["n"]), "again": await adouble(given["n"] + 1)}
 
-    return Built(entrypoint()(aworkflow if is_async else workflow), [{"n": 4}], one_at_a_time(is_async=is_async))
+    return Built(entrypoint()(aworkflow if is_async else workflow), [{"n": 4}])
 
 
 @case
@@ -374,9 +375,7 @@ def custom_writer_unasked(is_async: bool) -> Built:
 @case
 def every_mode(is_async: bool) -> Built:
     """All the data transformers at once, with a checkpointer and a subgraph."""
-    graph = chain(
-        is_async, ("write", write), ("sub", chain(is_async, "x", "y")), "b", checkpointer=InMemorySaver()
-    )
+    graph = chain(is_async, ("write", write), ("sub", chain(is_async, "x", "y")), "b", checkpointer=InMemorySaver())
     names = ("Updates", "Custom", "Tasks", "Debug", "Checkpoints")
     return Built(graph, [FRESH], THREAD, transformers=[f"{name}Transformer" for name in names])
 

@@ -67,7 +67,7 @@ class Normal:
 
 
 async def survey(lab: Lab, built: Built) -> list[dict[str, Any]]:
-    """For each run of the thread: every projection of the root, by cursors that are opened first and read afterwards."""
+    """For each run of the thread: the root's projections, by cursors that are opened first and read afterwards."""
     normal = Normal()
     observed = []
     for given in built.given:

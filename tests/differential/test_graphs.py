@@ -36,9 +36,7 @@ def expected(case: Case, view: str, *, is_async: bool) -> Any:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_projections(case: Case, lab: Lab) -> None:
     """The raw log, the projections, the handles, the output and the interrupts are the original's."""
-    for got, want in zip(
-        observed(lab, case, "survey"), expected(case, "survey", is_async=lab.is_async), strict=True
-    ):
+    for got, want in zip(observed(lab, case, "survey"), expected(case, "survey", is_async=lab.is_async), strict=True):
         assert set(got) == set(want)
         for name, value in want.items():
             assert got[name] == value, name
@@ -53,7 +51,7 @@ def test_subgraphs(case: Case, lab: Lab) -> None:
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_graphs_are_deterministic(case: Case, is_async: bool) -> None:  # noqa: FBT001
+def test_graphs_are_deterministic(case: Case, is_async: bool) -> None:
     """Two runs of a graph through the original show the same, so that a difference is one of libraries."""
     lab = Lab("theirs", "asyncio" if is_async else "sync")
     for view in VIEWS:

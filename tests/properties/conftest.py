@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint
 
 from anyiostream import CustomTransformer, StreamWriter, UpdatesTransformer, parts
 
-LIMIT = 5.0
+LIMIT = 3.0
 """s after which a program counts as hung."""
 
 
@@ -79,6 +79,12 @@ class Kit:
     def channel(run: Any, name: str) -> Any:
         """What to iterate, on either lane."""
         return run if name == "events" else run.extensions[name]
+
+    @classmethod
+    def branches(cls, run: Any, name: str, count: int) -> Sequence[Any]:
+        """So many cursors of the async lane over one projection; the raw log has but one."""
+        channel = cls.channel(run, name)
+        return [aiter(channel)] if count == 1 else channel.atee(count)
 
     @staticmethod
     async def pause(count: int) -> None:

@@ -20,6 +20,7 @@ from anyiostream import (
     open_run,
     parts,
 )
+from anyiostream.channels.interleaving import Interleaving
 
 MOVES = st.lists(st.one_of(st.just("push"), st.integers(1, 4)), max_size=50)
 """Pushes of the next number, and reads of up to so many items, in order."""
@@ -87,9 +88,7 @@ class Model:
 @some
 @given(moves=MOVES, maxlen=MAXLENS)
 def test_a_channel_does_what_its_policy_says(overflow: Any, moves: Any, maxlen: int) -> None:
-    """Pushed from outside any event and read in any rhythm, a channel gives what the model gives, counts what the
-    model drops, refuses what the model refuses, and never holds more than its bound.
-    """
+    """Pushed to and read in any rhythm, a channel gives, drops, counts and refuses what the model does."""
     transformer = Numbers(maxlen=maxlen, overflow=overflow)
     mux = StreamMux([transformer])
     cursor = iter(mux.extensions["numbers"])
@@ -132,9 +131,7 @@ def test_a_drop_policy_keeps_exactly_the_newest_or_the_oldest(overflow: Any, cou
 def test_a_slow_reader_of_a_dropping_channel_holds_up_nobody(
     kit: Any, backend: str, overflow: Any, count: int, maxlen: int, plan: Any
 ) -> None:
-    """Beside a fast reader of the raw log, a slow one of a dropping channel gets a part of the items in order, and
-    what it did not get was counted.
-    """
+    """A slow reader of a dropping channel gets a part of the items in order; what it did not get was counted."""
     graph = [parts.custom(number) for number in range(count)]
     got: list[int] = []
     log: list[int] = []
@@ -207,17 +204,13 @@ def test_what_one_event_fans_out_waits_in_order(fan_out: Any, maxlen: int, reads
 @given(moves=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 3)), max_size=40), maxlen=MAXLENS)
 def test_two_channels_interleaved_agree_with_the_model(overflow: Any, moves: Any, maxlen: int) -> None:
     """Reading two channels in order of arrival gives, of what each policy keeps, the order of the pushes."""
-    first, second = (Numbers(maxlen=maxlen, overflow=overflow) for _ in range(2))
 
     class Second(Numbers):
         def init(self) -> dict[str, Any]:
             return {"others": self.numbers}
 
-    second = Second(maxlen=maxlen, overflow=overflow)
+    first, second = Numbers(maxlen=maxlen, overflow=overflow), Second(maxlen=maxlen, overflow=overflow)
     mux = StreamMux([first, second])
-    # A mux has no interleave of its own: the run streams do. What they use is the same for both.
-    from anyiostream.channels.interleaving import Interleaving  # noqa: PLC0415 -- not public
-
     together = Interleaving(mux.extensions, ("numbers", "others"), is_async=False)
     models = {"numbers": Model(maxlen, overflow), "others": Model(maxlen, overflow)}
     channels = {"numbers": first.numbers, "others": second.numbers}

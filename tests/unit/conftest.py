@@ -115,6 +115,7 @@ class Port(Home):
         self.tasks: list[Task] = []
         self.driven: list[Awaited] = []
         self.handles: list[Any] = []
+        self.stall_checks = 0
         self.held: list[Any] = []
         self.on_drive: Callable[[], object] = lambda: None
         self.outbox = Outbox("an event", self, bounded=False)
@@ -171,6 +172,9 @@ class Port(Home):
 
     def is_cancellation(self, error: BaseException) -> bool:
         return isinstance(error, Cancelled)
+
+    def check_stall(self) -> None:
+        self.stall_checks += 1
 
     def interject(self, error: BaseException) -> None:
         self.interjected = error

@@ -8,7 +8,7 @@ from typing import Any, final
 
 import attrs
 
-__all__ = ["Assembler", "ChatMessage", "assemble_chat_message", "finish_tool_call"]
+__all__ = ["Assembler", "ChatMessage", "finish_tool_call"]
 
 Assembler = Callable[[Sequence[Mapping[str, Any]], str | None], Any]
 """Builds the final message from the events of a message that has finished, and its id."""
@@ -66,22 +66,3 @@ def finish_tool_call(chunk: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _CHUNK_KEYS = frozenset({"type", "id", "name", "args", "index"})
-
-
-def assemble_chat_message(events: Sequence[Mapping[str, Any]], message_id: str | None) -> ChatMessage:
-    """Build a `ChatMessage`. Linear in the number of events."""
-    from anyiostream.projections.messages.record import MessageRecord  # noqa: PLC0415 -- it names this as its default
-
-    record = MessageRecord(message_id=message_id)
-    for event in events:
-        record.dispatch(event)
-    blocks = record.blocks()
-    finish = events[-1] if events else {}
-    return ChatMessage(
-        id=record.message_id,
-        content=tuple(blocks),
-        tool_calls=tuple(block for block in blocks if block["type"] == "tool_call"),
-        invalid_tool_calls=tuple(block for block in blocks if block["type"] == "invalid_tool_call"),
-        usage=record.usage,
-        metadata={**(record.metadata or {}), **(finish.get("metadata") or {})},
-    )
