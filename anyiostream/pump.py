@@ -36,6 +36,10 @@ RunStatus = Literal["running", "completed", "failed", "interrupted", "aborted"]
 """How a run stands. Everything but `running` is final."""
 
 
+CONTROL_FLOW: Final = (KeyboardInterrupt, SystemExit)
+"""Exceptions that go on at once wherever they are met, whoever else learns of them."""
+
+
 @final
 class Marker(enum.Enum):
     """What a source answers in place of a part."""
@@ -148,7 +152,7 @@ class Pump:
             part = self.source.pull()
         except BaseException as exc:
             step = self.finish(self._ending_by_source(exc))
-            if not isinstance(exc, Exception):
+            if isinstance(exc, CONTROL_FLOW):
                 raise
             return step
         if part is NOTHING:
@@ -160,7 +164,7 @@ class Pump:
             waiting = self.mux.router.dispatch(part)
         except BaseException as exc:
             step = self.finish(Ending(exc))
-            if not isinstance(exc, Exception):
+            if isinstance(exc, CONTROL_FLOW):
                 raise
             return step
         if waiting is not None:
@@ -196,7 +200,7 @@ class Pump:
             return NEEDS_AWAIT
         run_inline(self._finish(ending), "a hook at the run's end")
         for error in self.errors:
-            if not isinstance(error, Exception):
+            if isinstance(error, CONTROL_FLOW):
                 self.errors.remove(error)
                 raise error
         return PROGRESS
@@ -227,7 +231,7 @@ class Pump:
         if job is not None:
             job.close()
         if not self.terminal.ready:
-            self._ending = abortion(self.mux)
+            self._ending = abortion(self.mux) if self._interjected is None else Ending(self._interjected)
             self._special = True
             await self._finish(self._ending)
 

@@ -221,6 +221,7 @@ class AsyncDeltaCursor(Generic[T]):
             run.budget -= 1
         else:
             await run.checkpoint()
+            run.budget -= 1
         if len(log.items) > index:
             self._index = index + 1
             return log.items[index]

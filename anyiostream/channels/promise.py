@@ -26,6 +26,10 @@ class PromisePort(Protocol):
     def drive(self, target: Awaited) -> None:
         """Run the graph until `target` is ready, or nothing more can happen, on the sync lane."""
 
+    def deliver(self, failure: Recorded) -> BaseException:
+        """The exception to raise for a reader."""
+        ...
+
 
 @final
 class Promise(Generic[T]):
@@ -118,7 +122,7 @@ class Promise(Generic[T]):
     def _settled(self) -> T:
         outcome = self._outcome
         if isinstance(outcome, Recorded):
-            raise outcome.fresh()
+            raise self._bound_port().deliver(outcome)
         if not self._latch.ready:
             raise PromiseUnresolved(self._label)
         return outcome  # type: ignore[return-value]  # None only if T allows it

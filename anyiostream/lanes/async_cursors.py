@@ -58,6 +58,7 @@ class AsyncCursor(ObjectReceiveStream[T]):
             run.budget -= 1
         else:
             await run.checkpoint()
+            run.budget -= 1
         buffer.reader = run.loop.current_task()
         if buffer.ended is None or buffer.ready > 1:
             return buffer.pop()
@@ -125,6 +126,7 @@ class AsyncInterleaveCursor:
                 run.budget -= 1
             else:
                 await run.checkpoint()
+                run.budget -= 1
             if reader.ended:
                 self.leave()
                 raise StopAsyncIteration

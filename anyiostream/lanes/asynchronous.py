@@ -26,7 +26,7 @@ from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.latch import Awaited, Callback, Latch
 from anyiostream.channels.outbox import FullBuffer, Outbox, current_outbox
 from anyiostream.channels.raising import Recorded
-from anyiostream.errors import RunClosed, RunWaitsForItself
+from anyiostream.errors import ForeignExit, RunClosed, RunWaitsForItself
 from anyiostream.events import Namespace
 from anyiostream.inline import run_inline
 from anyiostream.lanes.async_cursors import AsyncCursor
@@ -337,7 +337,7 @@ class AsyncRun:
             self._pass_on()
             raise
         self._unpark(waiter, target)
-        self.budget = self.checkpoint_every
+        self.budget = self.checkpoint_every - 1  # it takes an item now
         full = self._suspects.pop(waiter, None)
         if full is not None and full.waiting and not target.ready:
             if not self.loop.has_deadline():
@@ -442,11 +442,9 @@ class AsyncRun:
         try:
             await job
         except BaseException as exc:
-            if self.loop.is_cancellation(exc):
-                if self._shutting_down is not None or self.loop.name == "trio":
-                    raise
-                exc = readable(exc, "a transformer's hook")
-            self.pump.job_failed(exc)
+            if self.loop.is_cancellation(exc) and (self._shutting_down is not None or self.loop.name == "trio"):
+                raise
+            self.pump.job_failed(readable(exc, "a transformer's hook"))
         else:
             self.pump.job_done()
             if self.pump.terminal.ready:
@@ -493,7 +491,14 @@ class AsyncRun:
             ForeignExit: On trio, in another task than the one that entered.
             The loop's cancellation exception, after all that, if the caller was cancelled meanwhile.
         """
-        self.loop.check_exit()
+        try:
+            self.loop.check_exit()
+        except ForeignExit:
+            self.source.stop()
+            for task in self._tasks:
+                task.cancel()
+            self.closed = True
+            raise
         try:
             if not self.pump.terminal.ready or self._tasks or self._conductor is not None:
                 await self._shut_down()

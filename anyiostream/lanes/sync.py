@@ -25,7 +25,7 @@ from anyiostream.inline import run_inline
 from anyiostream.lanes.run_stream import RunStream, SubgraphHandle
 from anyiostream.mux.mux import Mux
 from anyiostream.mux.port import SpawnedTask
-from anyiostream.pump import NEEDS_ROOM, PROGRESS, Pump, RunStatus, Source
+from anyiostream.pump import CONTROL_FLOW, NEEDS_ROOM, PROGRESS, Pump, RunStatus, Source
 from anyiostream.statistics import RunStatistics
 from anyiostream.subgraphs import Subgraph, SubgraphStatus
 from anyiostream.transformer import StreamTransformer, TransformerFactory
@@ -199,7 +199,7 @@ class SyncRun:
             self._source.close_now()
         except BaseException as exc:
             self.pump.errors.append(exc)
-            if not isinstance(exc, Exception):
+            if isinstance(exc, CONTROL_FLOW):
                 raise
 
 

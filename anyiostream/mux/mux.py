@@ -14,7 +14,7 @@ Rules:
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Final, final
 
 import attrs
@@ -32,6 +32,7 @@ from anyiostream.errors import (
     ProjectionConflict,
 )
 from anyiostream.events import Namespace, ProtocolEvent, synthetic_event
+from anyiostream.inline import run_inline
 from anyiostream.mux.follower import SubgraphFollower
 from anyiostream.mux.port import RunPort
 from anyiostream.mux.router import Router
@@ -213,8 +214,9 @@ class Mux:
         if self._port.is_async and not is_builtin(transformer):
             # It may schedule work, which the end of a subgraph then waits for.
             self.router.waits_for_children = True
-        if registered.async_hooks or any(
-            inspect.iscoroutinefunction(getattr(type(transformer), hook)) for hook in ("finalize", "fail")
+        if registered.async_hooks or (
+            self._port.is_async
+            and any(inspect.iscoroutinefunction(getattr(type(transformer), hook)) for hook in ("finalize", "fail"))
         ):
             self._any_async = True
             self.router.waits_for_children = True
@@ -370,6 +372,7 @@ class Mux:
     async def _call_ending_hook(self, registered: _Registered, ending: Ending) -> BaseException | None:
         transformer = registered.transformer
         hook = registered.ending_hook("finalize" if ending.error is None else "fail")
+        waiting = None
         try:
             if registered.observer is not None and self.parent is None:
                 await self.follower.end_all(ending)
@@ -377,20 +380,26 @@ class Mux:
             registered.ended = True
             if ending.error is None:
                 waiting = getattr(transformer, hook)()
-                if waiting is not None:
-                    await waiting
             else:
                 waiting = getattr(transformer, hook)(ending.error)
-                if waiting is not None:
-                    await self._port.with_grace(f"{type(transformer).__name__}.{hook}()", waiting)
+            if waiting is not None:
+                await self._wait_for_hook(f"{type(transformer).__name__}.{hook}()", waiting, ending)
         except BaseException as exc:
-            if self._port.is_cancellation(exc):
+            if waiting is not None and self._port.is_cancellation(exc):
                 raise
             blamed = blame(exc, transformer, hook)
             if blamed is not exc:
                 blamed.__cause__ = exc
             return blamed
         return None
+
+    async def _wait_for_hook(self, name: str, waiting: Coroutine[Any, Any, object], ending: Ending) -> None:
+        if not self._port.is_async:
+            run_inline(waiting, name)
+        elif ending.error is None:
+            await waiting
+        else:
+            await self._port.with_grace(name, waiting)
 
     def _end_projections(self, ending: Ending) -> None:
         channels = [value for value in self.extensions.values() if isinstance(value, (StreamChannel, Promise))]

@@ -241,7 +241,7 @@ class Router:
                     suppressed |= segment.bit
                 await self._after_async_hook()
             except BaseException as exc:
-                blamed = blame(exc, segment.owner, segment.hook, event["method"])
+                blamed = blame(exc, segment.owner, segment.hook, event["method"], awaited=True)
                 if blamed is exc:
                     raise
                 raise blamed from exc

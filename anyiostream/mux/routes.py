@@ -169,15 +169,18 @@ def keep_of(stage: Stage, answer: object) -> bool:
     return bool(answer)
 
 
-def blame(exc: BaseException, owner: StreamTransformer | None, hook: str, method: str = "") -> BaseException:
+def blame(
+    exc: BaseException, owner: StreamTransformer | None, hook: str, method: str = "", *, awaited: bool = False
+) -> BaseException:
     """The exception to raise for `exc`, which a hook raised: itself, with a note that names the hook.
 
-    For exceptions that Python would misread it is a `HookStopped`, to be raised from `exc`.
+    For exceptions that Python or the loop would misread it is a `HookStopped`, to be raised from `exc`; but a hook that
+    was `awaited` may really have been cancelled.
     """
     if owner is None:
         return exc
     name = f"{type(owner).__name__}.{hook}()"
-    if isinstance(exc, (StopIteration, StopAsyncIteration)):
+    if isinstance(exc, (StopIteration, StopAsyncIteration)) or (type(exc).__name__ == "CancelledError" and not awaited):
         return HookStopped(name, type(exc).__name__)
     note = f"raised by {name}" + (f" while handling a {method!r} event" if method else "")
     if note not in getattr(exc, "__notes__", ()):

@@ -13,6 +13,7 @@ from anyiostream.errors import ForeignAwait
 from anyiostream.events import Namespace, StreamPart
 from anyiostream.projections.messages.assembling import assemble_chat_message
 from anyiostream.pump import END, readable
+from anyiostream.sources.hosting import consists_of
 from anyiostream.sources.inbox import Gate, Inbox
 from anyiostream.sources.writer import StreamWriter, SubgraphLeft
 
@@ -98,8 +99,8 @@ class HostedFunction:
         except BaseException as exc:
             error = exc
         if gate.stopped:
-            self._late_error = None if error is None or loop.is_cancellation(error) else error
-        elif error is not None and loop.is_cancellation(error):
+            self._late_error = None if error is None or consists_of(error, loop.is_cancellation) else error
+        elif error is not None and consists_of(error, loop.is_cancellation):
             inbox.end(readable(error, self.name))
         else:
             inbox.end(error)
@@ -120,7 +121,7 @@ class InboxSink:
     async def write(self, part: StreamPart, *, last: bool = False) -> None:
         """Wait until the part fits, put it, and wait until the graph may go on. Nothing once the run is closing."""
         gate = self._gate
-        self._subgraphs.check(part["ns"])
+        self._subgraphs.check(part)
         if not gate.may_advance():
             await gate.permission(self._loop)
         if gate.stopped:
@@ -173,10 +174,10 @@ class AbortedSubgraphs:
         """Whether the subgraph, or one round it, was aborted."""
         return bool(self._aborted) and any(namespace[: len(each)] == each for each in self._aborted)
 
-    def check(self, namespace: Namespace) -> None:
-        """Raise `SubgraphLeft` in a subgraph that was aborted."""
+    def check(self, part: StreamPart) -> None:
+        """Raise `SubgraphLeft` if the part comes from a subgraph that was aborted."""
         for each in self._aborted:
-            if namespace[: len(each)] == each:
+            if tuple(part.get("ns", ()))[: len(each)] == each:
                 raise SubgraphLeft(each)
 
 
@@ -194,13 +195,14 @@ class DrivenFunction:
         self._coro: Coroutine[Any, Any, Any] | None = None
         self._ended = False
         self._subgraphs = AbortedSubgraphs()
+        self._sink = YieldingSink(self._subgraphs)
 
     def pull(self) -> Any:
         """The next part, or `END`; raises what the function raises."""
         if self._ended:
             return END
         if self._coro is None:
-            self._coro = _as_coroutine(self._function(self._given, StreamWriter(YieldingSink(self._subgraphs))))
+            self._coro = _as_coroutine(self._function(self._given, StreamWriter(self._sink)))
         try:
             awaited = self._coro.send(None)
         except StopIteration as stop:
@@ -211,8 +213,7 @@ class DrivenFunction:
             raise
         if isinstance(awaited, Handed):
             return awaited.part
-        self._ended = True
-        self._coro.close()
+        self.close_now()
         raise ForeignAwait(self.name, awaited)
 
     def abort_subgraph(self, namespace: Namespace) -> bool:
@@ -223,6 +224,7 @@ class DrivenFunction:
         """Close the coroutine, once."""
         if not self._ended:
             self._ended = True
+            self._sink.closing = True
             if self._coro is not None:
                 self._coro.close()
 
@@ -247,18 +249,25 @@ class Handed:
 
 @final
 class YieldingSink:
-    """Hands parts to whoever drives the coroutine."""
+    """Hands parts to whoever drives the coroutine.
 
-    __slots__ = ("_subgraphs",)
+    Attributes:
+        closing: Whether the run is closing, so that nothing is handed over any more.
+    """
+
+    __slots__ = ("_subgraphs", "closing")
 
     def __init__(self, subgraphs: AbortedSubgraphs) -> None:
         self._subgraphs = subgraphs
+        self.closing = False
 
     async def write(self, part: StreamPart) -> None:
         """Suspend with the part."""
-        self._subgraphs.check(part["ns"])
+        if self.closing:
+            return
+        self._subgraphs.check(part)
         await Handed(part)
-        self._subgraphs.check(part["ns"])
+        self._subgraphs.check(part)
 
     @asynccontextmanager
     async def abortable(self, namespace: Namespace) -> AsyncIterator[None]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, final
 from anyiostream.pump import readable
 from anyiostream.sources.inbox import Gate, Parking
 
-__all__ = ["IteratorHost", "PartReceiver"]
+__all__ = ["IteratorHost", "PartReceiver", "consists_of"]
 
 
 class PartReceiver(Protocol):
@@ -72,9 +72,9 @@ class IteratorHost:
         closing = await _close(iterator)
         if self._gate.stopped:
             # The run is over. Being cancelled is what was asked for; anything else is for those who leave the block.
-            self.late_error = closing or (None if error is None or loop.is_cancellation(error) else error)
+            self.late_error = closing or (None if error is None or consists_of(error, loop.is_cancellation) else error)
             self._receiver.end(None)
-        elif error is not None and loop.is_cancellation(error):
+        elif error is not None and consists_of(error, loop.is_cancellation):
             self._receiver.end(readable(error, self._name))
         else:
             self._receiver.end(error or closing)
@@ -86,5 +86,13 @@ async def _close(iterator: AsyncIterator[Any] | None) -> BaseException | None:
         try:
             await aclose()
         except BaseException as exc:  # noqa: BLE001 -- reported by the caller
-            return exc
+            # A task group that the generator holds across its yield wraps what closes it.
+            return None if consists_of(exc, lambda each: isinstance(each, GeneratorExit)) else exc
     return None
+
+
+def consists_of(error: BaseException, expected: Callable[[BaseException], bool]) -> bool:
+    """Whether `error` is expected, or a group of errors that all are."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(consists_of(each, expected) for each in error.exceptions)
+    return expected(error)

@@ -6,6 +6,7 @@ Rules:
 - It goes on without being asked as long as there is room, but not past a part that ends a superstep (`BARRIERS`):
   what follows may be another model call, which nobody may want any more. A reader that waits with nothing to read is
   demand; one demand lets the graph go on to its next part.
+- It does not begin before the first demand.
 - The graph is woken when a reader waits, or when half of what it may run ahead has been taken: waking it for each part
   taken would cost a switch of tasks per part.
 """
@@ -74,7 +75,7 @@ class Gate:
         self._barriers_below = barriers_below
         self._parked: deque[Parked] = deque()
         self._demanded = False
-        self._barrier = False
+        self._barrier = True  # nothing runs before somebody wants something
         self.ahead = 0
         self.stopped = False
 

@@ -8,6 +8,7 @@ import inspect
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -24,9 +25,9 @@ SECONDS = 10
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """No test hangs, although none has a deadline: a finite deadline would change what a run does about a stall."""
     for item in items:
-        if isinstance(item, pytest.Function) and item.get_closest_marker("anyio") and "behaviour" in str(item.path):
-            if inspect.iscoroutinefunction(item.obj):
-                item.obj = bounded(item.obj)
+        here = isinstance(item, pytest.Function) and item.path.parent == Path(__file__).parent
+        if here and item.get_closest_marker("anyio") and inspect.iscoroutinefunction(item.obj):
+            item.obj = bounded(item.obj)
 
 
 def bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:

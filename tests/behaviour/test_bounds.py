@@ -175,21 +175,28 @@ async def test_send_waits_until_the_item_has_found_room() -> None:
 
 
 async def test_a_cancelled_send_adds_nothing() -> None:
-    """If `send` is cancelled while it waits for room, its item never appears."""
+    """If `send` is cancelled while it waits for room, its item never appears, even if there is room in that turn."""
+
+    scope = anyio.CancelScope()
 
     async def work(channel: StreamChannel[Any]) -> None:
         await channel.send("first")
-        with anyio.move_on_after(0.001):
+        with scope:
             await channel.send("given up")
+        assert scope.cancelled_caught
         await channel.send("last")
 
-    async with open_run([parts.values(1)], transformers=[scheduling(work, maxlen=1)]) as run:
-        cursor = aiter(run.extensions["scheduled"])
-        assert await anext(aiter(run.values)) == 1
-        while run.extensions["scheduled"].statistics().waiting != 1:
-            await checkpoint()
-        await anyio.sleep(0.01)
-        assert [item async for item in cursor] == ["first", "last"]
+    for room_at_once in (False, True):
+        scope = anyio.CancelScope()
+        async with open_run([parts.values(1)], transformers=[scheduling(work, maxlen=1)]) as run:
+            cursor = aiter(run.extensions["scheduled"])
+            assert await anext(aiter(run.values)) == 1
+            await anyio.wait_all_tasks_blocked()
+            assert run.extensions["scheduled"].statistics().waiting == 1
+            scope.cancel()
+            if not room_at_once:
+                await anyio.wait_all_tasks_blocked()
+            assert [item async for item in cursor] == ["first", "last"]
 
 
 async def test_a_scheduled_task_is_done_only_when_what_it_pushed_has_found_room() -> None:
@@ -203,6 +210,7 @@ async def test_a_scheduled_task_is_done_only_when_what_it_pushed_has_found_room(
         cursor = aiter(run.extensions["scheduled"])
         assert await anext(aiter(run.values)) == 1
         await anyio.wait_all_tasks_blocked()
+        await checkpoint()  # it has returned by now; let the run take note
         (task,) = run.extensions["tasks_of_mine"]
         assert not task.done()
         assert run.statistics().scheduled == 1

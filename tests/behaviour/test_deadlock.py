@@ -157,9 +157,10 @@ async def test_two_tasks_that_read_two_channels_never_deadlock(script: Any) -> N
     source = script(*[part for n in range(200) for part in (parts.values(n), parts.custom(n))])
     collected: dict[str, list[Any]] = {"values": [], "custom": []}
     async with open_run(source.agen(), buffer=1, transformers=[CustomTransformer]) as run:
+        cursors = {name: aiter(run.extensions[name]) for name in collected}
 
         async def read(name: str) -> None:
-            async for item in run.extensions[name]:
+            async for item in cursors[name]:
                 collected[name].append(item)
 
         async with anyio.create_task_group() as tasks:

@@ -25,7 +25,6 @@ def emitting(on_data: Any, *, hook: str = "process", namespace: Any = ()) -> Any
     """A transformer class that emits a custom event for each event with data in `on_data`, and records what it sees."""
 
     class Emitting(StreamTransformer):
-        seen: list[Any] = []
         emitter: StreamEmitter
 
         def init(self) -> dict[str, Any]:

@@ -49,7 +49,9 @@ def shown(events: list[Any]) -> list[tuple[str, list[str], Any]]:
 
 
 @pytest.mark.parametrize("native", [False, True])
-async def test_a_named_push_enters_the_log_before_the_event_that_caused_it(lane: Any, script: Any, native: bool) -> None:
+async def test_a_named_push_enters_the_log_before_the_event_that_caused_it(
+    lane: Any, script: Any, native: bool
+) -> None:
     """With that event's namespace, as `custom:<name>`, or under the bare name for a native transformer."""
     method = "progress" if native else "custom:progress"
     source = script(parts.values(1), parts.custom("deep", ns=("a:1", "b:2")), parts.values(2))

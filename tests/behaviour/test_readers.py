@@ -51,7 +51,9 @@ async def test_a_reader_with_a_timeout_per_item_loses_nothing(script: Any) -> No
 
 async def test_a_reader_with_timeouts_does_not_harm_a_patient_one(script: Any) -> None:
     """Two cursors: the impatient one is cancelled over and over, the other one sees everything in order."""
-    source = script(*[step for n in range(8) for step in (lambda: anyio.sleep(0.006), parts.values(n), parts.custom(n))])
+    source = script(
+        *[step for n in range(8) for step in (lambda: anyio.sleep(0.006), parts.values(n), parts.custom(n))]
+    )
     patient: list[Any] = []
     impatient: list[Any] = []
     async with open_run(source.agen(), transformers=[CustomTransformer]) as run, anyio.create_task_group() as tasks:
@@ -227,9 +229,10 @@ async def test_a_reader_with_a_full_buffer_lets_others_run(every: int, script: A
     source = script(*[parts.values(n) for n in range(200)], parts.custom("c"))
     turns = 0
     gaps: list[int] = []
-    async with open_run(
-        source.agen(), checkpoint_every=every, buffer=256, transformers=[CustomTransformer]
-    ) as run, anyio.create_task_group() as tasks:
+    async with (
+        open_run(source.agen(), checkpoint_every=every, buffer=256, transformers=[CustomTransformer]) as run,
+        anyio.create_task_group() as tasks,
+    ):
         values = aiter(run.values)
         assert await anext(aiter(run.custom)) == "c"
 

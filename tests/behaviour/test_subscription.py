@@ -291,7 +291,9 @@ async def test_subscribing_to_a_finished_channel_that_dropped_nothing_is_silent(
             assert await lane.collect(run.lifecycle) == []
 
 
-async def test_the_body_of_the_loop_over_subgraphs_sees_the_subgraph_from_its_first_event(lane: Any, script: Any) -> None:
+async def test_the_body_of_the_loop_over_subgraphs_sees_the_subgraph_from_its_first_event(
+    lane: Any, script: Any
+) -> None:
     """What a handle's body subscribes to has everything since the subgraph's birth."""
     one = [parts.values({"n": n}) for n in range(3)]
     source = script(*subgraph("a", *one), *subgraph("b", *one), parts.values("end"))

@@ -41,9 +41,8 @@ def recording(**hooks: Any) -> Any:
     """A transformer class that records which hooks were called with what, and then calls `hooks`."""
 
     class Recording(StreamTransformer):
-        calls: list[Any] = []
-
         def init(self) -> dict[str, Any]:
+            self.calls: list[Any] = []
             return {"calls": self.calls}
 
         def process(self, event: Any) -> bool:

@@ -63,7 +63,7 @@ async def test_scope_of_a_handle(lab: Lab) -> None:
 
 
 async def test_inner_before_outer_without_results(lab: Lab) -> None:
-    """(115) What is still open at the run's end completes inner before outer in ours, in order of its start in theirs."""
+    """(115) What is open at the run's end completes inner before outer in ours, in order of its start in theirs."""
     async with lab.open(DEEP[:3]) as run:
         ended = brief(await lab.items(run.lifecycle))[2:]
     expected = [("completed", DEEPER), ("completed", SUB)]

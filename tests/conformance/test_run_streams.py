@@ -158,7 +158,7 @@ async def test_required_modes(lab: Lab) -> None:
     original = getattr(graph, name)
 
     def spy(*args: Any, **kwargs: Any) -> Any:
-        asked.append(sorted(set(kwargs["stream_mode"]) - {"messages"}))
+        asked.append(sorted(kwargs["stream_mode"]))
         return original(*args, **kwargs)
 
     setattr(graph, name, spy)
@@ -166,7 +166,7 @@ async def test_required_modes(lab: Lab) -> None:
         assert "custom" not in [each["method"] for each in await lab.items(run)]
     async with lab.open_graph(graph, {"trail": []}, transformers=[lab.api.CustomTransformer]) as run:
         assert "custom" in [each["method"] for each in await lab.items(run)]
-    assert asked == [["tasks", "values"], ["custom", "tasks", "values"]]
+    assert asked == [["messages", "tasks", "values"], ["custom", "messages", "tasks", "values"]]
 
 
 @pytest.mark.parametrize("projection", OPT_IN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from langgraph.errors import GraphDrained, GraphInterrupt
 
 from anyiostream import parts
 
@@ -137,14 +138,17 @@ async def test_failure_fails_open_handles(lab: Lab) -> None:
         assert (await values.outcome())[1] is error
 
 
-async def test_interrupt_interrupts_open_handles(lab: Lab) -> None:
-    """(104) A mux that fails with GraphInterrupt leaves open handles interrupted, without an error."""
+@pytest.mark.parametrize(
+    ("error", "status"), [(GraphInterrupt(), "interrupted"), (GraphDrained("enough"), "drained"), (None, "interrupted")]
+)
+async def test_interrupt_interrupts_open_handles(lab: Lab, error: Exception | None, status: str) -> None:
+    """(104) A mux that fails with LangGraph's GraphInterrupt, or ours, leaves open handles interrupted, not failed."""
     mux = lab.mux(factories=[lab.api.SubgraphTransformer])
     handles = lab.reader(mux.extensions["subgraphs"])
     await lab.push(mux, {"type": "event", "method": "tasks", "params": _params(ONE[2])})
     handle = await handles.next()
-    await lab.fail(mux, lab.api.GraphInterrupt())
-    assert (handle.status, handle.error) == ("interrupted", None)
+    await lab.fail(mux, lab.api.GraphInterrupt() if error is None else error)
+    assert (handle.status, handle.error) == (status, None)
 
 
 def _params(part: Any) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import anyio
 import pytest
 
 from anyiostream import (
@@ -19,8 +19,11 @@ from anyiostream import (
     InvalidBound,
     ItemsDroppedWarning,
     ItemsMissed,
+    ProtocolEvent,
     RunClosed,
     StreamChannel,
+    StreamMux,
+    StreamTransformer,
     WrongLane,
 )
 
@@ -490,12 +493,30 @@ def test_a_refused_push_is_not_forwarded(port: Any) -> None:
 # --- sending ---
 
 
+class Narrow(StreamTransformer):
+    """Has one channel with room for one item."""
+
+    def __init__(self, scope: tuple[str, ...] = ()) -> None:
+        """Make the channel."""
+        super().__init__(scope)
+        self.channel: StreamChannel[str] = StreamChannel(maxlen=1)
+
+    def init(self) -> dict[str, Any]:
+        """The channel."""
+        return {"mine": self.channel}
+
+    def process(self, event: ProtocolEvent) -> bool:
+        """Nothing to do."""
+        return True
+
+
 @pytest.fixture
-def there(make_port: Any) -> StreamChannel[Any]:
+def there() -> Iterator[StreamChannel[str]]:
     """A channel on the async lane, with room for one item."""
-    channel: StreamChannel[Any] = StreamChannel(maxlen=1)
-    channel.bind(make_port(is_async=True), "mine")
-    return channel
+    transformer = Narrow()
+    mux = StreamMux([transformer], is_async=True)
+    yield transformer.channel
+    del mux
 
 
 def test_sending_is_for_the_async_lane(make: Make, drive: Any) -> None:
@@ -504,67 +525,119 @@ def test_sending_is_for_the_async_lane(make: Make, drive: Any) -> None:
         drive(make().send("a"))
 
 
-def test_sending_waits_for_room(there: StreamChannel[Any], drive: Any) -> None:
+@pytest.mark.anyio
+async def test_sending_waits_for_room(there: StreamChannel[str]) -> None:
     """`send` returns at once if the item fits, and otherwise when it has found its place, in order."""
-    cursor: Any = aiter(there)
-    assert drive(there.send("a")).done
-    waiting = drive(there.send("b"))
-    assert not waiting.done
-    assert next(cursor) == "a"
-    assert waiting.step().done
-    assert next(cursor) == "b"
+    cursor = aiter(there)
+    sent: list[str] = []
+
+    async def send() -> None:
+        for item in "abc":
+            await there.send(item)
+            sent.append(item)
+
+    with anyio.fail_after(2):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send)
+            await anyio.wait_all_tasks_blocked()
+            assert sent == ["a"]
+            assert await anext(cursor) == "a"
+            await anyio.wait_all_tasks_blocked()
+            assert sent == ["a", "b"]
+            assert [await anext(cursor), await anext(cursor)] == ["b", "c"]
 
 
-def test_sending_without_a_reader_does_not_wait(there: StreamChannel[Any], drive: Any) -> None:
+@pytest.mark.anyio
+async def test_sending_without_a_reader_does_not_wait(there: StreamChannel[str]) -> None:
     """Without a reader `send` is `push`."""
-    assert drive(there.send("a")).done
+    await there.send("a")
     assert there.statistics().unread == 1
 
 
-def test_sending_to_an_ended_channel_raises(there: StreamChannel[Any], drive: Any) -> None:
+@pytest.mark.anyio
+async def test_sending_to_an_ended_channel_raises(there: StreamChannel[str]) -> None:
     """As for `push`."""
     _cursor = aiter(there)
     there.close()
     with pytest.raises(ChannelClosed):
-        drive(there.send("a"))
+        await there.send("a")
 
 
-def test_a_cancelled_send_adds_nothing(there: StreamChannel[Any], drive: Any) -> None:
+@pytest.mark.anyio
+async def test_what_waits_to_be_sent_comes_before_the_end(there: StreamChannel[str]) -> None:
+    """A channel that is closed while `send` waits still gives the item."""
+    cursor = aiter(there)
+    with anyio.fail_after(2):
+        await there.send("a")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(there.send, "b")
+            await anyio.wait_all_tasks_blocked()
+            there.close()
+            assert [item async for item in cursor] == ["a", "b"]
+
+
+@pytest.mark.anyio
+async def test_a_reader_that_leaves_lets_the_sender_go(there: StreamChannel[str]) -> None:
+    """Nobody waits for room that nobody needs any more."""
+    cursor = aiter(there)
+    with anyio.fail_after(2):
+        await there.send("a")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(there.send, "b")
+            await anyio.wait_all_tasks_blocked()
+            await cursor.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_send_adds_nothing(there: StreamChannel[str]) -> None:
     """An item whose `send` is cancelled while it waits is taken back."""
-    cursor: Any = aiter(there)
-    drive(there.send("a"))
-    waiting = drive(there.send("b"))
-    waiting.cancel()
-    assert there.statistics().waiting == 0
-    assert list(cursor) == ["a"]
+    cursor = aiter(there)
+    with anyio.fail_after(2):
+        await there.send("a")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(there.send, "b")
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+        assert there.statistics().waiting == 0
+        there.close()
+        assert [item async for item in cursor] == ["a"]
 
 
-def test_a_cancelled_send_adds_nothing_to_any_branch(there: StreamChannel[Any], drive: Any) -> None:
+@pytest.mark.anyio
+async def test_a_cancelled_send_adds_nothing_to_any_branch(there: StreamChannel[str]) -> None:
     """Branches never differ: what one branch had no room for when `send` was cancelled, no branch gets."""
     first, second = there.atee()
-    drive(there.send("a"))
-    assert next(first) == "a"  # type: ignore[call-overload]
-    waiting = drive(there.send("b"))
-    assert not waiting.done
-    waiting.cancel()
-    assert list(second) == ["a"]  # type: ignore[call-overload]
-    assert list(first) == []  # type: ignore[call-overload]
+    with anyio.fail_after(2):
+        await there.send("a")
+        assert await anext(first) == "a"
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(there.send, "b")
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+        there.close()
+        assert [item async for item in first] == []
+        assert [item async for item in second] == ["a"]
 
 
-def test_branches_agree_on_the_order_of_sent_and_pushed_items(there: StreamChannel[Any], drive: Any) -> None:
+@pytest.mark.anyio
+@pytest.mark.parametrize("behind", [0, 1])
+async def test_branches_agree_on_the_order_of_sent_and_pushed_items(there: StreamChannel[str], behind: int) -> None:
     """An item pushed while another one waits to be sent comes after it, or before it, in all branches alike."""
-    first, second = there.atee()
-    drive(there.send("a"))
-    assert next(second) == "a"  # type: ignore[call-overload]
-    waiting = drive(there.send("b"))
-    there.push("c")
-    got: tuple[list[Any], list[Any]] = ([], [])
-    for _ in range(4):
-        for branch, items in zip((first, second), got, strict=True):
-            items += list(branch)  # type: ignore[call-overload]
-        if not waiting.done:
-            waiting.step()
-    assert got[0][1:] == got[1]
+    branches = there.atee()
+    with anyio.fail_after(2):
+        await there.send("a")
+        ahead = [await anext(branches[1 - behind])]
+        late: list[str] = []
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(there.send, "b")
+            await anyio.wait_all_tasks_blocked()
+            there.push("c")
+            for _ in range(2):
+                late.append(await anext(branches[behind]))
+                ahead.append(await anext(branches[1 - behind]))
+            late.append(await anext(branches[behind]))
+    assert ahead == late
+    assert sorted(ahead) == ["a", "b", "c"]
 
 
 # --- figures ---
@@ -588,12 +661,3 @@ def test_figures_outlive_the_reader(make: Make) -> None:
     assert (channel.statistics().peak, channel.statistics().dropped) == (1, 4)
     cursor.leave()
     assert (channel.statistics().peak, channel.statistics().dropped) == (1, 4)
-
-
-def test_a_channel_can_be_collected(make: Make) -> None:
-    """A channel with a reader that nobody keeps is garbage as a whole."""
-    channel = make()
-    iter(channel)
-    del channel
-    gc.collect()
-    assert not [found for found in gc.garbage if isinstance(found, StreamChannel)]

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 
-from anyiostream import AlreadySubscribed, NotAChannel, StreamChannel, UnknownProjection, WrongLane
+from anyiostream import (
+    AlreadySubscribed,
+    NotAChannel,
+    ProtocolEvent,
+    StreamChannel,
+    StreamMux,
+    StreamTransformer,
+    UnknownProjection,
+    WrongLane,
+)
 from anyiostream.channels.buffer import Ended
 from anyiostream.channels.interleaving import Interleaving
 
@@ -232,16 +242,35 @@ def test_items_that_wait_for_room_keep_their_place(small: Any, port: Any) -> Non
     assert drained(reader) == pushed
 
 
-def test_an_item_that_is_withdrawn_has_not_arrived(make_port: Any, drive: Any) -> None:
+class Two(StreamTransformer):
+    """Has two channels with room for one item each."""
+
+    def init(self) -> dict[str, Any]:
+        """The channels."""
+        self.channels: Channels = {name: StreamChannel(maxlen=1) for name in "ab"}
+        return dict(self.channels)
+
+    def process(self, event: ProtocolEvent) -> bool:
+        """Nothing to do."""
+        return True
+
+
+@pytest.mark.anyio
+async def test_an_item_that_is_withdrawn_has_not_arrived() -> None:
     """A cancelled `send` leaves no gap in the order of the others."""
-    port = make_port(is_async=True)
-    channels: Channels = {name: StreamChannel(maxlen=1) for name in "ab"}
-    for name, channel in channels.items():
-        channel.bind(port, name)
-    reader = Interleaving(channels, ("a", "b"), is_async=True)
-    drive(channels["a"].send(1))
-    drive(channels["a"].send(2)).cancel()
-    drive(channels["b"].send(3))
-    waiting = drive(channels["a"].send(4))
-    assert not waiting.done
-    assert drained(reader) == [("a", 1), ("b", 3), ("a", 4)]
+    transformer = Two()
+    mux = StreamMux([transformer], is_async=True)
+    a, b = transformer.channels.values()
+    reader = Interleaving(mux.extensions, ("a", "b"), is_async=True)
+    with anyio.fail_after(2):
+        await a.send(1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(a.send, 2)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+        await b.send(3)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(a.send, 4)
+            await anyio.wait_all_tasks_blocked()
+            assert drained(reader) == [("a", 1), ("b", 3), ("a", 4)]
+    reader.leave()

@@ -511,7 +511,7 @@ async def test_a_reader_waits_for_what_will_be_pushed() -> None:
             for each in custom(1, 2):
                 await mux.apush(each)
                 await anyio.wait_all_tasks_blocked()
-            assert got == [1, 2] or got == []
+            assert got == [1, 2]
             await mux.aclose()
     assert got == [1, 2]
 
@@ -588,7 +588,7 @@ async def test_scheduled_work_ends_before_the_mux_does(started: Any) -> None:
         for each in custom("a", "b"):
             await mux.apush(each)
         await mux.aclose()
-        assert [item async for item in cursor] == ["a", "b"]
+        assert sorted([item async for item in cursor]) == ["a", "b"]
         assert await mux.extensions["total"] == 2
 
 
