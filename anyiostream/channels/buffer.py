@@ -289,12 +289,15 @@ class Buffer(Generic[T]):
         item, outbox = self._spill.popleft()
         if not self._spill:
             self._spill = None
-        if item is not TICKET:
+        given_up = outbox.given_up()
+        if item is not TICKET and not given_up:
             self._send(item)
             self.ready += 1
             if self._watcher is not None and outbox.withdrawable:
                 self._watcher("item")
         outbox.settled()
+        if given_up and self._spill:
+            self._refill()
 
     def deadlock(self, waits_for: str, fan_out: str) -> BackpressureDeadlock:
         """The exception for this buffer's reader, when it waits for something else of the stalled run."""

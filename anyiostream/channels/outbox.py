@@ -43,6 +43,10 @@ class FullBuffer(Protocol):
         ...
 
 
+def _never() -> bool:
+    return False
+
+
 def _nobody_waits() -> None:
     return None
 
@@ -58,6 +62,7 @@ class Outbox:
         scope: Namespace of the events that its named channels make; `None` for that of the event being dispatched.
         bounded: Whether a full buffer refuses this producer after another `maxlen` items.
         withdrawable: Whether its items may still be taken back, so that they have not arrived before they fit.
+        given_up: Whether its producer was cancelled and has not run since.
         emptied: Called when the last item has moved on.
         pending: Items that wait, over all buffers.
         full: The buffers at which items wait, or did since nothing waited.
@@ -69,6 +74,7 @@ class Outbox:
     scope: tuple[str, ...] | None = None
     bounded: bool = True
     withdrawable: bool = False
+    given_up: Callable[[], bool] = _never
     emptied: Callable[[], object] = _nobody_waits
     pending: int = 0
     full: list[FullBuffer] = attrs.field(factory=list)

@@ -93,7 +93,7 @@ class AsyncRun:
     """One run on the async lane: the mux's port, and what cursors and streams use to advance the pump.
 
     Attributes:
-        budget: How many more items or steps a reader may take without suspending.
+        budget: How many more items or steps readers may take before one of them checkpoints.
         loop: The event loop.
         closed: Whether the block has been left.
         context: Where hooks run.
@@ -223,6 +223,7 @@ class AsyncRun:
     async def _settled(self, buffer: Buffer[Any], put: Callable[[Outbox], None]) -> None:
         waiter = self.loop.waiter()
         outbox = Outbox("send()", self, bounded=False, withdrawable=True, emptied=waiter.wake)
+        outbox.given_up = lambda: waiter.woken  # by nothing else before the item has found its place
         put(outbox)
         if outbox.pending:
             producer = current_outbox.get(self.application_outbox)
@@ -336,8 +337,9 @@ class AsyncRun:
             self._unpark(waiter, target)
             self._pass_on()
             raise
+        # The budget is not renewed: AnyIO on asyncio cancels only tasks whose future is pending at the moment when it
+        # looks, and a reader and its source that wake each other every turn never show it one. A checkpoint does.
         self._unpark(waiter, target)
-        self.budget = self.checkpoint_every - 1  # it takes an item now
         full = self._suspects.pop(waiter, None)
         if full is not None and full.waiting and not target.ready:
             if not self.loop.has_deadline():

@@ -13,8 +13,9 @@ Rules:
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, Final, final
 
 import attrs
@@ -86,9 +87,12 @@ class Nursery:
         self._port = port
         self._limit = limit
         self._live: dict[Scheduled, None] = {}
+        self._live_in: Counter[Namespace] = Counter()
+        self._unreturned_in: Counter[Namespace] = Counter()
         self._queue: deque[Scheduled] = deque()
         self._running = 0
         self._closed = False
+        self._ending: list[Namespace] = []
         self.draining = False
         self._changed: Latch | None = None
 
@@ -101,7 +105,7 @@ class Nursery:
 
     def busy(self, scope: Namespace) -> bool:
         """Whether there is work of this scope or of one below it."""
-        return any(_within(work, scope) for work in self._live)
+        return _any_within(self._live_in, scope)
 
     def schedule(self, owner: str, scope: Namespace, coro: Coroutine[Any, Any, Any], on_error: OnError) -> Scheduled:
         """Start `coro`, or queue it while `limit` others run.
@@ -109,14 +113,17 @@ class Nursery:
         Raises:
             ScheduleRefused: On the sync lane, or when the run has ended.
         """
-        if not self._port.is_async or self._closed:
+        ending = self._closed or any(_within(scope, each) for each in self._ending)
+        if not self._port.is_async or ending:
             coro.close()
-            why = "the run has ended." if self._closed else "this run is on the sync lane."
+            why = "the run is ending." if ending else "this run is on the sync lane."
             raise ScheduleRefused(owner, why)
         name = f"{owner}.schedule({getattr(coro, '__qualname__', 'coroutine')})"
-        outbox = Outbox(name, self._port.home, scope=scope, emptied=self._settle)
-        work = Scheduled(coro, owner, scope, on_error, outbox)
+        work = Scheduled(coro, owner, scope, on_error, Outbox(name, self._port.home, scope=scope))
+        work.outbox.emptied = partial(self._settle, work)
         self._live[work] = None
+        self._live_in[scope] += 1
+        self._unreturned_in[scope] += 1
         if self._running < self._limit:
             self._start(work)
         else:
@@ -134,17 +141,17 @@ class Nursery:
                 self.draining = False
 
     async def cancel(self, scope: Namespace) -> None:
-        """Cancel what there is of this scope and below, and wait for it to end."""
-        for work in [work for work in self._live if _within(work, scope)]:
+        """Cancel what there is of this scope and below, and wait for it to end. What it could not place is given up."""
+        self._ending.append(scope)
+        for work in [work for work in self._live if _within(work.scope, scope)]:
             work.cancel()
             if work.task is None:
                 self._returned(work)
-            # What it pushed and could not place is given up with it.
-            work.outbox.emptied = self._settle
-        while any(_within(work, scope) and not work.returned for work in self._live):
+        while _any_within(self._unreturned_in, scope):
             await self._next_change()
-        for work in [work for work in self._live if _within(work, scope)]:
-            del self._live[work]
+        for work in [work for work in self._live if _within(work.scope, scope)]:
+            self._remove(work)
+        self._ending.remove(scope)
 
     def stalled_by(self) -> list[FullBuffer]:
         """The buffers that keep the run from ending: all scheduled work that is left waits for room in them."""
@@ -181,6 +188,7 @@ class Nursery:
     def _returned(self, work: Scheduled) -> None:
         """Its task has ended, or will never be started."""
         work.returned = True
+        self._unreturned_in[work.scope] -= 1
         # For a task that was cancelled before it ran at all.
         work.coro.close()
         if work.task is not None:
@@ -189,14 +197,21 @@ class Nursery:
             self._queue.remove(work)
         while self._queue and self._running < self._limit:
             self._start(self._queue.popleft())
-        self._settle()
+        self._settle(work)
 
-    def _settle(self) -> None:
-        for work in [work for work in self._live if work.done()]:
-            del self._live[work]
+    def _settle(self, work: Scheduled) -> None:
+        """It may be done now."""
+        if work.done() and work in self._live:
+            self._remove(work)
         changed, self._changed = self._changed, None
         if changed is not None:
             changed.open()
+
+    def _remove(self, work: Scheduled) -> None:
+        del self._live[work]
+        self._live_in[work.scope] -= 1
+        if not self._live_in[work.scope]:
+            del self._live_in[work.scope], self._unreturned_in[work.scope]
 
     async def _next_change(self) -> None:
         if self._changed is None:
@@ -204,5 +219,9 @@ class Nursery:
         await self._port.wait(self._changed)
 
 
-def _within(work: Scheduled, scope: Namespace) -> bool:
-    return work.scope[: len(scope)] == scope
+def _within(namespace: Namespace, scope: Namespace) -> bool:
+    return namespace[: len(scope)] == scope
+
+
+def _any_within(counts: Counter[Namespace], scope: Namespace) -> bool:
+    return any(count and _within(namespace, scope) for namespace, count in counts.items())

@@ -176,7 +176,6 @@ async def test_send_waits_until_the_item_has_found_room() -> None:
 
 async def test_a_cancelled_send_adds_nothing() -> None:
     """If `send` is cancelled while it waits for room, its item never appears, even if there is room in that turn."""
-
     scope = anyio.CancelScope()
 
     async def work(channel: StreamChannel[Any]) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import anyiostream
 import pytest
 import sniffio
 
+import anyiostream
 from anyiostream import (
     AsyncGraphRunStream,
     CustomTransformer,

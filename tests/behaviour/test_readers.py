@@ -252,7 +252,7 @@ async def test_a_reader_with_a_full_buffer_lets_others_run(every: int, script: A
             taken += 1
         gaps.append(taken)
         tasks.cancel_scope.cancel()
-    # trio runs the tasks of one turn in random order, so that the reader may be the last of one and the first of the next.
+    # trio runs the tasks of one turn in random order: the reader may be the last of one and the first of the next.
     assert max(gaps) <= 2 * (every + 1)
     assert sum(gaps) == 200
 

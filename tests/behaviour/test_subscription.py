@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import warnings
-from typing import Any
+from typing import Any, Self
 
 import anyio
 import pytest
@@ -185,7 +185,7 @@ class StallCursor:
         """As the cursor's."""
         await self._cursor.aclose()
 
-    async def __aenter__(self) -> StallCursor:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -413,3 +413,27 @@ async def test_a_reader_of_subgraphs_that_is_cancelled_lifts_the_barrier(script:
         await anyio.wait_all_tasks_blocked()
         tasks.start_soon(cancel_when_started)
         assert await run.output() == "end"
+
+
+@pytest.mark.parametrize("when", ["inside the block", "after the block", "after an error"])
+async def test_a_forgotten_cursor_is_no_leak_to_warn_about(lane: Any, script: Any, when: str) -> None:
+    """A cursor that is garbage together with its unread items, in whatever order, causes no `ResourceWarning`."""
+
+    async def application() -> None:
+        error = [ValueError()] if when == "after an error" else []
+        async with lane.open(lane.source(script(*[parts.values(n) for n in range(3)], *error))) as run:
+            cursor = lane.cursor(run.values)
+            cycle = [cursor, run]
+            cycle.append(cycle)
+            try:
+                await lane.output(run)
+            except ValueError as exc:
+                cycle.append(exc)
+            if when == "inside the block":
+                del cursor, cycle, run
+                gc.collect()
+
+    await application()
+    gc.collect()
+    await anyio.lowlevel.checkpoint()
+    gc.collect()

@@ -181,7 +181,7 @@ async def test_an_error_given_to_two_hundred_readers_does_not_grow(lane: Any, sc
 
 
 async def test_late_callers_wait_for_the_terminal_state(script: Any) -> None:
-    """The state is published after every hook: while a hook still finalizes, the run is running and `output()` waits."""
+    """The state is published after every hook: while one still finalizes, the run is running and `output()` waits."""
     release = anyio.Event()
     finalizing = anyio.Event()
 

@@ -71,6 +71,23 @@ async def test_inner_before_outer_without_results(lab: Lab) -> None:
     assert ended == (expected if lab.ours else expected[::-1])
 
 
+@pytest.mark.parametrize(
+    ("result", "status"),
+    [({}, "completed"), ({"error": "it broke"}, "failed"), ({"interrupts": ["question"]}, "interrupted")],
+    ids=str,
+)
+async def test_inner_before_outer_without_inner_result(lab: Lab, result: dict[str, Any], status: str) -> None:
+    """(115) The result of the outer subgraph ends the inner one first in ours; theirs leave it open to the run's end."""
+    script = [*DEEP[:3], parts.task_result("1", "sub", **result), parts.values("top")]
+    async with lab.open(script) as run:
+        ended = brief(await lab.items(run.lifecycle))[2:]
+    if lab.ours:
+        assert ended == [(status, DEEPER), (status, SUB)]
+    else:
+        # A defect of the original, which also calls it completed whatever happened.
+        assert ended == [(status, SUB), ("completed", DEEPER)]
+
+
 async def test_payload_of_a_start(lab: Lab) -> None:
     """(113, 119) The announcement names the subgraph's node and the task that runs it."""
     async with lab.open(DEEP) as run:

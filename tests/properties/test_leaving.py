@@ -7,11 +7,12 @@ import contextlib
 from typing import Any
 
 import anyio
+import pytest
 from anyio.lowlevel import checkpoint
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anyiostream import ProtocolEvent, StreamTransformer, open_run
+from anyiostream import ProtocolEvent, StreamTransformer, StreamWriter, open_run
 
 NAMES = ("values", "custom", "updates", "events")
 
@@ -27,8 +28,6 @@ DELAYS = st.lists(st.one_of(st.none(), st.integers(0, 5)), max_size=8)
 BOUNDS = st.fixed_dictionaries(
     {"buffer": st.integers(1, 4), "prefetch": st.integers(0, 4), "checkpoint_every": st.sampled_from([1, 2, 32])}
 )
-
-LOCK_STEP = {"buffer": 1, "prefetch": 1, "checkpoint_every": 1}
 
 few = settings(max_examples=30, deadline=None)
 
@@ -228,8 +227,6 @@ def test_readers_cancelled_natively_are_replaced(
 
 @few
 @given(kinds=KINDS, graph=GRAPHS, delays=st.lists(st.integers(0, 5), max_size=8), bounds=BOUNDS, waits=st.booleans())
-@example(kinds=["values"] * 2, graph="async generator", delays=[3], bounds=LOCK_STEP, waits=False)
-@example(kinds=["values"] * 2, graph="async generator", delays=[4], bounds=LOCK_STEP, waits=False)
 def test_waiting_for_the_output_may_be_cancelled(
     kit: Any, backend: str, kinds: Any, graph: Any, delays: Any, bounds: Any, waits: bool
 ) -> None:
@@ -330,3 +327,61 @@ def test_a_branch_that_leaves_does_not_hold_up_the_others(
     expected = kit.expected(script, "custom")
     assert got == expected
     assert partly == expected[: leave_after + 1]
+
+
+@pytest.mark.parametrize("turns", range(8))
+@pytest.mark.parametrize("how", ["reads", "waits for the output"])
+def test_the_pump_is_handed_on(kit: Any, turns: int, how: str) -> None:
+    """On asyncio, a task cancelled natively in the turn in which it was to move the run leaves that to another one."""
+    got: list[Any] = []
+
+    async def program() -> None:
+        release = anyio.Event()
+
+        async def graph(_: Any, writer: StreamWriter) -> None:
+            await release.wait()
+            await writer.custom("a")
+            await writer.custom("b")
+
+        async with open_run(graph, transformers=kit.transformers) as run:
+            values, custom = aiter(run.values), aiter(run.custom)
+            first = asyncio.create_task(anext(values) if how == "reads" else run.output())  # type: ignore[arg-type]
+            await anyio.wait_all_tasks_blocked()
+            second = asyncio.create_task(read_all(kit, run, "custom", custom, (), got))
+            await anyio.wait_all_tasks_blocked()
+            release.set()
+            await kit.pause(turns)
+            first.cancel()
+            with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
+                await first
+            await second
+
+    kit.run(program, "asyncio")
+    assert got == ["a", "b"]
+
+
+@pytest.mark.parametrize("graph", ["iterable", "async generator", "function"])
+@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize("turns", range(10))
+def test_a_reader_that_is_left_alone_goes_on(kit: Any, backend: str, turns: int, every: int, graph: str) -> None:
+    """Whoever moved the run may be cancelled in any turn, also while it lets others run: those who wait move it on."""
+    script = kit.script(["values"] * 4 + ["custom"])
+    got: list[Any] = []
+    blocked: list[str] = []
+
+    async def program() -> None:
+        options = {"prefetch": 1, "checkpoint_every": every}
+        async with open_run(kit.graph(graph, script), transformers=kit.transformers, **options) as run:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(read_all, kit, run, "custom", aiter(run.custom), (), got)
+                async with anyio.create_task_group() as attempt:
+                    attempt.start_soon(run.output)
+                    await kit.pause(turns)
+                    attempt.cancel_scope.cancel()
+                await anyio.wait_all_tasks_blocked()
+                blocked.append(run.status)
+                tasks.cancel_scope.cancel()
+
+    kit.run(program, backend)
+    assert blocked == ["completed"]
+    assert got == kit.expected(script, "custom")

@@ -50,11 +50,23 @@ def parking(suspension: Any) -> Parking:
 
 
 def gate(prefetch: int = 4, *, root_depth: int = 0, barriers_below: bool = False) -> Gate:
-    """A gate."""
-    return Gate(prefetch, root_depth=root_depth, barriers_below=barriers_below)
+    """The gate of a graph that has begun, and whose first part has been taken."""
+    made = Gate(prefetch, root_depth=root_depth, barriers_below=barriers_below)
+    made.demand()
+    made.produced(TOKEN)
+    made.taken()
+    return made
 
 
 # --- how far a graph may run ahead ---
+
+
+def test_nothing_runs_before_somebody_wants_something() -> None:
+    """A graph does not begin before the first demand, whatever it may run ahead."""
+    new = Gate(4, root_depth=0, barriers_below=False)
+    assert not new.may_advance()
+    new.demand()
+    assert new.may_advance()
 
 
 def test_a_graph_may_run_prefetch_parts_ahead() -> None:

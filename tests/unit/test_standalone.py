@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Coroutine, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -486,6 +487,16 @@ async def test_a_mux_may_be_made_before_there_is_a_loop() -> None:
     assert await mux.extensions["total"] == 1
 
 
+def test_a_cursor_may_be_dropped_where_no_loop_runs() -> None:
+    """A cursor of the async lane that is garbage before there is a loop frees its buffer, without a complaint."""
+    mux = StreamMux([CustomTransformer()], is_async=True)
+    cursor = aiter(mux.extensions["custom"])
+    mux.push(event(parts.custom(1)))
+    del cursor
+    gc.collect()
+    assert mux.extensions["custom"].statistics().readers == 0
+
+
 @pytest.mark.anyio
 async def test_push_refuses_hooks_that_must_be_awaited() -> None:
     """The plain `push` of an async mux says to use `apush`."""
@@ -502,7 +513,8 @@ async def test_a_reader_waits_for_what_will_be_pushed() -> None:
     got: list[int] = []
 
     async def read() -> None:
-        got.extend([item async for item in mux.extensions["custom"]])
+        async for item in mux.extensions["custom"]:
+            got.append(item)
 
     with anyio.fail_after(2):
         async with anyio.create_task_group() as tasks:
