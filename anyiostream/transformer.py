@@ -163,7 +163,7 @@ class StreamTransformer(ABC):
         scheduler: Scheduler | None = self.__dict__.get("_scheduler")
         if scheduler is None:
             coro.close()
-            raise ScheduleRefused(type(self).__name__, "the transformer is not registered with a run yet.")
+            raise ScheduleRefused(type(self).__name__, "the transformer is not registered with a run yet")
         return scheduler.schedule(self, coro, on_error)
 
     def subgraph_observer(self, maker: HandleMaker) -> SubgraphObserver | None:  # noqa: ARG002 -- for subclasses
@@ -223,7 +223,7 @@ class StreamEmitter:
         self._emit = emit
 
     def push(self, namespace: Namespace, event: ProtocolEvent) -> None:
-        """Synthesise `event` at `namespace`, which replaces the event's own.
+        """Synthesise `event` at `namespace`, which replaces the event's own. Inside `process` or `aprocess` only.
 
         Raises:
             EmitterMisused: The transformer is not handling an event just now.

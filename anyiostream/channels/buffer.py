@@ -169,6 +169,7 @@ class Buffer(Generic[T]):
         """No more items will come. What is buffered, or waits at the buffer, is still read first."""
         if self.ended is None:
             self.ended = ended
+            self._leave_streams()
             self.ready += 1
             if self._watcher is not None:
                 self._watcher("end")
@@ -227,12 +228,11 @@ class Buffer(Generic[T]):
         forgotten = self.depth + self.waiting
         self.ready -= self.depth
         self._room = 0
-        if self._streams is not None:
-            for stream in self._streams:
-                stream.close()
-            self._streams = None
-            self._receive = _not_made
-            self._send = cast("Any", None)
+        for stream in self._streams or ():
+            stream.close()
+        self._streams = None
+        self._receive = _not_made
+        self._send = cast("Any", None)
         spill, self._spill = self._spill, None
         for _, outbox in spill or ():
             outbox.settled()
@@ -246,6 +246,15 @@ class Buffer(Generic[T]):
             self.discard()
 
     # --- the rare paths ---
+
+    def _leave_streams(self) -> None:
+        """Nothing is put any more: close the streams, so that nobody who forgets the cursor leaves them open."""
+        if self._streams is not None:
+            items = deque(self._receive() for _ in range(self.ready))
+            self._receive, self._send = items.popleft, items.append
+            for stream in self._streams:
+                stream.close()
+            self._streams = None
 
     def _put_slowly(self, item: T) -> None:
         if self._streams is None:

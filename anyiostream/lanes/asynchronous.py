@@ -270,7 +270,7 @@ class AsyncRun:
             raise RunWaitsForItself(outbox.owner, target.name)
         while True:
             if self._conducting:
-                drive = READY if target.ready else PARK
+                drive = READY if target.ready else PARK if self.budget > 0 else CHECKPOINT
             else:
                 drive = self.context.run(self._drive, target)
             if drive is READY:
@@ -337,8 +337,9 @@ class AsyncRun:
             self._unpark(waiter, target)
             self._pass_on()
             raise
-        # The budget is not renewed: AnyIO on asyncio cancels only tasks whose future is pending at the moment when it
-        # looks, and a reader and its source that wake each other every turn never show it one. A checkpoint does.
+        # Waiting does not renew the budget: AnyIO on asyncio cancels only tasks whose future is pending at the moment
+        # when it looks, and a reader and its source that wake each other every turn never show it one.
+        self.budget -= 1
         self._unpark(waiter, target)
         full = self._suspects.pop(waiter, None)
         if full is not None and full.waiting and not target.ready:
@@ -516,6 +517,8 @@ class AsyncRun:
     async def _shut_down(self) -> None:
         if self._shutting_down is None:
             self._shutting_down = Latch("the end of the run")
+            # Nobody steps the pump any more: the source's end would look like the graph's.
+            self._conducting = True
             if not self._tasks and not self.pump.mux.must_wait:
                 # Nothing to wait for: most runs end like this.
                 self.source.stop()

@@ -306,15 +306,16 @@ class Mux:
 
     def _stage(self, registered: _Registered) -> Stage:
         transformer, bit = registered.transformer, self._bit
-        if "aprocess" in registered.async_hooks:
+        waits = "aprocess" in registered.async_hooks
+        if overrides(transformer, "on_register"):
+            return self._emitting_stage(registered, waits=waits)
+        if waits:
             return Stage(StageKind.ASYNC_HOOK, transformer.aprocess, bit, transformer, "aprocess")
         if isinstance(transformer, PayloadTransformer) and type(transformer).process is PayloadTransformer.process:
             return Stage(StageKind.PAYLOAD, transformer.consumer(), bit, transformer, "consume")
-        if overrides(transformer, "on_register"):
-            return self._emitting_stage(registered)
         return Stage(StageKind.HOOK, transformer.process, bit, transformer)
 
-    def _emitting_stage(self, registered: _Registered) -> Stage:
+    def _emitting_stage(self, registered: _Registered, *, waits: bool) -> Stage:
         transformer = registered.transformer
 
         def process(event: ProtocolEvent) -> bool:
@@ -325,10 +326,15 @@ class Mux:
                 registered.handling = False
 
         async def aprocess(event: ProtocolEvent) -> bool:
-            return process(event)
+            registered.handling = True
+            try:
+                return await transformer.aprocess(event) if waits else transformer.process(event)
+            finally:
+                registered.handling = False
 
+        # What it emits may have to wait for others' hooks.
         if self._any_async:
-            return Stage(StageKind.ASYNC_HOOK, aprocess, self._bit, transformer)
+            return Stage(StageKind.ASYNC_HOOK, aprocess, self._bit, transformer, "aprocess" if waits else "process")
         return Stage(StageKind.HOOK, process, self._bit, transformer)
 
     # --- the end ---

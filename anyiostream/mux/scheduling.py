@@ -116,7 +116,7 @@ class Nursery:
         ending = self._closed or any(_within(scope, each) for each in self._ending)
         if not self._port.is_async or ending:
             coro.close()
-            why = "the run is ending." if ending else "this run is on the sync lane."
+            why = "the run has ended, or is about to" if ending else "this run is on the sync lane"
             raise ScheduleRefused(owner, why)
         name = f"{owner}.schedule({getattr(coro, '__qualname__', 'coroutine')})"
         work = Scheduled(coro, owner, scope, on_error, Outbox(name, self._port.home, scope=scope))
@@ -170,11 +170,13 @@ class Nursery:
         context = self._port.context.copy()
         context.run(current_outbox.set, work.outbox)
         work.task = self._port.spawn(lambda: self._run(work), work.outbox.owner, context)
-        work.task.finished.park(Callback(lambda: self._returned(work)))
+        work.task.finished.park(Callback(lambda: self._never_ran(work)))
 
     async def _run(self, work: Scheduled) -> None:
         try:
-            if not work.cancelled:
+            if work.cancelled:
+                work.coro.close()
+            else:
                 await work.coro
         except Exception as exc:
             if work.on_error == "raise":
@@ -184,16 +186,25 @@ class Nursery:
                 logger.exception("%s failed; its error was not to end the run", work.outbox.owner)
         except (KeyboardInterrupt, SystemExit) as exc:
             self._port.interject(exc)
+        finally:
+            self._returned(work)
+
+    def _never_ran(self, work: Scheduled) -> None:
+        """Its task has ended: if it was cancelled before it ran at all, nothing else has told so."""
+        if not work.returned:
+            work.coro.close()
+            self._returned(work)
 
     def _returned(self, work: Scheduled) -> None:
-        """Its task has ended, or will never be started."""
+        """It has ended, or will never be started."""
+        if work.returned:
+            return
         work.returned = True
         self._unreturned_in[work.scope] -= 1
-        # For a task that was cancelled before it ran at all.
-        work.coro.close()
         if work.task is not None:
             self._running -= 1
         else:
+            work.coro.close()
             self._queue.remove(work)
         while self._queue and self._running < self._limit:
             self._start(self._queue.popleft())

@@ -58,8 +58,14 @@ class Script:
         closed: How often the iterator's clean-up ran.
     """
 
-    def __init__(self, parts: Iterable[Mapping[str, Any]], error: BaseException | None = None) -> None:
-        """A graph that produces `parts` and then ends, or raises `error`."""
+    def __init__(
+        self, parts: Iterable[Mapping[str, Any]], error: BaseException | None = None, *, waits: bool = True
+    ) -> None:
+        """A graph that produces `parts` and then ends, or raises `error`.
+
+        On the async lane it takes a turn of the loop before each part, unless it never `waits`.
+        """
+        self._waits = waits
         self._parts = list(parts)
         self._error = error
         self.pulled = 0
@@ -76,10 +82,11 @@ class Script:
             self.closed += 1
 
     async def parts(self) -> AsyncIterator[Any]:
-        """The parts, with a turn of the loop before each."""
+        """The parts, for the async lane."""
         try:
             for part in self._parts:
-                await anyio.lowlevel.checkpoint()
+                if self._waits:
+                    await anyio.lowlevel.checkpoint()
                 self.pulled += 1
                 yield part
             if self._error is not None:
@@ -292,8 +299,8 @@ class Lab:
         script = graph if isinstance(graph, Script) else Script(graph)
 
         async def enter() -> Any:
-            source = script.parts() if self.is_async else iter(script)
             if self.ours:
+                source = script.parts() if self.is_async else iter(script)
                 return anyiostream.open_run(source, transformers=transformers, scope=scope, **options)
             return self.bare_run(script, transformers=transformers, scope=scope)
 

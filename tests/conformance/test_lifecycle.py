@@ -77,7 +77,7 @@ async def test_inner_before_outer_without_results(lab: Lab) -> None:
     ids=str,
 )
 async def test_inner_before_outer_without_inner_result(lab: Lab, result: dict[str, Any], status: str) -> None:
-    """(115) The result of the outer subgraph ends the inner one first in ours; theirs leave it open to the run's end."""
+    """(115) The outer subgraph's result ends the inner one first in ours; theirs leave it open to the run's end."""
     script = [*DEEP[:3], parts.task_result("1", "sub", **result), parts.values("top")]
     async with lab.open(script) as run:
         ended = brief(await lab.items(run.lifecycle))[2:]

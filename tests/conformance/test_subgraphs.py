@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import pytest
 from langgraph.errors import GraphDrained, GraphInterrupt
 
@@ -268,6 +269,30 @@ async def test_drilling_in_the_body(lab: Lab) -> None:
             got.append((handle.graph_name, await lab.items(handle.values)))
         assert await handles.rest() == []
     assert got == [("sub", ["a", "b"]), ("next", ["c"])]
+
+
+@on(ASYNC)
+@pytest.mark.parametrize("waits", [True, False])
+async def test_drilling_while_another_task_drives(lab: Lab, waits: bool) -> None:
+    """(109) So are they, and the handle's raw log, while another task drives the run, also if the graph never waits."""
+    got: list[Any] = []
+    logs: list[Any] = []
+
+    async def drill(run: Any) -> None:
+        handles = lab.reader(run.subgraphs)
+        while len(got) < 2:
+            handle = await handles.next()
+            values, log = lab.reader(handle.values), lab.reader(handle)
+            got.append((handle.graph_name, await values.rest()))
+            logs.append([each["params"]["data"] for each in await log.rest() if each["method"] == "values"])
+
+    async with lab.open(Script(TWO, waits=waits)) as run:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lab.output, run)
+            tasks.start_soon(drill, run)
+        assert await lab.output(run) == 2
+        assert got == [("sub", ["a", "b"]), ("next", ["c"])]
+        assert logs == [["a", "b"], ["c"]]
 
 
 async def test_drilling_in_a_graph(lab: Lab) -> None:
