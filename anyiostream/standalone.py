@@ -187,6 +187,13 @@ class DeferredLoop:
     def __init__(self) -> None:
         self._loop: Loop | None = None
 
+    def from_any_thread(self, call: Callable[[], object]) -> None:
+        """Make a call in the loop's thread, or here if there has never been one."""
+        if self._loop is None:
+            call()
+        else:
+            self._loop.from_any_thread(call)
+
     def __getattr__(self, name: str) -> Any:
         """The loop's attribute."""
         if self._loop is None:

@@ -305,7 +305,8 @@ class Buffer(Generic[T]):
             if self._watcher is not None and outbox.withdrawable:
                 self._watcher("item")
         outbox.settled()
-        if given_up and self._spill:
+        if self._spill and (given_up or item is TICKET):
+            # The room is for what comes next; whoever waited for it looks again.
             self._refill()
 
     def deadlock(self, waits_for: str, fan_out: str) -> BackpressureDeadlock:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final
 
@@ -131,7 +132,7 @@ class StreamChannel(Generic[T]):
         self._on_watched: Callable[[], None] | None = None
         self._ended: Ended | None = None
         self._subscribed = False
-        self._backlog: list[T] | None = None
+        self._backlog: deque[T] | None = None
         self._unread = 0
         self._peak = 0
         self._dropped = 0
@@ -293,7 +294,7 @@ class StreamChannel(Generic[T]):
     def retain(self) -> None:
         """From now on keep the first `maxlen` items for a reader that is to come. Called for a handle's channels."""
         if self._backlog is None and not self._subscribed:
-            self._backlog = []
+            self._backlog = deque()
             self._put = self._keep
 
     @property
@@ -419,6 +420,11 @@ class StreamChannel(Generic[T]):
         assert self._backlog is not None
         if len(self._backlog) < self._bound():
             self._backlog.append(item)
+        elif self.overflow in {"drop_oldest", "drop_newest"}:
+            self._dropped += 1
+            if self.overflow == "drop_oldest":
+                self._backlog.popleft()
+                self._backlog.append(item)
         else:
             self._missed = len(self._backlog) + 1
             self._backlog = None

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, final
+from typing import Any, Final, final
 
 from anyiostream.channels.buffer import Arrival, Buffer, Ended, Wakeable
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.errors import NotAChannel, UnknownProjection
 
 __all__ = ["Interleaving"]
+
+
+STALE: Final = 1024
+"""Tokens of dropped items that a channel may leave in the order before they are swept out."""
 
 
 @final
@@ -110,5 +114,17 @@ class Interleaving:
     def _arrived(self, name: str, arrival: Arrival) -> None:
         if arrival == "dropped":
             self._stale[name] += 1
+            if self._stale[name] > STALE:
+                self._forget_stale(name)
         else:
             self._order.append((name, arrival))
+
+    def _forget_stale(self, name: str) -> None:
+        # The oldest tokens of the channel are those of its dropped items.
+        kept: deque[tuple[str, Arrival]] = deque()
+        for token in self._order:
+            if token == (name, "item") and self._stale[name]:
+                self._stale[name] -= 1
+            else:
+                kept.append(token)
+        self._order = kept

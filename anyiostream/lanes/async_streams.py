@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, final
 
 from anyiostream.channels.interleaving import Interleaving
@@ -71,6 +72,10 @@ class AsyncGraphRunStream(RunStream):
             UnknownProjection, NotAChannel, AlreadySubscribed: And nothing is subscribed.
         """
         return AsyncInterleaveCursor(self._run, Interleaving(self.extensions, names, is_async=True))
+
+    def atee(self, n: int = 2, *, maxlen: float | None = None) -> tuple[AsyncIterator[ProtocolEvent], ...]:
+        """The raw log for `n` readers; as a channel's `atee`."""
+        return self._mux.events.atee(n, maxlen=maxlen)
 
     async def abort(self) -> None:
         """Stop the graph, and return when nothing of it is alive.

@@ -275,10 +275,15 @@ class AsyncRun:
                 drive = self.context.run(self._drive, target)
             if drive is READY:
                 break
-            if drive is PARK:
-                await self._park(target)
-            else:
-                await self.checkpoint()
+            try:
+                if drive is PARK:
+                    await self._park(target)
+                else:
+                    await self.checkpoint()
+            except BaseException:
+                # Whoever moved the run leaves it to those who still wait.
+                self._pass_on()
+                raise
         if self._parked:
             self._pass_on()
 
@@ -333,14 +338,11 @@ class AsyncRun:
             self.check_stall()
         try:
             await waiter.wait()
-        except BaseException:
+        finally:
             self._unpark(waiter, target)
-            self._pass_on()
-            raise
         # Waiting does not renew the budget: AnyIO on asyncio cancels only tasks whose future is pending at the moment
         # when it looks, and a reader and its source that wake each other every turn never show it one.
         self.budget -= 1
-        self._unpark(waiter, target)
         full = self._suspects.pop(waiter, None)
         if full is not None and full.waiting and not target.ready:
             if not self.loop.has_deadline():

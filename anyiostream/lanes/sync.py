@@ -372,6 +372,10 @@ class GraphRunStream(RunStream):
         """
         return SyncInterleaveCursor(self._run, Interleaving(self.extensions, names, is_async=False))
 
+    def tee(self, n: int = 2, *, maxlen: float | None = None) -> tuple[Iterator[ProtocolEvent], ...]:
+        """The raw log for `n` readers; as a channel's `tee`."""
+        return self._mux.events.tee(n, maxlen=maxlen)
+
     def abort(self) -> None:
         """Stop the graph. Open cursors end after what they have buffered; `output` raises `RunAborted`. Idempotent."""
         self._run.abort()

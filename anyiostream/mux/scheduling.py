@@ -116,7 +116,7 @@ class Nursery:
         ending = self._closed or any(_within(scope, each) for each in self._ending)
         if not self._port.is_async or ending:
             coro.close()
-            why = "the run has ended, or is about to" if ending else "this run is on the sync lane"
+            why = "the run is ending" if ending else "this run is on the sync lane"
             raise ScheduleRefused(owner, why)
         name = f"{owner}.schedule({getattr(coro, '__qualname__', 'coroutine')})"
         work = Scheduled(coro, owner, scope, on_error, Outbox(name, self._port.home, scope=scope))

@@ -56,3 +56,20 @@ def test_graphs_are_deterministic(case: Case, is_async: bool) -> None:
     lab = Lab("theirs", "asyncio" if is_async else "sync")
     for view in VIEWS:
         assert observed(lab, case, view) == expected(case, view, is_async=is_async)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_namespaces_of_forwards(case: Case) -> None:
+    """A subgraph's start is forwarded with the subgraph's namespace, the one difference between the raw logs."""
+    lab = Lab("ours", "sync")
+    logged: list[Any] = []
+
+    async def main() -> None:
+        built = case.build(lab.is_async)
+        async with lab.open_graph(built.graph, built.given[0], config=built.config, **built.options) as run:
+            logged.extend((await lab.outcome(run))[0])
+
+    lab.run(main)
+    for each in logged:
+        if each["method"] == "lifecycle" and each["params"]["data"]["event"] == "started":
+            assert each["params"]["namespace"] == each["params"]["data"]["namespace"]
