@@ -365,8 +365,8 @@ class EmitterMisused(AnyioStreamError, RuntimeError):
 
     def __init__(self, transformer: str) -> None:
         super().__init__(
-            f"the emitter of {transformer} was used outside process() and aprocess(). Events may be synthesised only while the "
-            "transformer handles one; elsewhere push to a named channel instead."
+            f"the emitter of {transformer} was used outside process() and aprocess(). Events may be synthesised only "
+            "while the transformer handles one; elsewhere push to a named channel instead."
         )
 
 

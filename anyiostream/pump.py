@@ -139,17 +139,24 @@ class Pump:
     parts: int = 0
     errors: list[BaseException] = attrs.field(factory=list)
     delivered: bool = False
+    _pull: Callable[[], Any] = attrs.field(init=False)
+    _dispatch: Callable[[Any], Coroutine[Any, Any, None] | None] = attrs.field(init=False)
     _special: bool = False
     _requests: deque[Callable[[], Coroutine[Any, Any, None]]] = attrs.field(factory=deque)
     _interjected: BaseException | None = None
     _ending: Ending | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Look up once what each step calls."""
+        self._pull = self.source.pull
+        self._dispatch = self.mux.router.dispatch
 
     def step(self) -> Step:
         """Advance by one part, or end the run."""
         if self._special or self.outbox.pending:
             return self._special_step()
         try:
-            part = self.source.pull()
+            part = self._pull()
         except BaseException as exc:
             step = self.finish(self._ending_by_source(exc))
             if isinstance(exc, CONTROL_FLOW):
@@ -161,7 +168,7 @@ class Pump:
             return self.finish(Ending())
         self.parts += 1
         try:
-            waiting = self.mux.router.dispatch(part)
+            waiting = self._dispatch(part)
         except BaseException as exc:
             step = self.finish(Ending(exc))
             if isinstance(exc, CONTROL_FLOW):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, cast, final
 
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.ending import Ending
@@ -68,7 +68,7 @@ class StreamMux:
         self._run: SyncRun | AsyncRun
         if is_async:
             self._run = AsyncRun(
-                DeferredLoop(),  # delegates to one
+                cast("Loop", DeferredLoop()),  # delegates to one
                 made,
                 lambda _: NoSource(),
                 AsyncSubgraphRunStream,

@@ -116,8 +116,8 @@ class Subgraph:
 
     def inner_first(self) -> Iterator[Subgraph]:
         """The open subgraphs inside, and then this one, each after those inside it."""
-        pending = [self]
-        order = []
+        pending: list[Subgraph] = [self]
+        order: list[Subgraph] = []
         while pending:
             subgraph = pending.pop()
             order.append(subgraph)

@@ -52,7 +52,9 @@ class Scheduler(Protocol):
 
     def schedule(
         self, transformer: StreamTransformer, coro: Coroutine[Any, Any, Any], on_error: OnError
-    ) -> ScheduledTask: ...
+    ) -> ScheduledTask:
+        """Run `coro` beside the stream, on behalf of `transformer`."""
+        ...
 
 
 class TransformerPort(ReaderPort, Protocol):
@@ -106,10 +108,10 @@ class StreamTransformer(ABC):
         if the transformer is native (`_native = True`).
         """
 
-    def on_register(self, emitter: StreamEmitter) -> None:
+    def on_register(self, emitter: StreamEmitter) -> None:  # noqa: B027 -- optional
         """Called once after registration, with the means to synthesise events. Does nothing by default."""
 
-    def process(self, event: ProtocolEvent) -> bool:
+    def process(self, event: ProtocolEvent) -> bool:  # noqa: ARG002 -- for subclasses
         """Handle an event, in registration order, before it enters the raw log.
 
         Returns:
@@ -126,14 +128,14 @@ class StreamTransformer(ABC):
         """
         return self.process(event)
 
-    def finalize(self) -> None:
+    def finalize(self) -> None:  # noqa: B027 -- optional
         """The graph has ended well. Called once, unless `fail` is, before the projections are ended."""
 
     async def afinalize(self) -> None:
         """As `finalize`, on the async lane. Everything scheduled has ended by then."""
         self.finalize()
 
-    def fail(self, err: BaseException) -> None:
+    def fail(self, err: BaseException) -> None:  # noqa: B027 -- optional
         """The run ends early: the graph or a transformer failed with `err`, or the run was aborted (`RunAborted`).
 
         Called once, unless `finalize` is. An exception raised here does not replace `err`; it is reported when the
@@ -160,7 +162,7 @@ class StreamTransformer(ABC):
         Raises:
             ScheduleRefused: On the sync lane, before registration, or when the run has ended.
         """
-        scheduler: Scheduler | None = self.__dict__.get("_scheduler")
+        scheduler: Scheduler | None = vars(self).get("_scheduler")
         if scheduler is None:
             coro.close()
             raise ScheduleRefused(type(self).__name__, "the transformer is not registered with a run yet")
@@ -170,13 +172,13 @@ class StreamTransformer(ABC):
         """What the mux tells of subgraphs that start and end, in place of calling `process` with `tasks` events."""
         return None
 
-    def connect(self, port: TransformerPort) -> None:
+    def connect(self, port: TransformerPort) -> None:  # noqa: B027 -- optional
         """Called once at registration, with what readers inside a projection advance the run with."""
 
     @final
     def attach(self, scheduler: Scheduler) -> None:
         """Let `schedule` work. Called by the mux at registration, also where `__init__` was not."""
-        self.__dict__["_scheduler"] = scheduler
+        vars(self)["_scheduler"] = scheduler
 
 
 TransformerFactory = Callable[[Namespace], StreamTransformer]
@@ -191,14 +193,17 @@ class PayloadTransformer(StreamTransformer):
     """
 
     own_scope = True
-    methods: ClassVar[Collection[str]] = ()
+    methods: ClassVar[Collection[str]] = ()  # pyright: ignore[reportIncompatibleVariableOverride]  # never `None` here
 
     @abstractmethod
     def consume(self, data: Any) -> None:
         """Handle the payload of one event."""
 
     def consumer(self) -> Callable[[Any], object]:
-        """What the mux calls with each payload: `consume`, or something faster that does the same."""
+        """What the mux calls with each payload: `consume`, or something faster that does the same.
+
+        Asked for again whenever somebody has started or stopped reading a projection of the scope.
+        """
         return self.consume
 
     def process(self, event: ProtocolEvent) -> bool:
@@ -252,8 +257,9 @@ _builtins: set[type[StreamTransformer]] = set()
 
 
 def builtin(transformer: type[T]) -> type[T]:
-    """Mark a transformer of the library's own, which does nothing but fill projections: where nobody can see these,
-    it need not run.
+    """Mark a transformer of the library's own, which does nothing but fill projections.
+
+    Where nobody can see these, it need not run.
     """
     _builtins.add(transformer)
     return transformer

@@ -107,7 +107,7 @@ class Buffer(Generic[T]):
     ended: Ended | None = None
     left: bool = False
     _room: float = 0
-    _send: Callable[[T], None] = cast("Any", None)
+    _send: Callable[[T], None] = attrs.field(default=cast("Any", None))
     _receive: Callable[[], T] = _not_made
     _streams: tuple[MemoryObjectSendStream[T], MemoryObjectReceiveStream[T]] | None = None
     _spill: deque[tuple[T, Outbox]] | None = None

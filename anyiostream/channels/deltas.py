@@ -30,7 +30,9 @@ class ReaderPort(Protocol):
     """How many more items a reader may take without suspending."""
 
     @property
-    def is_async(self) -> bool: ...
+    def is_async(self) -> bool:
+        """Whether it is the async lane."""
+        ...
 
     async def until(self, target: Awaited) -> None:
         """Run the graph until `target` is ready, on the async lane."""
@@ -144,7 +146,7 @@ class DeltaCursor(Generic[T]):
         """Whether there is something to take."""
         return len(self._log.items) > self._index or self._log.ended is not None
 
-    def park(self, reader: Wakeable) -> None:
+    def park(self, reader: Wakeable) -> None:  # noqa: ARG002 -- has the signature of a buffer's
         """Not on this lane."""
         raise AssertionError("nobody parks on the sync lane")
 

@@ -30,13 +30,24 @@ class FullBuffer(Protocol):
     """A buffer at which items wait."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What it is called in messages."""
+        ...
+
     @property
-    def maxlen(self) -> float: ...
+    def maxlen(self) -> float:
+        """Its bound, in items."""
+        ...
+
     @property
-    def reader(self) -> object: ...
+    def reader(self) -> object:
+        """The task that last advanced it, or `None`."""
+        ...
+
     @property
-    def waiting(self) -> int: ...
+    def waiting(self) -> int:
+        """Items that wait at it."""
+        ...
 
     def deadlock(self, waits_for: str, fan_out: str) -> BackpressureDeadlock:
         """The exception for its reader."""

@@ -18,7 +18,9 @@ class PromisePort(Protocol):
     """What a promise needs of the mux that registered it."""
 
     @property
-    def is_async(self) -> bool: ...
+    def is_async(self) -> bool:
+        """Whether it is the async lane."""
+        ...
 
     async def until(self, target: Awaited) -> None:
         """Run the graph until `target` is ready, on the async lane."""

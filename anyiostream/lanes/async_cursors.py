@@ -11,6 +11,7 @@ from anyio.abc import ObjectReceiveStream
 from anyiostream.channels.buffer import Buffer, Ended
 from anyiostream.channels.interleaving import Interleaving
 from anyiostream.errors import CursorBusy
+from anyiostream.lanes.drive import READY
 
 if TYPE_CHECKING:
     from anyiostream.lanes.asynchronous import AsyncRun
@@ -52,8 +53,10 @@ class AsyncCursor(ObjectReceiveStream[T]):
                 raise StopAsyncIteration
             if buffer.parked:
                 raise CursorBusy(buffer.name, "atee")
-            buffer.reader = run.loop.current_task()
-            await run.until(buffer)
+            drive = run.advance(buffer)
+            if drive is not READY:
+                buffer.reader = run.loop.current_task()
+                await run.wait_for(buffer, drive)
         elif run.budget > 0:
             run.budget -= 1
         else:

@@ -56,7 +56,10 @@ class AsyncGraphRunStream(RunStream):
         return bool(self._mux.state.interrupts)
 
     async def interrupts(self) -> list[Any]:
-        """The interrupts that the graph waits at, in order, each once. Runs the graph to its end; raises as `output`."""
+        """The interrupts that the graph waits at, in order, each once.
+
+        Runs the graph to its end; raises as `output`.
+        """
         await self._complete()
         return list(self._mux.state.interrupts)
 

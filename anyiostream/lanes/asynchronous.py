@@ -14,7 +14,6 @@ Rules:
 
 from __future__ import annotations
 
-import enum
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -30,6 +29,7 @@ from anyiostream.errors import ForeignExit, RunClosed, RunWaitsForItself
 from anyiostream.events import Namespace
 from anyiostream.inline import run_inline
 from anyiostream.lanes.async_cursors import AsyncCursor
+from anyiostream.lanes.drive import CHECKPOINT, PARK, READY, Drive
 from anyiostream.loops.interface import Loop, LoopTask, Timer, Waiter
 from anyiostream.mux.mux import Mux
 from anyiostream.pump import NEEDS_AWAIT, NEEDS_PART, NEEDS_ROOM, PROGRESS, Pump, Source, readable
@@ -75,20 +75,6 @@ class AsyncSource(Source, Protocol):
 
 
 @final
-class Drive(enum.Enum):
-    """Why `_drive` returned."""
-
-    READY = enum.auto()
-    PARK = enum.auto()
-    CHECKPOINT = enum.auto()
-
-
-READY: Final = Drive.READY
-PARK: Final = Drive.PARK
-CHECKPOINT: Final = Drive.CHECKPOINT
-
-
-@final
 class AsyncRun:
     """One run on the async lane: the mux's port, and what cursors and streams use to advance the pump.
 
@@ -122,6 +108,7 @@ class AsyncRun:
         outbox = Outbox("an event", self, bounded=False, emptied=self._room_again)
         self.context = copy_context()
         self.context.run(current_outbox.set, outbox)
+        self._enter = self.context.run
         self.source_context = copy_context()
         self.source_context.run(current_outbox.set, Outbox("the graph", self))
         self._make_handle = make_handle
@@ -161,7 +148,8 @@ class AsyncRun:
         return self.pump.interjected
 
     def admit(self, what: str) -> None:
-        """Raise `RunClosed` once the block has been left."""
+        """Raise `RunClosed` once the block has been left, `RunWaitsForItself` inside the run."""
+        self._refuse_inside(what)
         if self.closed:
             raise RunClosed(what)
 
@@ -196,7 +184,8 @@ class AsyncRun:
         self.pump.interject(error)
         self._pass_on()
 
-    def drive(self, target: Awaited) -> None:
+    def drive(self, target: Awaited) -> None:  # noqa: ARG002 -- a port's method
+        """Not on this lane."""
         raise AssertionError("promises refuse result() on the async lane")
 
     def spawn(self, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context) -> LoopTask:
@@ -256,8 +245,28 @@ class AsyncRun:
 
     # --- waiting ---
 
+    def advance(self, target: Awaited) -> Drive:
+        """Step the run, inline, until `target` is ready; what to do if it is not, with `wait_for`."""
+        if self._conducting:
+            return READY if target.ready else PARK if self.budget > 0 else CHECKPOINT
+        drive = self._enter(self._drive, target)
+        if drive is READY and self._parked:
+            self._pass_on()
+        return drive
+
     async def until(self, target: Awaited) -> None:
         """Advance the run until `target` is ready. Suspends only if it has to.
+
+        Raises:
+            As `wait_for`.
+        """
+        self._refuse_inside(target.name)
+        drive = self.advance(target)
+        if drive is not READY:
+            await self.wait_for(target, drive)
+
+    async def wait_for(self, target: Awaited, drive: Drive) -> None:
+        """Wait until `target` is ready, after `advance` has said why it is not.
 
         If cancelled, nothing is lost: whatever arrived stays where it is.
 
@@ -265,16 +274,8 @@ class AsyncRun:
             RunWaitsForItself: The caller is a hook, a scheduled coroutine, or the graph of this run.
             BackpressureDeadlock: The run is stalled by a full channel whose reader is the calling task.
         """
-        outbox = current_outbox.get(None)
-        if outbox is not None and outbox.home is self:
-            raise RunWaitsForItself(outbox.owner, target.name)
-        while True:
-            if self._conducting:
-                drive = READY if target.ready else PARK if self.budget > 0 else CHECKPOINT
-            else:
-                drive = self.context.run(self._drive, target)
-            if drive is READY:
-                break
+        self._refuse_inside(target.name)
+        while drive is not READY:
             try:
                 if drive is PARK:
                     await self._park(target)
@@ -284,8 +285,12 @@ class AsyncRun:
                 # Whoever moved the run leaves it to those who still wait.
                 self._pass_on()
                 raise
-        if self._parked:
-            self._pass_on()
+            drive = self.advance(target)
+
+    def _refuse_inside(self, what: str) -> None:
+        outbox = current_outbox.get(None)
+        if outbox is not None and outbox.home is self:
+            raise RunWaitsForItself(outbox.owner, what)
 
     def is_inside(self) -> bool:
         """Whether the caller is a hook, scheduled work, or the graph, of this run."""

@@ -53,8 +53,8 @@ class RunStream:
         mux = self.__dict__.get("_mux")
         registered = ", ".join(sorted(mux.native_keys)) if mux is not None else ""
         raise AttributeError(
-            f"{type(self).__name__!r} object has no attribute {name!r} (registered projections: {registered or 'none'}; "
-            "others are in `extensions`)",
+            f"{type(self).__name__!r} object has no attribute {name!r} "
+            f"(registered projections: {registered or 'none'}; others are in `extensions`)",
             name=name,
             obj=self,
         )

@@ -112,6 +112,7 @@ class SyncRun:
         return self._source.assemble_message(events, message_id)
 
     async def checkpoint(self) -> None:
+        """Not on this lane."""
         raise AssertionError("there is nothing to let run on the sync lane")
 
     def open_handle(self, mux: Mux, subgraph: Subgraph) -> SubgraphRunStream:
@@ -125,26 +126,36 @@ class SyncRun:
         """There is no cancellation here."""
         return False
 
-    async def send(self, channel: StreamChannel[T], item: T) -> None:
+    async def send(self, channel: StreamChannel[T], item: T) -> None:  # noqa: ARG002 -- a port's method
+        """Not on this lane."""
         raise AssertionError("channels refuse send() on the sync lane")
 
-    async def until(self, target: Awaited) -> None:
+    async def until(self, target: Awaited) -> None:  # noqa: ARG002 -- a port's method
+        """Not on this lane."""
         raise AssertionError("promises refuse await on the sync lane")
 
-    async def wait(self, target: Awaited) -> None:
+    async def wait(self, target: Awaited) -> None:  # noqa: ARG002 -- a port's method
+        """Not on this lane."""
         raise AssertionError("nothing is scheduled on the sync lane")
 
     async def with_grace(self, what: str, awaitable: Awaitable[object]) -> None:  # noqa: ARG002 -- a port's method
         """A hook that awaits nothing is run; one that suspends is refused by whoever runs this."""
         await awaitable
 
-    def spawn(self, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context) -> SpawnedTask:
+    def spawn(
+        self,
+        run: Callable[[], Coroutine[Any, Any, None]],  # noqa: ARG002 -- a port's method
+        name: str,  # noqa: ARG002 -- likewise
+        context: Context,  # noqa: ARG002 -- likewise
+    ) -> SpawnedTask:
+        """Not on this lane."""
         raise AssertionError("nothing is scheduled on the sync lane")
 
     def check_stall(self) -> None:
         """A stall is seen at once by the only reader there is."""
 
-    def interject(self, error: BaseException) -> None:
+    def interject(self, error: BaseException) -> None:  # noqa: ARG002 -- a port's method
+        """Not on this lane."""
         raise AssertionError("nothing is scheduled on the sync lane")
 
     # --- the end ---
@@ -355,7 +366,10 @@ class GraphRunStream(RunStream):
 
     @property
     def interrupts(self) -> list[Any]:
-        """The interrupts that the graph waits at, in order, each once. Runs the graph to its end; raises as `output`."""
+        """The interrupts that the graph waits at, in order, each once.
+
+        Runs the graph to its end; raises as `output`.
+        """
         self._complete()
         return list(self._mux.state.interrupts)
 

@@ -46,7 +46,9 @@ class LoopTask(Protocol):
     """A task started with `spawn`."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What it is called in messages."""
+        ...
 
     @property
     def finished(self) -> Latch:

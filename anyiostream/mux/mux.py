@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from typing import Any, Final, final
 
 import attrs
@@ -234,7 +235,12 @@ class Mux:
         for key, value in projection.items():
             if isinstance(value, StreamChannel):
                 method = None if value.name is None else value.name if native else f"custom:{value.name}"
-                value.bind(self._port, key, forward=None if method is None else self._forwarder(method))
+                value.bind(
+                    self._port,
+                    key,
+                    forward=None if method is None else self._forwarder(method),
+                    on_watched=partial(self.router.recompile_at, self.scope),
+                )
             elif isinstance(value, Promise):
                 value.bind(self._port, key)
             self.extensions[key] = value
@@ -260,6 +266,18 @@ class Mux:
             self.router.seq += 1
             event["seq"] = self.router.seq
         self.events.push(event)
+
+    def _appender(self) -> Callable[[ProtocolEvent], None]:
+        """`_append`, as fast as it can be until somebody starts or stops reading the log."""
+        put, router = self.events.sink(), self.router
+        if self.parent is not None:
+            return put
+
+        def append(event: ProtocolEvent) -> None:
+            event["seq"] = router.seq = router.seq + 1
+            put(event)
+
+        return append
 
     def _emit(self, registered: _Registered, namespace: Namespace, event: ProtocolEvent) -> bool:
         if not registered.handling:
@@ -301,7 +319,7 @@ class Mux:
             elif _reads(transformer, method, own=own):
                 stages.append(self._stage(registered))
         if not tracked and (self.parent is None or self.events.watched):
-            stages.append(Stage(StageKind.LOG, self._append, self._bit))
+            stages.append(Stage(StageKind.LOG, self._appender(), self._bit))
         return stages
 
     def _stage(self, registered: _Registered) -> Stage:

@@ -22,9 +22,14 @@ class SpawnedTask(Protocol):
     """A task in the run's nursery."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What it is called in messages."""
+        ...
+
     @property
-    def finished(self) -> Awaited: ...
+    def finished(self) -> Awaited:
+        """Ready once it has ended."""
+        ...
 
     def cancel(self) -> None:
         """Cancel it once, in its loop's native way."""

@@ -95,6 +95,12 @@ class Router:
         path.reverse()
         return path
 
+    def recompile_at(self, namespace: Namespace) -> None:
+        """Somebody has started or stopped reading a projection: compile the routes of its scope anew."""
+        table = self._tables.get(namespace)
+        if table is not None:
+            table.clear()
+
     def recompile(self) -> None:
         """Somebody has started or stopped reading a raw log, or to schedule work: compile all routes anew."""
         for table in self._tables.values():
@@ -104,7 +110,9 @@ class Router:
 
     # --- dispatch ---
 
-    def dispatch(self, part: Any) -> Coroutine[Any, Any, None] | None:
+    def dispatch(  # noqa: C901 -- the hot path: a call costs more than most of what is done here
+        self, part: Any
+    ) -> Coroutine[Any, Any, None] | None:
         """Take a part through its route.
 
         Returns:
@@ -124,8 +132,13 @@ class Router:
             data = part["data"]
             route = self._route(namespace, method)
         self.namespace = namespace
-        if route.observe is not None:
-            route.observe(data, part.get("interrupts", ()))
+        state = route.state
+        if state is not None:
+            # As state.observe does, without the call: a values part is the commonest there is.
+            state.latest = data
+            interrupts = part.get("interrupts")
+            if interrupts:
+                state.observe(data, interrupts)
         consumers = route.consumers
         if consumers is not None:
             if route.logged:
@@ -151,7 +164,7 @@ class Router:
             params["interrupts"] = part["interrupts"]
         event: ProtocolEvent = {"type": "event", "method": method, "params": params}
         segments = route.segments
-        if len(segments) == 1 and segments[0].__class__ is tuple:
+        if len(segments) == 1 and type(segments[0]) is tuple:
             run_stages(segments[0], event, 0, self._after_hook)
             return None
         return self._run(route, event)
@@ -162,8 +175,8 @@ class Router:
         namespace = tuple(params["namespace"])
         route = self._route(namespace, event["method"], as_event=True)
         self.namespace = namespace
-        if route.observe is not None:
-            route.observe(params["data"], params.get("interrupts", ()))
+        if route.state is not None:
+            route.state.observe(params["data"], params.get("interrupts", ()))
         return self._run(route, event)
 
     def dispatch_below_root(self, event: ProtocolEvent) -> Coroutine[Any, Any, None] | None:
@@ -204,9 +217,9 @@ class Router:
             path = self.path(namespace)
             stages = path[0].stages(path, 0, method, namespace)
             own = path[-1] if path[-1].scope == namespace else None
-            observe = own.state.observe if own is not None and method == "values" else None
+            state = own.state if own is not None and method == "values" else None
             log_read = as_event or path[0].events.watched
-            route = table[key] = Route.of(stages, observe, waits=self.waits_for_children, log_read=log_read)
+            route = table[key] = Route.of(stages, state, waits=self.waits_for_children, log_read=log_read)
         return route
 
     def _nearest(self, namespace: Namespace) -> Mux:

@@ -23,6 +23,7 @@ import attrs
 
 from anyiostream.errors import HookStopped, InvalidHook
 from anyiostream.events import ProtocolEvent
+from anyiostream.mux.state import GraphState
 from anyiostream.transformer import StreamTransformer
 
 __all__ = ["Route", "Stage", "StageKind", "blame"]
@@ -76,28 +77,26 @@ class Route:
     """What to call for one method at one namespace.
 
     Attributes:
-        observe: Takes note of the state in a `values` part, before anything else is called; or `None`.
+        state: Takes note of a `values` part, before anything else is called; or `None`.
         consumers: What to call with the payload, if nothing wants the event; else `None`.
         owners: The transformer of each consumer.
         logged: Whether an event without readers counts in the raw log's `seq` all the same.
         segments: The stages, in runs that do not wait, and single stages that may.
     """
 
-    observe: Callable[[Any, Any], None] | None
+    state: GraphState | None
     consumers: tuple[Callable[[Any], object], ...] | None
     owners: tuple[StreamTransformer, ...]
     logged: bool
     segments: tuple[tuple[Stage, ...] | Stage, ...]
 
     @classmethod
-    def of(
-        cls, stages: list[Stage], observe: Callable[[Any, Any], None] | None, *, waits: bool, log_read: bool
-    ) -> Route:
+    def of(cls, stages: list[Stage], state: GraphState | None, *, waits: bool, log_read: bool) -> Route:
         """The route for `stages`.
 
         Args:
             stages: In order of their calls.
-            observe: As the attribute.
+            state: As the attribute.
             waits: Whether stages of kind SUBGRAPHS may have to wait.
             log_read: Whether the root's raw log has a reader.
         """
@@ -105,8 +104,8 @@ class Route:
         payloads = [stage for stage in stages if stage.kind is StageKind.PAYLOAD and stage.owner is not None]
         if len(payloads) + logged == len(stages) and not log_read:
             consumers = tuple(stage.call for stage in payloads)
-            return cls(observe, consumers, tuple(stage.owner for stage in payloads if stage.owner), logged, ())
-        return cls(observe, None, (), logged, _segments(stages, waits=waits))
+            return cls(state, consumers, tuple(stage.owner for stage in payloads if stage.owner), logged, ())
+        return cls(state, None, (), logged, _segments(stages, waits=waits))
 
     @property
     def waits(self) -> bool:
@@ -160,8 +159,9 @@ def run_stages(stages: tuple[Stage, ...], event: ProtocolEvent, suppressed: int,
 def keep_of(stage: Stage, answer: object) -> bool:
     """What a hook's answer means, or `InvalidHook` if it forgot to wait for itself."""
     if hasattr(answer, "__await__"):
-        if hasattr(answer, "close"):
-            answer.close()
+        close = getattr(answer, "close", None)
+        if close is not None:
+            close()
         raise InvalidHook(
             f"{type(stage.owner).__name__}.{stage.hook}()",
             "returned a coroutine: it is called without await. Rename it to `aprocess`, which is awaited.",

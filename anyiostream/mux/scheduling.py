@@ -116,7 +116,9 @@ class Nursery:
         ending = self._closed or any(_within(scope, each) for each in self._ending)
         if not self._port.is_async or ending:
             coro.close()
-            why = "the run is ending" if ending else "this run is on the sync lane"
+            why = "this run is on the sync lane"
+            if ending:
+                why = "the run has ended" if self._closed else "the run is ending"
             raise ScheduleRefused(owner, why)
         name = f"{owner}.schedule({getattr(coro, '__qualname__', 'coroutine')})"
         work = Scheduled(coro, owner, scope, on_error, Outbox(name, self._port.home, scope=scope))

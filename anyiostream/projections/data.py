@@ -44,8 +44,8 @@ class DataTransformer(PayloadTransformer):
         self._log.push(data)
 
     def consumer(self) -> Callable[[Any], object]:
-        """The channel's own `push`, unless a subclass does more."""
-        return self._log.push if type(self).consume is DataTransformer.consume else self.consume
+        """The channel itself, unless a subclass does more."""
+        return self._log.sink() if type(self).consume is DataTransformer.consume else self.consume
 
 
 @builtin

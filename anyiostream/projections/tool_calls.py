@@ -62,7 +62,10 @@ class ToolCallStream:
 
     @property
     def output_deltas(self) -> ToolOutputDeltas:
-        """What it puts out while it runs. A tool's error does not end the iteration with an exception; the run's does."""
+        """What it puts out while it runs.
+
+        A tool's error does not end the iteration with an exception; the run's does.
+        """
         return ToolOutputDeltas(self._run, self._log)
 
     def __iter__(self) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, final
 
@@ -96,7 +96,7 @@ class HostedFunction:
                 result = await self._function(self._given, StreamWriter(sink))
                 if result is not None:
                     await sink.write(parts.values(result), last=True)
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001 -- ends the inbox, or is raised by close()
             error = exc
         if gate.stopped:
             self._late_error = None if error is None or consists_of(error, loop.is_cancellation) else error
@@ -131,7 +131,7 @@ class InboxSink:
             await gate.permission(self._loop)
 
     @asynccontextmanager
-    async def abortable(self, namespace: Namespace) -> AsyncIterator[None]:
+    async def abortable(self, namespace: Namespace) -> AsyncGenerator[None]:
         """A cancel scope that aborting the subgraph cancels."""
         with anyio.CancelScope() as scope:
             with self._subgraphs.cancelling(namespace, scope.cancel):
@@ -162,7 +162,7 @@ class AbortedSubgraphs:
         return True
 
     @contextmanager
-    def cancelling(self, namespace: Namespace, cancel: Callable[[], object]) -> Iterator[None]:
+    def cancelling(self, namespace: Namespace, cancel: Callable[[], object]) -> Generator[None]:
         """Inside, aborting the subgraph calls `cancel`."""
         self._open[namespace] = cancel
         try:
@@ -270,7 +270,7 @@ class YieldingSink:
         self._subgraphs.check(part)
 
     @asynccontextmanager
-    async def abortable(self, namespace: Namespace) -> AsyncIterator[None]:
+    async def abortable(self, namespace: Namespace) -> AsyncGenerator[None]:
         """Without an event loop there is nothing to cancel: the subgraph is left at its next write."""
         with self._subgraphs.cancelling(namespace, lambda: None):
             yield

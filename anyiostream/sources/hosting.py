@@ -31,8 +31,10 @@ class HostLoop(Parking, Protocol):
 
 @final
 class IteratorHost:
-    """Advances and closes one async iterable, in one task: so an async generator may hold cancel scopes, task groups
-    and context variables across its yields, and a reader's cancellation does not reach it.
+    """Advances and closes one async iterable, in one task.
+
+    So an async generator may hold cancel scopes, task groups and context variables across its yields, and a reader's
+    cancellation does not reach it.
 
     Attributes:
         advancing: Whether the iterable is at work right now, so that stopping it means cancelling the task.
@@ -67,7 +69,7 @@ class IteratorHost:
                 finally:
                     self.advancing = False
                 self._receiver.put(part)
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001 -- handed to the receiver, or kept as `late_error`
             error = exc
         closing = await _close(iterator)
         if self._gate.stopped:

@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from langgraph.config import get_config
@@ -34,9 +35,9 @@ CONTENT_BLOCKS_KEY: str | None
 try:
     from langgraph._internal import _constants
 
-    CONTENT_BLOCKS_KEY = _constants.CONFIG_KEY_STREAM_MESSAGES_V2
+    CONTENT_BLOCKS_KEY = _constants.CONFIG_KEY_STREAM_MESSAGES_V2  # pyright: ignore[reportConstantRedefinition]  # either here
 except (ImportError, AttributeError):  # pragma: no cover -- a LangGraph without such a key streams message chunks
-    CONTENT_BLOCKS_KEY = None
+    CONTENT_BLOCKS_KEY = None  # pyright: ignore[reportConstantRedefinition]  # or here
 
 __all__ = ["callers_namespace", "compiled_transformers", "open_async_graph", "open_sync_graph"]
 
@@ -77,10 +78,8 @@ def callers_namespace(call: GraphCall) -> tuple[str, ...]:
     """The namespace of the node that the run is opened in, unless its configuration addresses another place."""
     given = {**_configurable(getattr(call.graph, "config", None)), **_configurable(call.config)}
     if not any(given.get(key) for key in COORDINATES):
-        try:
+        with suppress(RuntimeError):  # which says that this is not inside a node
             given = {**_configurable(get_config()), **given}
-        except RuntimeError:
-            pass  # not inside a node
     namespace = given.get("checkpoint_ns")
     return tuple(namespace.split(NAMESPACE_SEPARATOR)) if namespace else ()
 

@@ -7,7 +7,7 @@ nursery.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, cast, final
 
 from langgraph.stream import StreamChannel as LangGraphChannel
@@ -28,7 +28,7 @@ from anyiostream.transformer import OnError, ScheduledTask, StreamTransformer, T
 
 __all__ = ["adapt_transformers"]
 
-COUNTERPARTS: dict[tuple[str, str], type[StreamTransformer]] = {
+COUNTERPARTS: Mapping[tuple[str, str], type[StreamTransformer]] = {
     ("langgraph", kind.__name__): kind
     for kind in (
         CheckpointsTransformer,
@@ -70,7 +70,7 @@ class Adapter(StreamTransformer):
         super().__init__(scope)
         self._inner = inner
         # What the mux asks of the class, this class has to answer for each instance.
-        own = self.__dict__
+        own = vars(self)
         own["required_stream_modes"] = tuple(inner.required_stream_modes)
         own["before_builtins"] = inner.before_builtins
         own["requires_async"] = inner.requires_async

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, final
 
@@ -82,7 +82,7 @@ class MessageWriter:
 @asynccontextmanager
 async def writing_message(
     sink: Sink, namespace: Namespace, node: str | None, message_id: str, metadata: Mapping[str, Any] | None
-) -> AsyncIterator[MessageWriter]:
+) -> AsyncGenerator[MessageWriter]:
     """Write a message's start, and its end or its error."""
     message = MessageWriter(sink, namespace, {"run_id": message_id, "langgraph_node": node}, message_id)
     await message.event("message-start", role="ai", id=message_id, metadata=dict(metadata or {}))
@@ -124,7 +124,7 @@ class ToolCallWriter:
 @asynccontextmanager
 async def writing_tool_call(
     sink: Sink, namespace: Namespace, name: str, given: Any, tool_call_id: str
-) -> AsyncIterator[ToolCallWriter]:
+) -> AsyncGenerator[ToolCallWriter]:
     """Write a tool call's start, and its end or its error."""
     call = ToolCallWriter(sink, namespace, tool_call_id)
     await call.event("tool-started", tool_name=name, input=given)

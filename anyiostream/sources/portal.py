@@ -14,7 +14,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, final
@@ -50,7 +50,7 @@ class Portal:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @asynccontextmanager
-    async def lease(self) -> AsyncIterator[asyncio.AbstractEventLoop]:
+    async def lease(self) -> AsyncGenerator[asyncio.AbstractEventLoop]:
         """The loop of the thread, which lives at least as long as this block."""
         with trio.CancelScope(shield=True):
             async with self._lock:

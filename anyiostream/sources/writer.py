@@ -11,7 +11,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol, final
 from uuid import uuid4
@@ -41,8 +41,9 @@ class Interrupt:
 
 
 class SubgraphLeft(BaseException):
-    """Unwinds a subgraph that was aborted, up to its `writer.subgraph` block. No `Exception`, so that a graph's own
-    error handling lets it pass.
+    """Unwinds a subgraph that was aborted, up to its `writer.subgraph` block.
+
+    No `Exception`, so that a graph's own error handling lets it pass.
     """
 
     def __init__(self, namespace: Namespace) -> None:
@@ -148,11 +149,12 @@ class StreamWriter:
         *,
         agent: str | None = None,
         tool_call_id: str | None = None,
-    ) -> AsyncIterator[SubgraphWriter]:
+    ) -> AsyncGenerator[SubgraphWriter]:
         """`async with writer.subgraph("researcher") as inner:` runs the block as a subgraph, with a handle of its own.
 
         The subgraph ends with the block: completed, failed if the block raises (the exception goes on), interrupted if
-        it raises `GraphInterrupt`, aborted if its handle is: then the block is cancelled and the graph goes on after it.
+        it raises `GraphInterrupt`, aborted if its handle is: then the block is cancelled and the graph goes on after
+        it.
 
         Args:
             name: The node that runs it.

@@ -20,6 +20,7 @@ import anyio.lowlevel
 import attrs
 import langgraph.errors
 import langgraph.stream
+import langgraph.stream._convert
 import langgraph.stream._mux
 import langgraph.stream.transformers
 import pytest
@@ -41,6 +42,7 @@ THEIR_API: Final = SimpleNamespace(
     ValuesTransformer=langgraph.stream.transformers.ValuesTransformer,
     MessagesTransformer=langgraph.stream.transformers.MessagesTransformer,
     GraphInterrupt=langgraph.errors.GraphInterrupt,
+    convert_to_protocol_event=langgraph.stream._convert.convert_to_protocol_event,  # noqa: SLF001 -- same
 )
 
 BACKENDS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {

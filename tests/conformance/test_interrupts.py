@@ -30,6 +30,7 @@ async def test_interrupted(lab: Lab) -> None:
         await lab.output(run)
         assert await lab.interrupted(run) is True
         assert [each.value for each in await lab.interrupts(run)] == ["sure?"]
+        assert not lab.ours or run.status == "interrupted"
 
 
 async def test_interrupted_without_output(lab: Lab) -> None:

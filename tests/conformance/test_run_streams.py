@@ -87,6 +87,20 @@ async def test_raw_events(lab: Lab) -> None:
         assert each["params"]["namespace"] == []
 
 
+async def test_conversion(lab: Lab) -> None:
+    """(60) A part is converted to an event that has its data as they are, its interrupts, and no seq yet."""
+    data = {"n": 1}
+    event = lab.api.convert_to_protocol_event(parts.values(data, interrupts=("question",), ns=("sub:1",)))
+    assert type(event["params"].pop("timestamp")) is int
+    assert event == {
+        "type": "event",
+        "method": "values",
+        "params": {"namespace": ["sub:1"], "data": data, "interrupts": ("question",)},
+    }
+    assert event["params"]["data"] is data
+    assert "interrupts" not in lab.api.convert_to_protocol_event(parts.custom(data))["params"]
+
+
 async def test_extensions(lab: Lab) -> None:
     """(61) `extensions` is a read-only mapping."""
     async with lab.open([]) as run:

@@ -9,6 +9,7 @@ import pytest
 
 from anyiostream import HookStopped, InvalidHook, ProtocolEvent, StreamTransformer, convert_to_protocol_event, parts
 from anyiostream.mux.routes import Route, Stage, StageKind, blame, keep_of, run_stages
+from anyiostream.mux.state import GraphState
 
 EVENT = convert_to_protocol_event(parts.custom("payload"))
 
@@ -96,11 +97,11 @@ def test_subgraphs_are_awaited_only_where_their_end_may_wait(waits: bool) -> Non
     assert route.waits is waits
 
 
-def test_the_observer_of_the_state_is_kept() -> None:
-    """`observe` is the route's own, whatever its form."""
-    state = noted([])
-    assert Route.of([], lambda a, b: state(a), waits=False, log_read=False).observe is not None
-    assert Route.of([], None, waits=False, log_read=True).observe is None
+def test_the_state_is_kept() -> None:
+    """The state to take note of is the route's own, whatever its form."""
+    state = GraphState()
+    assert Route.of([], state, waits=False, log_read=False).state is state
+    assert Route.of([], None, waits=False, log_read=True).state is None
 
 
 # --- running stages ---

