@@ -16,8 +16,10 @@ class Ending:
 
     Attributes:
         error: What the `fail` hooks get; `None` for a good end, which calls the `finalize` hooks.
+        interrupted: Whether the graph itself said that it was interrupted, so that what is open in it was, too.
         quietly: Whether readers' iterations just end, although there is an error: the run was aborted.
     """
 
     error: BaseException | None = None
     quietly: bool = False
+    interrupted: bool = False

@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import enum
+import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol, final
@@ -24,7 +25,7 @@ from anyiostream.channels.latch import Latch
 from anyiostream.channels.outbox import Outbox
 from anyiostream.channels.raising import Recorded
 from anyiostream.ending import Ending
-from anyiostream.errors import GraphInterrupt, RunAborted, SourceStopped
+from anyiostream.errors import GraphInterrupt, RunAborted, SourceStopped, SubgraphFailed
 from anyiostream.events import Namespace
 from anyiostream.inline import run_inline
 from anyiostream.mux.mux import Mux
@@ -38,6 +39,10 @@ RunStatus = Literal["running", "completed", "failed", "interrupted", "aborted"]
 
 CONTROL_FLOW: Final = (KeyboardInterrupt, SystemExit)
 """Exceptions that go on at once wherever they are met, whoever else learns of them."""
+
+
+KEPT_FAILURES: Final = 64
+"""Failed subgraphs, the latest ones, whose cause is looked for when the run fails."""
 
 
 @final
@@ -141,6 +146,7 @@ class Pump:
     delivered: bool = False
     _pull: Callable[[], Any] = attrs.field(init=False)
     _dispatch: Callable[[Any], Coroutine[Any, Any, None] | None] = attrs.field(init=False)
+    _failed_subgraphs: deque[weakref.ref[SubgraphFailed]] = attrs.field(factory=lambda: deque(maxlen=KEPT_FAILURES))
     _special: bool = False
     _requests: deque[Callable[[], Coroutine[Any, Any, None]]] = attrs.field(factory=deque)
     _interjected: BaseException | None = None
@@ -322,19 +328,31 @@ class Pump:
     def _publish(self, ending: Ending) -> None:
         if ending.error is not None:
             self.failure = Recorded.of(ending.error)
+            self._explain_subgraphs(ending.error)
         if ending.quietly:
             self.status = "aborted"
         elif ending.error is not None:
             self.status = "failed"
         else:
-            self.status = "interrupted" if self.mux.state.interrupts else "completed"
+            self.status = "interrupted" if ending.interrupted or self.mux.state.interrupts else "completed"
         self.mux.nursery.close()
         self.terminal.open()
+
+    def subgraph_failed(self, error: SubgraphFailed) -> None:
+        """A subgraph has failed: if the run fails with the same error, that is its cause."""
+        self._failed_subgraphs.append(weakref.ref(error))
+
+    def _explain_subgraphs(self, failure: BaseException) -> None:
+        for reference in self._failed_subgraphs:
+            error = reference()
+            if error is not None and error.__cause__ is None and str(error) in {str(failure), repr(failure)}:
+                error.__cause__ = failure
+        self._failed_subgraphs.clear()
 
     def _ending_by_source(self, exc: BaseException) -> Ending:
         if isinstance(exc, GraphInterrupt):
             self.mux.state.observe(self.mux.state.latest, exc.interrupts)
-            return Ending()
+            return Ending(interrupted=True)
         return Ending(readable(exc, self.source.name))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, final
 
@@ -29,14 +30,6 @@ from anyiostream.transformer import TransformerFactory
 
 __all__ = ["OpenRun", "open_run"]
 
-BUILTINS: tuple[TransformerFactory, ...] = (
-    ValuesTransformer,
-    MessagesTransformer,
-    LifecycleTransformer,
-    SubgraphTransformer,
-)
-"""The transformers of every run."""
-
 
 def open_run(
     graph: Any,
@@ -48,6 +41,7 @@ def open_run(
     prefetch: int = 32,
     checkpoint_every: int = 32,
     scope: Namespace | None = None,
+    root_lifecycle: bool = False,
     **source_options: Any,
 ) -> OpenRun:
     """A run of `graph`, to be entered with `with` (sync lane) or `async with` (asyncio or trio).
@@ -69,6 +63,7 @@ def open_run(
         checkpoint_every: How many items a reader takes, at most, before it lets other tasks run; 1 for trio's letter.
         scope: The namespace whose level is the run's own; by default `()`, or, for a LangGraph graph opened inside a
             node of another one, that node's.
+        root_lifecycle: Whether `run.lifecycle` reports the run itself too: `running`, then its end.
         source_options: Further arguments of LangGraph's `stream` and `astream`: `context`, `interrupt_before`,
             `interrupt_after`, `control`, `durability`, ...
 
@@ -83,14 +78,30 @@ def open_run(
     check_options(call)
     if scope is not None:
         scope = checked_namespace(scope, scope)
-    return OpenRun(call, tuple(transformers), buffer=buffer, checkpoint_every=checkpoint_every, scope=scope)
+    return OpenRun(
+        call,
+        tuple(transformers),
+        buffer=buffer,
+        checkpoint_every=checkpoint_every,
+        scope=scope,
+        root_lifecycle=root_lifecycle,
+    )
 
 
 @final
 class OpenRun:
     """A run that has been described and not entered yet. It is entered once, on one lane."""
 
-    __slots__ = ("_buffer", "_call", "_checkpoint_every", "_entered", "_run", "_scope", "_transformers")
+    __slots__ = (
+        "_buffer",
+        "_call",
+        "_checkpoint_every",
+        "_entered",
+        "_root_lifecycle",
+        "_run",
+        "_scope",
+        "_transformers",
+    )
 
     def __init__(
         self,
@@ -100,12 +111,14 @@ class OpenRun:
         buffer: float,
         checkpoint_every: int,
         scope: Namespace | None,
+        root_lifecycle: bool,
     ) -> None:
         self._call = call
         self._transformers = transformers
         self._buffer = buffer
         self._checkpoint_every = checkpoint_every
         self._scope = scope
+        self._root_lifecycle = root_lifecycle
         self._entered = False
         self._run: SyncRun | AsyncRun | None = None
 
@@ -117,11 +130,12 @@ class OpenRun:
             Otherwise as `open_run` says.
         """
         self._enter()
+        scope = self._own_scope()
         run = self._run = SyncRun(
-            self._factories(),
+            self._factories(scope),
             lambda mux: open_sync_source(self._call, mux),
             maxlen=self._buffer,
-            scope=self._own_scope(),
+            scope=scope,
         )
         return GraphRunStream(run, run.pump.mux)
 
@@ -141,13 +155,14 @@ class OpenRun:
             As `__enter__`.
         """
         self._enter()
+        scope = self._own_scope()
         run = AsyncRun(
             current_loop(),
-            self._factories(),
+            self._factories(scope),
             lambda mux: open_async_source(self._call, mux),
             AsyncSubgraphRunStream,
             maxlen=self._buffer,
-            scope=self._own_scope(),
+            scope=scope,
             checkpoint_every=self._checkpoint_every,
         )
         await run.enter()
@@ -178,13 +193,24 @@ class OpenRun:
             raise RunReentered
         self._entered = True
 
-    def _factories(self) -> list[TransformerFactory]:
+    def _factories(self, scope: Namespace) -> list[TransformerFactory]:
+        """The transformers of every run, those of the graph, and the caller's."""
         compiled: Sequence[TransformerFactory] = ()
         if is_langgraph(self._call.graph):
             from anyiostream.sources.langgraph import compiled_transformers  # noqa: PLC0415 -- an extra
 
             compiled = compiled_transformers(self._call.graph)
-        return [*BUILTINS, *compiled, *self._transformers]
+        lifecycle: TransformerFactory = LifecycleTransformer
+        if self._root_lifecycle:
+            lifecycle = partial(LifecycleTransformer, root=scope)
+        return [
+            ValuesTransformer,
+            MessagesTransformer,
+            lifecycle,
+            SubgraphTransformer,
+            *compiled,
+            *self._transformers,
+        ]
 
     def _own_scope(self) -> Namespace:
         if self._scope is not None:

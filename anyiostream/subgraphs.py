@@ -22,6 +22,7 @@ import attrs
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.ending import Ending
 from anyiostream.events import Namespace
+from anyiostream.state import GraphState
 
 __all__ = [
     "Handle",
@@ -37,8 +38,9 @@ __all__ = [
     "end_by_result",
 ]
 
-SubgraphStatus = Literal["started", "completed", "failed", "interrupted", "drained", "aborted"]
-"""How a subgraph stands. `drained`: it was asked to stop early by its run control; `aborted`: it was cancelled."""
+SubgraphStatus = Literal["running", "started", "completed", "failed", "interrupted", "drained", "aborted"]
+"""How a subgraph stands. `drained`: its run control asked it to stop early; `aborted`: it was cancelled; `running`: the
+root's `started`."""
 
 
 class LifecycleCause(TypedDict):
@@ -136,6 +138,11 @@ class HandleMaker(Protocol):
     """What the transformer needs of the mux it is registered with."""
 
     @property
+    def state(self) -> GraphState:
+        """The state of the graph at its scope."""
+        ...
+
+    @property
     def shows_children(self) -> bool:
         """Whether a subgraph needs a mux although nobody reads `subgraphs`."""
         ...
@@ -155,6 +162,12 @@ class SubgraphObserver(Protocol):
 
     def subgraph_started(self, subgraph: Subgraph) -> None:
         """A subgraph has started."""
+
+    def run_started(self) -> None:
+        """The run has its first part."""
+
+    async def end_open(self, end: SubgraphEnd, ending: Ending) -> None:
+        """The scope itself ends although subgraphs inside are open: it was aborted alone."""
 
     async def subgraph_ended(self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None) -> None:
         """It has ended: with its task's result, or, if `ending` is given, with the run."""

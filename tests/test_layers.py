@@ -20,7 +20,7 @@ ROOT = Path(anyiostream.__file__).parent
 LAYERS = (
     # What things are: no behaviour, no state of a run.
     ("errors", "statistics"),
-    ("events", "ending", "inline"),
+    ("events", "ending", "inline", "state"),
     ("parts",),
     # What readers read.
     ("channels.*",),

@@ -257,6 +257,9 @@ class Buffer(Generic[T]):
             self._streams = None
 
     def _put_slowly(self, item: T) -> None:
+        if self.left:
+            # Its reader has gone while the event that puts is on its way.
+            return
         if self._streams is None:
             self._make_streams()
             self.put(item)

@@ -69,6 +69,10 @@ class ChannelPort(Protocol):
         """The bound of channels that name none, in items."""
         ...
 
+    def stamp(self) -> int:
+        """A number that rises with each call, over all channels of the run."""
+        ...
+
     def admit(self, what: str) -> None:
         """Raise `RunClosed` if the run's block has been left."""
 
@@ -139,7 +143,7 @@ class StreamChannel(Generic[T]):
         self._on_watched: Callable[[], None] | None = None
         self._ended: Ended | None = None
         self._subscribed = False
-        self._backlog: deque[T] | None = None
+        self._backlog: deque[tuple[int, T]] | None = None
         self._unread = 0
         self._peak = 0
         self._dropped = 0
@@ -313,6 +317,10 @@ class StreamChannel(Generic[T]):
         """Whether an item pushed now could ever be read from the channel itself."""
         return self._put is not None and not self._missed
 
+    def backlog_stamps(self) -> list[int]:
+        """When each item arrived that is kept for a reader that is to come."""
+        return [stamp for stamp, _ in self._backlog or ()]
+
     @property
     def awaited(self) -> bool:
         """Whether a reader is parked on the channel."""
@@ -347,7 +355,7 @@ class StreamChannel(Generic[T]):
         buffers = [self._new_buffer(bound) for _ in range(branches)]
         for buffer in buffers:
             outbox = Outbox("the backlog", port.home, bounded=False)
-            for item in backlog:
+            for _, item in backlog:
                 buffer.put_waiting(item, outbox)
             if self._ended is not None:
                 buffer.end(self._ended)
@@ -433,12 +441,12 @@ class StreamChannel(Generic[T]):
     def _keep(self, item: T) -> None:
         assert self._backlog is not None
         if len(self._backlog) < self._bound():
-            self._backlog.append(item)
+            self._backlog.append((self._bound_port().stamp(), item))
         elif self.overflow in {"drop_oldest", "drop_newest"}:
             self._dropped += 1
             if self.overflow == "drop_oldest":
                 self._backlog.popleft()
-                self._backlog.append(item)
+                self._backlog.append((self._bound_port().stamp(), item))
         else:
             self._missed = len(self._backlog) + 1
             self._backlog = None

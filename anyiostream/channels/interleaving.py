@@ -41,8 +41,13 @@ class Interleaving:
         self._channels: dict[str, StreamChannel[Any]] = {}
         self._buffers: dict[str, Buffer[Any]] = {}
         try:
+            backlog: list[tuple[int, str]] = []
             for name in dict.fromkeys(names):
-                self._subscribe(name, projections, is_async=is_async)
+                backlog += self._subscribe(name, projections, is_async=is_async)
+            self._order.extend((name, "item") for _, name in sorted(backlog))
+            for name, buffer in self._buffers.items():
+                if buffer.ended is not None:
+                    self._order.append((name, "end"))
         except BaseException:
             self.leave()
             raise
@@ -96,20 +101,19 @@ class Interleaving:
         self._open.clear()
         self._order.clear()
 
-    def _subscribe(self, name: str, projections: Mapping[str, Any], *, is_async: bool) -> None:
+    def _subscribe(self, name: str, projections: Mapping[str, Any], *, is_async: bool) -> list[tuple[int, str]]:
         if name not in projections:
             raise UnknownProjection(name, projections)
         channel = projections[name]
         if not isinstance(channel, StreamChannel):
             raise NotAChannel(name, type(channel).__name__)
         channel.check_lane(is_async=is_async)
+        backlog = [(stamp, name) for stamp in channel.backlog_stamps()]
         (buffer,) = channel.subscribe("atee" if is_async else "tee")
         self._channels[name] = channel
         self._buffers[name] = buffer
-        self._order.extend((name, "item") for _ in range(buffer.depth))
-        if buffer.ended is not None:
-            self._order.append((name, "end"))
         buffer.watch(partial(self._arrived, name))
+        return backlog
 
     def _arrived(self, name: str, arrival: Arrival) -> None:
         if arrival == "dropped":

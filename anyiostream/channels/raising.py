@@ -6,6 +6,8 @@ from types import TracebackType
 
 import attrs
 
+from anyiostream.errors import SubgraphFailed
+
 __all__ = ["Recorded"]
 
 
@@ -35,7 +37,8 @@ class Recorded:
         """The original object, in the state in which it was recorded: `raise recorded.fresh()`."""
         error = self.error
         error.__traceback__ = self._traceback
-        error.__cause__ = self._cause
+        if not isinstance(error, SubgraphFailed):
+            error.__cause__ = self._cause  # of that one, the cause becomes known later
         error.__context__ = self._context
         error.__suppress_context__ = self._suppressed
         return error

@@ -18,6 +18,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextvars import Context, copy_context
+from itertools import count
 from typing import Any, Final, Protocol, TypeVar, final
 
 from anyiostream.channels.buffer import Buffer
@@ -126,6 +127,7 @@ class AsyncRun:
         self._shutting_down: Latch | None = None
         self._tasks: dict[LoopTask, None] = {}
         self.closed = False
+        self._stamps = count(1)
         mux = Mux(self, factories=factories, transformers=transformers, scope=scope)
         self.source: Final = open_source(mux)
         self.pump: Final = Pump(mux, self.source, outbox)
@@ -146,6 +148,10 @@ class AsyncRun:
     def interjected(self) -> BaseException | None:
         """The error with which the run is about to fail."""
         return self.pump.interjected
+
+    def stamp(self) -> int:
+        """A number that rises with each call."""
+        return next(self._stamps)
 
     def admit(self, what: str) -> None:
         """Raise `RunClosed` once the block has been left, `RunWaitsForItself` inside the run."""

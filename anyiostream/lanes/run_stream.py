@@ -10,7 +10,7 @@ from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.latch import Latch
 from anyiostream.channels.raising import Recorded
 from anyiostream.ending import Ending
-from anyiostream.errors import RunAborted
+from anyiostream.errors import RunAborted, SubgraphFailed
 from anyiostream.events import Namespace
 from anyiostream.mux.mux import Mux
 from anyiostream.pump import Pump, RunStatus
@@ -114,12 +114,16 @@ class SubgraphHandle(RunStream):
         if ending.quietly:
             what = f"subgraph {self.path[-1]!r}"
             ending = Ending(RunAborted(what, partial=self._mux.state.latest), quietly=True)
+        for observer in self._mux.subgraph_observers:
+            await observer.end_open(end, ending)
         became, errors = await self._mux.end(ending)
         self._pump.errors += errors
         self._status = end.status
         self.error = end.error
         if became.error is not None:
             self._failure = Recorded.of(became.error)
+        if isinstance(became.error, SubgraphFailed):
+            self._pump.subgraph_failed(became.error)
         self._latch.open()
         if became.error is not None and ending.error is None:
             self._status = "failed"

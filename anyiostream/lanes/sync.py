@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextvars import Context, copy_context
+from itertools import count
 from typing import Any, Generic, Protocol, Self, TypeVar, final
 
 from anyiostream.channels.buffer import Buffer, Ended
@@ -63,6 +64,7 @@ class SyncRun:
         outbox = Outbox("an event", self, bounded=False)
         self.context = copy_context()
         self.context.run(current_outbox.set, outbox)
+        self._stamps = count(1)
         mux = Mux(self, factories=factories, transformers=transformers, scope=scope)
         self._source = open_source(mux)
         self.pump = Pump(mux, self._source, outbox)
@@ -79,6 +81,10 @@ class SyncRun:
     def interjected(self) -> BaseException | None:
         """Nothing runs beside the pump here that could fail."""
         return None
+
+    def stamp(self) -> int:
+        """A number that rises with each call."""
+        return next(self._stamps)
 
     def admit(self, what: str) -> None:
         """Raise `RunClosed` once the block has been left."""

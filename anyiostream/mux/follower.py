@@ -40,6 +40,12 @@ class SubgraphFollower:
         """How many subgraphs are open."""
         return len(self._tracker)
 
+    def begin(self) -> None:
+        """The run has its first part."""
+        for mux in self._router.path(self._tracker.scope):
+            for observer in mux.subgraph_observers:
+                observer.run_started()
+
     def track(self, event: ProtocolEvent) -> Coroutine[Any, Any, None] | None:
         """Handle a `tasks` event: start or end subgraphs, and take the event on to their muxes.
 
@@ -60,7 +66,10 @@ class SubgraphFollower:
         Raises:
             BaseException: The first error of a hook, when all have ended.
         """
-        end = SubgraphEnd("completed") if ending.error is None else end_by_exception(ending.error)
+        if ending.error is not None:
+            end = end_by_exception(ending.error)
+        else:
+            end = SubgraphEnd("interrupted" if ending.interrupted else "completed")
         first: Exception | None = None
         for subgraph in self._tracker.end_all():
             try:

@@ -39,7 +39,7 @@ from anyiostream.mux.port import RunPort
 from anyiostream.mux.router import Router
 from anyiostream.mux.routes import Stage, StageKind, blame
 from anyiostream.mux.scheduling import Nursery
-from anyiostream.mux.state import GraphState
+from anyiostream.state import GraphState
 from anyiostream.subgraphs import Handle, Subgraph, SubgraphObserver
 from anyiostream.transformer import (
     PayloadTransformer,
@@ -350,8 +350,8 @@ class Mux:
             finally:
                 registered.handling = False
 
-        # What it emits may have to wait for others' hooks.
-        if self._any_async:
+        # What it emits may have to wait, for others' hooks or for a subgraph's end.
+        if self._port.is_async:
             return Stage(StageKind.ASYNC_HOOK, aprocess, self._bit, transformer, "aprocess" if waits else "process")
         return Stage(StageKind.HOOK, process, self._bit, transformer)
 

@@ -57,6 +57,7 @@ class Router:
     _tables: dict[Namespace, dict[str, Route]] = attrs.field(factory=dict)
     _muxes: dict[Namespace, Mux] = attrs.field(factory=dict)
     _shared: dict[Namespace, Mux] = attrs.field(factory=dict)
+    _begun: bool = False
     _emitted: list[ProtocolEvent] = attrs.field(factory=list)
 
     # --- which muxes there are ---
@@ -210,6 +211,9 @@ class Router:
         return table
 
     def _route(self, namespace: Namespace, method: str, *, as_event: bool = False) -> Route:
+        if not self._begun:
+            self._begun = True
+            next(iter(self._muxes.values())).follower.begin()
         table = self._table(namespace)
         key = method + AS_EVENT if as_event else method
         route = table.get(key)

@@ -23,7 +23,7 @@ import attrs
 
 from anyiostream.errors import HookStopped, InvalidHook
 from anyiostream.events import ProtocolEvent
-from anyiostream.mux.state import GraphState
+from anyiostream.state import GraphState
 from anyiostream.transformer import StreamTransformer
 
 __all__ = ["Route", "Stage", "StageKind", "blame"]

@@ -7,6 +7,7 @@ from typing import Any
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.ending import Ending
 from anyiostream.events import Namespace, ProtocolEvent
+from anyiostream.state import GraphState
 from anyiostream.subgraphs import (
     HandleMaker,
     LifecycleCause,
@@ -15,6 +16,7 @@ from anyiostream.subgraphs import (
     SubgraphEnd,
     SubgraphObserver,
     SubgraphStatus,
+    end_by_exception,
 )
 from anyiostream.transformer import StreamTransformer, builtin
 
@@ -33,9 +35,17 @@ class LifecycleTransformer(StreamTransformer):
     required_stream_modes = ("tasks",)
     methods = ("tasks",)
 
-    def __init__(self, scope: Namespace = ()) -> None:
-        """Make the transformer and its channel."""
+    def __init__(self, scope: Namespace = (), *, root: Namespace | None = None) -> None:
+        """Make the transformer and its channel.
+
+        Args:
+            scope: Its scope.
+            root: The run's own scope, if the run itself is to be reported too: `running` with its first part, and its
+                end; by default only what is below.
+        """
         super().__init__(scope)
+        self._root = root if root == scope else None
+        self._state: GraphState | None = None
         self._channel: StreamChannel[LifecyclePayload] = StreamChannel("lifecycle")
         self._pending_cause: LifecycleCause | None = None
 
@@ -47,9 +57,29 @@ class LifecycleTransformer(StreamTransformer):
         """`tasks` events are folded into the projection."""
         return event["method"] != "tasks"
 
-    def subgraph_observer(self, maker: HandleMaker) -> SubgraphObserver:  # noqa: ARG002 -- makes no handles
+    def subgraph_observer(self, maker: HandleMaker) -> SubgraphObserver:
         """What the mux tells of subgraphs."""
+        self._state = maker.state
         return self
+
+    def run_started(self) -> None:
+        """The run has its first part."""
+        if self._root is not None:
+            self._channel.push({"event": "running", "namespace": list(self._root)})
+
+    async def end_open(self, end: SubgraphEnd, ending: Ending) -> None:
+        """The subgraphs inside run on; their ends are reported at the run's own level."""
+
+    def finalize(self) -> None:
+        """The run has ended well."""
+        if self._root is not None:
+            interrupted = self._state is not None and bool(self._state.interrupts)
+            self._channel.push({"event": "interrupted" if interrupted else "completed", "namespace": list(self._root)})
+
+    def fail(self, err: BaseException) -> None:
+        """The run has ended with `err`."""
+        if self._root is not None:
+            self._channel.push(Subgraph(self._root, None, None, None).ended(end_by_exception(err)))
 
     def subgraph_started(self, subgraph: Subgraph) -> None:
         """A subgraph has started."""

@@ -57,6 +57,15 @@ class SubgraphTransformer(StreamTransformer):
         else:
             self._channel.pass_by()
 
+    def run_started(self) -> None:
+        """Nothing to show."""
+
+    async def end_open(self, end: SubgraphEnd, ending: Ending) -> None:
+        """End the handles that are open."""
+        handles, self._handles = self._handles, {}
+        for handle in handles.values():
+            await handle.conclude(end, ending)
+
     def shows(self, subgraph: Subgraph) -> bool:  # noqa: ARG002 -- for subclasses
         """Whether the projection shows a subgraph that is directly below."""
         return True
@@ -79,6 +88,15 @@ class SubagentTransformer(SubgraphTransformer):
     """
 
     projection = "subagents"
+
+    def run_started(self) -> None:
+        """Nothing to show."""
+
+    async def end_open(self, end: SubgraphEnd, ending: Ending) -> None:
+        """End the handles that are open."""
+        handles, self._handles = self._handles, {}
+        for handle in handles.values():
+            await handle.conclude(end, ending)
 
     def shows(self, subgraph: Subgraph) -> bool:
         """Named agents only."""

@@ -123,7 +123,7 @@ class InboxSink:
         gate = self._gate
         self._subgraphs.check(part)
         if not gate.may_advance():
-            await gate.permission(self._loop)
+            await gate.permission(self._loop, offering=True)
         if gate.stopped:
             return
         self._inbox.put(part)

@@ -54,7 +54,8 @@ class Gate:
         "_barriers_below",
         "_demanded",
         "_low",
-        "_parked",
+        "_offering",
+        "_pausing",
         "_prefetch",
         "_root_depth",
         "ahead",
@@ -73,7 +74,8 @@ class Gate:
         self._low = prefetch // 2
         self._root_depth = root_depth
         self._barriers_below = barriers_below
-        self._parked: deque[Parked] = deque()
+        self._offering: deque[Parked] = deque()
+        self._pausing: deque[Parked] = deque()
         self._demanded = False
         self._barrier = True  # nothing runs before somebody wants something
         self.ahead = 0
@@ -84,20 +86,20 @@ class Gate:
     def taken(self, count: int = 1) -> None:
         """`count` parts have been taken."""
         self.ahead -= count
-        if self._parked and self.ahead <= self._low and self.may_advance():
-            self._wake_one()
+        if (self._pausing or self._offering) and self.ahead <= self._low and self.may_advance():
+            self._wake()
 
     def demand(self) -> None:
         """A reader waits, and there is nothing for it."""
         if not self._demanded:
             self._demanded = True
-            self._wake_one()
+            self._wake()
 
     def stop(self) -> None:
         """Let nobody wait for permission any longer."""
         self.stopped = True
-        while self._parked:
-            self._parked.popleft().wake()
+        while self._offering or self._pausing:
+            self._wake()
 
     # --- the graph's end ---
 
@@ -105,15 +107,25 @@ class Gate:
         """Whether the graph may produce its next part."""
         return self._demanded or (not self._barrier and self.ahead < self._prefetch)
 
-    async def permission(self, parking: Parking) -> bool:
-        """Wait until the graph may produce its next part; false if it is to stop instead."""
+    async def permission(self, parking: Parking, *, offering: bool = False) -> bool:
+        """Wait until the graph may produce its next part; false if it is to stop instead.
+
+        Args:
+            parking: How to wait.
+            offering: Whether the caller has that part already, so that it goes before those who would only go on.
+        """
+        waiting = self._offering if offering else self._pausing
         while not self.stopped and not self.may_advance():
             waiter = parking.waiter()
-            self._parked.append(waiter)
+            waiting.append(waiter)
             try:
                 await waiter.wait()
             except BaseException:
-                self._abandon(waiter)
+                if waiter in waiting:
+                    waiting.remove(waiter)
+                elif self.may_advance():
+                    # It was woken and cancelled in the same turn: others may go.
+                    self._wake()
                 raise
         return not self.stopped
 
@@ -128,16 +140,13 @@ class Gate:
 
     # --- inside ---
 
-    def _wake_one(self) -> None:
-        if self._parked:
-            self._parked.popleft().wake()
-
-    def _abandon(self, waiter: Parked) -> None:
-        if waiter in self._parked:
-            self._parked.remove(waiter)
-        elif self.may_advance():
-            # It was woken and cancelled in the same turn: another one may go.
-            self._wake_one()
+    def _wake(self) -> None:
+        if self._offering:
+            self._offering.popleft().wake()
+        else:
+            # Branches of the graph that run side by side; nobody can tell which one has the next part.
+            while self._pausing:
+                self._pausing.popleft().wake()
 
 
 @final

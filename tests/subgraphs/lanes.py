@@ -14,7 +14,7 @@ from anyiostream import open_run
 
 __all__ = ["LOOPS", "AsyncLane", "SyncLane", "bounded"]
 
-SECONDS = 15
+SECONDS = 5
 """Longer than any of these tests takes on a busy machine."""
 
 

@@ -156,10 +156,11 @@ async def test_aborting_a_handle_cancels_a_block_that_waits(lane: Any) -> None:
         values = aiter(by_name["sleeper"].values)
         assert await anext(values) == "half"
         await by_name["sleeper"].abort()
+        await anyio.wait_all_tasks_blocked()
+        assert notes == ["left"]
         go.set()
         assert await by_name["sibling"].output() == "whole"
         assert await run.output() == "end"
-        assert notes == ["left"]
         with pytest.raises(RunAborted) as caught:
             await by_name["sleeper"].output()
         assert caught.value.partial == "half"

@@ -54,7 +54,7 @@ class GraphDrained(Exception):
 )
 async def test_the_runs_error_ends_what_is_open(lane: Any, error: Exception, status: str) -> None:
     """Each open subgraph ends as the kind of error says, inner first; handles agree."""
-    script = [*subgraph("0", lambda ns: []), *nest(3)[:8], error]
+    script = [*subgraph("0", lambda ns: []), *nest(3)[:10], error]
     async with lane.open(lane.source(script)) as run:
         lifecycle = lane.cursor(run.lifecycle)
         handles = lane.cursor(run.subgraphs)
@@ -94,7 +94,7 @@ async def test_an_interrupted_function_interrupts_its_subgraphs(lane: Any) -> No
 
 async def test_a_script_that_raises_graph_interrupt_interrupts_what_is_open(lane: Any) -> None:
     """It has not failed: open subgraphs end interrupted, not completed."""
-    script = [*nest(2)[:5], GraphInterrupt(("question",))]
+    script = [*nest(2)[:7], GraphInterrupt(("question",))]
     async with lane.open(lane.source(script)) as run:
         lifecycle = lane.cursor(run.lifecycle)
         outer = await lane.next(lane.cursor(run.subgraphs))

@@ -121,6 +121,11 @@ class Port(Home):
         self.outbox = Outbox("an event", self, bounded=False)
         self.context = copy_context()
         self.context.run(current_outbox.set, self.outbox)
+        self.stamps = 0
+
+    def stamp(self) -> int:
+        self.stamps += 1
+        return self.stamps
 
     @property
     def home(self) -> Port:

@@ -9,7 +9,7 @@ import pytest
 
 from anyiostream import HookStopped, InvalidHook, ProtocolEvent, StreamTransformer, convert_to_protocol_event, parts
 from anyiostream.mux.routes import Route, Stage, StageKind, blame, keep_of, run_stages
-from anyiostream.mux.state import GraphState
+from anyiostream.state import GraphState
 
 EVENT = convert_to_protocol_event(parts.custom("payload"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from anyiostream.mux.state import GraphState
+from anyiostream.state import GraphState
 
 
 def test_nothing_is_known_at_first() -> None:

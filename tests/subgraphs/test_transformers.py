@@ -1,0 +1,283 @@
+"""Transformers of the user's in subgraphs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from anyiostream import CustomTransformer, StreamChannel, StreamTransformer, open_run, parts
+
+from .scripts import ON_LOOPS, nest, subgraph
+
+pytestmark = pytest.mark.anyio
+
+SCOPES = [(), ("sub:1",), ("sub:1", "sub:2"), ("sub:1", "sub:2", "sub:3")]
+
+
+def noting(notes: list[Any], **attributes: Any) -> type[StreamTransformer]:
+    """A transformer that notes its scope with what it sees of `values`, and how it ends."""
+
+    class Noting(StreamTransformer):
+        def init(self) -> dict[str, Any]:
+            notes.append(("init", self.scope))
+            return {}
+
+        def process(self, event: Any) -> bool:
+            if event["method"] == "values":
+                notes.append((self.scope, event["params"]["data"]))
+            return True
+
+        def finalize(self) -> None:
+            notes.append(("finalize", self.scope))
+
+        def fail(self, err: BaseException) -> None:
+            notes.append(("fail", self.scope))
+
+    for name, value in attributes.items():
+        setattr(Noting, name, value)
+    return Noting
+
+
+async def test_a_users_transformer_works_in_subgraphs_that_nobody_reads(lane: Any) -> None:
+    """An instance for each, with the scope of its own, that sees that scope and those below, and is finalised once."""
+    notes: list[Any] = []
+    async with lane.open(lane.source(nest(3)), transformers=[noting(notes)]) as run:
+        assert await lane.output(run) == "after 0"
+    assert [note for note in notes if note[0] == "init"] == [("init", scope) for scope in SCOPES]
+    assert [note for note in notes if note[0] == "finalize"] == [("finalize", scope) for scope in SCOPES[::-1]]
+    seen = {scope: [what for at, what in notes if at == scope] for scope in SCOPES}
+    assert seen[SCOPES[3]] == ["bottom 3"]
+    assert seen[SCOPES[2]] == ["before 2", "bottom 3", "after 2"]
+    assert seen[SCOPES[1]] == ["before 1", "before 2", "bottom 3", "after 2", "after 1"]
+    assert len(seen[()]) == 7
+
+
+async def test_own_scope_in_subgraphs(lane: Any) -> None:
+    """With `own_scope`, each instance sees its own level only."""
+    notes: list[Any] = []
+    async with lane.open(lane.source(nest(2)), transformers=[noting(notes, own_scope=True)]) as run:
+        await lane.output(run)
+    assert [note for note in notes if isinstance(note[1], str)] == [
+        ((), "before 0"),
+        (("sub:1",), "before 1"),
+        (("sub:1", "sub:2"), "bottom 2"),
+        (("sub:1",), "after 1"),
+        ((), "after 0"),
+    ]
+
+
+async def test_a_factory_gets_each_scope(lane: Any) -> None:
+    """Any callable that takes a scope will do."""
+    scopes: list[Any] = []
+    made = noting([])
+
+    def factory(scope: tuple[str, ...]) -> Any:
+        scopes.append(scope)
+        return made(scope)
+
+    async with lane.open(lane.source(nest(3)), transformers=[factory]) as run:
+        await lane.output(run)
+    assert scopes == SCOPES
+
+
+async def test_an_aborted_handle_fails_the_transformers_of_its_subgraph(lane: Any) -> None:
+    """Once each, inner before outer; those of the run go on to be finalised."""
+    notes: list[Any] = []
+    async with lane.open(lane.source(nest(3)), transformers=[noting(notes)]) as run:
+        handle = await lane.next(lane.cursor(run.subgraphs))
+        inner = await lane.next(lane.cursor(handle.subgraphs))
+        assert await lane.next(lane.cursor(inner.values))
+        await lane.abort(handle)
+        await lane.output(run)
+    endings = [note for note in notes if note[0] in {"fail", "finalize"}]
+    assert endings == [("fail", SCOPES[2]), ("fail", SCOPES[1]), ("finalize", ())]
+
+
+async def test_an_extension_of_a_subgraph_is_on_its_handle(lane: Any) -> None:
+    """With what that scope's instance pushed, from the first event."""
+
+    class Shouting(StreamTransformer):
+        def init(self) -> dict[str, Any]:
+            self.channel: StreamChannel[Any] = StreamChannel()
+            return {"shouts": self.channel}
+
+        def process(self, event: Any) -> bool:
+            if event["method"] == "values":
+                self.channel.push(str(event["params"]["data"]).upper())
+            return True
+
+    async with lane.open(lane.source(nest(2)), transformers=[Shouting]) as run:
+        handle = await lane.next(lane.cursor(run.subgraphs))
+        assert await lane.collect(handle.extensions["shouts"]) == ["BEFORE 1", "BOTTOM 2", "AFTER 1"]
+        (inner,) = await lane.collect(handle.subgraphs)
+        assert await lane.collect(inner.extensions["shouts"]) == ["BOTTOM 2"]
+
+
+async def test_a_hook_that_fails_in_a_subgraph_fails_the_run(lane: Any) -> None:
+    """With its own exception, which names the transformer."""
+
+    class Broken(StreamTransformer):
+        def init(self) -> dict[str, Any]:
+            return {}
+
+        def process(self, event: Any) -> bool:
+            if self.scope and event["method"] == "values":
+                raise LookupError("broken inside")
+            return True
+
+    async with lane.open(lane.source(nest(1)), transformers=[Broken]) as run:
+        with pytest.raises(LookupError, match="broken inside") as caught:
+            await lane.output(run)
+        assert any("Broken" in note for note in caught.value.__notes__)
+        assert run.status == "failed"
+
+
+@ON_LOOPS
+async def test_async_hooks_of_subgraphs_are_awaited(lane: Any) -> None:
+    """In order, though they suspend; `afinalize` before the handle's end is seen."""
+    notes: list[Any] = []
+
+    class Waiting(StreamTransformer):
+        def init(self) -> dict[str, Any]:
+            return {}
+
+        async def aprocess(self, event: Any) -> bool:
+            await anyio.lowlevel.checkpoint()
+            if event["method"] == "values" and self.scope == tuple(event["params"]["namespace"]):
+                notes.append(event["params"]["data"])
+            return True
+
+        async def afinalize(self) -> None:
+            for _ in range(3):
+                await anyio.lowlevel.checkpoint()
+            notes.append(("afinalize", self.scope))
+
+    async with open_run(lane.source(nest(2)), transformers=[Waiting]) as run:
+        handle = await anext(aiter(run.subgraphs))
+        inner = await anext(aiter(handle.subgraphs))
+        assert await inner.output() == "bottom 2"
+        assert notes[-1] == ("afinalize", ("sub:1", "sub:2"))
+        assert await handle.output() == "after 1"
+        assert notes[-1] == ("afinalize", ("sub:1",))
+        await run.output()
+    assert notes == [
+        "before 0",
+        "before 1",
+        "bottom 2",
+        ("afinalize", ("sub:1", "sub:2")),
+        "after 1",
+        ("afinalize", ("sub:1",)),
+        "after 0",
+        ("afinalize", ()),
+    ]
+
+
+@ON_LOOPS
+async def test_scheduled_work_of_a_subgraph_is_drained_before_its_handle_ends(lane: Any) -> None:
+    """What it pushes late, and what it schedules itself, is in the handle's channels; the run goes on only then."""
+    ended: list[Any] = []
+
+    class Scheduling(StreamTransformer):
+        methods = ("values",)
+        own_scope = True
+
+        def init(self) -> dict[str, Any]:
+            self.channel: StreamChannel[Any] = StreamChannel()
+            return {"late": self.channel}
+
+        def process(self, event: Any) -> bool:
+            if self.scope:
+                self.schedule(self.work(event["params"]["data"], 2))
+            return True
+
+        async def work(self, data: Any, again: int) -> None:
+            for _ in range(5):
+                await anyio.lowlevel.checkpoint()
+            await self.channel.send((data, again))
+            if again:
+                self.schedule(self.work(data, again - 1))
+
+        def finalize(self) -> None:
+            ended.append(self.scope)
+
+    script = [
+        *subgraph("1", lambda ns: [parts.values("a", ns=ns), parts.values("b", ns=ns)]),
+        *subgraph("2", lambda ns: [parts.values("c", ns=ns)]),
+        parts.values("end"),
+    ]
+    async with open_run(lane.source(script), transformers=[Scheduling]) as run:
+        handles = aiter(run.subgraphs)
+        first = await anext(handles)
+        assert await first.output() == "b"
+        assert ended == [("sub:1",)]
+        late = [item async for item in first.extensions["late"]]
+        assert sorted(late) == sorted((data, n) for data in "ab" for n in range(3))
+        second = await anext(handles)
+        assert [item async for item in second.extensions["late"]] == [("c", 2), ("c", 1), ("c", 0)]
+        assert await run.output() == "end"
+        assert run.statistics().scheduled == 0
+
+
+@ON_LOOPS
+async def test_scheduled_work_of_an_aborted_subgraph_is_cancelled(lane: Any) -> None:
+    """And has ended when `abort` returns; that of its sibling goes on."""
+    notes: list[Any] = []
+
+    class Sleeping(StreamTransformer):
+        methods = ("values",)
+        own_scope = True
+
+        def init(self) -> dict[str, Any]:
+            return {}
+
+        def process(self, event: Any) -> bool:
+            if self.scope:
+                self.schedule(self.work())
+            return True
+
+        async def work(self) -> None:
+            try:
+                if self.scope == ("sub:1",):
+                    await anyio.sleep_forever()
+                await anyio.lowlevel.checkpoint()
+            finally:
+                notes.append(self.scope)
+
+    script = [
+        parts.task_start("a", "inner", ns=("sub:1",)),
+        parts.values("one", ns=("sub:1",)),
+        parts.task_start("b", "inner", ns=("sub:2",)),
+        parts.values("two", ns=("sub:2",)),
+        parts.task_result("2", "sub"),
+        parts.task_result("1", "sub"),
+        parts.values("end"),
+    ]
+    async with open_run(lane.source(script), transformers=[Sleeping]) as run:
+        handles = aiter(run.subgraphs)
+        first = await anext(handles)
+        assert await anext(aiter(first.values)) == "one"
+        await anyio.wait_all_tasks_blocked()
+        await first.abort()
+        assert notes == [("sub:1",)]
+        second = await anext(handles)
+        assert await second.output() == "two"
+        assert notes == [("sub:1",), ("sub:2",)]
+        assert await run.output() == "end"
+
+
+async def test_registered_data_projections_are_on_handles(lane: Any) -> None:
+    """`custom` at its own level only."""
+    script = subgraph(
+        "1",
+        lambda ns: [
+            parts.custom("outer", ns=ns),
+            *subgraph("2", lambda inner: [parts.custom("inner", ns=inner)], ns=ns),
+        ],
+    )
+    async with lane.open(lane.source(script), transformers=[CustomTransformer]) as run:
+        handle = await lane.next(lane.cursor(run.subgraphs))
+        assert await lane.collect(handle.custom) == ["outer"]
+        (inner,) = await lane.collect(handle.subgraphs)
+        assert await lane.collect(inner.custom) == ["inner"]
