@@ -115,7 +115,8 @@ class AsyncRun:
         self._make_handle = make_handle
         self._parked: OrderedDict[Waiter, Awaited] = OrderedDict()
         self._nudged: Waiter | None = None
-        self._held: Waiter | None = None
+        self._pausing: dict[object, Awaited] = {}
+        self._held: object = None
         self._suspects: dict[Waiter, FullBuffer] = {}
         self._patient: set[object] = set()
         self._stall_check = False
@@ -178,8 +179,12 @@ class AsyncRun:
     def hold(self, channel: StreamChannel[Any]) -> None:
         """Step no further before the reader that is parked on `channel` has run."""
         for waiter, target in self._parked.items():
-            if target in channel.buffers and not waiter.woken:
+            # Also one that has been woken to move the run, and has not run yet.
+            if target in channel.buffers:
                 self._held = waiter
+        for pause, target in self._pausing.items():
+            if target in channel.buffers:
+                self._held = pause
 
     def is_cancellation(self, error: BaseException) -> bool:
         """Whether it is the loop's cancellation exception."""
@@ -286,7 +291,7 @@ class AsyncRun:
                 if drive is PARK:
                     await self._park(target)
                 else:
-                    await self.checkpoint()
+                    await self._pause(target)
             except BaseException:
                 # Whoever moved the run leaves it to those who still wait.
                 self._pass_on()
@@ -360,6 +365,17 @@ class AsyncRun:
                 raise full.deadlock(target.name, "atee")
             # It will leave by itself. Not asked again before there has been room.
             self._patient.add(waiter.task)
+
+    async def _pause(self, target: Awaited) -> None:
+        """Checkpoint on the way to `target`."""
+        pause = object()
+        self._pausing[pause] = target
+        try:
+            await self.checkpoint()
+        finally:
+            del self._pausing[pause]
+            if self._held is pause:
+                self._held = None
 
     def _unpark(self, waiter: Waiter, target: Awaited) -> None:
         target.unpark(waiter)

@@ -1,4 +1,4 @@
-"""Each test that takes a `lab` runs on the sync lane, outside any loop, and on asyncio in debug mode, uvloop and trio."""
+"""Each test that takes a `lab` runs on the sync lane, without a loop, and on asyncio in debug mode, uvloop and trio."""
 
 from __future__ import annotations
 

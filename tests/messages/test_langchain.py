@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -19,7 +20,7 @@ from anyiostream import ChatMessage
 from anyiostream.parts import messages
 
 from ..conformance.adapter import Lab, Script
-from .reading import caught, output, result, usage, whole
+from .reading import block_finish, caught, delta, output, result, start, text, usage, whole
 
 USAGE = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
 
@@ -84,7 +85,7 @@ class WholeModel(BaseChatModel):
 class Agent(FakeModel):
     """A model that calls one tool, and answers when it has the tool's result."""
 
-    chunks: list[Any] = []
+    chunks: Any = ()
     calls: list[dict[str, Any]]
 
     def answer(self, given: list[BaseMessage]) -> list[Any]:
@@ -389,6 +390,37 @@ async def test_an_abort_leaves_the_message_so_far(lab: Lab) -> None:
     assert stream.status == "aborted"
 
 
+async def test_an_abort_after_the_reasoning_leaves_the_text_so_far(lab: Lab) -> None:
+    """The partial message has the blocks that have ended and the one that has not."""
+    chunks = [AIMessageChunk([{"type": "reasoning", "reasoning": "hm", "index": 0}])]
+    chunks += [AIMessageChunk([{"type": "text", "text": piece, "index": 1}]) for piece in ("He", "llo", "!")]
+    model = FakeModel(chunks=chunks)
+    async with lab.open_graph(graph_of(lab, model=asking(lab, model)), QUESTION, prefetch=0) as run:
+        stream = await lab.reader(run.messages).next()
+        assert await lab.reader(stream.text).next() == "He"
+        await lab.abort(run)
+        error: Any = await caught(output, lab, stream)
+    assert isinstance(error.partial, AIMessage)
+    assert error.partial.text.startswith("He")
+    kinds = [block["type"] for block in error.partial.content_blocks]
+    assert kinds == ["reasoning", "text"]
+
+
+async def test_an_unfinished_block_beside_a_finished_one_is_in_the_partial_message(lab: Lab) -> None:
+    """A block that has ended does not hide the text of one that has not."""
+    from anyiostream.projections.messages.langchain import assemble_ai_message
+
+    events = [
+        start(id="m"),
+        delta("reasoning", "hm"),
+        block_finish({"type": "reasoning", "reasoning": "hm"}),
+        *text("He", "llo", index=1),
+    ]
+    message = assemble_ai_message(events, "m")
+    assert message.text == "Hello"
+    assert [block["type"] for block in message.content_blocks] == ["reasoning", "text"]
+
+
 # --- message chunks ---
 
 CHUNKED = [name for name, model in MODELS.items() if isinstance(model, FakeModel) and name != "no id"]
@@ -432,9 +464,29 @@ async def test_message_chunks_are_read_into_a_message(lab: Lab, model: str, endi
         assert (None if counts is None else dict(counts)) == total.usage_metadata
 
 
-def _parsed(total: AIMessageChunk) -> list[Any]:
+def _parsed(total: AIMessage) -> list[Any]:
     """The calls whose arguments are whole; adding chunks up guesses at incomplete ones."""
-    return [] if "nonsense" in str(total.tool_call_chunks) else list(total.tool_calls)
+    return [] if "nonsense" in repr(total) else list(total.tool_calls)
+
+
+@pytest.mark.parametrize("model", CHUNKED)
+async def test_graphs_whose_tokens_come_as_chunks(lab: Lab, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where LangGraph offers no content-block events, the final message is still the one that the model gave."""
+    monkeypatch.setattr("anyiostream.sources.langgraph.CONTENT_BLOCKS_KEY", None)
+    async with lab.open_graph(graph_of(lab, model=asking(lab, MODELS[model])), QUESTION) as run:
+        (stream,) = await lab.items(run.messages)
+        final = await output(lab, stream)
+        state = (await lab.output(run))["messages"][-1]
+        assert isinstance(final, AIMessage)
+        assert final.id == state.id
+        assert final.text == state.text
+        assert await whole(lab, stream.text) == state.text
+        assert final.usage_metadata == state.usage_metadata
+        assert [call["args"] for call in final.tool_calls] == [call["args"] for call in _parsed(state)]
+        kinds = {"reasoning", "image"}
+        assert [block["type"] for block in final.content_blocks if block["type"] in kinds] == [
+            block["type"] for block in state.content_blocks if block["type"] in kinds
+        ]
 
 
 async def test_chunks_of_two_calls_side_by_side(lab: Lab) -> None:
@@ -513,10 +565,15 @@ async def test_an_agents_tool_error(lab: Lab) -> None:
         assert run.status == "failed"
 
 
-@pytest.mark.parametrize("named", [True, False], ids=["named", "unnamed"])
-async def test_an_agent_called_by_a_tool(lab: Lab, named: bool) -> None:
+@pytest.mark.parametrize(
+    ("outer_name", "inner_name", "shown"),
+    [("outer", "inner", "inner"), (None, "inner", "inner"), ("same", "same", "same"), (None, None, None)],
+)
+async def test_an_agent_called_by_a_tool(
+    lab: Lab, outer_name: str | None, inner_name: str | None, shown: str | None
+) -> None:
     """A sub-agent with a name is on `run.subagents`, with its own messages, and tells the call that caused it."""
-    inner = create_agent(calling("double", n=4), [double], name="inner" if named else None)
+    inner = create_agent(calling("double", n=4), [double], name=inner_name)
 
     @tool
     async def aask(question: str) -> str:
@@ -530,7 +587,7 @@ async def test_an_agent_called_by_a_tool(lab: Lab, named: bool) -> None:
         return str(inner.invoke({"messages": [HumanMessage(question)]})["messages"][-1].text)
 
     ask = aask if lab.is_async else sask
-    outer = create_agent(calling(ask.name, question="?"), [ask], name="outer")
+    outer = create_agent(calling(ask.name, question="?"), [ask], name=outer_name)
     async with lab.open_graph(outer, {"messages": [HumanMessage("question")]}) as run:
         root, calls = lab.reader(run.messages), lab.reader(run.tool_calls)
         handles = lab.reader(run.subagents)
@@ -548,11 +605,47 @@ async def test_an_agent_called_by_a_tool(lab: Lab, named: bool) -> None:
         assert call.tool_name == ask.name
         assert await result(lab, call) == "got 8"
     cause = {"type": "toolCall", "tool_call_id": "t1"}
-    assert seen == ([("inner", "completed", cause, ["", "got 8"])] if named else [])
+    assert seen == ([] if shown is None else [(shown, "completed", cause, ["", "got 8"])])
+
+
+def test_subagents_are_langchains(lab: Lab) -> None:
+    """Whatever the names of two nested agents, the handles are those that LangChain's own transformer makes."""
+
+    async def handles(each: Lab) -> list[Any]:
+        seen = []
+        for outer_name, inner_name in itertools.product(["a", None], ["a", "b", None]):
+            inner = create_agent(calling("double", n=4), [double], name=inner_name)
+
+            @tool
+            async def aask(question: str, inner: Any = inner) -> str:
+                """Ask another agent."""
+                return str((await inner.ainvoke({"messages": [HumanMessage(question)]}))["messages"][-1].text)
+
+            @tool
+            def sask(question: str, inner: Any = inner) -> str:
+                """Ask another agent."""
+                return str(inner.invoke({"messages": [HumanMessage(question)]})["messages"][-1].text)
+
+            ask = aask if each.is_async else sask
+            outer = create_agent(calling(ask.name, question="?"), [ask], name=outer_name)
+            async with each.open_graph(outer, {"messages": [HumanMessage("question")]}) as run:
+                agents = await each.items(run.subagents)
+                seen.append([(agent.name, agent.cause, agent.status) for agent in agents])
+        return seen
+
+    shown: list[Any] = []
+    for each in (lab, Lab("theirs", "asyncio" if lab.is_async else "sync")):
+
+        async def main(each: Lab = each) -> None:
+            shown.append(await handles(each))
+
+        each.run(main)
+    assert shown[0] == shown[1]
 
 
 async def test_what_a_tool_streams_is_on_its_call(lab: Lab) -> None:
     """A tool's output deltas are the pieces of its call."""
+
     @tool
     def counting(n: int, runtime: ToolRuntime) -> str:
         """Count."""

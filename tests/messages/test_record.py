@@ -150,7 +150,10 @@ def test_the_older_name_of_a_blocks_content_is_read() -> None:
 def test_legacy_text_deltas_are_read() -> None:
     """Deltas that are blocks themselves are pieces too."""
     record = record_of(
-        start(), legacy(type="text", text="a"), legacy(type="text", text="b"), legacy(1, type="reasoning", reasoning="r")
+        start(),
+        legacy(type="text", text="a"),
+        legacy(type="text", text="b"),
+        legacy(1, type="reasoning", reasoning="r"),
     )
     assert record.text.items == ["a", "b"]
     assert record.reasoning.items == ["r"]

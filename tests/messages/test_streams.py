@@ -491,7 +491,12 @@ async def test_after_an_abort_iteration_ends_and_awaiting_raises(lab: Lab) -> No
         assert stream.status == "aborted"
         assert stream.done
         for _ in range(2):
-            for function, target in ((output, stream), (usage, stream), (whole, stream.text), (whole, stream.tool_calls)):
+            for function, target in (
+                (output, stream),
+                (usage, stream),
+                (whole, stream.text),
+                (whole, stream.tool_calls),
+            ):
                 error = await caught(function, lab, target)
                 assert isinstance(error, RunAborted)
                 assert isinstance(error.partial, ChatMessage)

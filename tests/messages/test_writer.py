@@ -435,6 +435,26 @@ async def test_aborting_a_subgraph_spares_the_rest(lab: Lab) -> None:
     assert events == ["started", "aborted", "started", "completed"]
 
 
+async def test_aborting_a_subgraph_as_soon_as_its_handle_is_seen(lab: Lab) -> None:
+    """The block is left although it may not have begun when its handle appeared."""
+    written: list[int] = []
+
+    async def graph(given: Any, writer: StreamWriter) -> None:
+        async with writer.subgraph("first") as inner:
+            for n in range(100):
+                await inner.values(n)
+                written.append(n)
+        await writer.values("end")
+
+    async with lab.open_graph(graph, prefetch=0) as run:
+        first = await lab.reader(run.subgraphs).next()
+        await lab.abort(first)
+        assert await lab.output(run) == "end"
+        assert first.status == "aborted"
+        assert isinstance(await caught(lab.output, first), RunAborted)
+    assert written == []
+
+
 async def test_aborting_a_subgraph_aborts_what_is_inside(lab: Lab) -> None:
     """Its subgraphs, and its unfinished message and tool call, end as aborted."""
 
@@ -506,8 +526,8 @@ async def test_aborting_a_subgraph_cancels_it_where_it_waits(anyio_backend: Any)
     async def graph(given: Any, writer: StreamWriter) -> None:
         async def waiting() -> None:
             async with writer.subgraph("waiting") as inner:
-                await inner.values(1)
                 try:
+                    await inner.values(1)
                     await anyio.sleep_forever()
                 finally:
                     trail.append("cancelled")
@@ -529,14 +549,17 @@ async def test_aborting_a_subgraph_cancels_it_where_it_waits(anyio_backend: Any)
             handles = aiter(run.subgraphs)
             by_name = {handle.graph_name: handle for handle in [await anext(handles), await anext(handles)]}
             working = aiter(by_name["working"].values)
+            assert await anext(aiter(by_name["waiting"].values)) == 1
             assert await anext(working) == 2
             await by_name["waiting"].abort()
             assert by_name["waiting"].status == "aborted"
             await anyio.wait_all_tasks_blocked()
-            assert trail == ["cancelled", "after the block"]
+            # It goes on after the block when somebody wants what it writes next.
+            assert trail[:1] == ["cancelled"]
             go.set()
             assert [each async for each in working] == [3]
             assert await run.output() == "end"
+    assert trail == ["cancelled", "after the block"]
     assert by_name["working"].status == "completed"
 
 

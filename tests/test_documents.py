@@ -1,0 +1,55 @@
+"""The examples in the documents run as they are written."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FENCE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCKS = [
+    pytest.param(block, id=f"{document.name} {n}")
+    for document in sorted(ROOT.glob("*.md"))
+    for n, block in enumerate(FENCE.findall(document.read_text(encoding="utf-8")), 1)
+]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in the project's folder, with warnings as errors in its main module."""
+    return subprocess.run(
+        [sys.executable, "-W", "error:::__main__", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=55,
+        check=False,
+    )
+
+
+def test_there_are_examples() -> None:
+    """The README shows at least one program."""
+    assert any("README" in str(block.id) for block in BLOCKS)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_an_example_is_a_program(block: str) -> None:
+    """It runs to its end without a word on standard error."""
+    done = run("-c", block)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_readmes_example_shows_what_it_says() -> None:
+    """The message's text, and then the output."""
+    block = FENCE.findall((ROOT / "README.md").read_text(encoding="utf-8"))[0]
+    for program in (block, block.replace("anyio.run(main)", 'anyio.run(main, backend="trio")')):
+        assert run("-c", program).stdout.split("\n") == ["Good morning, Ada!", " {'greeted': 'Ada'}", ""]
+
+
+def test_the_demo_succeeds() -> None:
+    """It compares its lanes, and its exit code says whether they agree."""
+    done = run("-m", "examples.demo")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
