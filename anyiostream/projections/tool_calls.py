@@ -148,6 +148,7 @@ class ToolCallTransformer(PayloadTransformer):
         super().__init__(scope)
         self._channel: StreamChannel[ToolCallStream] = StreamChannel()
         self._open: dict[str, ToolCallStream] = {}
+        self._replaced: list[ToolCallStream] = []
         self._port: TransformerPort | None = None
         self.skipped = 0
 
@@ -172,6 +173,9 @@ class ToolCallTransformer(PayloadTransformer):
         if call_id is not None and kind == "tool-started":
             assert self._port is not None
             call = ToolCallStream(self._port, str(call_id), data.get("tool_name", ""), data.get("input"))
+            if known is not None:
+                # It has started again; the first one ends with the run.
+                self._replaced.append(known)
             self._open[call.tool_call_id] = call
             self._channel.push(call)
         elif known is None:
@@ -187,15 +191,19 @@ class ToolCallTransformer(PayloadTransformer):
 
     def finalize(self) -> None:
         """Calls without an end have ended with the graph."""
-        for call in self._open.values():
+        for call in self._unfinished():
             call.finish(None)
-        self._open.clear()
 
     def fail(self, err: BaseException) -> None:
         """Calls that have not ended fail with the run."""
-        for call in self._open.values():
+        for call in self._unfinished():
             call.fail_with_run(err)
+
+    def _unfinished(self) -> list[ToolCallStream]:
+        calls = [*self._replaced, *self._open.values()]
+        self._replaced.clear()
         self._open.clear()
+        return calls
 
 
 def _content(output: Any) -> Any:

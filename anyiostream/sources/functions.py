@@ -118,10 +118,18 @@ class InboxSink:
         self._loop = loop
         self._subgraphs = subgraphs
 
+    async def announce(self, namespace: Namespace, part: StreamPart) -> None:
+        """Write the first part of a subgraph."""
+        self._subgraphs.expect(namespace)
+        await self._write(part)
+
     async def write(self, part: StreamPart, *, last: bool = False) -> None:
         """Wait until the part fits, put it, and wait until the graph may go on. Nothing once the run is closing."""
-        gate = self._gate
         self._subgraphs.check(part)
+        await self._write(part, last=last)
+
+    async def _write(self, part: StreamPart, *, last: bool = False) -> None:
+        gate = self._gate
         if not gate.may_advance():
             await gate.permission(self._loop, offering=True)
         if gate.stopped:
@@ -161,10 +169,16 @@ class AbortedSubgraphs:
         cancel()
         return True
 
+    def expect(self, namespace: Namespace) -> None:
+        """The subgraph is about to start; aborting it takes effect when it does."""
+        self._open[namespace] = lambda: None
+
     @contextmanager
     def cancelling(self, namespace: Namespace, cancel: Callable[[], object]) -> Generator[None]:
         """Inside, aborting the subgraph calls `cancel`."""
         self._open[namespace] = cancel
+        if namespace in self._aborted:
+            cancel()
         try:
             yield
         finally:
@@ -260,6 +274,12 @@ class YieldingSink:
     def __init__(self, subgraphs: AbortedSubgraphs) -> None:
         self._subgraphs = subgraphs
         self.closing = False
+
+    async def announce(self, namespace: Namespace, part: StreamPart) -> None:
+        """Suspend with the first part of a subgraph."""
+        self._subgraphs.expect(namespace)
+        if not self.closing:
+            await Handed(part)
 
     async def write(self, part: StreamPart) -> None:
         """Suspend with the part."""

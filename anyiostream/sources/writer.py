@@ -61,6 +61,9 @@ class PartSink(Protocol):
             SubgraphLeft: The part's subgraph was aborted.
         """
 
+    async def announce(self, namespace: Namespace, part: StreamPart) -> None:
+        """Hand over the part with which the subgraph at `namespace` starts. It may be aborted from then on."""
+
     def abortable(self, namespace: Namespace) -> AbstractAsyncContextManager[None]:
         """A block that ends when the subgraph at `namespace` is aborted."""
         ...
@@ -167,11 +170,13 @@ class StreamWriter:
         given = input if tool_call_id is None else {"tool_call": {"id": tool_call_id}, "input": input}
         metadata = {"lc_agent_name": agent} if agent is not None else None
         await self._sink.write(parts.task_start(task_id, name, input=given, ns=self.namespace))
-        await self._sink.write(parts.task_start(inner_id, name, input=input, metadata=metadata, ns=namespace))
         inner = SubgraphWriter(self._sink, namespace)
         error: str | None = None
         interrupts: tuple[Any, ...] = ()
         try:
+            # Its handle may abort it from here on; the block is entered all the same, and left at its first write.
+            start = parts.task_start(inner_id, name, input=input, metadata=metadata, ns=namespace)
+            await self._sink.announce(namespace, start)
             async with self._sink.abortable(namespace):
                 yield inner
         except SubgraphLeft as left:

@@ -49,7 +49,7 @@ async def test_an_unread_run_keeps_nothing() -> None:
     """Parts that pass by leave no memory: ten times as many cost no more."""
 
     async def kept(count: int) -> int:
-        async with open_run(({"type": "custom", "ns": (), "data": n} for n in range(count))) as run:
+        async with open_run({"type": "custom", "ns": (), "data": n} for n in range(count)) as run:
             tracemalloc.start()
             await run.output()
             size, _ = tracemalloc.get_traced_memory()

@@ -112,6 +112,26 @@ async def test_aborting_a_handle_of_a_function_stops_its_block(lane: Any) -> Non
     ]
 
 
+async def test_aborting_a_handle_at_once_stops_its_block(lane: Any) -> None:
+    """Also before the block has written anything: it is left at its first write at the latest."""
+    notes: list[str] = []
+
+    async def graph(given: Any, writer: Any) -> str:
+        async with writer.subgraph("sub") as inner:
+            await inner.values("first")
+            await inner.values("second")
+            notes.append("ran to its end")
+        return "end"
+
+    async with lane.open(graph) as run:
+        lifecycle = lane.cursor(run.lifecycle)
+        handle = await lane.next(lane.cursor(run.subgraphs))
+        await lane.abort(handle)
+        assert await lane.output(run) == "end"
+        assert notes == []
+        assert [each["event"] for each in await lane.collect(lifecycle)] == ["started", "aborted"]
+
+
 async def test_aborting_an_inner_handle_of_a_function_leaves_the_outer_one(lane: Any) -> None:
     """Only the inner block is left."""
     notes: list[str] = []
@@ -139,8 +159,8 @@ async def test_aborting_a_handle_cancels_a_block_that_waits(lane: Any) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(sibling)
             async with writer.subgraph("sleeper") as inner:
-                await inner.values("half")
                 try:
+                    await inner.values("half")
                     await anyio.sleep_forever()
                 finally:
                     notes.append("left")

@@ -78,8 +78,8 @@ async def test_nothing_is_lost_whoever_moves_the_run(lane: Any, who: str, suspen
     """Another task that reads at the same time takes nothing from handles that are read in the loop's body."""
     got: list[Any] = []
 
-    async def reader(run: Any) -> None:
-        async for handle in run.subgraphs:
+    async def reader(handles: Any) -> None:
+        async for handle in handles:
             got.append([value async for value in handle.values])
 
     await beside_another_reader(lane, who, suspends, reader)
@@ -92,21 +92,25 @@ async def test_nothing_is_lost_whoever_moves_the_run(lane: Any, who: str, suspen
 async def test_raw_logs_are_complete_where_the_loop_subscribes_to_them(lane: Any, who: str, suspends: bool) -> None:
     """A loop that does nothing but subscribe to each handle's raw log gets all of them, whoever moves the run."""
     logs: dict[Any, Any] = {}
+    begun = anyio.Event()
 
     async def drill(handle: Any, log: Any) -> None:
         logs[handle.path[0]] = [event["params"]["data"] async for event in log if event["method"] == "values"]
 
-    async def reader(run: Any) -> None:
+    async def reader(handles: Any) -> None:
         async with anyio.create_task_group() as tasks:
-            async for handle in run.subgraphs:
+            async for handle in handles:
                 tasks.start_soon(drill, handle, aiter(handle))
+                begun.set()
 
-    await beside_another_reader(lane, who, suspends, reader)
+    await beside_another_reader(lane, who, suspends, reader, begun)
     assert logs == {f"sub:{n}": [(f"sub:{n}", i) for i in range(3)] for n in range(40)}
 
 
-async def beside_another_reader(lane: Any, who: str, suspends: bool, reader: Any) -> None:
-    """Run 40 subgraphs one after the other, with `reader` in one task and a reader of something else in another."""
+async def beside_another_reader(
+    lane: Any, who: str, suspends: bool, reader: Any, begun: anyio.Event | None = None
+) -> None:
+    """Run 40 subgraphs one after the other, with `reader` in one task and, once it has `begun`, another beside it."""
     script = [
         part
         for n in range(40)
@@ -114,6 +118,8 @@ async def beside_another_reader(lane: Any, who: str, suspends: bool, reader: Any
     ]
 
     async def other(run: Any) -> None:
+        if begun is not None:
+            await begun.wait()
         if who == "output":
             await run.output()
         else:
@@ -122,7 +128,7 @@ async def beside_another_reader(lane: Any, who: str, suspends: bool, reader: Any
 
     async with open_run(lane.source(script) if suspends else script) as run:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reader, run)
+            tasks.start_soon(reader, aiter(run.subgraphs))
             tasks.start_soon(other, run)
 
 
@@ -159,7 +165,7 @@ async def test_a_list_of_handles_may_be_read_afterwards(lane: Any) -> None:
 
 
 async def test_one_backlog_too_many_spoils_one_projection_only(lane: Any) -> None:
-    """Beyond the run's buffer a projection's iteration raises with the number missed; the rest of the handle is good."""
+    """Beyond the run's buffer a projection raises with the number missed; the rest of the handle is good."""
     script = [
         *subgraph(
             "1",

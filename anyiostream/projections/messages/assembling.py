@@ -17,12 +17,11 @@ def assemble_chat_message(events: Sequence[Mapping[str, Any]], message_id: str |
     for event in events:
         record.dispatch(event)
     blocks = record.blocks()
-    finish = events[-1] if events else {}
     return ChatMessage(
         id=record.message_id,
         content=tuple(blocks),
         tool_calls=tuple(block for block in blocks if block["type"] == "tool_call"),
         invalid_tool_calls=tuple(block for block in blocks if block["type"] == "invalid_tool_call"),
         usage=record.usage,
-        metadata={**(record.metadata or {}), **(finish.get("metadata") or {})},
+        metadata=record.metadata,
     )

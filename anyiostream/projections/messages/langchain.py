@@ -11,7 +11,10 @@ from typing import Any, TypeGuard
 
 from langchain_core.language_models._compat_bridge import message_to_events
 from langchain_core.language_models.chat_model_stream import ChatModelStream
-from langchain_core.messages import AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessageChunk, BaseMessage, ToolMessage, message_chunk_to_message
+from langchain_core.messages.ai import add_ai_message_chunks
+
+from anyiostream.projections.messages.record import MessageRecord
 
 __all__ = ["ChunkConverter", "assemble_ai_message", "events_of_message", "is_chunk", "is_message"]
 
@@ -24,6 +27,12 @@ def assemble_ai_message(events: Sequence[Mapping[str, Any]], message_id: str | N
     for event in join_deltas(events):
         stream.dispatch(event)
     if stream.output_message is None:
+        # It was cut off: what its open blocks have so far is all there is of them.
+        record = MessageRecord(message_id=message_id)
+        for event in events:
+            record.dispatch(event)
+        for index, block in record.unfinished():
+            stream.dispatch({"event": "content-block-finish", "index": index, "content": block})
         stream.dispatch({"event": "message-finish"})
     return stream.output_message
 
@@ -83,6 +92,7 @@ class ChunkConverter:
     """Turns the chunks of one message into events."""
 
     def __init__(self) -> None:
+        self._chunks: list[AIMessageChunk] = []
         self._started = False
         self._blocks: dict[Any, int] = {}
         self._usage: Any = None
@@ -90,6 +100,7 @@ class ChunkConverter:
 
     def events(self, chunk: AIMessageChunk) -> Iterator[Mapping[str, Any]]:
         """The events of one chunk; the last one finishes the message."""
+        self._chunks.append(chunk)
         if not self._started:
             self._started = True
             yield {"event": "message-start", "role": "ai", "id": chunk.id, "metadata": {}}
@@ -105,6 +116,10 @@ class ChunkConverter:
     def finish(self) -> Mapping[str, Any]:
         """The event that finishes the message."""
         return {"event": "message-finish", "usage": self._usage, "metadata": self._metadata}
+
+    def message(self) -> BaseMessage:
+        """The chunks added up."""
+        return message_chunk_to_message(add_ai_message_chunks(*self._chunks))
 
     def _content(self, chunk: AIMessageChunk) -> Iterator[Mapping[str, Any]]:
         blocks = [{"type": "text", "text": chunk.content}] if isinstance(chunk.content, str) else chunk.content

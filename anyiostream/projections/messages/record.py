@@ -28,6 +28,9 @@ __all__ = ["MessageRecord", "MessageStatus"]
 MessageStatus = Literal["streaming", "finished", "failed", "aborted"]
 """How a message stands."""
 
+UNHASHABLE = (list, dict, set)
+"""Types of an index that cannot tell blocks apart."""
+
 CHUNK_TYPES = {"tool_call_chunk": "tool_call", "server_tool_call_chunk": "server_tool_call"}
 
 
@@ -82,11 +85,13 @@ class MessageRecord:
         usage: Token counts, once they are known.
         metadata: What the start and the finish report.
         status: How it stands.
+        message: The final message, where the graph has given it whole.
     """
 
     __slots__ = (
         "_blocks",
         "events",
+        "message",
         "message_id",
         "metadata",
         "namespace",
@@ -111,12 +116,13 @@ class MessageRecord:
         self.usage: Mapping[str, Any] | None = None
         self.metadata: dict[str, Any] = {}
         self.status: MessageStatus = "streaming"
+        self.message: Any = None
         self._blocks: dict[Any, Block] = {}
 
     def dispatch(self, event: Mapping[str, Any]) -> None:
         """Take an event."""
         handle = _HANDLERS.get(event.get("event", ""))
-        if handle is not None:
+        if handle is not None and not isinstance(event.get("index"), UNHASHABLE):
             handle(self, event)
         self.events.push(event)
         if self.status != "streaming":
@@ -153,13 +159,21 @@ class MessageRecord:
         """The content blocks in order of their index, finished if they were not."""
         return [self._blocks[index].finished() for index in sorted(self._blocks, key=_order)]
 
+    def unfinished(self) -> list[tuple[Any, dict[str, Any]]]:
+        """The blocks that have not finished, by index, as they are."""
+        return [
+            (index, self._blocks[index].finished())
+            for index in sorted(self._blocks, key=_order)
+            if self._blocks[index].final is None
+        ]
+
     # --- events ---
 
     def _start(self, event: Mapping[str, Any]) -> None:
         message_id = event.get("id") or event.get("message_id")
         if message_id is not None:
             self.message_id = str(message_id)
-        self.metadata.update(event.get("metadata") or {})
+        self._add_metadata(event.get("metadata"))
 
     def _start_block(self, event: Mapping[str, Any]) -> None:
         content, index = _content(event), event.get("index")
@@ -208,13 +222,17 @@ class MessageRecord:
 
     def _finish(self, event: Mapping[str, Any]) -> None:
         self.usage = event.get("usage")
-        self.metadata.update(event.get("metadata") or {})
+        self._add_metadata(event.get("metadata"))
         self.status = "finished"
 
     def _error(self, event: Mapping[str, Any]) -> None:  # noqa: ARG002 -- a handler
         self.status = "failed"
 
     # --- inside ---
+
+    def _add_metadata(self, metadata: Any) -> None:
+        if isinstance(metadata, Mapping):
+            self.metadata.update(metadata)
 
     def _piece(self, kind: str, log: DeltaLog[str], index: Any, piece: Any) -> None:
         if isinstance(piece, str) and piece:

@@ -118,6 +118,8 @@ class MessageStream:
 
     def _message(self) -> Any:
         if self._output is None:
+            self._output = self._record.message
+        if self._output is None:
             self._output = self._assemble(self._record.events.items, self._record.message_id)
         return self._output
 

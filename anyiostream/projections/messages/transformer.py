@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -38,6 +38,7 @@ class MessagesTransformer(PayloadTransformer):
         super().__init__(scope)
         self._channel: StreamChannel[Any] = StreamChannel()
         self._open: dict[Any, MessageRecord] = {}
+        self._replaced: list[MessageRecord] = []
         self._ignored: set[Any] = set()
         self._converters: dict[Any, Any] = {}
         self._port: TransformerPort | None = None
@@ -80,19 +81,24 @@ class MessagesTransformer(PayloadTransformer):
             self.skipped += 1
 
     def finalize(self) -> None:
-        """Chunks have no last one that must come: finish what they made."""
-        for key, converter in self._converters.items():
-            self._dispatch(key, [converter.finish()])
+        """The graph has ended: so have the messages that it left open, and those that came in chunks."""
+        for key, converter in list(self._converters.items()):
+            self._finish_chunks(key, converter.message())
+        for record in self._unfinished():
+            record.dispatch({"event": "message-finish"})
         self._clear()
 
     def fail(self, err: BaseException) -> None:
         """Calls that have not finished fail with the run."""
-        for record in self._open.values():
+        for record in self._unfinished():
             if isinstance(err, RunAborted):
                 record.abort(partial(self._assembled, record))
             else:
                 record.fail(err)
         self._clear()
+
+    def _unfinished(self) -> list[MessageRecord]:
+        return [*self._replaced, *self._open.values()]
 
     def _begin(self, key: Any, event: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
         kind = event.get("event")
@@ -109,20 +115,20 @@ class MessagesTransformer(PayloadTransformer):
 
     def _start(self, key: Any, metadata: Mapping[str, Any], message_id: str | None = None) -> MessageRecord:
         node = metadata.get("langgraph_node")
+        if key in self._open:
+            # Its call has started again; it ends with the run.
+            self._replaced.append(self._open[key])
         record = self._open[key] = MessageRecord(node=node, namespace=self.scope, message_id=message_id)
         assert self._port is not None
         stream_class = AsyncChatModelStream if self._port.is_async else ChatModelStream
         self._channel.push(stream_class(self._port, record, self._port.assemble_message))
         return record
 
-    def _dispatch(self, key: Any, events: Iterable[Mapping[str, Any]]) -> None:
-        record = self._open.get(key)
-        if record is not None:
-            for event in events:
-                record.dispatch(event)
-            if record.status != "streaming":
-                self._open.pop(key, None)
-                self._converters.pop(key, None)
+    def _finish_chunks(self, key: Any, message: Any) -> None:
+        converter = self._converters.pop(key)
+        record = self._open.pop(key)
+        record.message = message
+        record.dispatch(converter.finish())
 
     def _langchain_message(self, payload: object, metadata: Mapping[str, Any]) -> None:
         from anyiostream.projections.messages import langchain  # noqa: PLC0415 -- an extra
@@ -133,17 +139,23 @@ class MessagesTransformer(PayloadTransformer):
             if converter is None:
                 converter = self._converters[key] = langchain.ChunkConverter()
                 self._start(key, metadata, payload.id)
-            self._dispatch(key, converter.events(payload))
+            for event in converter.events(payload):
+                if event["event"] == "message-finish":
+                    self._finish_chunks(key, converter.message())
+                else:
+                    self._open[key].dispatch(event)
         elif langchain.is_message(payload):
             key = ("chunk", payload.id)
             converter = self._converters.get(key)
             if converter is not None:
                 # The whole of what has come in chunks.
-                self._dispatch(key, [converter.finish()])
+                self._finish_chunks(key, payload)
             else:
                 key = object()
-                self._start(key, metadata, payload.id)
-                self._dispatch(key, langchain.events_of_message(payload))
+                record = self._start(key, metadata, payload.id)
+                del self._open[key]
+                for event in langchain.events_of_message(payload):
+                    record.dispatch(event)
         else:
             self.skipped += 1
 
@@ -153,6 +165,7 @@ class MessagesTransformer(PayloadTransformer):
 
     def _clear(self) -> None:
         self._open.clear()
+        self._replaced.clear()
         self._ignored.clear()
         self._converters.clear()
 
