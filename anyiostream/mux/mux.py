@@ -86,6 +86,7 @@ class Mux:
         handle: The run stream over it, if it is a child.
         follower: Follows the run's subgraphs.
         subgraph_observers: The transformers that it tells of subgraphs below this scope.
+        children: The muxes directly below.
         below: Routes for namespaces below that have no mux of their own.
     """
 
@@ -109,10 +110,11 @@ class Mux:
         self.router: Final[Router] = parent.router if parent is not None else Router()
         self.nursery: Final[Nursery] = parent.nursery if parent is not None else Nursery(port)
         self.events: Final[StreamChannel[ProtocolEvent]] = StreamChannel()
-        self.events.bind(port, "events", on_watched=self.router.recompile)
+        self.events.bind(port, "events", on_watched=partial(self.router.recompile_from, self))
         self.extensions: Final[dict[str, Any]] = {}
         self.native_keys: Final[set[str]] = set()
         self.state: Final = GraphState()
+        self.children: Final[dict[Namespace, Mux]] = {}
         self.below: Final[dict[str, Any]] = {}
         self.ended = False
         self.handle: Handle | None = None

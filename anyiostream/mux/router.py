@@ -65,6 +65,8 @@ class Router:
     def enter(self, mux: Mux) -> None:
         """`mux` is there from now on; its parent, if it has one, is there already."""
         self._muxes[mux.scope] = mux
+        if mux.parent is not None:
+            mux.parent.children[mux.scope] = mux
         depth = len(mux.scope)
         for namespace in [known for known in self._shared if known[:depth] == mux.scope]:
             self.forget(namespace)
@@ -74,6 +76,8 @@ class Router:
         """`mux` has ended; events at its namespace go to its parent only."""
         if self._muxes.pop(mux.scope, None) is not None:
             del self._tables[mux.scope]
+            if mux.parent is not None:
+                mux.parent.children.pop(mux.scope, None)
             for namespace in [known for known, owner in self._shared.items() if owner is mux]:
                 self.forget(namespace)
 
@@ -102,12 +106,16 @@ class Router:
         if table is not None:
             table.clear()
 
-    def recompile(self) -> None:
-        """Somebody has started or stopped reading a raw log, or to schedule work: compile all routes anew."""
-        for table in self._tables.values():
-            table.clear()
-        for mux in self._muxes.values():
+    def recompile_from(self, mux: Mux) -> None:
+        """Somebody has started or stopped reading the raw log of `mux`: compile anew what passes through it."""
+        pending = [mux]
+        while pending:
+            mux = pending.pop()
+            table = self._tables.get(mux.scope)
+            if table is not None:
+                table.clear()
             mux.below.clear()
+            pending.extend(mux.children.values())
 
     # --- dispatch ---
 

@@ -149,6 +149,10 @@ class InboxSink:
         """Whether the subgraph was aborted."""
         return self._subgraphs.is_aborted(namespace)
 
+    def forget(self, namespace: Namespace) -> None:
+        """The subgraph has ended."""
+        self._subgraphs.forget(namespace)
+
 
 @final
 class AbortedSubgraphs:
@@ -182,17 +186,29 @@ class AbortedSubgraphs:
         try:
             yield
         finally:
-            del self._open[namespace]
+            self._open.pop(namespace, None)
+
+    def forget(self, namespace: Namespace) -> None:
+        """The subgraph has ended."""
+        self._open.pop(namespace, None)
+        self._aborted.discard(namespace)
 
     def is_aborted(self, namespace: Namespace) -> bool:
         """Whether the subgraph, or one round it, was aborted."""
-        return bool(self._aborted) and any(namespace[: len(each)] == each for each in self._aborted)
+        return self._outermost(namespace) is not None
 
     def check(self, part: StreamPart) -> None:
         """Raise `SubgraphLeft` if the part comes from a subgraph that was aborted."""
-        for each in self._aborted:
-            if tuple(part.get("ns", ()))[: len(each)] == each:
-                raise SubgraphLeft(each)
+        if self._aborted:
+            aborted = self._outermost(tuple(part.get("ns", ())))
+            if aborted is not None:
+                raise SubgraphLeft(aborted)
+
+    def _outermost(self, namespace: Namespace) -> Namespace | None:
+        for depth in range(1, len(namespace) + 1):
+            if namespace[:depth] in self._aborted:
+                return namespace[:depth]
+        return None
 
 
 @final
@@ -298,3 +314,7 @@ class YieldingSink:
     def is_aborted(self, namespace: Namespace) -> bool:
         """Whether the subgraph was aborted."""
         return self._subgraphs.is_aborted(namespace)
+
+    def forget(self, namespace: Namespace) -> None:
+        """The subgraph has ended."""
+        self._subgraphs.forget(namespace)

@@ -72,6 +72,9 @@ class PartSink(Protocol):
         """Whether the subgraph at `namespace`, or one round it, was aborted."""
         ...
 
+    def forget(self, namespace: Namespace) -> None:
+        """The subgraph at `namespace` has ended."""
+
 
 class StreamWriter:
     """Writes the parts of one level of a function graph.
@@ -190,6 +193,7 @@ class StreamWriter:
             raise
         finally:
             aborted = self._sink.is_aborted(namespace)
+            self._sink.forget(namespace)
             if not aborted:
                 await self._sink.write(
                     parts.task_result(
