@@ -56,7 +56,7 @@ from anyiostream.errors import (
 )
 from anyiostream.events import Namespace, ProtocolEvent, ProtocolEventParams, StreamPart, convert_to_protocol_event
 from anyiostream.lanes.async_streams import AsyncGraphRunStream, AsyncSubgraphRunStream
-from anyiostream.lanes.sync import GraphRunStream, SubgraphRunStream
+from anyiostream.lanes.sync_streams import GraphRunStream, SubgraphRunStream
 from anyiostream.projections.data import (
     CheckpointsTransformer,
     CustomTransformer,

@@ -10,10 +10,11 @@ from typing import Any, final
 
 from anyiostream.errors import InvalidBound, RunReentered, RunUnclosedWarning
 from anyiostream.events import Namespace, checked_namespace
+from anyiostream.lanes.async_run import AsyncRun
 from anyiostream.lanes.async_streams import AsyncGraphRunStream, AsyncSubgraphRunStream
-from anyiostream.lanes.asynchronous import AsyncRun
 from anyiostream.lanes.closing import close_block
-from anyiostream.lanes.sync import GraphRunStream, SyncRun
+from anyiostream.lanes.sync_run import SyncRun
+from anyiostream.lanes.sync_streams import GraphRunStream, SubgraphRunStream
 from anyiostream.loops import current_loop
 from anyiostream.projections.data import ValuesTransformer
 from anyiostream.projections.lifecycle import LifecycleTransformer
@@ -134,6 +135,7 @@ class OpenRun:
         run = self._run = SyncRun(
             self._factories(scope),
             lambda mux: open_sync_source(self._call, mux),
+            SubgraphRunStream,
             maxlen=self._buffer,
             scope=scope,
         )

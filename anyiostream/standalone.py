@@ -10,9 +10,10 @@ from anyiostream.ending import Ending
 from anyiostream.errors import ChannelFull, InvalidHook
 from anyiostream.events import Namespace, ProtocolEvent
 from anyiostream.inline import run_inline
+from anyiostream.lanes.async_run import AsyncRun
 from anyiostream.lanes.async_streams import AsyncSubgraphRunStream
-from anyiostream.lanes.asynchronous import AsyncRun
-from anyiostream.lanes.sync import SyncRun
+from anyiostream.lanes.sync_run import SyncRun
+from anyiostream.lanes.sync_streams import SubgraphRunStream
 from anyiostream.loops import current_loop
 from anyiostream.projections.messages.assembling import assemble_chat_message
 from anyiostream.pump import NOTHING
@@ -78,7 +79,9 @@ class StreamMux:
                 checkpoint_every=32,
             )
         else:
-            self._run = SyncRun(made, lambda _: NoSource(), transformers=given, maxlen=maxlen, scope=scope)
+            self._run = SyncRun(
+                made, lambda _: NoSource(), SubgraphRunStream, transformers=given, maxlen=maxlen, scope=scope
+            )
         self._mux = self._run.pump.mux
         self.events: Final[StreamChannel[ProtocolEvent]] = self._mux.events
         self.extensions: Final[dict[str, Any]] = self._mux.extensions

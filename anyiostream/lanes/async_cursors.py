@@ -14,7 +14,7 @@ from anyiostream.errors import CursorBusy
 from anyiostream.lanes.drive import READY
 
 if TYPE_CHECKING:
-    from anyiostream.lanes.asynchronous import AsyncRun
+    from anyiostream.lanes.async_run import AsyncRun
 
 __all__ = ["AsyncCursor", "AsyncInterleaveCursor"]
 

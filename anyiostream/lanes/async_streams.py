@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 from anyiostream.channels.interleaving import Interleaving
 from anyiostream.events import ProtocolEvent
 from anyiostream.lanes.async_cursors import AsyncInterleaveCursor
-from anyiostream.lanes.asynchronous import AsyncRun
+from anyiostream.lanes.async_run import AsyncRun
 from anyiostream.lanes.run_stream import RunStream, SubgraphHandle
 from anyiostream.mux.mux import Mux
 from anyiostream.pump import RunStatus

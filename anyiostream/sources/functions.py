@@ -18,7 +18,7 @@ from anyiostream.sources.inbox import Gate, Inbox
 from anyiostream.sources.writer import StreamWriter, SubgraphLeft
 
 if TYPE_CHECKING:
-    from anyiostream.lanes.asynchronous import AsyncRun
+    from anyiostream.lanes.async_run import AsyncRun
     from anyiostream.loops.interface import Loop
     from anyiostream.mux.port import SpawnedTask
 

@@ -14,7 +14,7 @@ from anyiostream.sources.hosting import IteratorHost
 from anyiostream.sources.inbox import Gate, Inbox
 
 if TYPE_CHECKING:
-    from anyiostream.lanes.asynchronous import AsyncRun
+    from anyiostream.lanes.async_run import AsyncRun
     from anyiostream.mux.port import SpawnedTask
 
 __all__ = ["HostedIterator", "IterableSource"]

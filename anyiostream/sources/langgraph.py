@@ -27,8 +27,8 @@ from anyiostream.sources.langgraph_transformers import adapt_transformers
 from anyiostream.transformer import TransformerFactory
 
 if TYPE_CHECKING:
-    from anyiostream.lanes.asynchronous import AsyncSource
-    from anyiostream.lanes.sync import SyncSource
+    from anyiostream.lanes.async_run import AsyncSource
+    from anyiostream.lanes.sync_run import SyncSource
     from anyiostream.sources.opening import GraphCall
 
 CONTENT_BLOCKS_KEY: str | None

@@ -16,8 +16,8 @@ from anyiostream.sources.inbox import Gate
 from anyiostream.sources.iterables import HostedIterator, IterableSource
 
 if TYPE_CHECKING:
-    from anyiostream.lanes.asynchronous import AsyncSource
-    from anyiostream.lanes.sync import SyncSource
+    from anyiostream.lanes.async_run import AsyncSource
+    from anyiostream.lanes.sync_run import SyncSource
 
 __all__ = ["GraphCall", "is_langgraph", "open_async_source", "open_sync_source"]
 

@@ -31,7 +31,7 @@ from anyiostream.sources.hosting import IteratorHost
 from anyiostream.sources.inbox import Gate, Inbox
 
 if TYPE_CHECKING:
-    from anyiostream.lanes.asynchronous import AsyncRun
+    from anyiostream.lanes.async_run import AsyncRun
 
 __all__ = ["BridgedIterator"]
 

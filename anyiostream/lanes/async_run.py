@@ -31,6 +31,7 @@ from anyiostream.events import Namespace
 from anyiostream.inline import run_inline
 from anyiostream.lanes.async_cursors import AsyncCursor
 from anyiostream.lanes.drive import CHECKPOINT, PARK, READY, Drive
+from anyiostream.lanes.stalls import StallWatch
 from anyiostream.loops.interface import Loop, LoopTask, Timer, Waiter
 from anyiostream.mux.mux import Mux
 from anyiostream.pump import NEEDS_AWAIT, NEEDS_PART, NEEDS_ROOM, PROGRESS, Pump, Source, readable
@@ -44,9 +45,6 @@ T = TypeVar("T")
 
 GRACE: Final = 5.0
 """s that a `fail` hook or a source has to end when the run is over; then it is cancelled (again) and logged by name."""
-
-STALL: Final = 1.0
-"""s after which a stall that is no certain deadlock is logged."""
 
 logger = logging.getLogger("anyiostream")
 
@@ -117,10 +115,7 @@ class AsyncRun:
         self._nudged: Waiter | None = None
         self._pausing: dict[object, Awaited] = {}
         self._held: object = None
-        self._suspects: dict[Waiter, FullBuffer] = {}
-        self._patient: set[object] = set()
-        self._stall_check = False
-        self._stall_timer: Timer | None = None
+        self._stalls = StallWatch(loop, self._parked, self._full_buffers)
         self._source_timer: Timer | None = None
         self._conducting = False
         self._conductor: LoopTask | None = None
@@ -359,12 +354,7 @@ class AsyncRun:
         # Waiting does not renew the budget: AnyIO on asyncio cancels only tasks whose future is pending at the moment
         # when it looks, and a reader and its source that wake each other every turn never show it one.
         self.budget -= 1
-        full = self._suspects.pop(waiter, None)
-        if full is not None and full.waiting and not target.ready:
-            if not self.loop.has_deadline():
-                raise full.deadlock(target.name, "atee")
-            # It will leave by itself. Not asked again before there has been room.
-            self._patient.add(waiter.task)
+        self._stalls.question(waiter, target)
 
     async def _pause(self, target: Awaited) -> None:
         """Checkpoint on the way to `target`."""
@@ -408,43 +398,13 @@ class AsyncRun:
 
     # --- stalls ---
 
-    def _room_again(self) -> None:
-        self._patient.clear()
-        self._pass_on()
-
     def check_stall(self) -> None:
         """Look in a later turn whether the run is still stalled, and whose fault it is."""
-        if not self._stall_check:
-            self._stall_check = True
-            self.loop.soon(self._find_deadlock)
+        self._stalls.check()
 
-    def _find_deadlock(self) -> None:
-        self._stall_check = False
-        certain = False
-        for full in self._full_buffers():
-            if full.reader is None:
-                continue
-            for waiter in self._parked:
-                if waiter.task is full.reader and not waiter.woken and waiter.task not in self._patient:
-                    # It finds out for itself whether it has a deadline: that can only be asked from inside the task.
-                    self._suspects[waiter] = full
-                    waiter.wake()
-                    certain = True
-        if not certain and self._stall_timer is None and self._full_buffers() and self._parked:
-            self._stall_timer = self.loop.later(STALL, self._log_stall)
-
-    def _log_stall(self) -> None:
-        self._stall_timer = None
-        full = [buffer.name for buffer in self._full_buffers()]
-        waiting = [target.name for target in self._parked.values()]
-        if full and waiting:
-            logger.warning(
-                "the run has been stalled for %g s: %s full and not read, while %s waited for; "
-                "read all of them, leave those that you do not need, or give them an overflow policy",
-                STALL,
-                " and ".join(full) + (" is" if len(full) == 1 else " are"),
-                " and ".join(waiting) + (" is" if len(waiting) == 1 else " are"),
-            )
+    def _room_again(self) -> None:
+        self._stalls.room_again()
+        self._pass_on()
 
     def _full_buffers(self) -> list[FullBuffer]:
         full = [*self.pump.outbox.full, *self.pump.mux.nursery.stalled_by()]
@@ -538,8 +498,7 @@ class AsyncRun:
                 self.source.stop()
         finally:
             self.closed = True
-            if self._stall_timer is not None:
-                self._stall_timer.cancel()
+            self._stalls.close()
             await self.loop.leave()
         return self.pump.undelivered()
 

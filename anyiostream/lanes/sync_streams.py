@@ -1,0 +1,117 @@
+"""Run streams of the sync lane."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, final
+
+from anyiostream.channels.interleaving import Interleaving
+from anyiostream.events import ProtocolEvent
+from anyiostream.lanes.run_stream import RunStream, SubgraphHandle
+from anyiostream.lanes.sync_cursors import SyncInterleaveCursor
+from anyiostream.lanes.sync_run import SyncRun
+from anyiostream.mux.mux import Mux
+from anyiostream.pump import RunStatus
+from anyiostream.statistics import RunStatistics
+from anyiostream.subgraphs import Subgraph, SubgraphStatus
+
+__all__ = ["GraphRunStream", "SubgraphRunStream"]
+
+
+class GraphRunStream(RunStream):
+    """A run on the sync lane. Iterating any projection, or asking for `output`, runs the graph as far as needed.
+
+    Each projection has one reader; `projection.tee(n)` makes several. Borrowed from LangGraph's class of the same
+    name; here the run is a context manager, and nothing of it is alive after its block.
+    """
+
+    def __init__(self, run: SyncRun, mux: Mux) -> None:
+        super().__init__(mux)
+        self._run = run
+
+    def __iter__(self) -> Iterator[ProtocolEvent]:
+        """Subscribe to the raw log: every event, in order of `seq`."""
+        return iter(self._mux.events)
+
+    @property
+    def output(self) -> Any:
+        """The final state: the last `values` snapshot of this scope. Runs the graph to its end.
+
+        Raises:
+            RunAborted: The run was aborted.
+            BackpressureDeadlock: A channel that has a reader is full.
+            BaseException: The error that ended the run, each time it is asked for.
+        """
+        self._complete()
+        return self._mux.state.latest
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the graph waits for its user. Runs the graph to its end; raises as `output`."""
+        self._complete()
+        return bool(self._mux.state.interrupts)
+
+    @property
+    def interrupts(self) -> list[Any]:
+        """The interrupts that the graph waits at, in order, each once.
+
+        Runs the graph to its end; raises as `output`.
+        """
+        self._complete()
+        return list(self._mux.state.interrupts)
+
+    @property
+    def status(self) -> RunStatus | SubgraphStatus:
+        """How the run stands: `"running"`, `"completed"`, `"failed"`, `"interrupted"` or `"aborted"`."""
+        return self._run.pump.status
+
+    def interleave(self, *names: str) -> SyncInterleaveCursor:
+        """Read several projections at once, as (name, item) in order of arrival.
+
+        Raises:
+            UnknownProjection, NotAChannel, AlreadySubscribed: And nothing is subscribed.
+        """
+        return SyncInterleaveCursor(self._run, Interleaving(self.extensions, names, is_async=False))
+
+    def tee(self, n: int = 2, *, maxlen: float | None = None) -> tuple[Iterator[ProtocolEvent], ...]:
+        """The raw log for `n` readers; as a channel's `tee`."""
+        return self._mux.events.tee(n, maxlen=maxlen)
+
+    def abort(self) -> None:
+        """Stop the graph. Open cursors end after what they have buffered; `output` raises `RunAborted`. Idempotent."""
+        self._run.abort()
+
+    def statistics(self) -> RunStatistics:
+        """The run's figures now."""
+        return self._run.statistics(self._mux)
+
+    def _complete(self) -> None:
+        terminal = self._run.pump.terminal
+        if not terminal.ready:
+            self._run.drive(terminal)
+        self._run.pump.result()
+
+
+@final
+class SubgraphRunStream(SubgraphHandle, GraphRunStream):
+    """A subgraph of a run on the sync lane, with projections of its own."""
+
+    def __init__(self, run: SyncRun, mux: Mux, subgraph: Subgraph) -> None:
+        super().__init__(run, mux)
+        self.describe(subgraph, run.pump)
+
+    def abort(self) -> None:
+        """Stop the subgraph; the rest of the run goes on. Idempotent.
+
+        A function graph leaves the subgraph when it next writes. A LangGraph graph cannot stop one subgraph: the
+        handle ends, and what the subgraph still produces passes by.
+        """
+        self.request_abort()
+        if not self._run.is_inside():
+            self._run.drive(self._latch)
+
+    def _complete(self) -> None:
+        if not self._latch.ready:
+            self._run.drive(self._latch)
+        if self._failure is not None:
+            raise self._run.deliver(self._failure)
