@@ -1,0 +1,1 @@
+"""Measurements against `langgraph.stream` of the installed LangGraph."""
