@@ -112,8 +112,9 @@ class AsyncSubgraphRunStream(SubgraphHandle, AsyncGraphRunStream):
     async def abort(self) -> None:
         """Stop the subgraph; the rest of the run goes on. Idempotent.
 
-        A function graph's subgraph is cancelled. A LangGraph graph cannot stop one subgraph: the handle ends, and what
-        the subgraph still produces passes by.
+        Returns when the handle has ended. A function graph's block is cancelled and may still be cleaning up then; the
+        graph goes on after it when somebody wants its next part. A LangGraph graph cannot stop one subgraph: the handle
+        ends, and what the subgraph still produces passes by.
         """
         self.request_abort()
         if not self._run.is_inside():
