@@ -36,19 +36,11 @@ from anyiostream.statistics import ChannelStatistics
 if TYPE_CHECKING:
     from anyio.abc import ObjectReceiveStream
 
-__all__ = ["ChannelPort", "Cursor", "StreamChannel"]
+__all__ = ["ChannelPort", "StreamChannel"]
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 OVERFLOW_POLICIES: tuple[Overflow, ...] = ("wait", "drop_oldest", "drop_newest", "fail")
-
-
-class Cursor(Protocol[T_co]):
-    """A lane's reader of one buffer."""
-
-    def leave(self) -> None:
-        """Its reader is gone."""
 
 
 class ChannelPort(Protocol):

@@ -123,15 +123,12 @@ class AtEnd:
         self._log.unpark(reader)
 
 
-@final
-class DeltaCursor(Generic[T]):
-    """Reads a log on the sync lane, from its first delta."""
+class DeltaPosition(Generic[T]):
+    """How far one reader has come in a log, and its wait for what comes next: what both lanes' cursors are."""
 
     __slots__ = ("_index", "_log", "_run")
 
     def __init__(self, run: ReaderPort, log: DeltaLog[T]) -> None:
-        if run.is_async:
-            raise WrongLane(log.name, "async", "use 'async for' instead.")
         self._run = run
         self._log = log
         self._index = 0
@@ -146,11 +143,25 @@ class DeltaCursor(Generic[T]):
         """Whether there is something to take."""
         return len(self._log.items) > self._index or self._log.ended is not None
 
-    def park(self, reader: Wakeable) -> None:  # noqa: ARG002 -- has the signature of a buffer's
-        """Not on this lane."""
-        raise AssertionError("nobody parks on the sync lane")
+    def park(self, reader: Wakeable) -> None:
+        """Wake `reader` at the next delta."""
+        self._log.park(reader)
 
-    unpark = park
+    def unpark(self, reader: Wakeable) -> None:
+        """`reader` no longer waits."""
+        self._log.unpark(reader)
+
+
+@final
+class DeltaCursor(DeltaPosition[T]):
+    """Reads a log on the sync lane, from its first delta."""
+
+    __slots__ = ()
+
+    def __init__(self, run: ReaderPort, log: DeltaLog[T]) -> None:
+        if run.is_async:
+            raise WrongLane(log.name, "async", "use 'async for' instead.")
+        super().__init__(run, log)
 
     def __iter__(self) -> Self:
         """Itself."""
@@ -175,35 +186,15 @@ class DeltaCursor(Generic[T]):
 
 
 @final
-class AsyncDeltaCursor(Generic[T]):
+class AsyncDeltaCursor(DeltaPosition[T]):
     """Reads a log on the async lane, from its first delta."""
 
-    __slots__ = ("_index", "_log", "_run")
+    __slots__ = ()
 
     def __init__(self, run: ReaderPort, log: DeltaLog[T]) -> None:
         if not run.is_async:
             raise WrongLane(log.name, "sync", "use 'for' instead.")
-        self._run = run
-        self._log = log
-        self._index = 0
-
-    @property
-    def name(self) -> str:
-        """What it is called in messages."""
-        return self._log.name
-
-    @property
-    def ready(self) -> int:
-        """Whether there is something to take."""
-        return len(self._log.items) > self._index or self._log.ended is not None
-
-    def park(self, reader: Wakeable) -> None:
-        """Wake `reader` at the next delta."""
-        self._log.park(reader)
-
-    def unpark(self, reader: Wakeable) -> None:
-        """`reader` no longer waits."""
-        self._log.unpark(reader)
+        super().__init__(run, log)
 
     def __aiter__(self) -> Self:
         """Itself."""
