@@ -122,14 +122,14 @@ class Buffer(Generic[T]):
         Raises:
             ChannelFull: The overflow policy is `"fail"`, or a bounded producer has as many items waiting as fit.
         """
-        if self.ready < self._room:
+        ready = self.ready
+        if ready < self._room:
             self._send(item)
-            self.ready += 1
-            self.peak = max(self.peak, self.ready)
-            parked = self._parked
-            if parked is not None:
-                self._parked = None
-                parked.wake()
+            self.ready = ready = ready + 1
+            if ready > self.peak:  # noqa: PLR1730 -- max() takes longer than all of the rest
+                self.peak = ready
+            if self._parked is not None:
+                self.wake()
             if self._watcher is not None:
                 self._watcher("item")
         else:

@@ -11,7 +11,7 @@ from anyio.abc import ObjectReceiveStream
 from anyiostream.channels.buffer import Buffer, Ended
 from anyiostream.channels.interleaving import Interleaving
 from anyiostream.errors import CursorBusy
-from anyiostream.lanes.drive import READY
+from anyiostream.pump import READY
 
 if TYPE_CHECKING:
     from anyiostream.lanes.async_run import AsyncRun
@@ -53,10 +53,10 @@ class AsyncCursor(ObjectReceiveStream[T]):
                 raise StopAsyncIteration
             if buffer.parked:
                 raise CursorBusy(buffer.name, "atee")
-            drive = run.advance(buffer)
-            if drive is not READY:
+            step = run.advance(buffer)
+            if step is not READY:
                 buffer.reader = run.loop.current_task()
-                await run.wait_for(buffer, drive)
+                await run.wait_for(buffer, step)
         elif run.budget > 0:
             run.budget -= 1
         else:
