@@ -175,7 +175,7 @@ class Pump:
         self._pull = self.source.pull
         self._dispatch = self.mux.router.dispatch
 
-    def advance(  # noqa: C901, PLR0911, PLR0912 -- the hot path: a call costs as much as most of what is done here
+    def advance(  # noqa: C901, PLR0911 -- the hot path: a call costs as much as most of what is done here
         self, target: Wanted, limit: int = -1
     ) -> Step:
         """Pull and dispatch until `target` is ready, or the run has ended.

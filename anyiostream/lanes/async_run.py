@@ -151,7 +151,7 @@ class AsyncRun:
 
     def admit(self, what: str) -> None:
         """Raise `RunClosed` once the block has been left, `RunWaitsForItself` inside the run."""
-        self._refuse_inside(what)
+        self.refuse_inside(what)
         if self.closed:
             raise RunClosed(what)
 
@@ -249,14 +249,13 @@ class AsyncRun:
 
     # --- waiting ---
 
-    def advance(self, target: Awaited) -> Step:
-        """Step the run, inline, until `target`, which is not ready, is: `READY`, or what keeps it from that.
-
-        What keeps it from that is for `wait_for`.
-        """
+    def advance(self, target: Awaited) -> Step | None:
+        """Step the run, inline, until `target`, which is not ready, is: what keeps it from that, for `wait_for`."""
         budget = self.budget
-        if self._conducting or budget <= 0:
-            return READY if target.ready else SPENT if budget <= 0 else NEEDS_AWAIT
+        if budget <= 0:
+            return SPENT
+        if self._conducting:
+            return NEEDS_AWAIT
         pump = self.pump
         before = pump.parts
         step = self._enter(self._advance, target, budget)
@@ -264,18 +263,15 @@ class AsyncRun:
         if step is READY:
             if self._parked:
                 self._pass_on()
-        elif step is NEEDS_PART:
+            return None
+        if step is NEEDS_PART:
             self.source.demand()
-        elif step is not SPENT:
-            return self._cannot_advance(step, target)
-        return step
-
-    def _cannot_advance(self, step: Step, target: Awaited) -> Step:
-        if step is NEEDS_AWAIT:
+        elif step is NEEDS_AWAIT:
             self._conduct()
         elif step is NEEDS_ROOM:
             self.check_stall()
-        return READY if target.ready or step is ENDED else step
+        # What it did may have been all that was missing.
+        return None if target.ready or step is ENDED else step
 
     async def until(self, target: Awaited) -> None:
         """Advance the run until `target` is ready. Suspends only if it has to.
@@ -283,13 +279,14 @@ class AsyncRun:
         Raises:
             As `wait_for`.
         """
-        self._refuse_inside(target.name)
-        if not target.ready:
-            step = self.advance(target)
-            if step is not READY:
-                await self.wait_for(target, step)
+        if target.ready:
+            return
+        self.refuse_inside(target.name)
+        step = self.advance(target)
+        if step is not None:
+            await self.wait_for(target, step)
 
-    async def wait_for(self, target: Awaited, step: Step) -> None:
+    async def wait_for(self, target: Awaited, step: Step | None) -> None:
         """Wait until `target` is ready, after `advance` has said why it is not.
 
         If cancelled, nothing is lost: whatever arrived stays where it is.
@@ -298,8 +295,8 @@ class AsyncRun:
             RunWaitsForItself: The caller is a hook, a scheduled coroutine, or the graph of this run.
             BackpressureDeadlock: The run is stalled by a full channel whose reader is the calling task.
         """
-        self._refuse_inside(target.name)
-        while step is not READY:
+        self.refuse_inside(target.name)
+        while step is not None:
             try:
                 if step is SPENT:
                     await self._pause(target)
@@ -327,7 +324,8 @@ class AsyncRun:
                 return
             step = self.advance(target)
 
-    def _refuse_inside(self, what: str) -> None:
+    def refuse_inside(self, what: str) -> None:
+        """Raise `RunWaitsForItself` if the caller is a hook, scheduled work, or the graph, of this run."""
         outbox = current_outbox.get(None)
         if outbox is not None and outbox.home is self:
             raise RunWaitsForItself(outbox.owner, what)

@@ -149,6 +149,18 @@ class SyncRun:
         """Not on this lane."""
         raise AssertionError("promises refuse await on the sync lane")
 
+    def advance(self, target: Awaited) -> Any:  # noqa: ARG002 -- a port's method
+        """Not on this lane."""
+        raise AssertionError("cursors refuse `async for` on the sync lane")
+
+    def refuse_inside(self, what: str) -> None:  # noqa: ARG002 -- a port's method
+        """Not on this lane."""
+        raise AssertionError("cursors refuse `async for` on the sync lane")
+
+    async def wait_for(self, target: Awaited, step: Any) -> None:  # noqa: ARG002 -- a port's method
+        """Not on this lane."""
+        raise AssertionError("cursors refuse `async for` on the sync lane")
+
     async def wait(self, target: Awaited) -> None:  # noqa: ARG002 -- a port's method
         """Not on this lane."""
         raise AssertionError("nothing is scheduled on the sync lane")

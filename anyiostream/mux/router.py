@@ -165,7 +165,7 @@ class Router:
                 if route.log is not None:
                     # Here and below as convert_to_protocol_event does, whose checks the look-ups above have made.
                     params: ProtocolEventParams = {
-                        "namespace": list(namespace),
+                        "namespace": [*namespace],
                         "timestamp": time_ns() // 1_000_000,
                         "data": data,
                     }
@@ -173,7 +173,7 @@ class Router:
                         params["interrupts"] = part["interrupts"]
                     route.log({"type": "event", "method": method, "params": params, "seq": self.seq})
             return None
-        params = {"namespace": list(namespace), "timestamp": time_ns() // 1_000_000, "data": data}
+        params = {"namespace": [*namespace], "timestamp": time_ns() // 1_000_000, "data": data}
         if "interrupts" in part:
             params["interrupts"] = part["interrupts"]
         event: ProtocolEvent = {"type": "event", "method": method, "params": params}
