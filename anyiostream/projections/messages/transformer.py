@@ -10,7 +10,7 @@ from typing import Any
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.errors import MalformedPart, RunAborted
 from anyiostream.events import Namespace
-from anyiostream.projections.messages.record import MessageRecord
+from anyiostream.projections.messages.record import STREAMING, MessageRecord
 from anyiostream.projections.messages.streams import AsyncChatModelStream, ChatModelStream
 from anyiostream.transformer import PayloadTransformer, TransformerPort, builtin
 
@@ -72,7 +72,7 @@ class MessagesTransformer(PayloadTransformer):
             record = self._open.get(key)
             if record is not None and payload.get("event") != "message-start":
                 record.dispatch(payload)
-                if record.status != "streaming":
+                if record.status is not STREAMING:
                     del self._open[key]
             else:
                 self._begin(key, payload, metadata)
