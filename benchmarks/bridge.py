@@ -51,9 +51,8 @@ class Bridge:
     over: Mapping[str, Spread]
 
 
-def burst(options: Options) -> Bridge:
+def burst(size: int, rounds: int) -> Bridge:
     """us per part, for parts that are written as fast as they can be."""
-    size = 1000 if options.quick else 20_000
     graph = graphs.writing(size, pace=None)
 
     async def bare() -> int:
@@ -76,17 +75,16 @@ def burst(options: Options) -> Bridge:
     }
     for contend in every.values():
         checked(contend)
-    us = alternate({name: partial(checked, contend) for name, contend in every.items()}, options.rounds)
+    us = alternate({name: partial(checked, contend) for name, contend in every.items()}, rounds)
     over = {
         name: Spread.of(a - b for a, b in zip(us[name], us["native"], strict=True)) for name in us if name != "native"
     }
     return Bridge("burst, us per part", {name: Spread.of(each) for name, each in us.items()}, over)
 
 
-def latency(options: Options) -> Bridge:
-    """us from when a part is written to when it is read, median of a run, for parts 1 ms apart."""
-    size = 50 if options.quick else 500
-    graph = graphs.writing(size, pace=PACE)
+def latency(size: int, rounds: int, *, pace: float = PACE) -> Bridge:
+    """us from when a part is written to when it is read, median of a run, for parts `pace` s apart."""
+    graph = graphs.writing(size, pace=pace)
 
     async def bare() -> list[float]:
         return [
@@ -107,7 +105,7 @@ def latency(options: Options) -> Bridge:
         return statistics.median(delays) * 1e6
 
     every = {"native": ("asyncio", bare), "asyncio": ("asyncio", mine), "trio": ("trio", mine)}
-    us = alternate({name: partial(median, *contend) for name, contend in every.items()}, options.rounds)
+    us = alternate({name: partial(median, *contend) for name, contend in every.items()}, rounds)
     over = {
         name: Spread.of(a / b for a, b in zip(us[name], us["native"], strict=True)) for name in us if name != "native"
     }
@@ -117,12 +115,12 @@ def latency(options: Options) -> Bridge:
 def section(options: Options) -> Section:
     """The table."""
     rows, data = [], []
-    for name, measure, said, target in (
-        ("burst", burst, "more than `astream`, us", BURST_TARGET),
-        ("latency", latency, "times `astream`", LATENCY_TARGET),
+    for name, measure, sizes, said, target in (
+        ("burst", burst, (20_000, 1000), "more than `astream`, us", BURST_TARGET),
+        ("latency", latency, (500, 50), "times `astream`", LATENCY_TARGET),
     ):
         if options.wants(SECTION, name):
-            found = measure(options)
+            found = measure(sizes[options.quick], options.rounds)
             data.append(attrs.asdict(found))
             us = found.us
             rows.append(

@@ -81,13 +81,12 @@ GRAPHS: Final = (
 )
 
 
-def measure(graph: Graph, options: Options) -> Layers:
+def measure(graph: Graph, size: int, options: Options) -> Layers:
     """Run a graph's rounds.
 
     Raises:
         ValueError: A contender did not read what there is.
     """
-    size = max(10, graph.size // 20) if options.quick else graph.size
     clock = CLOCKS[options.clock]
     compiled = graph.make(size)
 
@@ -135,7 +134,7 @@ def measure(graph: Graph, options: Options) -> Layers:
 def section(options: Options) -> Section:
     """The table of all graphs that are wanted."""
     chosen = [graph for graph in GRAPHS if options.wants(SECTION, graph.name)]
-    found = [measure(graph, options) for graph in chosen]
+    found = [measure(graph, graph.size // 20 if options.quick else graph.size, options) for graph in chosen]
     if not found:
         return Section(SECTION, (), [])
     table = Table(

@@ -203,7 +203,7 @@ CASES: Final = (
 
 
 def measure_here(index: int, contender: str, count: int) -> Kept:
-    """Measure a case in this process, whose other work must not be large."""
+    """Measure a case in this process, which is there for nothing else."""
     warnings.filterwarnings("ignore", message="The v3 streaming protocol")
     logging.getLogger("anyiostream").setLevel(logging.ERROR)  # which warns of the reader that never reads
     return CASES[index].run(contender, count)

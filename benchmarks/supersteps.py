@@ -28,27 +28,26 @@ CONTENDERS: Final = {"native": "asyncio", "theirs": "asyncio", "asyncio": "async
 """Contender -> its event loop."""
 
 
-def run_ahead(contender: str) -> int:
-    """Supersteps that were made after the last one that the reader has seen, when nothing moves any more."""
+def run_ahead(contender: str, *, pause: float = 0.2) -> int:
+    """Supersteps that were made after the last one that the reader has seen, `pause` s later."""
     made: list[int] = []
     graph = graphs.steps(STEPS, made)
 
-    async def pause(snapshots: AsyncIterator[Any]) -> int:
+    async def look(snapshots: AsyncIterator[Any]) -> int:
         seen = [await anext(snapshots) for _ in range(SEEN)][-1]["steps"]
-        # On trio the graph is in another thread, about which its loop knows nothing.
-        for _ in range(5):
-            await anyio.sleep(0.05)
-            await anyio.wait_all_tasks_blocked()
+        await anyio.wait_all_tasks_blocked()
+        # On trio the graph is in another thread, of which the loop cannot tell whether it is still at work.
+        await anyio.sleep(pause)
         return len(made) - seen
 
     async def main() -> int:
         if contender == "native":
-            return await pause(part["data"] async for part in graphs.native(graph, GIVEN) if part["type"] == "values")
+            return await look(part["data"] async for part in graphs.native(graph, GIVEN) if part["type"] == "values")
         if contender == "theirs":
             async with await graph.astream_events(GIVEN, version="v3") as run:
-                return await pause(aiter(run.values))
+                return await look(aiter(run.values))
         async with open_run(graph, GIVEN) as run:
-            return await pause(aiter(run.values))
+            return await look(aiter(run.values))
 
     ahead: int = run_on(CONTENDERS[contender], main)
     return ahead

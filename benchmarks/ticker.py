@@ -20,7 +20,7 @@ from anyiostream import CustomTransformer, open_run, parts
 from benchmarks.measuring import LOOPS, Options, run_on
 from benchmarks.tables import Section, Table, verdicts
 
-__all__ = ["SECTION", "Gaps", "tick_beside"]
+__all__ = ["SECTION", "Gaps", "drain", "measure", "tick_beside"]
 
 SECTION: Final = "ticker"
 
@@ -76,11 +76,11 @@ async def tick_beside(work: Callable[[], Awaitable[None]]) -> Gaps:
     )
 
 
-async def drain(buffer: int, items: int) -> None:
+async def drain(buffer: int, items: int) -> int:
     """Let another task that waits for the output fill a buffer; read it then, and all that comes after it.
 
-    Raises:
-        ValueError: The buffer was not full, or something was not read.
+    Returns:
+        How many items were read.
     """
     source = (parts.custom(n) for n in range(items))
     async with open_run(source, transformers=[CustomTransformer], buffer=buffer) as run:
@@ -92,16 +92,24 @@ async def drain(buffer: int, items: int) -> None:
             found = 0
             async for _ in cursor:
                 found += 1
-    if found != items:
-        raise ValueError(f"{found} items were read, not {items}")
+    return found
 
 
 def measure(loop: str, buffer: int, items: int) -> tuple[Gaps, Gaps]:
-    """The gaps beside a reader, and those of the control, which lasts as long."""
+    """The gaps beside a reader, and those of the control, which lasts as long.
+
+    Raises:
+        ValueError: Not everything was read.
+    """
+
+    async def read() -> None:
+        found = await drain(buffer, items)
+        if found != items:
+            raise ValueError(f"{found} items were read, not {items}")
 
     async def main() -> tuple[Gaps, Gaps]:
         start = time.perf_counter()
-        beside = await tick_beside(lambda: drain(buffer, items))
+        beside = await tick_beside(read)
         lasted = time.perf_counter() - start
 
         async def idle() -> None:

@@ -1,0 +1,40 @@
+"""Real graphs, without a layer and through each of them, and from trio."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.bridge import burst, latency
+from benchmarks.end_to_end import GRAPHS, Graph, measure
+from benchmarks.measuring import Options
+from benchmarks.supersteps import CONTENDERS, STEPS, run_ahead
+
+
+@pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.name)
+def test_a_graph_is_read_completely(graph: Graph) -> None:
+    """By each contender; `measure` raises otherwise. What layers add is what is left without the graph."""
+    layers = measure(graph, 12, Options(rounds=1))
+    assert layers.parts > graph.items(12)
+    for name in ("theirs", "asyncio", "trio"):
+        assert layers.added[name].median == pytest.approx(layers.us[name].median - layers.us["native"].median)
+    assert layers.share["asyncio"].median == pytest.approx(
+        layers.added["asyncio"].median / layers.added["theirs"].median
+    )
+
+
+def test_a_burst_is_read_completely_on_each_loop() -> None:
+    """And compared with a bare stream by difference."""
+    found = burst(150, 1)
+    assert found.over["trio"].median == pytest.approx(found.us["trio"].median - found.us["native"].median)
+
+
+def test_latency_is_taken_of_each_part_on_each_loop() -> None:
+    """And compared with a bare stream by ratio."""
+    found = latency(10, 1, pace=0)
+    assert found.over["trio"].median == pytest.approx(found.us["trio"].median / found.us["native"].median)
+
+
+@pytest.mark.parametrize("contender", CONTENDERS)
+def test_supersteps_ahead_of_a_reader_are_counted(contender: str) -> None:
+    """The graph has not run to its end while its reader pauses."""
+    assert 0 <= run_ahead(contender, pause=0) < STEPS // 10
