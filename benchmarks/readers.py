@@ -43,7 +43,7 @@ async def read_values(run: Any) -> int:
 
 async def read_tokens(run: Any) -> int:
     """Every piece of every message's text."""
-    return sum([1 async for message in run.messages async for _ in message.text])
+    return await count_text(run.messages)
 
 
 async def read_output(run: Any) -> int:
@@ -54,9 +54,9 @@ async def read_output(run: Any) -> int:
 
 async def read_four(run: Any) -> int:
     """Snapshots, updates, custom data and text, each in a task of its own."""
-    return await side_by_side(
-        lambda: count(run.values), lambda: count(run.updates), lambda: count(run.custom), lambda: read_tokens(run)
-    )
+    # Subscribed before any of them reads: who comes late does not get what has passed.
+    messages, *others = [aiter(channel) for channel in (run.messages, run.values, run.updates, run.custom)]
+    return await side_by_side(count_text(messages), *map(count, others))
 
 
 def read_innermost(depth: int) -> Reader:
@@ -79,7 +79,8 @@ async def read_side_by_side(run: Any) -> int:
 
     async def read(cursor: AsyncIterator[Any]) -> None:
         nonlocal found
-        mine = await count(cursor)  # see `side_by_side`
+        # Not `found += await ...`: that would read `found` before the others have added to it.
+        mine = await count(cursor)
         found += mine
 
     async with anyio.create_task_group() as tasks:
@@ -93,7 +94,7 @@ def read_branches(branches: int) -> Reader:
 
     async def read(run: Any) -> int:
         cursors = run.custom.atee(branches)
-        return await side_by_side(*((lambda cursor=cursor: count(cursor)) for cursor in cursors))
+        return await side_by_side(*map(count, cursors))
 
     return read
 
@@ -132,14 +133,22 @@ async def count(items: Any) -> int:
     return found
 
 
-async def side_by_side(*readers: Callable[[], Awaitable[int]]) -> int:
+async def count_text(messages: Any) -> int:
+    """How many pieces of text the messages have; the shortest loops, too."""
+    found = 0
+    async for message in messages:
+        async for _ in message.text:
+            found += 1
+    return found
+
+
+async def side_by_side(*readers: Awaitable[int]) -> int:
     """What several readers found, each in a task of its own."""
     found = 0
 
-    async def read(reader: Callable[[], Awaitable[int]]) -> None:
+    async def read(reader: Awaitable[int]) -> None:
         nonlocal found
-        # Not `found += await ...`: that would read `found` before the others have added to it.
-        mine = await reader()
+        mine = await reader  # see `read_side_by_side`
         found += mine
 
     async with anyio.create_task_group() as tasks:

@@ -14,7 +14,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import anyio
+import anyio.lowlevel
 import attrs
+from anyio.abc import TaskStatus
 
 from anyiostream import CustomTransformer, open_run, parts
 from benchmarks.measuring import LOOPS, Options, run_on
@@ -54,8 +56,9 @@ async def tick_beside(work: Callable[[], Awaitable[None]]) -> Gaps:
     gaps: list[tuple[float, float]] = []
     done = False
 
-    async def tick() -> None:
+    async def tick(*, task_status: TaskStatus[None]) -> None:
         wall, cpu = time.perf_counter(), time.thread_time()
+        task_status.started()
         while not done:
             await anyio.lowlevel.checkpoint()
             wall_now, cpu_now = time.perf_counter(), time.thread_time()
@@ -63,7 +66,7 @@ async def tick_beside(work: Callable[[], Awaitable[None]]) -> Gaps:
             wall, cpu = wall_now, cpu_now
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(tick)
+        await tasks.start(tick)
         await work()
         done = True
     late = [cpu * 1e3 for wall, cpu in gaps if wall * 1e3 > TARGET]
