@@ -102,7 +102,8 @@ def latency(size: int, rounds: int, *, pace: float = PACE) -> Bridge:
         delays = run_on(loop, main)
         if len(delays) != size:
             raise ValueError(f"{len(delays)} parts were read, not {size}")
-        return statistics.median(delays) * 1e6
+        middle: float = statistics.median(delays)
+        return middle * 1e6
 
     every = {"native": ("asyncio", bare), "asyncio": ("asyncio", mine), "trio": ("trio", mine)}
     us = alternate({name: partial(median, *contend) for name, contend in every.items()}, rounds)

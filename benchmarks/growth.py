@@ -190,7 +190,7 @@ def unmatched(size: int, units: int) -> Scene:
     """Custom data of the root, with `size` transformers that read only what does not occur."""
 
     def transformers(library: Any) -> list[Any]:
-        class Unmatched(library.StreamTransformer):  # type: ignore[misc,name-defined]
+        class Unmatched(library.StreamTransformer):  # type: ignore[misc]
             """Reads debug data; the declaration is for ours, the check for the original."""
 
             methods = ("debug",)

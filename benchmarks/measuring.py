@@ -122,7 +122,8 @@ def timed_on(loop: str, work: Callable[[], Awaitable[int]], clock: Clock) -> Tim
         items = await work()
         return Timed(clock() - start, items)
 
-    return run_on(loop, measured)
+    taken: Timed = run_on(loop, measured)
+    return taken
 
 
 def run_on(loop: str, main: Callable[[], Any]) -> Any:

@@ -34,7 +34,7 @@ def run_ahead(contender: str, *, pause: float = 0.2) -> int:
     graph = graphs.steps(STEPS, made)
 
     async def look(snapshots: AsyncIterator[Any]) -> int:
-        seen = [await anext(snapshots) for _ in range(SEEN)][-1]["steps"]
+        seen: int = [await anext(snapshots) for _ in range(SEEN)][-1]["steps"]
         await anyio.wait_all_tasks_blocked()
         # On trio the graph is in another thread, of which the loop cannot tell whether it is still at work.
         await anyio.sleep(pause)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -77,11 +76,10 @@ def rewrite(document: Path, sections: Mapping[str, str]) -> list[str]:
     text = document.read_text(encoding="utf-8")
     replaced = []
     for name, content in sections.items():
-        pattern = rf"(<!-- bench: {re.escape(name)} -->\n).*?(<!-- end -->)"
-        text, count = re.subn(
-            pattern, lambda match, content=content: f"{match[1]}\n{content}\n\n{match[2]}", text, flags=re.DOTALL
-        )
-        if count:
+        before, marker, rest = text.partition(f"<!-- bench: {name} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        if end:
+            text = f"{before}{marker}\n{content}\n\n{end}{after}"
             replaced.append(name)
     document.write_text(text, encoding="utf-8")
     return replaced

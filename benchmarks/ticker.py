@@ -122,9 +122,7 @@ def measure(loop: str, buffer: int, items: int) -> tuple[Gaps, Gaps]:
 
         return beside, await tick_beside(idle)
 
-    # The garbage collector's share in a gap depends on what else the process has in memory.
     gc.collect()
-    gc.freeze()
     found: tuple[Gaps, Gaps] = run_on(loop, main)
     return found
 
