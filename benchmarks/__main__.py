@@ -55,7 +55,12 @@ def parse(arguments: list[str]) -> tuple[Options, argparse.Namespace]:
         "--clock", choices=sorted(CLOCKS), default="cpu", help="CPU time of the process, or wall time (cpu)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="replace the tables between a document's markers")
+    parser.add_argument(
+        "--markdown",
+        type=Path,
+        metavar="FILE",
+        help="replace the tables of whole sections, between a document's markers",
+    )
     parser.add_argument("--plots", type=Path, metavar="DIR", help="draw how costs grow, as SVG")
     given = parser.parse_args(arguments)
     rounds = given.rounds or (3 if given.quick else 5)
@@ -79,7 +84,8 @@ def record(sections: list[Section], facts: str, options: Options, arguments: arg
         content = {"environment": facts, "clock": options.clock, "sections": found}
         arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if arguments.markdown is not None:
-        shown = {"environment": facts, **{section.name: str(section) for section in sections}}
+        whole = {section.name: str(section) for section in sections if options.wants_all(section.name)}
+        shown = {"environment": f"{facts}.", **whole} if whole else {}
         print(f"\n{arguments.markdown}: {', '.join(rewrite(arguments.markdown, shown))}")
     if arguments.plots is not None:
         from benchmarks.plots import draw  # noqa: PLC0415 -- only here; it needs matplotlib

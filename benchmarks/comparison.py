@@ -176,7 +176,7 @@ def _tables(found: list[tuple[Workload, Comparison]], clock: str) -> Iterator[Ta
             ("workload", "`langgraph.stream`, us", "anyiostream, us", "ratio", "must be", ""),
             tuple(
                 (
-                    workload.name,
+                    workload.name.removesuffix(", async generator"),  # it is an iterable here
                     f"{result.us['theirs, sync'].median:.2f}",
                     f"{result.us['sync'].median:.2f}",
                     result.ratios["sync"].show(),

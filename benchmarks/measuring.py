@@ -55,6 +55,10 @@ class Options:
         """Whether a row is asked for."""
         return self.only is None or self.only in f"{section}: {row}"
 
+    def wants_all(self, section: str) -> bool:
+        """Whether every row of a section is asked for."""
+        return self.only is None or self.only in section
+
 
 @attrs.frozen
 class Timed:

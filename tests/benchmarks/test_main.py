@@ -24,11 +24,11 @@ def test_quick_has_fewer_rounds_unless_they_are_named() -> None:
 def test_a_run_prints_and_writes_what_it_found(tmp_path: Path) -> None:
     """On the terminal, as JSON, and into a document."""
     document = tmp_path / "performance.md"
-    document.write_text("<!-- bench: workloads -->\n<!-- end -->\n", encoding="utf-8")
+    document.write_text("<!-- bench: ticker -->\n<!-- end -->\n", encoding="utf-8")
     record = tmp_path / "record.json"
     done = subprocess.run(
         [
-            sys.executable, "-m", "benchmarks", "--quick", "--rounds", "1", "--only", "workloads: empty run, iterable",
+            sys.executable, "-m", "benchmarks", "--quick", "--rounds", "1", "--only", "ticker",
             "--json", record, "--markdown", document,
         ],
         cwd=ROOT,
@@ -39,10 +39,26 @@ def test_a_run_prints_and_writes_what_it_found(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(record.read_text(encoding="utf-8"))
-    assert set(found["sections"]) == {"workloads"}
-    assert found["sections"]["workloads"][0]["workload"] == "empty run, iterable"
-    assert "| empty run, iterable |" in done.stdout
-    assert "| empty run, iterable |" in document.read_text(encoding="utf-8")
+    assert set(found["sections"]) == {"ticker"}
+    assert found["sections"]["ticker"][0]["name"] == "asyncio, buffer of 64"
+    assert "| asyncio, buffer of 64 " in done.stdout
+    assert "| asyncio, buffer of 64 " in document.read_text(encoding="utf-8")
+
+
+def test_a_section_that_is_not_whole_replaces_nothing(tmp_path: Path) -> None:
+    """A document's table does not lose rows."""
+    document = tmp_path / "performance.md"
+    document.write_text("<!-- bench: ticker -->\nfour rows\n<!-- end -->\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick", "--only", "ticker: asyncio", "--markdown", document],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert "four rows" in document.read_text(encoding="utf-8")
 
 
 def test_the_documents_markers_name_sections() -> None:

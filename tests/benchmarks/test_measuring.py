@@ -55,6 +55,14 @@ def test_only_names_a_section_or_a_row() -> None:
     assert not Options(only="memory").wants("growth", "depth")
 
 
+def test_a_section_is_whole_if_no_row_was_left_out() -> None:
+    """Only then may its table replace another one."""
+    assert Options().wants_all("growth")
+    assert Options(only="grow").wants_all("growth")
+    assert not Options(only="depth").wants_all("growth")
+    assert not Options(only="growth: depth").wants_all("growth")
+
+
 def test_time_is_taken_around_the_work() -> None:
     """From before it to after it, by the clock that is given."""
     ticks = iter([10.0, 12.5])
