@@ -16,7 +16,7 @@ import attrs
 
 from anyiostream import CustomTransformer, open_run
 from benchmarks import graphs
-from benchmarks.measuring import CLOCKS, Options, Spread, Timed, alternate, run_on, timed_on
+from benchmarks.measuring import CLOCKS, Options, Spread, Timed, alternate, differences, ratios, run_on, timed_on
 from benchmarks.readers import count
 from benchmarks.tables import Section, Table, verdicts
 
@@ -76,9 +76,7 @@ def burst(size: int, rounds: int) -> Bridge:
     for contend in every.values():
         checked(contend)
     us = alternate({name: partial(checked, contend) for name, contend in every.items()}, rounds)
-    over = {
-        name: Spread.of(a - b for a, b in zip(us[name], us["native"], strict=True)) for name in us if name != "native"
-    }
+    over = {name: Spread.of(differences(us[name], us["native"])) for name in us if name != "native"}
     return Bridge("burst, us per part", {name: Spread.of(each) for name, each in us.items()}, over)
 
 
@@ -107,9 +105,7 @@ def latency(size: int, rounds: int, *, pace: float = PACE) -> Bridge:
 
     every = {"native": ("asyncio", bare), "asyncio": ("asyncio", mine), "trio": ("trio", mine)}
     us = alternate({name: partial(median, *contend) for name, contend in every.items()}, rounds)
-    over = {
-        name: Spread.of(a / b for a, b in zip(us[name], us["native"], strict=True)) for name in us if name != "native"
-    }
+    over = {name: ratios(us[name], us["native"]) for name in us if name != "native"}
     return Bridge("latency at 1 ms between parts, us", {name: Spread.of(each) for name, each in us.items()}, over)
 
 

@@ -13,13 +13,16 @@ import attrs
 
 from anyiostream import open_run
 from benchmarks import graphs
-from benchmarks.measuring import CLOCKS, LOOPS, Options, Spread, Timed, alternate, timed_on
+from benchmarks.measuring import CLOCKS, LOOPS, Options, Spread, Timed, alternate, differences, ratios, timed_on
 from benchmarks.readers import Reader, read_tokens, read_values
 from benchmarks.tables import Section, Table, verdicts
 
 __all__ = ["SECTION", "Graph", "Layers", "measure"]
 
 SECTION: Final = "end to end"
+
+REPEATED: Final = 3
+"""How often a round is repeated: a layer's cost is a small difference of large figures."""
 
 TARGET: Final = 0.45
 """The greatest share of the original's layer that is good enough."""
@@ -74,10 +77,10 @@ class Layers:
 
 
 GRAPHS: Final = (
-    Graph("tokens", graphs.chat, graphs.QUESTION, 4000, read_tokens),
-    Graph("tokens of a subgraph", graphs.nested_chat, graphs.QUESTION, 4000, read_nested_tokens),
-    # The first snapshot is the input.
-    Graph("supersteps", graphs.steps, {"steps": 0}, 600, read_values, lambda size: size + 1),
+    Graph("tokens", graphs.chat, graphs.QUESTION, 2000, read_tokens),
+    Graph("tokens of a subgraph", graphs.nested_chat, graphs.QUESTION, 2000, read_nested_tokens),
+    # The first snapshot is that of the input.
+    Graph("supersteps", graphs.steps, {"steps": 0}, 300, read_values, lambda size: size + 1),
 )
 
 
@@ -115,19 +118,17 @@ def measure(graph: Graph, size: int, options: Options) -> Layers:
     parts = every["native"]().items
     for name, contend in every.items():
         checked(name, contend)
-    times = alternate({name: partial(checked, name, contend) for name, contend in every.items()}, options.rounds)
+    times = alternate(
+        {name: partial(checked, name, contend) for name, contend in every.items()}, REPEATED * options.rounds
+    )
     us = {name: [seconds / parts * 1e6 for seconds in each] for name, each in times.items()}
-    added = {name: [a - b for a, b in zip(us[name], us["native"], strict=True)] for name in us if name != "native"}
+    added = {name: differences(us[name], us["native"]) for name in us if name != "native"}
     return Layers(
         graph.name,
         parts,
         {name: Spread.of(each) for name, each in us.items()},
         {name: Spread.of(each) for name, each in added.items()},
-        {
-            name: Spread.of(a / b for a, b in zip(added[name], added["theirs"], strict=True))
-            for name in added
-            if name != "theirs"
-        },
+        {name: ratios(added[name], added["theirs"]) for name in added if name != "theirs"},
     )
 
 

@@ -23,7 +23,19 @@ from typing import Any, Final, TypeVar
 import attrs
 import trio
 
-__all__ = ["CLOCKS", "LOOPS", "Options", "Spread", "Timed", "alternate", "ratios", "run_on", "timed", "timed_on"]
+__all__ = [
+    "CLOCKS",
+    "LOOPS",
+    "Options",
+    "Spread",
+    "Timed",
+    "alternate",
+    "differences",
+    "ratios",
+    "run_on",
+    "timed",
+    "timed_on",
+]
 
 T = TypeVar("T")
 
@@ -95,6 +107,11 @@ class Spread:
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
     """The ratio of two contenders, round by round."""
     return Spread.of(mine / their for mine, their in zip(ours, theirs, strict=True))
+
+
+def differences(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """By how much one contender costs more than another one, round by round."""
+    return [mine - their for mine, their in zip(ours, theirs, strict=True)]
 
 
 def alternate(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:

@@ -12,14 +12,14 @@ from benchmarks.supersteps import CONTENDERS, STEPS, run_ahead
 
 @pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.name)
 def test_a_graph_is_read_completely(graph: Graph) -> None:
-    """By each contender; `measure` raises otherwise. What layers add is what is left without the graph."""
+    """By each contender; `measure` raises otherwise."""
     layers = measure(graph, 12, Options(rounds=1))
     assert layers.parts > graph.items(12)
-    for name in ("theirs", "asyncio", "trio"):
-        assert layers.added[name].median == pytest.approx(layers.us[name].median - layers.us["native"].median)
-    assert layers.share["asyncio"].median == pytest.approx(
-        layers.added["asyncio"].median / layers.added["theirs"].median
-    )
+    assert set(layers.us) == {"native", "theirs", "asyncio", "trio"}
+    assert set(layers.added) == {"theirs", "asyncio", "trio"}
+    assert set(layers.share) == {"asyncio", "trio"}
+    # A layer costs less than a graph that is read through it.
+    assert all(layers.added[name].greatest < layers.us[name].greatest for name in layers.added)
 
 
 def test_a_burst_is_read_completely_on_each_loop() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.measuring import CLOCKS, LOOPS, Options, Spread, alternate, ratios, timed, timed_on
+from benchmarks.measuring import CLOCKS, LOOPS, Options, Spread, alternate, differences, ratios, timed, timed_on
 
 
 def test_a_spread_is_median_least_and_greatest() -> None:
@@ -23,6 +23,11 @@ def test_ratios_are_taken_round_by_round() -> None:
     """A round in which the whole machine was slow changes nothing."""
     assert ratios([1, 20, 3], [2, 40, 6]) == Spread(0.5, 0.5, 0.5)
     assert ratios([1, 4, 9], [1, 2, 3]) == Spread(2, 1, 3)
+
+
+def test_differences_are_taken_round_by_round() -> None:
+    """As ratios are."""
+    assert differences([3, 20], [1, 15]) == [2, 5]
 
 
 def test_ratios_need_the_same_rounds() -> None:
