@@ -87,7 +87,7 @@ class Timed:
 
 @attrs.frozen
 class Spread:
-    """What several rounds came to: their median, the least and the greatest."""
+    """What several rounds came to: their median, and the least and the greatest, or the quartiles."""
 
     median: float
     least: float
@@ -98,6 +98,15 @@ class Spread:
         """The spread of at least one sample."""
         samples = list(samples)
         return cls(statistics.median(samples), min(samples), max(samples))
+
+    @classmethod
+    def quartiles(cls, samples: Iterable[float]) -> Spread:
+        """The median and the quartiles, for many samples, of which some are far out."""
+        samples = list(samples)
+        if len(samples) == 1:
+            return cls.of(samples)
+        first, middle, third = statistics.quantiles(samples, n=4, method="inclusive")
+        return cls(middle, first, third)
 
     def show(self, digits: int = 2) -> str:
         """As tables show it."""

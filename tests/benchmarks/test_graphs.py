@@ -13,7 +13,7 @@ from benchmarks.supersteps import CONTENDERS, STEPS, run_ahead
 @pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.name)
 def test_a_graph_is_read_completely(graph: Graph) -> None:
     """By each contender; `measure` raises otherwise."""
-    layers = measure(graph, 12, Options(rounds=1))
+    layers = measure(graph, 12, 1, Options(rounds=1))
     assert layers.parts > graph.items(12)
     assert set(layers.us) == {"native", "theirs", "asyncio", "trio"}
     assert set(layers.added) == {"theirs", "asyncio", "trio"}

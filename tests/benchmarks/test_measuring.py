@@ -13,6 +13,12 @@ def test_a_spread_is_median_least_and_greatest() -> None:
     assert Spread.of(iter([4, 1, 2, 3])) == Spread(2.5, 1, 4)
 
 
+def test_a_spread_may_leave_out_what_is_far_out() -> None:
+    """Then its ends are the quartiles."""
+    assert Spread.quartiles([1, 2, 3, 4, 1000]) == Spread(3, 2, 4)
+    assert Spread.quartiles([7]) == Spread(7, 7, 7)
+
+
 def test_a_spread_is_shown_with_its_ends() -> None:
     """Median first, with as many digits as are asked for."""
     assert Spread(0.5, 0.25, 1).show() == "0.50 (0.25-1.00)"
