@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Annotated, Any, Final, TypedDict
 
 import anyio
@@ -83,11 +83,12 @@ def nested_chat(pieces: int) -> Any:
 
 
 def steps(count: int, made: list[int] | None = None) -> Any:
-    """A node that runs `count` times, one superstep each, and notes each in `made`."""
+    """A node that runs `count` times, one superstep each; it notes its number in `made`, if given, and writes it."""
 
     async def step(state: Count) -> dict[str, Any]:
         if made is not None:
             made.append(state["steps"])
+            get_stream_writer()(state["steps"])
         return {"steps": 1}
 
     builder = StateGraph(Count)
@@ -118,12 +119,12 @@ def writing(count: int, *, pace: float | None) -> Any:
     return builder.compile()
 
 
-def native(graph: Any, given: Any, modes: Sequence[str] = ()) -> AsyncIterator[Any]:
+def native(graph: Any, given: Any, modes: Sequence[str] = ()) -> AsyncGenerator[Any]:
     """The parts that a streaming layer gets from a graph: the same modes, and messages in the same form."""
     from langgraph._internal._constants import CONFIG_KEY_STREAM_MESSAGES_V2  # noqa: PLC0415
 
     config = {"configurable": {CONFIG_KEY_STREAM_MESSAGES_V2: True}}
-    stream: AsyncIterator[Any] = graph.astream(
+    stream: AsyncGenerator[Any] = graph.astream(
         given, config, stream_mode=[*MODES, *modes], subgraphs=True, version="v2"
     )
     return stream

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any, Final
 
 import anyio
+import attrs
+import langgraph.stream
 
-from anyiostream import open_run
+from anyiostream import CustomTransformer, open_run
 from benchmarks import graphs
 from benchmarks.measuring import Options, run_on
 from benchmarks.tables import Section, Table, verdicts
 
-__all__ = ["SECTION", "run_ahead"]
+__all__ = ["READERS", "SECTION", "Reader", "run_ahead"]
 
 SECTION: Final = "supersteps"
 
@@ -20,7 +23,7 @@ STEPS: Final = 200
 """Supersteps of the graph."""
 
 SEEN: Final = 10
-"""Snapshots that are read before the pause."""
+"""Supersteps that are seen before the pause."""
 
 GIVEN: Final = {"steps": 0}
 
@@ -28,42 +31,74 @@ CONTENDERS: Final = {"native": "asyncio", "theirs": "asyncio", "asyncio": "async
 """Contender -> its event loop."""
 
 
-def run_ahead(contender: str, *, pause: float = 0.2) -> int:
-    """Supersteps that were made after the last one that the reader has seen, `pause` s later."""
+@attrs.frozen
+class Reader:
+    """One row of the table.
+
+    Attributes:
+        projection: What is read; also the type of the parts.
+        items: How many of its items tell of the first `SEEN` supersteps.
+    """
+
+    projection: str
+    items: int
+
+
+READERS: Final = (
+    Reader("values", SEEN + 1),  # the first one is that of the input
+    Reader("custom", SEEN),
+)
+
+
+def run_ahead(contender: str, reader: Reader, *, pause: float = 0.2) -> int:
+    """Supersteps that have been begun after the last one that the reader has seen, `pause` s later."""
     made: list[int] = []
     graph = graphs.steps(STEPS, made)
+    name = reader.projection
 
-    async def look(snapshots: AsyncIterator[Any]) -> int:
-        seen: int = [await anext(snapshots) for _ in range(SEEN)][-1]["steps"]
+    async def look(items: AsyncIterator[Any]) -> int:
+        for _ in range(reader.items):
+            await anext(items)
         await anyio.wait_all_tasks_blocked()
         # On trio the graph is in another thread, of which the loop cannot tell whether it is still at work.
         await anyio.sleep(pause)
-        return len(made) - seen
+        return len(made) - SEEN
 
     async def main() -> int:
         if contender == "native":
-            return await look(part["data"] async for part in graphs.native(graph, GIVEN) if part["type"] == "values")
+            async with (
+                aclosing(graphs.native(graph, GIVEN, ["custom"])) as stream,
+                aclosing(part["data"] async for part in stream if part["type"] == name) as items,
+            ):
+                return await look(items)
         if contender == "theirs":
-            async with await graph.astream_events(GIVEN, version="v3") as run:
-                return await look(aiter(run.values))
-        async with open_run(graph, GIVEN) as run:
-            return await look(aiter(run.values))
+            their_custom = [langgraph.stream.CustomTransformer]
+            async with await graph.astream_events(GIVEN, version="v3", transformers=their_custom) as run:
+                return await look(aiter(run.extensions[name]))
+        async with open_run(graph, GIVEN, transformers=[CustomTransformer]) as run:
+            return await look(aiter(run.extensions[name]))
 
     ahead: int = run_on(CONTENDERS[contender], main)
     return ahead
 
 
 def section(options: Options) -> Section:
-    """The table: one row."""
-    if not options.wants(SECTION, "run ahead of a paused reader"):
-        return Section(SECTION, (), [])
-    ahead = {contender: run_ahead(contender) for contender in CONTENDERS}
-    target = ahead["native"]
-    row = (
-        f"{STEPS} supersteps, a pause after {SEEN} snapshots",
-        *(str(count) for count in ahead.values()),
-        f"<= {target}, as without a layer",
-        verdicts((ahead[loop], target) for loop in ("asyncio", "trio")),
-    )
+    """The table of all readers that are wanted."""
+    rows, data = [], {}
+    for reader in READERS:
+        if options.wants(SECTION, reader.projection):
+            ahead = {contender: run_ahead(contender, reader) for contender in CONTENDERS}
+            target = ahead["native"]
+            data[reader.projection] = ahead
+            rows.append(
+                (
+                    f"{STEPS} supersteps, a pause after {SEEN}, reader of `{reader.projection}`",
+                    *(str(count) for count in ahead.values()),
+                    f"<= {target}, as without a layer",
+                    verdicts((ahead[loop], target) for loop in ("asyncio", "trio")),
+                )
+            )
+    if not rows:
+        return Section(SECTION, (), {})
     header = ("what", "bare `astream`", "`langgraph.stream`", "asyncio", "trio", "must be", "")
-    return Section(SECTION, (Table("Supersteps run ahead of a paused reader", header, (row,)),), ahead)
+    return Section(SECTION, (Table("Supersteps run ahead of a paused reader", header, tuple(rows)),), data)

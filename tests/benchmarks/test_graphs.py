@@ -7,7 +7,7 @@ import pytest
 from benchmarks.bridge import burst, latency
 from benchmarks.end_to_end import GRAPHS, Graph, measure
 from benchmarks.measuring import Options
-from benchmarks.supersteps import CONTENDERS, STEPS, run_ahead
+from benchmarks.supersteps import CONTENDERS, READERS, STEPS, Reader, run_ahead
 
 
 @pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.name)
@@ -34,7 +34,8 @@ def test_latency_is_taken_of_each_part_on_each_loop() -> None:
     assert found.over["trio"].median == pytest.approx(found.us["trio"].median / found.us["native"].median)
 
 
+@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.projection)
 @pytest.mark.parametrize("contender", CONTENDERS)
-def test_supersteps_ahead_of_a_reader_are_counted(contender: str) -> None:
+def test_supersteps_ahead_of_a_reader_are_counted(contender: str, reader: Reader) -> None:
     """The graph has not run to its end while its reader pauses."""
-    assert 0 <= run_ahead(contender, pause=0) < STEPS // 10
+    assert 0 <= run_ahead(contender, reader, pause=0) < STEPS // 10
