@@ -7,9 +7,13 @@ else), and `on_register`.
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, final
+from weakref import WeakKeyDictionary
+
+import attrs
 
 from anyiostream.channels.deltas import ReaderPort
 from anyiostream.errors import EmitterMisused, InvalidHook, ScheduleRefused
@@ -17,6 +21,7 @@ from anyiostream.events import Namespace, ProtocolEvent, checked_namespace
 from anyiostream.subgraphs import HandleMaker, SubgraphObserver
 
 __all__ = [
+    "Hooks",
     "OnError",
     "PayloadTransformer",
     "ScheduledTask",
@@ -26,11 +31,16 @@ __all__ = [
     "TransformerFactory",
     "TransformerPort",
     "builtin",
+    "hooks_of",
     "is_builtin",
     "reason_for_async",
 ]
 
 T = TypeVar("T", bound="StreamTransformer")
+
+HOOKS = ("process", "aprocess", "finalize", "afinalize", "fail", "afail", "on_register")
+AWAITED = {"aprocess", "afinalize", "afail"}
+ENDING = ("finalize", "fail")
 
 OnError = Literal["log", "raise"]
 """What an error of a scheduled coroutine does: it is logged once, or it fails the run."""
@@ -238,19 +248,53 @@ class StreamEmitter:
             raise EmitterMisused(self._owner)
 
 
+@final
+@attrs.frozen(eq=False)
+class Hooks:
+    """Which hooks a transformer's class defines itself.
+
+    Looked up once per class: a mux is made for each subgraph.
+
+    Attributes:
+        overridden: Their names.
+        awaited: Those of them that are awaited on the async lane.
+        ends_async: Whether its end may have to be awaited there.
+    """
+
+    overridden: frozenset[str]
+    awaited: frozenset[str]
+    ends_async: bool
+
+    def ending(self, hook: str, *, is_async: bool) -> str | None:
+        """`hook`, or its async variant where that is what is overridden; `None` if neither is."""
+        if is_async and "a" + hook in self.awaited:
+            return "a" + hook
+        return hook if hook in self.overridden else None
+
+
+_hooks: WeakKeyDictionary[type[StreamTransformer], Hooks] = WeakKeyDictionary()
+
+
+def hooks_of(transformer: StreamTransformer) -> Hooks:
+    """The hooks of the transformer's class."""
+    kind = type(transformer)
+    hooks = _hooks.get(kind)
+    if hooks is None:
+        overridden = frozenset(hook for hook in HOOKS if getattr(kind, hook) is not getattr(StreamTransformer, hook))
+        awaited = overridden & AWAITED
+        ends_async = bool(awaited) or any(inspect.iscoroutinefunction(getattr(kind, hook)) for hook in ENDING)
+        hooks = _hooks[kind] = Hooks(overridden, awaited, ends_async)
+    return hooks
+
+
 def reason_for_async(transformer: StreamTransformer) -> str | None:
     """Why the transformer cannot run on the sync lane, or `None` if it can."""
     if transformer.requires_async:
         return "it sets requires_async = True"
-    if transformer.supports_sync:
+    awaited = hooks_of(transformer).awaited
+    if transformer.supports_sync or not awaited:
         return None
-    overridden = [name for name in ("aprocess", "afinalize", "afail") if overrides(transformer, name)]
-    return f"it overrides {' and '.join(overridden)}" if overridden else None
-
-
-def overrides(transformer: StreamTransformer, hook: str) -> bool:
-    """Whether the transformer's class defines `hook` itself."""
-    return getattr(type(transformer), hook) is not getattr(StreamTransformer, hook)
+    return f"it overrides {' and '.join(hook for hook in HOOKS if hook in awaited)}"
 
 
 _builtins: set[type[StreamTransformer]] = set()

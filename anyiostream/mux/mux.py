@@ -13,13 +13,13 @@ Rules:
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, final
 
 import attrs
 
+from anyiostream.channels.buffer import Ended
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.outbox import current_outbox
 from anyiostream.channels.promise import Promise
@@ -42,12 +42,13 @@ from anyiostream.mux.scheduling import Nursery
 from anyiostream.state import GraphState
 from anyiostream.subgraphs import Handle, Subgraph, SubgraphObserver
 from anyiostream.transformer import (
+    Hooks,
     PayloadTransformer,
     StreamEmitter,
     StreamTransformer,
     TransformerFactory,
+    hooks_of,
     is_builtin,
-    overrides,
     reason_for_async,
 )
 
@@ -60,14 +61,10 @@ class _Registered:
     """A transformer and how to call it."""
 
     transformer: StreamTransformer
-    async_hooks: frozenset[str]
+    hooks: Hooks
     observer: SubgraphObserver | None
     ended: bool = False
     handling: bool = False
-
-    def ending_hook(self, hook: str) -> str:
-        """`hook`, or its async variant where that is what the transformer overrides."""
-        return "a" + hook if "a" + hook in self.async_hooks else hook
 
 
 @final
@@ -128,6 +125,7 @@ class Mux:
         self.subgraph_observers: Final[list[SubgraphObserver]] = []
         self._bit = ROOT_BIT if parent is None else parent.child_bit()
         self._any_async = False
+        self._scheduler = self.nursery.for_scope(scope)
         made = [make_transformer(factory, scope) for factory in factories or ()]
         self.router.enter(self)
         for transformer in (*_ordered(made), *_ordered(transformers)):
@@ -195,40 +193,34 @@ class Mux:
 
     def _register(self, transformer: StreamTransformer) -> None:
         name = type(transformer).__name__
-        reason = reason_for_async(transformer)
-        if reason is not None and not self._port.is_async:
+        hooks, is_async = hooks_of(transformer), self._port.is_async
+        reason = None if is_async else reason_for_async(transformer)
+        if reason is not None:
             raise AsyncTransformerRefused(name, reason)
-        if not (overrides(transformer, "process") or overrides(transformer, "aprocess")):
+        if not hooks.overridden & {"process", "aprocess"}:
             raise InvalidHook(name, "must override process() or aprocess(), whichever its work needs.")
         projection = transformer.init()
         if not isinstance(projection, dict):
             raise InvalidProjection(name, type(projection).__name__)
-        taken = {key: type(self._owners[key]).__name__ for key in projection if key in self._owners}
-        if taken:
+        if not self._owners.keys().isdisjoint(projection):
+            taken = {key: type(self._owners[key]).__name__ for key in projection if key in self._owners}
             raise ProjectionConflict(name, taken)
-        hooks = ("aprocess", "afinalize", "afail") if self._port.is_async else ()
         observer = transformer.subgraph_observer(self)
-        registered = _Registered(
-            transformer, frozenset(hook for hook in hooks if overrides(transformer, hook)), observer
-        )
+        registered = _Registered(transformer, hooks, observer)
         self._registered.append(registered)
         if observer is not None:
             self.subgraph_observers.append(observer)
-        if self._port.is_async and not is_builtin(transformer):
-            # It may schedule work, which the end of a subgraph then waits for.
-            self.router.waits_for_children = True
-        if registered.async_hooks or (
-            self._port.is_async
-            and any(inspect.iscoroutinefunction(getattr(type(transformer), hook)) for hook in ("finalize", "fail"))
-        ):
+        if is_async and hooks.ends_async:
             self._any_async = True
+        if is_async and (hooks.ends_async or not is_builtin(transformer)):
+            # It may schedule work, which the end of a subgraph then waits for.
             self.router.waits_for_children = True
         self._bind(projection, native=transformer._native)  # noqa: SLF001 -- LangGraph's name for it
         for key in projection:
             self._owners[key] = transformer
         transformer.connect(self._port)
-        transformer.attach(self.nursery.for_scope(self.scope))
-        if overrides(transformer, "on_register"):
+        transformer.attach(self._scheduler)
+        if "on_register" in hooks.overridden:
             transformer.on_register(
                 StreamEmitter(name, lambda namespace, event: self._emit(registered, namespace, event))
             )
@@ -326,8 +318,8 @@ class Mux:
 
     def _stage(self, registered: _Registered) -> Stage:
         transformer, bit = registered.transformer, self._bit
-        waits = "aprocess" in registered.async_hooks
-        if overrides(transformer, "on_register"):
+        waits = self._port.is_async and "aprocess" in registered.hooks.awaited
+        if "on_register" in registered.hooks.overridden:
             return self._emitting_stage(registered, waits=waits)
         if waits:
             return Stage(StageKind.ASYNC_HOOK, transformer.aprocess, bit, transformer, "aprocess")
@@ -383,10 +375,12 @@ class Mux:
             await self.nursery.cancel(self.scope)
         errors: list[BaseException] = []
         for registered in self._registered:
-            if not registered.ended:
-                error = await self._call_ending_hook(registered, ending)
-                if error is not None:
-                    errors.append(error)
+            if registered.ended:
+                continue
+            hook = "finalize" if ending.error is None else "fail"
+            error = await self._call_ending_hook(registered, hook, ending)
+            if error is not None:
+                errors.append(error)
         if errors and ending.error is None:
             ending = Ending(errors.pop(0))
         self.ended = True
@@ -395,15 +389,18 @@ class Mux:
             self.router.leave(self)
         return ending, errors
 
-    async def _call_ending_hook(self, registered: _Registered, ending: Ending) -> BaseException | None:
+    async def _call_ending_hook(self, registered: _Registered, hook: str, ending: Ending) -> BaseException | None:
         transformer = registered.transformer
-        hook = registered.ending_hook("finalize" if ending.error is None else "fail")
+        own = registered.hooks.ending(hook, is_async=self._port.is_async)
+        hook = own or hook
         waiting = None
         try:
             if registered.observer is not None and self.parent is None:
                 await self.follower.end_all(ending)
             # Called once, even if it is cancelled.
             registered.ended = True
+            if own is None:
+                return None
             if ending.error is None:
                 waiting = getattr(transformer, hook)()
             else:
@@ -428,12 +425,16 @@ class Mux:
             await self._port.with_grace(name, waiting)
 
     def _end_projections(self, ending: Ending) -> None:
-        channels = [value for value in self.extensions.values() if isinstance(value, (StreamChannel, Promise))]
-        for projection in (*channels, self.events):
-            if ending.error is None or (ending.quietly and isinstance(projection, StreamChannel)):
-                projection.close()
-            else:
-                projection.fail(ending.error)
+        ended = Ended.by(None if ending.quietly else ending.error)
+        for projection in self.extensions.values():
+            if isinstance(projection, StreamChannel):
+                projection.end(ended)
+            elif isinstance(projection, Promise):
+                if ending.error is None:
+                    projection.close()
+                else:
+                    projection.fail(ending.error)
+        self.events.end(ended)
 
 
 def _ordered(transformers: Sequence[StreamTransformer]) -> Iterator[StreamTransformer]:
