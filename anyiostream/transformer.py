@@ -31,14 +31,14 @@ __all__ = [
     "TransformerFactory",
     "TransformerPort",
     "builtin",
+    "builtin_projections",
     "hooks_of",
-    "is_builtin",
     "reason_for_async",
 ]
 
 T = TypeVar("T", bound="StreamTransformer")
 
-HOOKS = ("process", "aprocess", "finalize", "afinalize", "fail", "afail", "on_register")
+HOOKS = ("process", "aprocess", "finalize", "afinalize", "fail", "afail", "on_register", "subgraph_observer")
 AWAITED = {"aprocess", "afinalize", "afail"}
 ENDING = ("finalize", "fail")
 
@@ -275,9 +275,8 @@ class Hooks:
 _hooks: WeakKeyDictionary[type[StreamTransformer], Hooks] = WeakKeyDictionary()
 
 
-def hooks_of(transformer: StreamTransformer) -> Hooks:
-    """The hooks of the transformer's class."""
-    kind = type(transformer)
+def hooks_of(kind: type[StreamTransformer]) -> Hooks:
+    """The hooks of a transformer's class."""
     hooks = _hooks.get(kind)
     if hooks is None:
         overridden = frozenset(hook for hook in HOOKS if getattr(kind, hook) is not getattr(StreamTransformer, hook))
@@ -291,24 +290,28 @@ def reason_for_async(transformer: StreamTransformer) -> str | None:
     """Why the transformer cannot run on the sync lane, or `None` if it can."""
     if transformer.requires_async:
         return "it sets requires_async = True"
-    awaited = hooks_of(transformer).awaited
+    awaited = hooks_of(type(transformer)).awaited
     if transformer.supports_sync or not awaited:
         return None
     return f"it overrides {' and '.join(hook for hook in HOOKS if hook in awaited)}"
 
 
-_builtins: set[type[StreamTransformer]] = set()
+_builtins: dict[type[StreamTransformer], tuple[str, ...]] = {}
 
 
-def builtin(transformer: type[T]) -> type[T]:
-    """Mark a transformer of the library's own, which does nothing but fill projections.
+def builtin(*projections: str) -> Callable[[type[T]], type[T]]:
+    """Mark a transformer of the library's own, which does nothing but fill projections, and say which.
 
-    Where nobody can see these, it need not run.
+    Where nobody can see these, it need not run; and it need not be made before there is something for them.
     """
-    _builtins.add(transformer)
-    return transformer
+
+    def mark(transformer: type[T]) -> type[T]:
+        _builtins[transformer] = projections
+        return transformer
+
+    return mark
 
 
-def is_builtin(transformer: StreamTransformer) -> bool:
-    """Whether the transformer is one of the library's own, not a subclass of one."""
-    return type(transformer) in _builtins
+def builtin_projections(kind: type[Any]) -> tuple[str, ...]:
+    """The projections of one of the library's own transformers; of any other class, also a subclass of one, none."""
+    return _builtins.get(kind, ())

@@ -119,9 +119,10 @@ class Router:
         path.reverse()
         return path
 
-    def recompile_at(self, namespace: Namespace) -> None:
+    def recompile_at(self, mux: Mux) -> None:
         """Somebody has started or stopped reading a projection: compile the routes of its scope anew."""
-        table = self._tables.get(namespace)
+        mux.forget_stages()
+        table = self._tables.get(mux.scope)
         if table is not None:
             table.clear()
 
@@ -133,6 +134,7 @@ class Router:
             table = self._tables.get(mux.scope)
             if table is not None:
                 table.clear()
+            mux.forget_stages()
             mux.below.clear()
             pending.extend(mux.children.values())
 

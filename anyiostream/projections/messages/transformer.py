@@ -21,7 +21,7 @@ PIECES = frozenset({"content-block-start", "content-block-delta", "content-block
 """Events after which a message goes on."""
 
 
-@builtin
+@builtin("messages")
 class MessagesTransformer(PayloadTransformer):
     """`run.messages`: a stream for each model call of the scope, as soon as the call starts.
 
