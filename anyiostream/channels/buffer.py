@@ -100,6 +100,7 @@ class Buffer(Generic[T]):
         ended: The end, once it is known. Items may still be buffered before it.
         left: Whether the reader is gone for good.
         parked: The reader that waits, and has not been woken yet.
+        room: How many items fit, in all: `maxlen` while there is a reader.
     """
 
     name: str
@@ -113,7 +114,7 @@ class Buffer(Generic[T]):
     ended: Ended | None = None
     left: bool = False
     _first: T = EMPTY
-    _room: float = attrs.field(init=False)
+    room: float = attrs.field(init=False)
     _send: Callable[[T], None] = attrs.field(init=False)
     _receive: Callable[[], T] = _not_made
     _streams: tuple[MemoryObjectSendStream[T], MemoryObjectReceiveStream[T]] | None = None
@@ -123,7 +124,7 @@ class Buffer(Generic[T]):
 
     def __attrs_post_init__(self) -> None:
         """Make no stream yet."""
-        self._room = self.maxlen
+        self.room = self.maxlen
         self._send = self._send_first
 
     # --- the producer's end ---
@@ -135,7 +136,7 @@ class Buffer(Generic[T]):
             ChannelFull: The overflow policy is `"fail"`, or a bounded producer has as many items waiting as fit.
         """
         ready = self.ready
-        if ready < self._room:
+        if ready < self.room:
             if ready:
                 self._send(item)
             else:
@@ -160,7 +161,7 @@ class Buffer(Generic[T]):
     @property
     def has_room(self) -> bool:
         """Whether an item put now would fit, or be dropped, at once."""
-        return self.ready < self._room or self.left or self.overflow in {"drop_oldest", "drop_newest"}
+        return self.ready < self.room or self.left or self.overflow in {"drop_oldest", "drop_newest"}
 
     def await_room(self, outbox: Outbox) -> None:
         """Settle `outbox` when what waits before it has found its place and there is room for one more."""
@@ -255,7 +256,7 @@ class Buffer(Generic[T]):
         """The reader is gone for good. Idempotent; puts after this are ignored by the channel."""
         if not self.left:
             self.left = True
-            self._room = 0
+            self.room = 0
             self.parked = None
             self.discard()
 

@@ -436,7 +436,8 @@ class StreamChannel(Generic[T]):
     def _put_to_all(self, item: T) -> None:
         # All or none: branches never differ.
         for buffer in self._buffers:
-            buffer.check_room()
+            if buffer.ready >= buffer.room:
+                buffer.check_room()
         for buffer in self._buffers:
             buffer.put(item)
 

@@ -54,7 +54,6 @@ class AsyncCursor(ObjectReceiveStream[T]):
                 raise CursorBusy(buffer.name, "atee")
             step = run.advance(buffer)
             if step is not None:
-                buffer.reader = run.loop.current_task()
                 await run.wait_for(buffer, step)
         elif run.budget > 0:
             run.budget -= 1
