@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, Literal, Protocol, TypeVar, cast, final
+from weakref import finalize
 
 import anyio
 import attrs
@@ -79,6 +80,11 @@ EMPTY: Any = object()
 """Stands where there is no first item."""
 
 
+def _close(*streams: MemoryObjectSendStream[Any] | MemoryObjectReceiveStream[Any]) -> None:
+    for stream in streams:
+        stream.close()
+
+
 def _not_made() -> Any:
     raise AssertionError("a buffer without items was read")
 
@@ -117,7 +123,7 @@ class Buffer(Generic[T]):
     room: float = attrs.field(init=False)
     _send: Callable[[T], None] = attrs.field(init=False)
     _receive: Callable[[], T] = _not_made
-    _streams: tuple[MemoryObjectSendStream[T], MemoryObjectReceiveStream[T]] | None = None
+    _close_streams: Callable[[], object] | None = None
     _spill: deque[tuple[T, Outbox]] | None = None
     parked: Wakeable | None = None
     _watcher: Callable[[Arrival], None] | None = None
@@ -185,7 +191,6 @@ class Buffer(Generic[T]):
         """No more items will come. What is buffered, or waits at the buffer, is still read first."""
         if self.ended is None:
             self.ended = ended
-            self._leave_streams()
             self.ready += 1
             if self._watcher is not None:
                 self._watcher("end")
@@ -243,9 +248,9 @@ class Buffer(Generic[T]):
         forgotten = self.depth + self.waiting
         self.ready -= self.depth
         self._first = EMPTY
-        for stream in self._streams or ():
-            stream.close()
-        self._streams = None
+        if self._close_streams is not None:
+            self._close_streams()
+            self._close_streams = None
         self._send, self._receive = self._send_first, _not_made
         spill, self._spill = self._spill, None
         for _, outbox in spill or ():
@@ -261,15 +266,6 @@ class Buffer(Generic[T]):
             self.discard()
 
     # --- the rare paths ---
-
-    def _leave_streams(self) -> None:
-        """Nothing is put any more: close the streams, so that nobody who forgets the cursor leaves them open."""
-        if self._streams is not None or self._spill:
-            items = deque(self._receive() for _ in range(self.ready - (self._first is not EMPTY)))
-            self._receive, self._send = items.popleft, items.append
-            for stream in self._streams or ():
-                stream.close()
-            self._streams = None
 
     def _put_slowly(self, item: T) -> None:
         if self.left:
@@ -298,7 +294,10 @@ class Buffer(Generic[T]):
         return outbox
 
     def _send_first(self, item: T) -> None:
-        send, receive = self._streams = anyio.create_memory_object_stream[Any](self.maxlen)
+        send, receive = anyio.create_memory_object_stream[Any](self.maxlen)
+        # Streams complain when they are found unclosed. A reader that just forgets its cursor has done nothing wrong,
+        # and whether the buffer goes before its streams is up to the garbage collector, unless these are held here.
+        self._close_streams = finalize(self, _close, send, receive)
         self._send, self._receive = send.send_nowait, receive.receive_nowait
         self._send(item)
 
