@@ -113,12 +113,12 @@ def open_sync_source(call: GraphCall, mux: Mux) -> SyncSource:
     function = _called(graph)
     if _awaits(function):
         return DrivenFunction(graph, call.given, call.name)
-    if inspect.isasyncgenfunction(function) or isinstance(graph, AsyncIterable):
-        raise NotAGraph(graph, "sync", "it is asynchronous; use `async with open_run(...)`")
     if inspect.isgeneratorfunction(function):
         return IterableSource(_Called(graph, call.given), call.name)
     if _is_iterable(graph):
         return IterableSource(graph, call.name)
+    if inspect.isasyncgenfunction(function) or isinstance(graph, AsyncIterable):
+        raise NotAGraph(graph, "sync", "it is asynchronous; use `async with open_run(...)`")
     raise NotAGraph(graph, "sync", _problem(graph))
 
 
