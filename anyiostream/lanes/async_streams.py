@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import AsyncIterator, Coroutine
+from typing import TYPE_CHECKING, Any, NoReturn, final
 
 from anyiostream.channels.interleaving import Interleaving
+from anyiostream.errors import WrongLane
 from anyiostream.events import ProtocolEvent
 from anyiostream.lanes.async_cursors import AsyncInterleaveCursor
 from anyiostream.lanes.async_run import AsyncRun
+from anyiostream.lanes.pending import Pending
 from anyiostream.lanes.run_stream import RunStream, SubgraphHandle
 from anyiostream.mux.mux import Mux
 from anyiostream.pump import RunStatus
@@ -37,7 +39,7 @@ class AsyncGraphRunStream(RunStream):
         """Subscribe to the raw log: every event, in order of `seq`."""
         return aiter(self._mux.events)
 
-    async def output(self) -> Any:
+    def output(self) -> Coroutine[Any, Any, Any]:
         """The final state: the last `values` snapshot of this scope. Runs the graph to its end.
 
         Checkpoints. If cancelled, the run is as it was, and may be read on.
@@ -47,21 +49,18 @@ class AsyncGraphRunStream(RunStream):
             BackpressureDeadlock: A channel that the calling task reads is full.
             BaseException: The error that ended the run, each time it is asked for.
         """
-        await self._complete()
-        return self._mux.state.latest
+        return Pending("run.output()", self._output)
 
-    async def interrupted(self) -> bool:
+    def interrupted(self) -> Coroutine[Any, Any, bool]:
         """Whether the graph waits for its user. Runs the graph to its end; raises as `output`."""
-        await self._complete()
-        return bool(self._mux.state.interrupts)
+        return Pending("run.interrupted()", self._interrupted)
 
-    async def interrupts(self) -> list[Any]:
+    def interrupts(self) -> Coroutine[Any, Any, list[Any]]:
         """The interrupts that the graph waits at, in order, each once.
 
         Runs the graph to its end; raises as `output`.
         """
-        await self._complete()
-        return list(self._mux.state.interrupts)
+        return Pending("run.interrupts()", self._interrupts)
 
     @property
     def status(self) -> RunStatus | SubgraphStatus:
@@ -80,17 +79,37 @@ class AsyncGraphRunStream(RunStream):
         """The raw log for `n` readers; as a channel's `atee`."""
         return self._mux.events.atee(n, maxlen=maxlen)
 
-    async def abort(self) -> None:
+    def abort(self) -> Coroutine[Any, Any, None]:
         """Stop the graph, and return when nothing of it is alive.
 
         Open cursors end after what they have buffered; `output` raises `RunAborted`. Idempotent. A cancellation of the
         caller is let through after that. In a hook it returns at once and takes effect after the current event.
         """
-        await self._run.abort()
+        return Pending("run.abort()", self._abort)
 
     def statistics(self) -> RunStatistics:
         """The run's figures now."""
         return self._run.statistics(self._mux)
+
+    if not TYPE_CHECKING:  # for type checkers a run of this lane is no iterable
+
+        def __iter__(self) -> NoReturn:
+            raise WrongLane("this run", "async", "use 'async for' instead.")
+
+    async def _output(self) -> Any:
+        await self._complete()
+        return self._mux.state.latest
+
+    async def _interrupted(self) -> bool:
+        await self._complete()
+        return bool(self._mux.state.interrupts)
+
+    async def _interrupts(self) -> list[Any]:
+        await self._complete()
+        return list(self._mux.state.interrupts)
+
+    async def _abort(self) -> None:
+        await self._run.abort()
 
     async def _complete(self) -> None:
         run = self._run
@@ -109,13 +128,16 @@ class AsyncSubgraphRunStream(SubgraphHandle, AsyncGraphRunStream):
         super().__init__(run, mux)
         self.describe(subgraph, run.pump)
 
-    async def abort(self) -> None:
+    def abort(self) -> Coroutine[Any, Any, None]:
         """Stop the subgraph; the rest of the run goes on. Idempotent.
 
         Returns when the handle has ended. A function graph's block is cancelled and may still be cleaning up then; the
         graph goes on after it when somebody wants its next part. A LangGraph graph cannot stop one subgraph: the handle
         ends, and what the subgraph still produces passes by.
         """
+        return Pending("handle.abort()", self._abort)
+
+    async def _abort(self) -> None:
         self.request_abort()
         if not self._run.is_inside():
             await self._run.until(self._latch)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, NoReturn, final
 
 from anyiostream.channels.interleaving import Interleaving
+from anyiostream.errors import WrongLane
 from anyiostream.events import ProtocolEvent
 from anyiostream.lanes.run_stream import RunStream, SubgraphHandle
 from anyiostream.lanes.sync_cursors import SyncInterleaveCursor
@@ -84,6 +85,11 @@ class GraphRunStream(RunStream):
     def statistics(self) -> RunStatistics:
         """The run's figures now."""
         return self._run.statistics(self._mux)
+
+    if not TYPE_CHECKING:  # for type checkers a run of this lane is no asynchronous iterable
+
+        def __aiter__(self) -> NoReturn:
+            raise WrongLane("this run", "sync", "use 'for' instead.")
 
     def _complete(self) -> None:
         terminal = self._run.pump.terminal
