@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from types import TracebackType
-from typing import Any, final
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, final
 
-from anyiostream.errors import InvalidBound, RunReentered, RunUnclosedWarning
+from anyiostream.errors import (
+    AnyioStreamError,
+    InvalidBound,
+    NotATransformer,
+    RunBlocksLoopWarning,
+    RunNotEntered,
+    RunReentered,
+    RunUnclosedWarning,
+    UnknownOption,
+    suggestion,
+)
 from anyiostream.events import Namespace, checked_namespace
 from anyiostream.lanes.async_run import AsyncRun
 from anyiostream.lanes.async_streams import AsyncGraphRunStream, AsyncSubgraphRunStream
 from anyiostream.lanes.closing import close_block
 from anyiostream.lanes.sync_run import SyncRun
 from anyiostream.lanes.sync_streams import GraphRunStream, SubgraphRunStream
-from anyiostream.loops import current_loop
+from anyiostream.loops import current_loop, in_loop
 from anyiostream.projections.data import ValuesTransformer
 from anyiostream.projections.lifecycle import LifecycleTransformer
 from anyiostream.projections.messages.transformer import MessagesTransformer
@@ -27,7 +39,7 @@ from anyiostream.sources.opening import (
     open_async_source,
     open_sync_source,
 )
-from anyiostream.transformer import TransformerFactory
+from anyiostream.transformer import StreamTransformer, TransformerFactory
 
 __all__ = ["OpenRun", "open_run"]
 
@@ -71,10 +83,13 @@ def open_run(
     Raises:
         InvalidBound: A bound is none.
         UnknownOption: The graph does not take an option.
+        NotATransformer: `transformers` is no list of classes or factories.
         Entering raises what is wrong with the graph or a transformer: NotAGraph, PrebuiltTransformer,
         ProjectionConflict, AsyncTransformerRefused, ...
     """
     _check_bounds(buffer, prefetch, checkpoint_every)
+    _check_transformers(transformers)
+    _check_spelling(source_options)
     call = GraphCall(graph, input, config, source_options, prefetch)
     check_options(call)
     if scope is not None:
@@ -124,21 +139,27 @@ class OpenRun:
         self._run: SyncRun | AsyncRun | None = None
 
     def __enter__(self) -> GraphRunStream:
-        """Open the run on the sync lane, without a thread.
+        """Open the run on the sync lane, without a thread. Warns if a coroutine does it: the event loop stands still.
 
         Raises:
             RunReentered: It has been entered before.
             Otherwise as `open_run` says.
         """
         self._enter()
+        if _is_async(sys._getframe(1)) and in_loop():  # noqa: SLF001 -- whose block it is cannot be told otherwise
+            warnings.warn(RunBlocksLoopWarning(f"the run of {self._call.name}"), stacklevel=2)
         scope = self._own_scope()
-        run = self._run = SyncRun(
-            self._factories(scope),
-            lambda mux: open_sync_source(self._call, mux),
-            SubgraphRunStream,
-            maxlen=self._buffer,
-            scope=scope,
-        )
+        try:
+            run = self._run = SyncRun(
+                self._factories(scope),
+                lambda mux: open_sync_source(self._call, mux),
+                SubgraphRunStream,
+                maxlen=self._buffer,
+                scope=scope,
+            )
+        except TypeError as exc:
+            self._explain(exc, scope)
+            raise
         return GraphRunStream(run, run.pump.mux)
 
     def __exit__(
@@ -158,15 +179,19 @@ class OpenRun:
         """
         self._enter()
         scope = self._own_scope()
-        run = AsyncRun(
-            current_loop(),
-            self._factories(scope),
-            lambda mux: open_async_source(self._call, mux),
-            AsyncSubgraphRunStream,
-            maxlen=self._buffer,
-            scope=scope,
-            checkpoint_every=self._checkpoint_every,
-        )
+        try:
+            run = AsyncRun(
+                current_loop(),
+                self._factories(scope),
+                lambda mux: open_async_source(self._call, mux),
+                AsyncSubgraphRunStream,
+                maxlen=self._buffer,
+                scope=scope,
+                checkpoint_every=self._checkpoint_every,
+            )
+        except TypeError as exc:
+            self._explain(exc, scope)
+            raise
         await run.enter()
         self._run = run
         return AsyncGraphRunStream(run, run.pump.mux)
@@ -190,10 +215,42 @@ class OpenRun:
                 source=self,
             )
 
+    if not TYPE_CHECKING:  # for type checkers these are errors without a word from us
+
+        def __await__(self) -> NoReturn:
+            raise RunNotEntered("is not awaited")
+
+        def __iter__(self) -> NoReturn:
+            raise RunNotEntered("cannot be iterated")
+
+        def __aiter__(self) -> NoReturn:
+            raise RunNotEntered("cannot be iterated")
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("__"):
+                raise AttributeError(name)
+            raise RunNotEntered(f"has no attribute {name!r}")
+
     def _enter(self) -> None:
         if self._entered:
             raise RunReentered
         self._entered = True
+
+    def _explain(self, error: TypeError, scope: Namespace) -> None:
+        """If a transformer could not be made because it does not take its scope, say so."""
+        if isinstance(error, AnyioStreamError):
+            return
+        for factory in self._transformers:
+            try:
+                inspect.signature(factory).bind(scope)
+            except ValueError:
+                continue  # written in C, without a signature
+            except TypeError:
+                name = getattr(factory, "__name__", repr(factory))
+                raise NotATransformer(
+                    name,
+                    "does not take the scope that it is made for: let its `__init__` take `scope=()` and hand it on",
+                ) from error
 
     def _factories(self, scope: Namespace) -> list[TransformerFactory]:
         """The transformers of every run, those of the graph, and the caller's."""
@@ -222,6 +279,36 @@ class OpenRun:
 
             return callers_namespace(self._call)
         return ()
+
+
+def _is_async(frame: FrameType) -> bool:
+    return bool(frame.f_code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR))
+
+
+OPTIONS = ("input", "config", "transformers", "buffer", "prefetch", "checkpoint_every", "scope", "root_lifecycle")
+
+
+def _check_spelling(options: Mapping[str, Any]) -> None:
+    """Refuse what is meant to be an option of `open_run` itself: LangGraph takes any name, and ignores it."""
+    for option in options:
+        meant = suggestion(option, OPTIONS, likeness=0.8)
+        if meant:
+            raise UnknownOption(option, f"it has no such option{meant}")
+
+
+def _check_transformers(transformers: Sequence[TransformerFactory]) -> None:
+    if isinstance(transformers, (type, StreamTransformer, str)) or not isinstance(transformers, Iterable):
+        name = getattr(transformers, "__name__", type(transformers).__name__)
+        raise NotATransformer(f"transformers={name}", f"is no list; write transformers=[{name}]")
+    for each in transformers:
+        if isinstance(each, type) and not issubclass(each, StreamTransformer):
+            theirs = any(base.__name__ == "StreamTransformer" for base in each.__mro__)
+            raise NotATransformer(
+                each.__name__,
+                "derives from another package's StreamTransformer; import it from anyiostream instead"
+                if theirs
+                else "does not derive from StreamTransformer",
+            )
 
 
 def _check_bounds(buffer: float, prefetch: int, checkpoint_every: int) -> None:
