@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol, final
 
 from anyiostream import parts
+from anyiostream.errors import WriterClosed
 from anyiostream.events import Namespace, StreamPart
 
 __all__ = ["MessageWriter", "ToolCallWriter", "writing_message", "writing_tool_call"]
@@ -37,6 +38,7 @@ class MessageWriter:
         self._index = -1
         self._kind: str | None = None
         self._pieces: list[str] = []
+        self._open = True
 
     async def text(self, piece: str) -> None:
         """Write a piece of text."""
@@ -59,7 +61,13 @@ class MessageWriter:
         await self.event("content-block-finish", index=self._index, content=call)
 
     async def event(self, event: str, **fields: Any) -> None:
-        """Write one event of the streaming protocol, as it is."""
+        """Write one event of the streaming protocol, as it is.
+
+        Raises:
+            WriterClosed: The message's block has been left.
+        """
+        if not self._open:
+            raise WriterClosed(f"the writer of message {self.message_id!r}", "its block was left")
         await self._sink.write(parts.messages({"event": event, **fields}, self._metadata, ns=self._namespace))
 
     async def finish_block(self) -> None:
@@ -68,6 +76,10 @@ class MessageWriter:
             content = {"type": self._kind, self._kind: "".join(self._pieces)}
             self._kind, self._pieces = None, []
             await self.event("content-block-finish", index=self._index, content=content)
+
+    def close(self) -> None:
+        """The block has been left."""
+        self._open = False
 
     async def _piece(self, kind: str, piece: str) -> None:
         if self._kind != kind:
@@ -91,9 +103,12 @@ async def writing_message(
     except Exception as exc:
         await message.event("error", message=str(exc) or type(exc).__name__)
         raise
-    await message.finish_block()
-    finish = {"usage": dict(message.usage)} if message.usage is not None else {}
-    await message.event("message-finish", **finish)
+    else:
+        await message.finish_block()
+        finish = {"usage": dict(message.usage)} if message.usage is not None else {}
+        await message.event("message-finish", **finish)
+    finally:
+        message.close()
 
 
 @final
