@@ -431,8 +431,8 @@ class UnknownProjection(AnyioStreamError, KeyError):
     def __init__(self, name: str, registered: Iterable[str]) -> None:
         registered = sorted(registered)
         self._text = (
-            f"no projection {name!r}{suggestion(name, registered)}; registered: {', '.join(registered) or 'none'}. "
-            "Pass the transformer that makes it to open_run."
+            f"no projection {name!r}{suggestion(name, registered) or '.'} These are registered: "
+            f"{', '.join(registered) or 'none'}. Pass the transformer that makes it to open_run."
         )
         super().__init__(name)
 

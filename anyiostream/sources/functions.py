@@ -246,8 +246,13 @@ class DrivenFunction:
         except StopIteration as stop:
             self._ended = True
             return END if stop.value is None else parts.values(stop.value)
-        except BaseException:
+        except BaseException as exc:
             self._ended = True
+            if _wanted_loop(exc):
+                exc.add_note(
+                    f"{self.name} runs on the sync lane, which has no event loop: there it may await its writer only. "
+                    "Open the run with `async with open_run(...)`."
+                )
             raise
         if isinstance(awaited, Handed):
             return awaited.part
@@ -265,6 +270,14 @@ class DrivenFunction:
             self._sink.closing = True
             if self._coro is not None:
                 self._coro.close()
+
+
+def _wanted_loop(error: BaseException) -> bool:
+    """Whether the error says that an event loop, or an async library, was looked for and not found."""
+    return type(error).__name__ in {"NoEventLoopError", "AsyncLibraryNotFoundError"} or str(error) in {
+        "no running event loop",
+        "must be called from async context",
+    }
 
 
 async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:
