@@ -63,6 +63,7 @@ from anyiostream.errors import (
 )
 from anyiostream.events import Namespace, ProtocolEvent, ProtocolEventParams, StreamPart, convert_to_protocol_event
 from anyiostream.lanes.async_streams import AsyncGraphRunStream, AsyncSubgraphRunStream
+from anyiostream.lanes.reading import AsyncProjection, Projection
 from anyiostream.lanes.sync_streams import GraphRunStream, SubgraphRunStream
 from anyiostream.projections.data import (
     CheckpointsTransformer,
@@ -107,6 +108,7 @@ __all__ = [
     "AsyncChatModelStream",
     "AsyncGraphRunStream",
     "AsyncMessageProjection",
+    "AsyncProjection",
     "AsyncSubgraphRunStream",
     "AsyncTransformerRefused",
     "BackpressureDeadlock",
@@ -152,6 +154,7 @@ __all__ = [
     "OpenRun",
     "PayloadTransformer",
     "PrebuiltTransformer",
+    "Projection",
     "ProjectionConflict",
     "Promise",
     "PromiseUnresolved",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, final
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, final, overload
 
 from anyiostream.errors import (
     AnyioStreamError,
@@ -25,6 +25,7 @@ from anyiostream.events import Namespace, checked_namespace
 from anyiostream.lanes.async_run import AsyncRun
 from anyiostream.lanes.async_streams import AsyncGraphRunStream, AsyncSubgraphRunStream
 from anyiostream.lanes.closing import close_block
+from anyiostream.lanes.reading import StateT_co
 from anyiostream.lanes.sync_run import SyncRun
 from anyiostream.lanes.sync_streams import GraphRunStream, SubgraphRunStream
 from anyiostream.loops import current_loop, in_loop
@@ -39,11 +40,69 @@ from anyiostream.sources.opening import (
     open_async_source,
     open_sync_source,
 )
+from anyiostream.sources.writer import StreamWriter
 from anyiostream.transformer import StreamTransformer, TransformerFactory
+
+if TYPE_CHECKING:
+    from langgraph.pregel.protocol import PregelProtocol
+    from langgraph.typing import StateT as GraphStateT
+
+StateT = TypeVar("StateT")
+InputT = TypeVar("InputT")
 
 __all__ = ["OpenRun", "open_run"]
 
 
+@overload
+def open_run(
+    graph: Callable[[InputT, StreamWriter[StateT]], Awaitable[StateT | None]],
+    input: InputT = ...,
+    *,
+    transformers: Sequence[TransformerFactory] = ...,
+    buffer: float = ...,
+    prefetch: int = ...,
+    checkpoint_every: int = ...,
+    scope: Namespace | None = ...,
+    root_lifecycle: bool = ...,
+) -> OpenRun[StateT]: ...
+@overload
+def open_run(
+    graph: Callable[[InputT], Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]],
+    input: InputT = ...,
+    *,
+    transformers: Sequence[TransformerFactory] = ...,
+    buffer: float = ...,
+    prefetch: int = ...,
+    checkpoint_every: int = ...,
+    scope: Namespace | None = ...,
+    root_lifecycle: bool = ...,
+) -> OpenRun[Any]: ...
+@overload
+def open_run(
+    graph: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]],
+    input: None = ...,
+    *,
+    transformers: Sequence[TransformerFactory] = ...,
+    buffer: float = ...,
+    prefetch: int = ...,
+    checkpoint_every: int = ...,
+    scope: Namespace | None = ...,
+    root_lifecycle: bool = ...,
+) -> OpenRun[Any]: ...
+@overload
+def open_run(
+    graph: PregelProtocol[GraphStateT, Any, Any, Any],
+    input: Any = ...,
+    *,
+    config: Mapping[str, Any] | None = ...,
+    transformers: Sequence[TransformerFactory] = ...,
+    buffer: float = ...,
+    prefetch: int = ...,
+    checkpoint_every: int = ...,
+    scope: Namespace | None = ...,
+    root_lifecycle: bool = ...,
+    **source_options: Any,
+) -> OpenRun[GraphStateT]: ...
 def open_run(
     graph: Any,
     input: Any = None,  # noqa: A002 -- LangGraph's name for it
@@ -56,7 +115,7 @@ def open_run(
     scope: Namespace | None = None,
     root_lifecycle: bool = False,
     **source_options: Any,
-) -> OpenRun:
+) -> OpenRun[Any]:
     """A run of `graph`, to be entered with `with` (sync lane) or `async with` (asyncio or trio).
 
     Nothing runs before the block is entered, nothing of the run is alive after it. What has not ended when the block
@@ -105,7 +164,7 @@ def open_run(
 
 
 @final
-class OpenRun:
+class OpenRun(Generic[StateT_co]):
     """A run that has been described and not entered yet. It is entered once, on one lane."""
 
     __slots__ = (
@@ -138,7 +197,7 @@ class OpenRun:
         self._entered = False
         self._run: SyncRun | AsyncRun | None = None
 
-    def __enter__(self) -> GraphRunStream:
+    def __enter__(self) -> GraphRunStream[StateT_co]:
         """Open the run on the sync lane, without a thread. Warns if a coroutine does it: the event loop stands still.
 
         Raises:
@@ -171,7 +230,7 @@ class OpenRun:
         if error is not None:
             raise error
 
-    async def __aenter__(self) -> AsyncGraphRunStream:
+    async def __aenter__(self) -> AsyncGraphRunStream[StateT_co]:
         """Open the run on the async lane. Does not checkpoint on asyncio.
 
         Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine
-from typing import TYPE_CHECKING, Any, NoReturn, final
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, final
 
 from anyiostream.channels.interleaving import Interleaving
 from anyiostream.errors import WrongLane
@@ -11,11 +11,14 @@ from anyiostream.events import ProtocolEvent
 from anyiostream.lanes.async_cursors import AsyncInterleaveCursor
 from anyiostream.lanes.async_run import AsyncRun
 from anyiostream.lanes.pending import Pending
+from anyiostream.lanes.reading import AsyncProjection, StateT_co
 from anyiostream.lanes.run_stream import RunStream, SubgraphHandle
 from anyiostream.mux.mux import Mux
+from anyiostream.projections.messages.streams import AsyncChatModelStream
+from anyiostream.projections.tool_calls import ToolCallStream
 from anyiostream.pump import RunStatus
 from anyiostream.statistics import RunStatistics
-from anyiostream.subgraphs import Subgraph, SubgraphStatus
+from anyiostream.subgraphs import LifecyclePayload, Subgraph, SubgraphStatus
 
 if TYPE_CHECKING:
     from anyio.abc import ObjectReceiveStream
@@ -23,13 +26,28 @@ if TYPE_CHECKING:
 __all__ = ["AsyncGraphRunStream", "AsyncSubgraphRunStream"]
 
 
-class AsyncGraphRunStream(RunStream):
+class AsyncGraphRunStream(RunStream, Generic[StateT_co]):
     """A run on the async lane. Iterating any projection, or awaiting `output()`, runs the graph as far as needed.
 
     Each projection has one reader; `projection.atee(n)` makes several. Readers may live in different tasks; cancelling
     one takes nothing from it and does not touch the graph. Borrowed from LangGraph's class of the same name; here the
     run is an async context manager, and nothing of it is alive after its block.
+
+    Generic in the type of the graph's state, which is that of `values` and of `output()`.
     """
+
+    # Registered in every run, and on demand; declared for type checkers and completion.
+    values: AsyncProjection[StateT_co]
+    messages: AsyncProjection[AsyncChatModelStream]
+    lifecycle: AsyncProjection[LifecyclePayload]
+    subgraphs: AsyncProjection[AsyncSubgraphRunStream]
+    subagents: AsyncProjection[AsyncSubgraphRunStream]
+    updates: AsyncProjection[dict[str, Any]]
+    custom: AsyncProjection[Any]
+    checkpoints: AsyncProjection[dict[str, Any]]
+    debug: AsyncProjection[dict[str, Any]]
+    tasks: AsyncProjection[dict[str, Any]]
+    tool_calls: AsyncProjection[ToolCallStream]
 
     def __init__(self, run: AsyncRun, mux: Mux) -> None:
         super().__init__(mux)
@@ -39,7 +57,7 @@ class AsyncGraphRunStream(RunStream):
         """Subscribe to the raw log: every event, in order of `seq`."""
         return aiter(self._mux.events)
 
-    def output(self) -> Coroutine[Any, Any, Any]:
+    def output(self) -> Coroutine[Any, Any, StateT_co]:
         """The final state: the last `values` snapshot of this scope. Runs the graph to its end.
 
         Checkpoints. If cancelled, the run is as it was, and may be read on.
@@ -96,9 +114,10 @@ class AsyncGraphRunStream(RunStream):
         def __iter__(self) -> NoReturn:
             raise WrongLane("this run", "async", "use 'async for' instead.")
 
-    async def _output(self) -> Any:
+    async def _output(self) -> StateT_co:
         await self._complete()
-        return self._mux.state.latest
+        state: StateT_co = self._mux.state.latest
+        return state
 
     async def _interrupted(self) -> bool:
         await self._complete()
@@ -121,7 +140,7 @@ class AsyncGraphRunStream(RunStream):
 
 
 @final
-class AsyncSubgraphRunStream(SubgraphHandle, AsyncGraphRunStream):
+class AsyncSubgraphRunStream(SubgraphHandle, AsyncGraphRunStream[Any]):
     """A subgraph of a run on the async lane, with projections of its own."""
 
     def __init__(self, run: AsyncRun, mux: Mux, subgraph: Subgraph) -> None:

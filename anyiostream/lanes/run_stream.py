@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, final
 
-from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.latch import Latch
 from anyiostream.channels.raising import Recorded
 from anyiostream.ending import Ending
@@ -24,18 +23,6 @@ class RunStream:
     Attributes:
         extensions: Projection name -> channel, promise or other value; read-only.
     """
-
-    # Registered in every run, and on demand; declared for type checkers and completion.
-    values: StreamChannel[Any]
-    messages: StreamChannel[Any]
-    lifecycle: StreamChannel[Any]
-    subgraphs: StreamChannel[Any]
-    updates: StreamChannel[Any]
-    custom: StreamChannel[Any]
-    checkpoints: StreamChannel[Any]
-    debug: StreamChannel[Any]
-    tasks: StreamChannel[Any]
-    tool_calls: StreamChannel[Any]
 
     def __init__(self, mux: Mux) -> None:
         self._mux = mux

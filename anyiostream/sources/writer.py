@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol, final
+from typing import TYPE_CHECKING, Any, Generic, Protocol, final
 from uuid import uuid4
 
 import attrs
@@ -22,6 +22,15 @@ from anyiostream import parts
 from anyiostream.errors import GraphInterrupt
 from anyiostream.events import Namespace, StreamPart
 from anyiostream.sources.message_writer import MessageWriter, ToolCallWriter, writing_message, writing_tool_call
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # with defaults, which Python has from 3.13
+
+    StateT_contra = TypeVar("StateT_contra", contravariant=True, default=Any)
+else:
+    from typing import TypeVar
+
+    StateT_contra = TypeVar("StateT_contra", contravariant=True)
 
 __all__ = ["Interrupt", "PartSink", "StreamWriter", "SubgraphLeft"]
 
@@ -76,8 +85,10 @@ class PartSink(Protocol):
         """The subgraph at `namespace` has ended."""
 
 
-class StreamWriter:
+class StreamWriter(Generic[StateT_contra]):
     """Writes the parts of one level of a function graph.
+
+    Generic in the type of the graph's state: `writer: StreamWriter[MyState]` types the run's `values` and output.
 
     Attributes:
         namespace: The level's namespace; `()` for the graph itself.
@@ -90,7 +101,7 @@ class StreamWriter:
         self._state: Any = None
         self.namespace = namespace
 
-    async def values(self, state: Any, *, interrupts: Iterable[Any] = ()) -> None:
+    async def values(self, state: StateT_contra, *, interrupts: Iterable[Any] = ()) -> None:
         """Write a snapshot of the whole state. The last one is the run's output."""
         self._state = state
         await self._sink.write(parts.values(state, interrupts=interrupts, ns=self.namespace))
@@ -227,7 +238,7 @@ class StreamWriter:
 
 
 @final
-class SubgraphWriter(StreamWriter):
+class SubgraphWriter(StreamWriter[Any]):
     """Writes the parts of a subgraph.
 
     Attributes:
