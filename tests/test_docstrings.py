@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,7 +26,7 @@ def described_assignments() -> set[str]:
     names: set[str] = set()
     for path in ROOT.rglob("*.py"):
         body = ast.parse(path.read_text(encoding="utf-8")).body
-        for statement, after in zip(body, body[1:], strict=False):
+        for statement, after in pairwise(body):
             described = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
             if described and isinstance(statement, (ast.Assign, ast.AnnAssign)):
                 targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
@@ -51,7 +52,9 @@ def undescribed(module: ModuleType) -> set[str]:
         value = getattr(module, name)
         if inspect.isclass(value) or inspect.isfunction(value):
             # An exception's or a class's inherited docstring is about something else.
-            missing |= set() if vars(value).get("__doc__", value.__doc__ if inspect.isfunction(value) else None) else {name}
+            missing |= (
+                set() if vars(value).get("__doc__", value.__doc__ if inspect.isfunction(value) else None) else {name}
+            )
         elif not isinstance(value, ModuleType) and name not in assignments:
             missing.add(name)
         if inspect.isclass(value):

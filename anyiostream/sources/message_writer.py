@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, final
@@ -50,6 +49,8 @@ class MessageWriter:
 
     async def tool_call(self, name: str, args: Mapping[str, Any], *, tool_call_id: str) -> None:
         """Write a call of a tool that the model asks for."""
+        import json  # noqa: PLC0415 -- a ms of each program's start, and few programs write
+
         await self.finish_block()
         self._index += 1
         chunk = {"type": "tool_call_chunk", "id": tool_call_id, "name": name, "args": ""}

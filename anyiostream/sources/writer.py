@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic, Protocol, final
-from uuid import uuid4
 
 import attrs
 
@@ -138,7 +137,7 @@ class StreamWriter(Generic[StateT_contra]):
             message_id: The message's id; minted if not given.
             metadata: What is known of the model: `{"provider": ..., "model": ...}`.
         """
-        return writing_message(self._sink, self.namespace, node, message_id or str(uuid4()), metadata)
+        return writing_message(self._sink, self.namespace, node, message_id or _new_id(), metadata)
 
     def tool_call(
         self,
@@ -156,7 +155,7 @@ class StreamWriter(Generic[StateT_contra]):
             input: Its arguments.
             tool_call_id: The id that the model gave the call; minted if not given.
         """
-        return writing_tool_call(self._sink, self.namespace, name, input, tool_call_id or str(uuid4()))
+        return writing_tool_call(self._sink, self.namespace, name, input, tool_call_id or _new_id())
 
     @asynccontextmanager
     async def subgraph(
@@ -179,7 +178,7 @@ class StreamWriter(Generic[StateT_contra]):
             agent: Its name, if it is an agent.
             tool_call_id: The tool call that caused it.
         """
-        task_id, inner_id = str(uuid4()), str(uuid4())
+        task_id, inner_id = _new_id(), _new_id()
         namespace = (*self.namespace, f"{name}:{task_id}")
         given = input if tool_call_id is None else {"tool_call": {"id": tool_call_id}, "input": input}
         metadata = {"lc_agent_name": agent} if agent is not None else None
@@ -232,7 +231,7 @@ class StreamWriter(Generic[StateT_contra]):
         Raises:
             GraphInterrupt: Always. Let it pass.
         """
-        interrupt = Interrupt(value, interrupt_id or str(uuid4()))
+        interrupt = Interrupt(value, interrupt_id or _new_id())
         await self.values(self._state, interrupts=(interrupt,))
         raise GraphInterrupt((interrupt,))
 
@@ -250,3 +249,9 @@ class SubgraphWriter(StreamWriter[Any]):
     def __init__(self, sink: PartSink, namespace: Namespace) -> None:
         super().__init__(sink, namespace)
         self.result: Any = None
+
+
+def _new_id() -> str:
+    from uuid import uuid4  # noqa: PLC0415 -- nearly a ms of each program's start, and few programs write
+
+    return str(uuid4())
