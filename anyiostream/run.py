@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import sys
 import warnings
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -46,6 +47,8 @@ from anyiostream.transformer import StreamTransformer, TransformerFactory
 if TYPE_CHECKING:
     from langgraph.pregel.protocol import PregelProtocol
     from langgraph.typing import StateT as GraphStateT
+
+logger = logging.getLogger("anyiostream")
 
 StateT = TypeVar("StateT")
 InputT = TypeVar("InputT")
@@ -219,6 +222,7 @@ class OpenRun(Generic[StateT_co]):
         except TypeError as exc:
             self._explain(exc, scope)
             raise
+        logger.debug("opened a run of %s on the sync lane", self._call.name)
         return GraphRunStream(run, run.pump.mux)
 
     def __exit__(
@@ -227,6 +231,7 @@ class OpenRun(Generic[StateT_co]):
         """Leave the run."""
         assert isinstance(self._run, SyncRun)
         error = close_block(self._run.close(), exc)
+        self._log_end(self._run)
         if error is not None:
             raise error
 
@@ -253,6 +258,7 @@ class OpenRun(Generic[StateT_co]):
             raise
         await run.enter()
         self._run = run
+        logger.debug("opened a run of %s on %s", self._call.name, run.loop.name)
         return AsyncGraphRunStream(run, run.pump.mux)
 
     async def __aexit__(
@@ -261,6 +267,7 @@ class OpenRun(Generic[StateT_co]):
         """Leave the run: wait until nothing of it is alive, whatever happens."""
         assert isinstance(self._run, AsyncRun)
         error = close_block(await self._run.close(), exc)
+        self._log_end(self._run)
         if error is not None:
             raise error
 
@@ -294,6 +301,28 @@ class OpenRun(Generic[StateT_co]):
         if self._entered:
             raise RunReentered
         self._entered = True
+
+    def _log_end(self, run: SyncRun | AsyncRun) -> None:
+        pump = run.pump
+        failed = pump.failure is not None and pump.status == "failed"
+        logger.log(
+            logging.INFO if failed else logging.DEBUG,
+            "a run of %s %s after %d part(s)%s",
+            self._call.name,
+            pump.status if pump.status in {"completed", "failed"} else f"was {pump.status}",
+            pump.parts,
+            f": {pump.failure.error!r}" if failed and pump.failure is not None else "",
+        )
+        if logger.isEnabledFor(logging.INFO):
+            for channel in run.statistics(pump.mux).channels.values():
+                if channel.dropped:
+                    logger.info(
+                        "%s of %s dropped %d item(s): its reader did not keep up, and its policy is %r",
+                        channel.name,
+                        self._call.name,
+                        channel.dropped,
+                        channel.overflow,
+                    )
 
     def _explain(self, error: TypeError, scope: Namespace) -> None:
         """If a transformer could not be made because it does not take its scope, say so."""

@@ -131,6 +131,7 @@ def test_the_peak_is_that_of_any_reader_also_of_one_that_left() -> None:
         first, second = run.custom.tee(2)
         assert [next(first) for _ in range(4)] == [0, 1, 2, 3]
         second.close()
+        assert run.custom.statistics().peak == 4
         assert list(first) == [4]
         assert run.custom.statistics().peak == 4
 
