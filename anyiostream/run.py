@@ -222,7 +222,8 @@ class OpenRun(Generic[StateT_co]):
         except TypeError as exc:
             self._explain(exc, scope)
             raise
-        logger.debug("opened a run of %s on the sync lane", self._call.name)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("opened a run of %s on the sync lane", self._call.name)
         return GraphRunStream(run, run.pump.mux)
 
     def __exit__(
@@ -258,7 +259,8 @@ class OpenRun(Generic[StateT_co]):
             raise
         await run.enter()
         self._run = run
-        logger.debug("opened a run of %s on %s", self._call.name, run.loop.name)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("opened a run of %s on %s", self._call.name, run.loop.name)
         return AsyncGraphRunStream(run, run.pump.mux)
 
     async def __aexit__(
@@ -303,26 +305,22 @@ class OpenRun(Generic[StateT_co]):
         self._entered = True
 
     def _log_end(self, run: SyncRun | AsyncRun) -> None:
-        pump = run.pump
-        failed = pump.failure is not None and pump.status == "failed"
-        logger.log(
-            logging.INFO if failed else logging.DEBUG,
-            "a run of %s %s after %d part(s)%s",
-            self._call.name,
-            pump.status if pump.status in {"completed", "failed"} else f"was {pump.status}",
-            pump.parts,
-            f": {pump.failure.error!r}" if failed and pump.failure is not None else "",
-        )
-        if logger.isEnabledFor(logging.INFO):
-            for channel in run.statistics(pump.mux).channels.values():
-                if channel.dropped:
-                    logger.info(
-                        "%s of %s dropped %d item(s): its reader did not keep up, and its policy is %r",
-                        channel.name,
-                        self._call.name,
-                        channel.dropped,
-                        channel.overflow,
-                    )
+        if not logger.isEnabledFor(logging.INFO):
+            return
+        name, pump = self._call.name, run.pump
+        if pump.failure is not None and pump.status == "failed":
+            logger.info("a run of %s failed after %d part(s): %r", name, pump.parts, pump.failure.error)
+        else:
+            logger.debug("a run of %s ended as %s after %d part(s)", name, pump.status, pump.parts)
+        for channel in run.statistics(pump.mux).channels.values():
+            if channel.dropped:
+                logger.info(
+                    "%s of %s dropped %d item(s): its reader did not keep up, and its policy is %r",
+                    channel.name,
+                    name,
+                    channel.dropped,
+                    channel.overflow,
+                )
 
     def _explain(self, error: TypeError, scope: Namespace) -> None:
         """If a transformer could not be made because it does not take its scope, say so."""
@@ -385,7 +383,9 @@ def _check_spelling(options: Mapping[str, Any]) -> None:
 
 
 def _check_transformers(transformers: Sequence[TransformerFactory]) -> None:
-    if isinstance(transformers, (type, StreamTransformer, str)) or not isinstance(transformers, Iterable):
+    if not isinstance(transformers, (list, tuple)) and (
+        isinstance(transformers, (type, StreamTransformer, str)) or not isinstance(transformers, Iterable)
+    ):
         name = getattr(transformers, "__name__", type(transformers).__name__)
         raise NotATransformer(f"transformers={name}", f"is no list; write transformers=[{name}]")
     for each in transformers:

@@ -54,7 +54,7 @@ def test_a_run_that_goes_well_is_for_debugging(caplog: Log) -> None:
         assert run.output == 1
     assert lines(caplog) == [
         ("DEBUG", "opened a run of the graph countdown on the sync lane"),
-        ("DEBUG", "a run of the graph countdown completed after 3 part(s)"),
+        ("DEBUG", "a run of the graph countdown ended as completed after 3 part(s)"),
     ]
 
 
@@ -66,7 +66,7 @@ async def test_a_run_says_which_loop_it_is_on(caplog: Log, anyio_backend_name: s
     ours = [line for line in lines(caplog) if "a run of" in line[1]]
     assert ours == [
         ("DEBUG", f"opened a run of the graph countdown on {anyio_backend_name}"),
-        ("DEBUG", "a run of the graph countdown was aborted after 0 part(s)"),
+        ("DEBUG", "a run of the graph countdown ended as aborted after 0 part(s)"),
     ]
 
 
