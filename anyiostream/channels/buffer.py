@@ -102,6 +102,7 @@ class Buffer(Generic[T]):
         ready: Steps that the reader can take without waiting.
         peak: The most items that were buffered at once.
         dropped: Items dropped by the overflow policy.
+        waits: Items that had to wait for room.
         reader: The task that last advanced it, or `None`.
         ended: The end, once it is known. Items may still be buffered before it.
         left: Whether the reader is gone for good.
@@ -116,6 +117,7 @@ class Buffer(Generic[T]):
     ready: int = 0
     peak: int = 0
     dropped: int = 0
+    waits: int = 0
     reader: object = None
     ended: Ended | None = None
     left: bool = False
@@ -305,6 +307,7 @@ class Buffer(Generic[T]):
         if self._spill is None:
             self._spill = deque()
         self._spill.append((item, outbox))
+        self.waits += 1
         outbox.spilled(self)
         if self._watcher is not None and not outbox.withdrawable:
             self._watcher("item")
