@@ -1,0 +1,140 @@
+"""Reading a run for an output, on each lane, until the run, its user or its output ends it."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import anyio
+import anyio.to_thread
+
+from anyiostream.cli.outcome import Outcome, Output, OutputClosed
+from anyiostream.errors import AnyioStreamError, RunAborted
+from anyiostream.lanes.async_streams import AsyncGraphRunStream
+from anyiostream.lanes.sync_streams import GraphRunStream
+from anyiostream.run import OpenRun
+
+__all__ = ["NotOpened", "watch", "watch_inline"]
+
+REPORT: Final = 0.1
+"""s between two looks at a run's figures."""
+
+
+class NotOpened(Exception):
+    """A run could not be opened; the cause says why."""
+
+
+async def watch(opening: OpenRun, output: Output) -> Outcome:
+    """Read a run on the async lane to its end. Ctrl-C stops it; a second one does what it always does.
+
+    Raises:
+        NotOpened: The package refuses the graph, or a transformer.
+        OutputClosed: Nobody reads the output any more; the run has been stopped.
+    """
+    outcome = Outcome()
+    opened = False
+    try:
+        async with opening as run:
+            opened = True
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(_stop_on_interrupt, run, outcome)
+                beside.start_soon(_report, run, output)
+                # What is raised here must not leave through the task group, which would wrap it.
+                closed = await _read(run, output, outcome)
+                beside.cancel_scope.cancel()
+            if closed is not None:
+                raise closed
+            outcome.status = run.status
+            if outcome.error is None and run.status in {"completed", "interrupted"}:
+                outcome.output, outcome.interrupts = await run.output(), await run.interrupts()
+    except OutputClosed:
+        raise
+    except Exception as exc:
+        _take(exc, outcome, opened=opened)
+    return outcome
+
+
+def watch_inline(opening: OpenRun, output: Output) -> Outcome:
+    """Read a run on the sync lane to its end; as `watch`."""
+    outcome = Outcome()
+    opened = False
+    try:
+        with opening as run:
+            opened = True
+            try:
+                _read_inline(run, output)
+            except KeyboardInterrupt:
+                outcome.stopped = True
+                run.abort()
+            except OutputClosed:
+                raise
+            except Exception as exc:  # noqa: BLE001 -- told by the outcome
+                outcome.error = exc
+            if not outcome.stopped:
+                outcome.status = run.status
+            if outcome.error is None and outcome.status in {"completed", "interrupted"}:
+                outcome.output, outcome.interrupts = run.output, run.interrupts
+    except OutputClosed:
+        raise
+    except KeyboardInterrupt:
+        # Where it met the graph itself, it is what the graph has failed with, and is raised again here.
+        if not opened:
+            raise
+        outcome.stopped = True
+    except Exception as exc:
+        _take(exc, outcome, opened=opened)
+    return outcome
+
+
+async def _read(run: AsyncGraphRunStream, output: Output, outcome: Outcome) -> OutputClosed | None:
+    try:
+        async for event in run:
+            output.event(event)
+            if output.backlog:
+                await anyio.to_thread.run_sync(output.flush, abandon_on_cancel=True)
+    except OutputClosed as exc:
+        return exc
+    except Exception as exc:  # noqa: BLE001 -- told by the outcome
+        outcome.error = exc
+    return None
+
+
+def _read_inline(run: GraphRunStream, output: Output, clock: Callable[[], float] = time.monotonic) -> None:
+    reported = clock()
+    for event in run:
+        output.event(event)
+        if output.backlog:
+            output.flush()
+        now = clock()
+        if now - reported >= REPORT:
+            reported = now
+            output.statistics(run.statistics())
+
+
+async def _report(run: AsyncGraphRunStream, output: Output) -> None:
+    while True:
+        output.statistics(run.statistics())
+        await anyio.sleep(REPORT)
+
+
+async def _stop_on_interrupt(run: AsyncGraphRunStream, outcome: Outcome) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT) as signals:
+        async for _ in signals:
+            break
+    # From here on Ctrl-C has its usual effect, should the graph refuse to end.
+    outcome.stopped = True
+    await run.abort()
+
+
+def _take(error: Exception, outcome: Outcome, *, opened: bool) -> None:
+    """An error that left the run's block."""
+    if not opened and isinstance(error, AnyioStreamError):
+        raise NotOpened from error
+    if outcome.error is None and not isinstance(error, RunAborted):
+        outcome.error = error
+        if not outcome.stopped:
+            outcome.status = "failed"
+
+
