@@ -14,8 +14,8 @@ import os
 import select
 from typing import Any, Final, final
 
-from anyiostream.cli.encoding import encode
 from anyiostream.cli.outcome import Outcome, OutputClosed
+from anyiostream.encoding import encode
 from anyiostream.events import ProtocolEvent
 from anyiostream.statistics import RunStatistics
 

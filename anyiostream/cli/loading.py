@@ -15,7 +15,7 @@ import sys
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from anyiostream.sources.opening import is_langgraph
 from anyiostream.transformer import StreamTransformer, TransformerFactory
@@ -55,8 +55,7 @@ def load_transformer(target: str) -> TransformerFactory:
     found = load_object(target)
     if isinstance(found, StreamTransformer) or not callable(found):
         raise UsageError(f"{target} is a {type(found).__name__}; a transformer is given as its class or a factory")
-    factory: TransformerFactory = found
-    return factory
+    return cast("TransformerFactory", found)
 
 
 def load_object(target: str) -> Any:
@@ -92,21 +91,21 @@ def load_json(text: str | None, option: str) -> Any:
     """
     if text is None:
         return None
-    source = option
+    given, source = text, option
     if text == "-":
-        text, source = sys.stdin.read(), "standard input"
+        given, source = sys.stdin.read(), "standard input"
     elif text.startswith("@"):
         source = text[1:]
         try:
-            text = Path(source).read_text(encoding="utf-8")
+            given = Path(source).read_text(encoding="utf-8")
         except OSError as exc:
             raise UsageError(f"{option}: cannot read {source}: {exc.strerror}") from exc
         except UnicodeDecodeError as exc:
             raise UsageError(f"{option}: {source} is not UTF-8: {exc}") from exc
     try:
-        return json.loads(text)
+        return json.loads(given)
     except ValueError as exc:
-        raise UsageError(f"{option}: {source} holds no JSON: {exc}. A string needs its quotes: '\"text\"'") from exc
+        raise UsageError(f"{source} is no JSON: {exc}. A string needs its quotes: '\"text\"'") from exc
 
 
 def _load_module(name: str) -> ModuleType:
@@ -191,7 +190,7 @@ def _build(target: str, builder: Callable[..., Any], config: Mapping[str, Any] |
     names = ", ".join(each.name for each in wanted)
     raise UsageError(
         f"{target} is no graph: it takes ({names}) and is not asynchronous. A function graph is "
-        "`async def graph(input, writer)`; a function that builds a graph takes nothing, or the configuration as `config`"
+        "`async def graph(input, writer)`; a function that builds one takes nothing, or the configuration as `config`"
     )
 
 
@@ -207,17 +206,20 @@ def _problem(found: object) -> str | None:
     if inspect.iscoroutine(found):
         found.close()
         return "it is a coroutine; name the function itself"
-    if callable(found) and not _is_builder(found):
-        return _wrong_arguments(found)
+    if callable(found):
+        return NO_GRAPH.format(type(found).__name__) if _is_builder(found) else _wrong_arguments(found)
     # Pydantic's models, and so chat models and messages, are iterables of their fields.
     if isinstance(found, (Iterable, AsyncIterable)) and not (
         isinstance(found, (str, bytes, Mapping)) or hasattr(found, "model_dump")
     ):
         return None
-    return (
-        f"it is a {type(found).__name__}; a graph is a compiled LangGraph graph, an `async def graph(input, writer)`, "
-        "a generator function, or an iterable of parts"
-    )
+    return NO_GRAPH.format(type(found).__name__)
+
+
+NO_GRAPH = (
+    "it is a {}; a graph is a compiled LangGraph graph, an `async def graph(input, writer)`, a generator function, or "
+    "an iterable of parts"
+)
 
 
 def _wrong_arguments(function: Callable[..., Any]) -> str | None:

@@ -67,6 +67,7 @@ class Outcome:
         interrupts: What the graph waits for its user with.
         error: The exception that it failed with.
         stopped: Whether the user stopped it.
+        unread: Whether it was stopped because nobody reads what is written.
     """
 
     status: str = "aborted"
@@ -74,6 +75,7 @@ class Outcome:
     interrupts: list[Any] = attrs.field(factory=list)
     error: BaseException | None = None
     stopped: bool = False
+    unread: bool = False
 
     @property
     def exit_code(self) -> int:

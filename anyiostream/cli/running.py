@@ -51,7 +51,7 @@ exit codes: 0 completed, 1 failed, 2 the arguments cannot be used, 3 interrupted
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:  # noqa: SLF001 -- its type
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "run",
@@ -121,6 +121,8 @@ def _opened(graph: Any, given: Any, config: Any, transformers: list[Any]) -> Ope
 def _run_for_programs(opening: OpenRun, backend: str) -> Outcome:
     output = JsonLines(sys.stdout.fileno())
     outcome = _watched(opening, output, backend)
+    if outcome.unread:
+        raise OutputClosed
     output.result(outcome)
     return outcome
 

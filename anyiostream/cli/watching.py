@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import anyio.to_thread
@@ -31,7 +31,6 @@ async def watch(opening: OpenRun, output: Output) -> Outcome:
 
     Raises:
         NotOpened: The package refuses the graph, or a transformer.
-        OutputClosed: Nobody reads the output any more; the run has been stopped.
     """
     outcome = Outcome()
     opened = False
@@ -41,17 +40,12 @@ async def watch(opening: OpenRun, output: Output) -> Outcome:
             async with anyio.create_task_group() as beside:
                 beside.start_soon(_stop_on_interrupt, run, outcome)
                 beside.start_soon(_report, run, output)
-                # What is raised here must not leave through the task group, which would wrap it.
-                closed = await _read(run, output, outcome)
+                await _read(run, output, outcome)
                 beside.cancel_scope.cancel()
-            if closed is not None:
-                raise closed
             outcome.status = run.status
             if outcome.error is None and run.status in {"completed", "interrupted"}:
                 outcome.output, outcome.interrupts = await run.output(), await run.interrupts()
-    except OutputClosed:
-        raise
-    except Exception as exc:
+    except Exception as exc:  # noqa: BLE001 -- told by the outcome
         _take(exc, outcome, opened=opened)
     return outcome
 
@@ -69,36 +63,34 @@ def watch_inline(opening: OpenRun, output: Output) -> Outcome:
                 outcome.stopped = True
                 run.abort()
             except OutputClosed:
-                raise
+                outcome.unread = True
             except Exception as exc:  # noqa: BLE001 -- told by the outcome
                 outcome.error = exc
             if not outcome.stopped:
                 outcome.status = run.status
             if outcome.error is None and outcome.status in {"completed", "interrupted"}:
                 outcome.output, outcome.interrupts = run.output, run.interrupts
-    except OutputClosed:
-        raise
     except KeyboardInterrupt:
         # Where it met the graph itself, it is what the graph has failed with, and is raised again here.
         if not opened:
             raise
         outcome.stopped = True
-    except Exception as exc:
+    except Exception as exc:  # noqa: BLE001 -- told by the outcome
         _take(exc, outcome, opened=opened)
     return outcome
 
 
-async def _read(run: AsyncGraphRunStream, output: Output, outcome: Outcome) -> OutputClosed | None:
+async def _read(run: AsyncGraphRunStream, output: Output, outcome: Outcome) -> None:
+    """Read to the end. Raises nothing: the task group that it is called in would wrap it."""
     try:
         async for event in run:
             output.event(event)
             if output.backlog:
                 await anyio.to_thread.run_sync(output.flush, abandon_on_cancel=True)
-    except OutputClosed as exc:
-        return exc
+    except OutputClosed:
+        outcome.unread = True
     except Exception as exc:  # noqa: BLE001 -- told by the outcome
         outcome.error = exc
-    return None
 
 
 def _read_inline(run: GraphRunStream, output: Output, clock: Callable[[], float] = time.monotonic) -> None:
@@ -136,5 +128,3 @@ def _take(error: Exception, outcome: Outcome, *, opened: bool) -> None:
         outcome.error = error
         if not outcome.stopped:
             outcome.status = "failed"
-
-

@@ -1,9 +1,9 @@
 """The live view: what a terminal shows of a run while it happens.
 
 What is finished scrolls away as a log (messages, tool calls, custom data), and a region at the bottom is redrawn in
-place: the tree of subgraphs, the messages and tool calls that are under way, and the buffers. So the log can be scrolled
-back, searched and copied, and is still there when the run has ended, which neither a full-screen program nor the
-terminal's alternate screen can offer; and the region says at a glance what a log of events hides, who waits for whom.
+place: the tree of subgraphs, the messages and tool calls that are under way, and the buffers. So the log can be
+scrolled back, searched and copied, and is still there when the run has ended, which neither a full-screen program nor
+the terminal's alternate screen can offer; and the region says at a glance what a log hides, who waits for whom.
 
 The region is drawn with rich's text, but not with its `Live` display, for three reasons. `Live` moves the cursor up by
 the number of lines that it printed, which is wrong once a terminal has been made narrower and has wrapped them: it

@@ -40,9 +40,6 @@ class LiveView:
     drawn by a thread. While it is entered, what the program prints goes to the log, line by line.
     """
 
-    backlog: Final = False
-    """It never wants its reader to wait."""
-
     def __init__(self, screen: Screen, name: str, clock: Callable[[], float]) -> None:
         """A view of a run that begins.
 
@@ -85,6 +82,11 @@ class LiveView:
             self._write(lambda: self._screen.finish(self._take_lines()))
         finally:
             sys.stdout, sys.stderr = self._streams
+
+    @property
+    def backlog(self) -> bool:
+        """It never wants its reader to wait."""
+        return False
 
     def event(self, event: ProtocolEvent) -> None:
         """The run has an event."""

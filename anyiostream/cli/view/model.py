@@ -6,7 +6,8 @@ Rules:
 
 - A subgraph is in the tree from its first event on; of those that have ended, each parent keeps the last few, and
   counts the others.
-- A message or a tool call is with the subgraph where it happens while it is under way, and goes to the log when it ends.
+- A message or a tool call is with the subgraph where it happens while it is under way, and goes to the log when it
+  ends.
 - The log is taken by whoever shows it. What is not taken in time is bounded: the oldest entries give way, and are
   counted.
 """
@@ -176,11 +177,11 @@ class Node:
 
     def walk(self) -> Iterator[Node]:
         """It and everything inside, outer before inner."""
-        pending = [self]
+        pending: list[Node] = [self]
         while pending:
             node = pending.pop()
             yield node
-            pending += reversed(node.children.values())
+            pending.extend(reversed(node.children.values()))
 
     def end(self, status: str, now: float, error: str | None = None) -> None:
         """It has ended; the first end counts."""

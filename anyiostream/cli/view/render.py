@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from anyiostream.cli.encoding import encode
 from anyiostream.cli.view.model import Data, Entry, Message, Node, RunModel, Speech, ToolCall, ToolUse
 from anyiostream.cli.view.text import one_line, printable, shortened, tail
+from anyiostream.encoding import encode
 from anyiostream.statistics import ChannelStatistics, RunStatistics
 
 __all__ = ["duration", "entry_lines", "region_lines", "result_lines", "waits"]
@@ -83,9 +83,7 @@ def result_lines(
     root = model.root
     line = _node_line(root, now)
     line.append(f"  {model.events} events", style="dim")
-    lines = [line]
-    for each in interrupts:
-        lines.append(_labelled("interrupt", _value(each, LONGEST_STATE), style="yellow"))
+    lines = [line, *(_labelled("interrupt", _value(each, LONGEST_STATE), style="yellow") for each in interrupts)]
     if error is not None:
         lines.append(_labelled("error", printable(shortened(error, LONGEST_STATE)), style="red"))
     if output is not None:
@@ -139,7 +137,7 @@ def _node_rows(
             yield _tool_row(tool, now, under_way)
         hidden = current.forgotten + len(current.children) - len(children)
         if hidden:
-            yield Text(f"{under_way}✓ {hidden} more ended", style="dim")
+            yield Text(f"{under_way}· {hidden} more ended", style="dim")
         last = children[-1] if children else None
         pending += [
             (child, inner + ("└ " if child is last else "├ "), inner + ("  " if child is last else "│ "))
@@ -214,7 +212,9 @@ def _message_lines(message: Message) -> Iterator[Text]:
     head = _place(message.where, message.node or "message", "magenta")
     head.append(f"  {duration(message.seconds)}", style="dim")
     if message.usage:
-        counts = [f"{message.usage[key]} {key.partition('_')[0]}" for key in USAGE if message.usage.get(key) is not None]
+        counts = [
+            f"{message.usage[key]} {key.partition('_')[0]}" for key in USAGE if message.usage.get(key) is not None
+        ]
         head.append(f"  {', '.join(counts)} tokens" if counts else "", style="dim")
     if message.ended != "finished":
         head.append(f"  {message.ended}", style="red")

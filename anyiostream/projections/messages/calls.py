@@ -64,9 +64,7 @@ class ModelCalls:
         elif "langchain_core.messages" in sys.modules:
             yield from self._message(namespace, payload, metadata)
 
-    def _event(
-        self, call: Hashable, event: Mapping[str, Any], metadata: Mapping[str, Any]
-    ) -> Iterator[CallEvent]:
+    def _event(self, call: Hashable, event: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[CallEvent]:
         kind = event.get("event")
         if kind == "message-start":
             if event.get("role") == "tool":

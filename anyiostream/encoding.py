@@ -11,7 +11,8 @@ import base64
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import date, time
 from enum import Enum
 from pathlib import PurePath
@@ -39,16 +40,10 @@ def encode(value: Any, *, ascii_only: bool = True) -> str:
 
 def plain(value: Any, depth: int = 0) -> Any:
     """`value` as JSON's types, copied."""
-    if isinstance(value, Enum):
-        return plain(value.value, depth + 1)
-    if value is None or isinstance(value, bool):
+    if value is None or type(value) in {str, bool}:
         return value
-    if isinstance(value, int):
-        return int(value) if value.bit_length() < LONGEST else hex(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if type(value) is str:
-        return value
+    if isinstance(value, (int, float)) and not isinstance(value, Enum):
+        return _number(value)
     if depth > DEEPEST:
         return represent(value)
     if isinstance(value, Mapping):
@@ -67,28 +62,21 @@ def represent(value: object) -> str:
         return f"<{type(value).__name__}, whose repr raised {type(exc).__name__}>"
 
 
+def _number(value: float) -> float | str | None:
+    if isinstance(value, int):
+        return int(value) if value.bit_length() < LONGEST else hex(value)
+    return float(value) if math.isfinite(value) else None
+
+
 def _key(key: object) -> str:
     return key if type(key) is str else str(key) if isinstance(key, (str, int, float)) else represent(key)
 
 
 def _one_level(value: Any) -> Any:
     """Something nearer to JSON than `value`, which is none of its types; its parts may still need the same."""
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, BaseException):
-        return {"type": type(value).__name__, "message": _text_of(value)}
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return base64.b64encode(bytes(value)).decode("ascii")
-    if isinstance(value, (date, time)):
-        return value.isoformat()
-    if isinstance(value, (UUID, PurePath)):
-        return str(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Set):
-        return sorted(value, key=represent)
+    for kinds, convert in CONVERSIONS:
+        if isinstance(value, kinds):
+            return convert(value)
     fields = _fields(value)
     return represent(value) if fields is None else fields
 
@@ -109,8 +97,25 @@ def _fields(value: Any) -> dict[str, Any] | None:
     return dumped if isinstance(dumped, dict) else None
 
 
+def _error(error: BaseException) -> dict[str, str]:
+    return {"type": type(error).__name__, "message": _text_of(error)}
+
+
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
     except Exception:  # noqa: BLE001 -- as in `represent`
         return represent(error)
+
+
+CONVERSIONS: Final[tuple[tuple[tuple[type, ...], Callable[[Any], Any]], ...]] = (
+    ((Enum,), lambda member: member.value),
+    ((str,), str.__str__),
+    ((BaseException,), _error),
+    ((bytes, bytearray, memoryview), lambda data: base64.b64encode(bytes(data)).decode("ascii")),
+    ((date, time), lambda moment: moment.isoformat()),
+    ((UUID, PurePath), str),
+    ((Mapping,), dict),
+    ((AbstractSet,), lambda items: sorted(items, key=represent)),
+)
+"""Types -> what is nearer to JSON; the first that fits counts."""
