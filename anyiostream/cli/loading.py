@@ -163,7 +163,7 @@ def _suggestion(name: str, owner: object) -> str:
     return f"; it has {', '.join(public[:10])}" if public else ""
 
 
-def _is_builder(found: object) -> bool:
+def _is_builder(found: Any) -> bool:
     """Whether it is to be called for the graph, rather than being one."""
     if is_langgraph(found) or not callable(found):
         return False

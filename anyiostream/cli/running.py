@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import anyio
@@ -136,7 +137,7 @@ def _run_live(opening: OpenRun, arguments: argparse.Namespace) -> Outcome:
             raise
         raise UsageError(f"{MissingExtra('the live view', 'cli')} Or use --json.") from exc
     stream = sys.stdout
-    view = LiveView(Screen(stream), arguments.graph, time.monotonic)
+    view = LiveView(Screen(stream), Path(arguments.graph).name, time.monotonic)
     with view:
         outcome = _watched(opening, view, arguments.backend)
     view.result(outcome)
@@ -144,9 +145,15 @@ def _run_live(opening: OpenRun, arguments: argparse.Namespace) -> Outcome:
 
 
 def _watched(opening: OpenRun, output: Output, backend: str) -> Outcome:
-    if backend == "sync":
-        return watch_inline(opening, output)
-    return anyio.run(watch, opening, output, backend=backend)
+    outcome = Outcome(stopped=True)
+    try:
+        if backend == "sync":
+            outcome = watch_inline(opening, output)
+        else:
+            outcome = anyio.run(watch, opening, output, backend=backend)
+    except* KeyboardInterrupt:
+        pass  # Before the run was opened, or a second one; trio may have wrapped it.
+    return outcome
 
 
 def _tell(error: BaseException, *, whole: bool) -> None:
