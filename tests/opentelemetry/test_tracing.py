@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind, StatusCode, get_tracer
 from anyiostream import StreamTransformer, StreamWriter, open_run, parts
 from anyiostream.errors import MissingExtra
 from anyiostream.opentelemetry import TracingTransformer
-from examples.demo.script import QUESTION
+from examples.demo.script import QUESTION, ScriptedModel
 from examples.demo.state_graph import compile_agent
 
 from .conftest import Traced
@@ -297,25 +297,24 @@ def test_a_langgraph_graph_that_fails(traced: Traced) -> None:
 def test_agents_called_by_tools() -> None:
     """LangChain's agents are agents, beneath the tool call that runs them."""
 
-    class Model(GenericFakeChatModel):
+    class Model(ScriptedModel):
         def bind_tools(self, *args: Any, **kwargs: Any) -> Any:
             return self
 
-    expert = create_agent(Model(messages=iter([AIMessage("42")])), name="expert")
+    expert = create_agent(GenericFakeChatModel(messages=iter([AIMessage("much rain")])), name="expert")
 
     @tool
-    async def ask(question: str) -> str:
+    async def forecast(city: str) -> str:
         """Ask the expert."""
-        state = await expert.ainvoke({"messages": [("user", question)]})
+        state = await expert.ainvoke({"messages": [("user", city)]})
         return str(state["messages"][-1].text)
 
-    asking = AIMessage("", tool_calls=[{"name": "ask", "args": {"question": "?"}, "id": "call-1"}])
-    boss = create_agent(Model(messages=iter([asking, AIMessage("It is 42.")])), [ask], name="boss")
+    boss = create_agent(Model(), [forecast], name="boss")
     traced = Traced({"backend": "asyncio"})
-    assert traced.run(boss, {"messages": [("user", "?")]}) is None
+    assert traced.run(boss, QUESTION) is None
     tree = traced.tree()
-    assert tree["execute_tool ask"] == "invoke_workflow"
-    assert tree["invoke_agent expert"] == "execute_tool ask"
+    assert tree["execute_tool forecast"] == "invoke_workflow"
+    assert tree["invoke_agent expert"] == "execute_tool forecast"
 
 
 def test_message_chunks_have_spans(traced: Traced) -> None:
