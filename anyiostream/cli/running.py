@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import anyio
 
@@ -33,6 +35,9 @@ __all__ = ["BROKEN_PIPE", "add_parser"]
 
 BROKEN_PIPE: Final = 141
 """Exit code when nobody reads the output any more, as shells have it: 128 + SIGPIPE."""
+
+DUMB: Final = ("dumb", "unknown")
+"""Terminals on which nothing can be drawn."""
 
 MODES: Final[Mapping[str, TransformerFactory]] = {
     "updates": UpdatesTransformer,
@@ -82,15 +87,20 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: The arguments cannot be used.
     """
+    stream = sys.stdout
+    live = stream.isatty() and not arguments.json and os.environ.get("TERM") not in DUMB
     try:
-        opening = _opening(arguments)
-        live = sys.stdout.isatty() and not arguments.json
-        outcome = _run_live(opening, arguments) if live else _run_for_programs(opening, arguments.backend)
+        if live:
+            outcome = _run_live(_opening(arguments), arguments, stream)
+        else:
+            # What the graph prints must not end up between the lines.
+            with redirect_stdout(sys.stderr):
+                outcome = _run_for_programs(_opening(arguments), arguments.backend, stream.fileno())
     except NotOpened as exc:
         raise UsageError(str(exc.__cause__)) from exc
     except OutputClosed:
         # What Python itself would write to it at its end must not fail as well.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return BROKEN_PIPE
     except KeyboardInterrupt:
         return STOPPED
@@ -119,8 +129,8 @@ def _opened(graph: Any, given: Any, config: Any, transformers: list[Any]) -> Ope
         raise UsageError(str(exc)) from exc
 
 
-def _run_for_programs(opening: OpenRun, backend: str) -> Outcome:
-    output = JsonLines(sys.stdout.fileno())
+def _run_for_programs(opening: OpenRun, backend: str, descriptor: int) -> Outcome:
+    output = JsonLines(descriptor)
     outcome = _watched(opening, output, backend)
     if outcome.unread:
         raise OutputClosed
@@ -128,7 +138,7 @@ def _run_for_programs(opening: OpenRun, backend: str) -> Outcome:
     return outcome
 
 
-def _run_live(opening: OpenRun, arguments: argparse.Namespace) -> Outcome:
+def _run_live(opening: OpenRun, arguments: argparse.Namespace, stream: TextIO) -> Outcome:
     try:
         from anyiostream.cli.view.live import LiveView  # noqa: PLC0415 -- an extra
         from anyiostream.cli.view.screen import Screen  # noqa: PLC0415 -- likewise
@@ -136,7 +146,8 @@ def _run_live(opening: OpenRun, arguments: argparse.Namespace) -> Outcome:
         if exc.name is None or exc.name.partition(".")[0] != "rich":
             raise
         raise UsageError(f"{MissingExtra('the live view', 'cli')} Or use --json.") from exc
-    stream = sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")  # what the terminal has no characters for
     view = LiveView(Screen(stream), Path(arguments.graph).name, time.monotonic)
     with view:
         outcome = _watched(opening, view, arguments.backend)

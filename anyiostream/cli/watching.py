@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -9,8 +10,9 @@ from typing import Final
 
 import anyio
 import anyio.to_thread
+from anyio.abc import TaskGroup
 
-from anyiostream.cli.outcome import Outcome, Output, OutputClosed
+from anyiostream.cli.outcome import STOPPED, Outcome, Output, OutputClosed
 from anyiostream.errors import AnyioStreamError, RunAborted
 from anyiostream.lanes.async_streams import AsyncGraphRunStream
 from anyiostream.lanes.sync_streams import GraphRunStream
@@ -27,7 +29,7 @@ class NotOpened(Exception):
 
 
 async def watch(opening: OpenRun, output: Output) -> Outcome:
-    """Read a run on the async lane to its end. Ctrl-C stops it; a second one does what it always does.
+    """Read a run on the async lane to its end. Ctrl-C stops it; a second one ends the process at once.
 
     Raises:
         NotOpened: The package refuses the graph, or a transformer.
@@ -38,7 +40,7 @@ async def watch(opening: OpenRun, output: Output) -> Outcome:
         async with opening as run:
             opened = True
             async with anyio.create_task_group() as beside:
-                beside.start_soon(_stop_on_interrupt, run, outcome)
+                beside.start_soon(_stop_on_interrupt, run, outcome, beside)
                 beside.start_soon(_report, run, output)
                 await _read(run, output, outcome)
                 beside.cancel_scope.cancel()
@@ -111,13 +113,14 @@ async def _report(run: AsyncGraphRunStream, output: Output) -> None:
         await anyio.sleep(REPORT)
 
 
-async def _stop_on_interrupt(run: AsyncGraphRunStream, outcome: Outcome) -> None:
+async def _stop_on_interrupt(run: AsyncGraphRunStream, outcome: Outcome, beside: TaskGroup) -> None:
     with anyio.open_signal_receiver(signal.SIGINT) as signals:
         async for _ in signals:
-            break
-    # From here on Ctrl-C has its usual effect, should the graph refuse to end.
-    outcome.stopped = True
-    await run.abort()
+            if outcome.stopped:
+                # The graph refuses to end, most likely in a thread of its own; nothing less would end the program.
+                os._exit(STOPPED)
+            outcome.stopped = True
+            beside.start_soon(run.abort)
 
 
 def _take(error: Exception, outcome: Outcome, *, opened: bool) -> None:

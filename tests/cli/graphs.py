@@ -60,6 +60,17 @@ def endless_parts(given: Any) -> Any:
         time.sleep(0.005)
 
 
+async def stubborn(given: Any, writer: StreamWriter) -> None:
+    """Does not let itself be stopped."""
+    await writer.custom("stubborn")
+    try:
+        await anyio.sleep_forever()
+    finally:
+        print("no", flush=True)  # noqa: T201 -- tells the test that it has been asked to stop
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep_forever()
+
+
 async def flood(given: Any, writer: StreamWriter) -> Any:
     """More custom data than any screen can show, and a long message."""
     for n in range(5000):

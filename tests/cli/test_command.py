@@ -85,6 +85,28 @@ def test_ctrl_c_stops_the_run(backend: str, graph: str) -> None:
     assert json.loads(out.splitlines()[-1])["status"] == "aborted"
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_second_ctrl_c_ends_the_program(backend: str) -> None:
+    """Also where the graph does not let itself be stopped."""
+    process = subprocess.Popen(
+        command("stubborn", "--backend", backend),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    while '"stubborn"' not in process.stdout.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline() == "no\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 130
+
+
 @pytest.mark.parametrize(("backend", "graph"), [("asyncio", "endless"), ("trio", "endless"), ("sync", "endless_parts")])
 def test_a_reader_that_leaves_ends_the_run_quietly(backend: str, graph: str) -> None:
     """As `| head -1` does: 141, and not a word."""
@@ -170,6 +192,13 @@ def test_lines_are_written_as_they_happen() -> None:
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=TIMEOUT)
     assert "messages" in seen
+
+
+def test_what_the_graph_prints_is_kept_from_the_lines() -> None:
+    """It goes to standard error, so that every line of the output is JSON."""
+    done = run("talks")
+    assert done.events("custom") == ["and so on"]
+    assert "the graph" in done.err
 
 
 def test_the_parser_needs_no_extra() -> None:
