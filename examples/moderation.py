@@ -63,6 +63,8 @@ class Moderation(StreamTransformer):
                 self._spoken[call].append(payload["content"].get("text", ""))
             case "message-finish" if call in self._spoken:
                 self.schedule(self._score("".join(self._spoken.pop(call))), on_error="log")
+            case _:
+                pass
         return True
 
     async def _score(self, text: str) -> None:

@@ -5,6 +5,7 @@
 `before_builtins` is what makes it safe: the transformer runs before the built-in ones, so that every projection, the
 raw log, and whatever is built on them see what it has left. A model's text comes in pieces, and what is to be masked
 may begin in one and end in another; so the piece after the last space is held back until it is known how it goes on.
+The run's `output` is the graph's own last state, which no transformer sees: it is masked where the program shows it.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ async def show(question: str) -> None:
             async for piece in item.text:
                 print(piece, end="", flush=True)
             print()
-        print("state:", await run.output())
+        print("state:", masked(await run.output()))
 
 
 def show_inline(question: str) -> None:
@@ -115,7 +116,7 @@ def show_inline(question: str) -> None:
             for piece in item.text:
                 print(piece, end="", flush=True)
             print()
-        print("state:", run.output)
+        print("state:", masked(run.output))
 
 
 def main() -> None:

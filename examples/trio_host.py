@@ -30,12 +30,12 @@ class Order(TypedDict):
     packed: bool
 
 
-async def pack(order: Order) -> dict[str, bool]:
+async def pack(state: Order) -> dict[str, bool]:
     """A node, on asyncio: it packs in three steps, or is told to stop."""
     write = get_stream_writer()
     try:
         for step in ("fetch", "wrap", "label"):
-            write(f"{step} the {order['item']} for {customer.get()}")
+            write(f"{step} the {state['item']} for {customer.get()}")
             await asyncio.sleep(0.05)
     except asyncio.CancelledError:
         print("  the node was cancelled")
