@@ -99,3 +99,16 @@ def test_trio_host() -> None:
     ]
     assert lines[5:7] == ["An order that takes too long:", "  fetch the piano for Ada"]
     assert lines[-3:] == ["  the node was cancelled", "  given up: True", "The program went on beside it: True"]
+
+
+def test_service() -> None:
+    """A client that leaves stops the run in its response, and not the one that the service keeps."""
+    assert program("service") == [
+        "A client that leaves its answer:",
+        "  the agent was stopped: first",
+        "A client that leaves a job, and comes back:",
+        "  the agent has finished: second",
+        "  every event was seen once: True",
+        "A job that is stopped:",
+        "  the agent was stopped: third",
+    ]
