@@ -313,6 +313,32 @@ def test_markup_is_text() -> None:
         assert text.count("[red]x[/red]") >= 3
 
 
+def test_no_escape_passes_anywhere() -> None:
+    """Wherever hostile text turns up, in the log, the region or the result, it is made fit for the terminal."""
+    evil = "a\x1b[31m\x9b0m\x07b"
+    model = model_of(
+        lifecycle("started", f"{evil}:1", graph_name=evil),
+        lifecycle("failed", f"{evil}:1", error=evil),
+        part(start(), langgraph_node=evil),
+        part(delta("text", evil)),
+        parts.tools({"event": "tool-started", "tool_call_id": "t", "tool_name": evil, "input": {evil: evil}}),
+        parts.tools({"event": "tool-output-delta", "tool_call_id": "t", "delta": evil}),
+        parts.tools({"event": "tool-started", "tool_call_id": "u", "tool_name": evil, "input": evil}),
+        parts.tools({"event": "tool-error", "tool_call_id": "u", "message": evil}),
+        parts.custom({evil: [evil]}, ns=(f"{evil}:1",)),
+        {"type": f"custom:{evil}", "ns": (), "data": evil},
+    )
+    channels = {evil: attrs.evolve(CHANNEL, name=evil, waiting=1)}
+    lines = region_lines(model, attrs.evolve(IDLE, outbox=1, channels=channels), 20, width=300, height=50)
+    model.conclude("failed", 20, evil)
+    for entry in model.take_log():
+        lines += entry_lines(entry)
+    lines += result_lines(model, 20, output={evil: evil}, interrupts=[evil], error=evil)
+    assert len(lines) > 10
+    for line in lines:
+        assert line.plain.isprintable(), line.plain
+
+
 @given(st.text())
 def test_printable_text_has_nothing_to_act_upon(text: str) -> None:
     """No control characters but newlines and tabs, no halves of characters; and printable text stays as it is."""
