@@ -208,7 +208,7 @@ class RunSpans:
                 self._end(replaced.span, SubgraphEnd("aborted"))
             self._calls[said.call] = self._start_call(namespace, event, said.metadata)
         call = self._calls.get(said.call)
-        if call is None:
+        if call is None or (kind == "content-block-delta" and call.answered and call.record is None):
             return
         if call.record is not None:
             call.record.dispatch(event)

@@ -7,20 +7,18 @@ it keeps nothing of a call but what it takes to tell it from others.
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Iterator, Mapping
-from typing import Any, final
-
-import attrs
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, final
 
 from anyiostream.events import Namespace
 
 __all__ = ["CallEvent", "ModelCalls"]
 
 
-@final
-@attrs.frozen
-class CallEvent:
+class CallEvent(NamedTuple):
     """One content-block event of a model call.
+
+    A tuple, because there is one for each token.
 
     Attributes:
         call: Tells open calls apart.
@@ -35,6 +33,10 @@ class CallEvent:
     whole: bool = False
 
 
+ENDS = frozenset({"message-finish", "error"})
+"""Events that end a call."""
+
+
 @final
 class ModelCalls:
     """Turns the payloads of `messages` parts into events of calls.
@@ -47,7 +49,7 @@ class ModelCalls:
         self._open: set[Hashable] = set()
         self._converters: dict[Hashable, Any] = {}
 
-    def events(self, namespace: Namespace, data: Any) -> Iterator[CallEvent]:
+    def events(self, namespace: Namespace, data: Any) -> Iterable[CallEvent]:
         """The events of one payload.
 
         Args:
@@ -57,24 +59,24 @@ class ModelCalls:
         try:
             payload, metadata = data
         except (TypeError, ValueError):
-            return
-        metadata = metadata if isinstance(metadata, Mapping) else {}
-        if isinstance(payload, Mapping):
-            yield from self._event((namespace, metadata.get("run_id") or _fallback_key(metadata)), payload, metadata)
-        elif "langchain_core.messages" in sys.modules:
-            yield from self._message(namespace, payload, metadata)
+            return ()
+        if type(metadata) is not dict and not isinstance(metadata, Mapping):
+            metadata = {}
+        if type(payload) is dict or isinstance(payload, Mapping):
+            return self._event((namespace, metadata.get("run_id") or _fallback_key(metadata)), payload, metadata)
+        return self._message(namespace, payload, metadata) if "langchain_core.messages" in sys.modules else ()
 
-    def _event(self, call: Hashable, event: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[CallEvent]:
+    def _event(self, call: Hashable, event: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterable[CallEvent]:
         kind = event.get("event")
         if kind == "message-start":
             if event.get("role") == "tool":
-                return
+                return ()
             self._open.add(call)
         elif call not in self._open:
-            return
-        elif kind in {"message-finish", "error"}:
+            return ()
+        elif kind in ENDS:
             self._open.discard(call)
-        yield CallEvent(call, event, metadata)
+        return (CallEvent(call, event, metadata),)
 
     def _message(self, namespace: Namespace, payload: Any, metadata: Mapping[str, Any]) -> Iterator[CallEvent]:
         from anyiostream.projections.messages import langchain  # noqa: PLC0415 -- an extra
