@@ -6,13 +6,33 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from .running import ENVIRONMENT, ROOT, TIMEOUT, command, run
 
 BACKENDS = ("asyncio", "trio", "sync")
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., Any]]:
+    """Starts the command with pipes; whatever comes of the test, it does not outlive it."""
+    processes: list[subprocess.Popen[Any]] = []
+
+    def start(graph: str, *options: str, text: bool = True) -> subprocess.Popen[Any]:
+        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": text}
+        processes.append(subprocess.Popen(command(graph, *options), cwd=ROOT, env=ENVIRONMENT, **pipes))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdout, process.stderr):
+            pipe.close()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -67,16 +87,9 @@ def test_an_interrupted_run_is_told_by_its_exit_code(backend: str) -> None:
 
 
 @pytest.mark.parametrize(("backend", "graph"), [("asyncio", "endless"), ("trio", "endless"), ("sync", "endless_parts")])
-def test_ctrl_c_stops_the_run(backend: str, graph: str) -> None:
+def test_ctrl_c_stops_the_run(backend: str, graph: str, started: Callable[..., Any]) -> None:
     """130, and the last line says that the run was aborted."""
-    process = subprocess.Popen(
-        command(graph, "--backend", backend),
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = started(graph, "--backend", backend)
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["seq"] == 1
     process.send_signal(signal.SIGINT)
@@ -86,16 +99,9 @@ def test_ctrl_c_stops_the_run(backend: str, graph: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_second_ctrl_c_ends_the_program(backend: str) -> None:
+def test_a_second_ctrl_c_ends_the_program(backend: str, started: Callable[..., Any]) -> None:
     """Also where the graph does not let itself be stopped."""
-    process = subprocess.Popen(
-        command("stubborn", "--backend", backend),
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = started("stubborn", "--backend", backend)
     assert process.stdout is not None
     assert process.stderr is not None
     while '"stubborn"' not in process.stdout.readline():
@@ -108,15 +114,9 @@ def test_a_second_ctrl_c_ends_the_program(backend: str) -> None:
 
 
 @pytest.mark.parametrize(("backend", "graph"), [("asyncio", "endless"), ("trio", "endless"), ("sync", "endless_parts")])
-def test_a_reader_that_leaves_ends_the_run_quietly(backend: str, graph: str) -> None:
+def test_a_reader_that_leaves_ends_the_run_quietly(backend: str, graph: str, started: Callable[..., Any]) -> None:
     """As `| head -1` does: 141, and not a word."""
-    process = subprocess.Popen(
-        command(graph, "--backend", backend),
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    process = started(graph, "--backend", backend, text=False)
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.readline()
@@ -181,11 +181,9 @@ def test_arguments_that_cannot_be_used(graph: str, options: tuple[str, ...], sai
     assert "Traceback" not in done.err
 
 
-def test_lines_are_written_as_they_happen() -> None:
+def test_lines_are_written_as_they_happen(started: Callable[..., Any]) -> None:
     """Not when the run ends: a line is there while the graph still runs."""
-    process = subprocess.Popen(
-        command("endless"), cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    process = started("endless")
     assert process.stdout is not None
     seen = [json.loads(process.stdout.readline())["method"] for _ in range(10)]
     assert process.poll() is None
