@@ -20,7 +20,7 @@ ROOT = Path(anyiostream.__file__).parent
 LAYERS = (
     # What things are: no behaviour, no state of a run.
     ("errors", "statistics"),
-    ("events", "ending", "inline", "state"),
+    ("events", "ending", "inline", "state", "encoding"),
     ("parts",),
     # What readers read.
     ("channels.*",),
@@ -36,7 +36,8 @@ LAYERS = (
     ("sources.*", "lanes.*"),
     # The doors.
     ("standalone", "run"),
-    ("testing.*", "__main__", "demo.*"),
+    ("opentelemetry.*",),
+    ("testing.*", "cli.*", "__main__", "demo.*"),
     ("__init__",),
 )
 """From the innermost to the outermost; a module imports from its own layer and from those before it."""
@@ -51,6 +52,7 @@ OUTER = (
     "sources.portal",  # asyncio in a thread of trio's
     "run",
     "testing.*",
+    "cli.*",
     "demo.*",
     "__main__",
 )
