@@ -34,7 +34,7 @@ from anyiostream.lanes.drive import CHECKPOINT, PARK, READY, Drive
 from anyiostream.lanes.stalls import StallWatch
 from anyiostream.loops.interface import Loop, LoopTask, Timer, Waiter
 from anyiostream.mux.mux import Mux
-from anyiostream.pump import NEEDS_AWAIT, NEEDS_PART, NEEDS_ROOM, PROGRESS, Pump, Source, readable
+from anyiostream.pump import CONTROL_FLOW, NEEDS_AWAIT, NEEDS_PART, NEEDS_ROOM, PROGRESS, Pump, Source, readable
 from anyiostream.statistics import RunStatistics
 from anyiostream.subgraphs import Handle, Subgraph
 from anyiostream.transformer import StreamTransformer, TransformerFactory
@@ -255,7 +255,14 @@ class AsyncRun:
         """Step the run, inline, until `target` is ready; what to do if it is not, with `wait_for`."""
         if self._conducting:
             return READY if target.ready else PARK if self.budget > 0 else CHECKPOINT
-        drive = self._enter(self._drive, target)
+        try:
+            drive = self._enter(self._drive, target)
+        except BaseException:
+            # Control flow goes on in whoever meets it; what has to be awaited at the end is for the others, who wait.
+            if self.pump.job is not None:
+                self._conduct()
+            self._pass_on()
+            raise
         if drive is READY and self._parked:
             self._pass_on()
         return drive
@@ -424,6 +431,9 @@ class AsyncRun:
             while self.pump.job is not None:
                 await self._await_job(self.pump.job)
                 await self._serve()
+            if self._shutting_down is not None:
+                # The job was done before the shutdown could cancel it: readers still may not step.
+                return
             self._conducting = False
             self._pass_on()
             self._idle = self.loop.waiter()
@@ -447,7 +457,13 @@ class AsyncRun:
         while self.pump.job is None and self._held is None and self._demanding() is not None:
             if self.budget <= 0:
                 await self.checkpoint()
-            outcome = self.pump.step()
+            if self._shutting_down is not None:
+                return
+            try:
+                outcome = self.pump.step()
+            except CONTROL_FLOW:
+                # It has ended the run, and reaches its readers; a task of the run's own must not die of it.
+                continue
             if outcome is not PROGRESS:
                 if outcome is NEEDS_PART:
                     self.source.demand()
