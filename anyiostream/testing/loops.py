@@ -129,7 +129,7 @@ class SeededLoop(asyncio.SelectorEventLoop):
         return max(0.0, min(due) - self._now) if due else None
 
     def spinning(self) -> None:
-        """Tasks have been waking each other for long, as AnyIO's do in a cancelled scope: let time pass all the same."""
+        """Tasks have been waking each other for long, as AnyIO does in a cancelled scope: let time pass."""
         self._idle(self.next_timer())
 
 
