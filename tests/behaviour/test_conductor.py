@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -110,3 +111,64 @@ def test_control_flow_reaches_all_readers_where_hooks_wait(error: type[BaseExcep
         return got, run.status
 
     assert run_seeded(main, backend=backend, seed=seed) == ([error] * 3, "failed")
+
+
+class Finishing(StreamTransformer):
+    """Has terminal hooks that wait, and takes note of them."""
+
+    endings: list[tuple[tuple[str, ...], str]]
+
+    def init(self) -> dict[str, Any]:
+        return {}
+
+    def process(self, event: Any) -> bool:
+        return True
+
+    async def afinalize(self) -> None:
+        self.endings.append((self.scope, "finalize"))
+        await checkpoint()
+        await checkpoint()
+
+    async def afail(self, err: BaseException) -> None:
+        self.endings.append((self.scope, "fail"))
+        await checkpoint()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("seed", range(10))
+def test_an_abort_while_a_subgraph_ends_leaves_no_reader_of_its_handle(backend: Any, seed: int) -> None:
+    """Whichever turn it comes in: its cursors end, its output comes or raises, and its hooks are called once."""
+
+    async def main(turn: int) -> tuple[list[str], list[tuple[tuple[str, ...], str]]]:
+        ended: list[str] = []
+
+        class Noting(Finishing):
+            endings: list[tuple[tuple[str, ...], str]] = []  # noqa: RUF012 -- one per program
+
+        async def follow(handle: Any, cursor: Any) -> None:
+            async for _ in cursor:
+                pass
+            with contextlib.suppress(RunAborted):
+                await handle.output()
+            ended.append(handle.status)
+
+        async with open_run(nesting, transformers=[Noting]) as run:
+            alarm = anyio.Event()
+
+            async def abort() -> None:
+                await alarm.wait()
+                await run.abort()
+
+            async with anyio.create_task_group() as tasks:
+                at_turn(turn, alarm.set)
+                tasks.start_soon(abort)
+                async for handle in run.subgraphs:
+                    tasks.start_soon(follow, handle, aiter(handle.values))
+                    ended.append("began")
+                alarm.set()
+        return ended, Noting.endings
+
+    for turn in range(1, 30):
+        ended, endings = run_seeded(main, turn, backend=backend, seed=seed)
+        assert ended in ([], ["began", "aborted"], ["began", "completed"])
+        assert sorted(scope for scope, _ in endings) == ([(), ("sub:1",)] if ended else [()])
