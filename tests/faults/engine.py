@@ -186,7 +186,7 @@ async def application(world: World) -> None:
             await beside_a_sibling(world, body)
         elif world.fault.leaves_at is not None:
             with anyio.CancelScope() as scope:
-                at_time(world.fault.leaves_at if world.scenario.loop in {"asyncio", "trio"} else 0.2, scope.cancel)
+                at_time(world.fault.leaves_at, scope.cancel)
                 await body()
         else:
             await world.play("outer", body)

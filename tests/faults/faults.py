@@ -15,6 +15,7 @@ __all__ = ["ALL_SOURCES", "ASYNC_LOOPS", "FAULTS", "Fault", "InjectedError"]
 
 ASYNC_LOOPS: Final = ("asyncio", "trio", "debug", "uvloop")
 ON_ASYNCIO: Final = ("asyncio", "debug", "uvloop")
+IN_VIRTUAL_TIME: Final = ("asyncio", "trio")
 EVERYWHERE: Final = (*ASYNC_LOOPS, "sync")
 
 SCRIPTED: Final = ("generator", "iterator", "iterable", "function")
@@ -125,7 +126,8 @@ def bad_sources() -> Iterator[Fault]:
         "source-ignores-cancellation",
         "source ignores cancellation",
         ABORTED,
-        sources=HOSTED,
+        IN_VIRTUAL_TIME,
+        HOSTED,
         source="ignores cancellation",
         leaves_at=PATIENCE,
     )
@@ -133,7 +135,8 @@ def bad_sources() -> Iterator[Fault]:
         "source-ignores-cancellation-long",
         "source ignores cancellation",
         ABORTED,
-        sources=HOSTED,
+        IN_VIRTUAL_TIME,
+        HOSTED,
         source="ignores cancellation long",
         leaves_at=PATIENCE,
     )
@@ -142,9 +145,18 @@ def bad_sources() -> Iterator[Fault]:
         "source raises in closing",
         frozenset({"aborted", "completed", "failed"}),
         sources=("generator", "iterable", "function", "writer"),
-        source="raises in closing",
+        source="raises in closing when left",
         cancels="outer",
         at="turn",
+    )
+    yield Fault(
+        "source-raises-at-its-close",
+        "source raises in closing",
+        FAILED,
+        EVERYWHERE,
+        ("generator", "iterator", "iterable", "function", "writer"),
+        swept=False,
+        source="raises in closing",
     )
 
 
@@ -172,6 +184,7 @@ def bad_hooks() -> Iterator[Fault]:
                 f"{hook}-{does}",
                 f"{hook} {does}",
                 statuses,
+                IN_VIRTUAL_TIME,
                 swept=hook != "afinalize",
                 hook=hook,
                 does=does,
@@ -196,7 +209,7 @@ def bad_work() -> Iterator[Fault]:
                 on_error=on_error,
             )
     yield Fault(
-        "scheduled-never-ends", "scheduled work never ends", ABORTED, sources=scripted, does="never ends",
+        "scheduled-never-ends", "scheduled work never ends", ABORTED, IN_VIRTUAL_TIME, scripted, does="never ends",
         leaves_at=PATIENCE,
     )  # fmt: skip
     yield Fault(
@@ -209,9 +222,11 @@ def bad_readers() -> Iterator[Fault]:
     """A reader leaves after `k` items, is slow, has deadlines, or reads two cursors in turn."""
     for how in ("break", "return", "exception", "collected"):
         yield Fault(f"reader-leaves-by-{how}", f"reader leaves by {how}", COMPLETED, EVERYWHERE, reader=how)
-    yield Fault("reader-slow", "reader is slow", COMPLETED, reader="slow")
+    yield Fault("reader-slow", "reader is slow", COMPLETED, swept=False, reader="slow")
     yield Fault("reader-with-deadlines", "reader has a deadline per item", COMPLETED, reader="deadlines")
-    yield Fault("reader-in-turn", "one task reads two cursors in turn", COMPLETED, EVERYWHERE, reader="in turn")
+    yield Fault(
+        "reader-in-turn", "one task reads two cursors in turn", COMPLETED, EVERYWHERE, swept=False, reader="in turn"
+    )
 
 
 def aborting() -> Iterator[Fault]:
@@ -221,10 +236,11 @@ def aborting() -> Iterator[Fault]:
             f"abort-in-{when}",
             f"abort in {when}",
             OVER,
-            ("asyncio", "trio", "debug", "uvloop"),
+            ASYNC_LOOPS,
             sources=("generator", "iterator", "function", "writer")
             if when in ("pull", "inside", "close")
             else ALL_SOURCES,
+            swept=when != "close",
             aborts=when,
         )
     yield Fault("abort-between-items", "abort between items", OVER, ("sync",), aborts="item")
@@ -253,7 +269,7 @@ def malformed() -> Iterator[Fault]:
         "no-ns": lambda: {"type": "values", "data": 1},
         "ns-a-string": lambda: {"type": "values", "ns": "inner", "data": 1},
         "ns-of-numbers": lambda: {"type": "values", "ns": (1, 2), "data": 1},
-        "message-no-pair": lambda: {"type": "messages", "ns": (), "data": 5},
+        "message-no-pair": lambda: {"type": "messages", "ns": (), "data": ["no", "pair", "at", "all"]},
         "task-no-mapping": lambda: {"type": "tasks", "ns": (), "data": 5},
     }
     for name, part in refused.items():

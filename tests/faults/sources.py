@@ -135,8 +135,11 @@ class Feed:
 
     def fail_closing(self) -> None:
         """Raise, if the fault says so."""
-        if self.world.fault.source == "raises in closing":
-            raise self.world.error()
+        world = self.world
+        if world.fault.source == "raises in closing":
+            raise world.error()
+        if world.fault.source == "raises in closing when left" and world.cancelled:
+            raise world.error()
 
 
 # --- sources of the script, part by part ---

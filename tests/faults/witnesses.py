@@ -82,12 +82,12 @@ class AsyncLast(Last):
         return True
 
     async def afinalize(self) -> None:
-        await checkpoint()
         self.ended("finalize")
+        await checkpoint()
 
     async def afail(self, err: BaseException) -> None:
-        await checkpoint()
         self.ended("fail")
+        await checkpoint()
 
 
 class Wrongdoer(StreamTransformer):
