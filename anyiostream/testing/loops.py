@@ -13,8 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import selectors
+import sys
+import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from types import CodeType
@@ -91,6 +94,8 @@ class SeededLoop(asyncio.SelectorEventLoop):
         self._now = 0.0
         self._spun = 0
         self._random = random.Random(seed)  # noqa: S311 -- repeatable, not secret
+        self._counter = itertools.count()
+        self._numbers: weakref.WeakKeyDictionary[asyncio.Task[Any], int] = weakref.WeakKeyDictionary()
         self._actions: dict[int, list[Callable[[], object]]] = {}
         super().__init__(_VirtualSelector(self._turn, self._idle, patience))
 
@@ -109,12 +114,24 @@ class SeededLoop(asyncio.SelectorEventLoop):
             action()
         ready: deque[Any] = self._ready  # type: ignore[attr-defined]  # the one thing that asyncio has no name for
         if len(ready) > 1:
-            shuffled = list(ready)
+            # Sorted first: who wakes several tasks at once may do so in the order of a set, which no seed decides.
+            shuffled = sorted(ready, key=self._place)
             self._random.shuffle(shuffled)
             ready.clear()
             ready.extend(shuffled)
         self._spun += 1
         return self._spun > SPINNING
+
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        """As every loop does; the tasks are numbered."""
+        task = super().create_task(coro, **options)
+        self._numbers[task] = next(self._counter)
+        return task
+
+    def _place(self, handle: Any) -> int:
+        """The number of the task that a call steps; other calls come last, in their own order."""
+        task = getattr(getattr(handle, "_callback", None), "__self__", None)
+        return self._numbers.get(task, sys.maxsize) if isinstance(task, asyncio.Task) else sys.maxsize
 
     def _idle(self, seconds: float | None) -> None:
         """Nothing can run before `seconds` have passed, or ever."""

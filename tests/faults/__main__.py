@@ -29,25 +29,38 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600.0, help="stop after so long")
     parser.add_argument("--seed", type=int, default=0, help="decides which runs (0)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--fault", action="append", default=[], help="only faults with this word in their names")
+    parser.add_argument("--until-violation", action="store_true", help="stop at the first violation")
     parser.add_argument("--only", metavar="SCENARIO", action="append", help="run this one, and print its trace")
     parser.add_argument("--mutants", action="store_true", help="break the package on purpose afterwards, too")
     chosen = parser.parse_args()
     if chosen.only:
         return max(repeat(line) for line in chosen.only)
     began = time.monotonic()
-    figures = run(chosen.runs, chosen.seconds, chosen.seed, chosen.jobs)
+    figures = run(
+        chosen.runs,
+        chosen.seconds,
+        chosen.seed,
+        chosen.jobs,
+        words=tuple(chosen.fault),
+        until_violation=chosen.until_violation,
+    )
     print(f"time                {time.monotonic() - began:.0f} s")
     print("\n".join(figures.lines()))
-    code = verdict(figures, full=chosen.runs >= RUNS and figures.runs >= chosen.runs)
+    code = verdict(figures, full=chosen.runs >= RUNS and figures.runs >= chosen.runs and not chosen.fault)
     if chosen.mutants:
         code |= subprocess.run([sys.executable, "-m", "tests.faults.mutants"], check=False).returncode
     return code
 
 
-def run(runs: int, seconds: float, seed: int, jobs: int) -> Figures:
-    """All runs, in several processes."""
+def run(
+    runs: int, seconds: float, seed: int, jobs: int, *, words: tuple[str, ...] = (), until_violation: bool = False
+) -> Figures:
+    """All runs, in several processes, or in this one."""
     figures = Figures()
     until = time.monotonic() + seconds
+    if jobs == 1:
+        return chunk(seed, runs, figures.landed, until, words, until_violation=until_violation)
     seeds = iter(range(seed * 1_000_000, (seed + 1) * 1_000_000))
     said = time.monotonic()
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
@@ -55,7 +68,7 @@ def run(runs: int, seconds: float, seed: int, jobs: int) -> Figures:
         asked = 0
         while (figures.runs < runs and time.monotonic() < until) or pending:
             while len(pending) < 2 * jobs and asked < runs and time.monotonic() < until:
-                pending.add(pool.submit(chunk, next(seeds), CHUNK, figures.landed.copy(), until))
+                pending.add(pool.submit(chunk, next(seeds), CHUNK, figures.landed.copy(), until, words))
                 asked += CHUNK
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for each in done:
@@ -71,7 +84,7 @@ def run(runs: int, seconds: float, seed: int, jobs: int) -> Figures:
 def verdict(figures: Figures, *, full: bool) -> int:
     """Whether it is well; says what is not."""
     for scenario, invariant, what in figures.examples[:20]:
-        print(f"{invariant} {what[:300]}\n    python -m tests.faults --only {scenario}")
+        print(f"{invariant} {what[:1500]}\n    python -m tests.faults --only {scenario}")
     missed = []
     if full:
         if len(figures.traces) < TRACES:

@@ -71,7 +71,7 @@ class Figures:
         for invariant, what in outcome.violations:
             self.violations[invariant] += 1
             if len(self.examples) < 50:
-                self.examples.append((str(outcome.scenario), invariant, what))
+                self.examples.append((str(outcome.scenario), invariant, f"{what} [{'; '.join(outcome.lines)}]"))
         self.fullest = max(self.fullest, outcome.fullest)
         self.left += outcome.left
 
@@ -150,7 +150,15 @@ def sweep(start: Scenario, *, step: int = 1) -> Iterator[Outcome]:
             return
 
 
-def chunk(seed: int, runs: int, landed: Counter[str], until: float) -> Figures:
+def chunk(
+    seed: int,
+    runs: int,
+    landed: Counter[str],
+    until: float,
+    words: tuple[str, ...] = (),
+    *,
+    until_violation: bool = False,
+) -> Figures:
     """So many runs, or as many as there is time for, drawn from a seed.
 
     Args:
@@ -158,10 +166,12 @@ def chunk(seed: int, runs: int, landed: Counter[str], until: float) -> Figures:
         runs: How many, at least.
         landed: How often each fault has struck so far: the rarest are drawn first.
         until: When to stop, as `time.monotonic()` tells it.
+        words: The faults are those with one of these words in their names; all, if there are none.
+        until_violation: Whether to stop at the first violation.
     """
     dice = random.Random(seed)
     figures = Figures()
-    names = [name for name in FAULTS if name != "none"]
+    names = [name for name in FAULTS if name != "none" and (not words or any(word in name for word in words))]
     while figures.runs < runs and time.monotonic() < until:
         if dice.random() < 0.5:
             name = min(names, key=lambda each: (landed[each] + figures.landed[each], dice.random()))
@@ -169,6 +179,8 @@ def chunk(seed: int, runs: int, landed: Counter[str], until: float) -> Figures:
             name = dice.choice(names)
         for outcome in supervised(draw(FAULTS[name], dice)):
             figures.add(outcome)
+            if until_violation and figures.violations:
+                return figures
     return figures
 
 

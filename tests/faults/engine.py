@@ -45,6 +45,7 @@ class Outcome:
         fullest: The most of its bound that any channel used, 1.0 for all of it, and that channel's (items, bound).
         left: What was alive after the block.
         status: How the run ended.
+        lines: The last of the trace in words, if there are violations.
     """
 
     scenario: Scenario
@@ -54,12 +55,13 @@ class Outcome:
     fullest: tuple[float, int, float]
     left: int
     status: str
+    lines: tuple[str, ...] = ()
 
 
 def run_scenario(scenario: Scenario, lines: list[str] | None = None) -> Outcome:
     """Run it. `lines`, if given, receives the trace in words."""
     world = World(scenario)
-    world.lines = lines
+    world.lines = [] if lines is None else lines
     with quiet(world):
         if scenario.loop == "sync":
             run_sync(world)
@@ -75,6 +77,7 @@ def run_scenario(scenario: Scenario, lines: list[str] | None = None) -> Outcome:
         max(bounded, default=(0.0, 0, 0.0)),
         len(world.left),
         world.status,
+        tuple(world.lines[-30:]) if world.violations else (),
     )
 
 
@@ -237,8 +240,8 @@ async def late(world: World) -> None:
     """Those who come when all others have finished: each gets the outcome all the same."""
     run = world.run
     group = Group(world, None)
-    for _ in range(2):
-        await group.output(struck=False)
+    for _ in range(3):
+        await group.output(struck=False, late=True)
     if run.status == "failed":
         for name in ("values", "custom", "lifecycle"):
             channel = run.extensions[name]

@@ -225,7 +225,12 @@ def bad_readers() -> Iterator[Fault]:
     yield Fault("reader-slow", "reader is slow", COMPLETED, swept=False, reader="slow")
     yield Fault("reader-with-deadlines", "reader has a deadline per item", COMPLETED, reader="deadlines")
     yield Fault(
-        "reader-in-turn", "one task reads two cursors in turn", COMPLETED, EVERYWHERE, swept=False, reader="in turn"
+        "reader-in-turn",
+        "one task reads two cursors in turn",
+        COMPLETED,
+        (*IN_VIRTUAL_TIME, "sync"),
+        swept=False,
+        reader="in turn",
     )
 
 
@@ -270,7 +275,7 @@ def malformed() -> Iterator[Fault]:
         "ns-a-string": lambda: {"type": "values", "ns": "inner", "data": 1},
         "ns-of-numbers": lambda: {"type": "values", "ns": (1, 2), "data": 1},
         "message-no-pair": lambda: {"type": "messages", "ns": (), "data": ["no", "pair", "at", "all"]},
-        "task-no-mapping": lambda: {"type": "tasks", "ns": (), "data": 5},
+        "task-no-mapping": lambda: {"type": "tasks", "ns": (), "data": ["no mapping"]},
     }
     for name, part in refused.items():
         yield Fault(f"part-{name}", f"part {name}", FAILED, EVERYWHERE, sources=SCRIPTED, part=part)

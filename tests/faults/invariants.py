@@ -254,6 +254,8 @@ def released(world: World) -> Finding:
 
 def tracebacks(world: World) -> Finding:
     """I14: readers of one kind see tracebacks of one depth, whoever comes first."""
+    if len(set(world.late_frames)) > 1:
+        yield f"tracebacks of late callers have {world.late_frames} frames"
     for kind in ("late", ""):
         frames = [
             reader.frames

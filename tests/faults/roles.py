@@ -86,6 +86,8 @@ class Group:
             reader.items.append(plain(reader.name, item))
             world.note(reader.name, *reader.path, shown(reader.name, item))
             world.sample()
+            if reader.count() > world.options.checkpoint_every + 1:
+                world.violated("I10", f"{reader.name} takes {reader.streak} items without letting a cancellation in")
             if reader.name == "subgraphs":
                 self.follow(item, reader.path)
             if slow:
@@ -110,9 +112,9 @@ class Group:
             if struck and how:
                 await self.misbehave(reader, cursor, how)
                 return
-            caught, _ = await world.play("reader", lambda: self.take(reader, cursor), struck=struck)
+            caught, _ = await world.play("reader", lambda: reader.stepwise(self.take(reader, cursor)), struck=struck)
             if caught:
-                await self.take(reader, cursor)
+                await reader.stepwise(self.take(reader, cursor))
         except BaseException as exc:
             settle(world, reader, exc)
         if reader.end == "error":
@@ -258,7 +260,7 @@ class Group:
             settle(self.world, reader, exc)
         self.world.measure(handle)
 
-    async def output(self, *, struck: bool) -> None:
+    async def output(self, *, struck: bool, late: bool = False) -> None:
         """Wait for the output."""
         world = self.world
         try:
@@ -269,6 +271,10 @@ class Group:
             if isinstance(exc, anyio.get_cancelled_exc_class()):
                 raise
             world.outputs.append(("error", exc, world.run.status))
+            if late:
+                frames = Reader("output()")
+                frames.failed(exc)
+                world.late_frames.append(frames.frames)
             world.note("output raises", type(exc).__name__)
         else:
             world.outputs.append(("value", state, world.run.status))

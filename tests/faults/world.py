@@ -43,6 +43,24 @@ class Reader:
     error: BaseException | None = None
     frames: int = 0
     again: str = ""
+    steps: StepWatch[Any] | None = None
+    streak: int = 0
+    _suspensions: int = -1
+
+    def stepwise(self, awaitable: Awaitable[T]) -> StepWatch[T]:
+        """Await something and know how often it has suspended."""
+        self.steps = at_suspension(awaitable, 0, lambda: None)
+        self._suspensions = -1
+        return self.steps
+
+    def count(self) -> int:
+        """One more item; how many there were since the reader last let others run."""
+        if self.steps is not None:
+            if self.steps.suspensions != self._suspensions:
+                self._suspensions = self.steps.suspensions
+                self.streak = 0
+            self.streak += 1
+        return self.streak
 
     def failed(self, error: BaseException) -> None:
         """It got an exception."""
@@ -94,6 +112,7 @@ class World:
     status: str = ""
     works: list[int] = attrs.field(factory=lambda: [0, 0])
     open_subgraphs: int = 0
+    late_frames: list[int] = attrs.field(factory=list)
     feed: Any = None
     outer: Cancellation | None = None
     cancelled: set[str] = attrs.field(factory=set)
