@@ -20,33 +20,16 @@ import sys
 import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
-from types import CodeType
 from typing import Any, Final, Literal, TypeVar, final
 
-from anyiostream.errors import AnyioStreamError
+from anyiostream.testing.deadlock import Deadlock, describe_frame
 
-__all__ = ["Deadlock", "SeededLoop", "run_seeded"]
+__all__ = ["SeededLoop", "run_seeded"]
 
 T = TypeVar("T")
 
 SPINNING: Final = 20_000
 """Turns without a jump of the clock after which tasks that only wake each other count as waiting for time to pass."""
-
-
-class Deadlock(AnyioStreamError, RuntimeError):
-    """Nothing in the program can ever run again.
-
-    Attributes:
-        waiting: For each task, its name and where it waits.
-    """
-
-    def __init__(self, waiting: tuple[str, ...]) -> None:
-        super().__init__(
-            "nothing can ever run again: no task is ready, and no deadline is ahead. Waiting: "
-            + ("; ".join(waiting) or "no task that is known")
-            + ". If a thread was to wake them, give it time with `patience`."
-        )
-        self.waiting = waiting
 
 
 def run_seeded(
@@ -232,8 +215,3 @@ def describe_asyncio_task(task: asyncio.Task[Any]) -> str:
             place = describe_frame(frame.f_code, frame.f_lineno)
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
     return f"{task.get_name()}{place}"
-
-
-def describe_frame(code: CodeType, line: int) -> str:
-    """Where a task waits."""
-    return f" in {code.co_qualname} ({code.co_filename.rpartition('/')[2]}:{line})"

@@ -10,7 +10,7 @@ import trio
 import trio._core._run as scheduler
 from trio.testing import wait_all_tasks_blocked
 
-from anyiostream.testing.loops import Deadlock, describe_frame
+from anyiostream.testing.deadlock import Deadlock, describe_frame
 
 __all__ = ["run_on_trio"]
 

@@ -42,7 +42,8 @@ class StepWatch(Generic[T]):
     Attributes:
         suspensions: How often it has suspended so far.
         landed: Whether the action has been called.
-        thrown: The exceptions that the event loop has thrown in at a suspension: cancellations.
+        thrown: The exceptions that a suspension has ended with: cancellations, also those that a scope inside
+            catches (trio's `sleep` ends with one).
     """
 
     __slots__ = ("_action", "_awaitable", "_k", "landed", "suspensions", "thrown")
@@ -73,6 +74,10 @@ class StepWatch(Generic[T]):
             try:
                 given = yield yielded
                 resume = inner.send
+                # trio sends an outcome, which raises inside.
+                error = getattr(given, "error", None)
+                if isinstance(error, BaseException):
+                    self.thrown.append(error)
             except BaseException as exc:  # noqa: BLE001 -- thrown into what is watched
                 self.thrown.append(exc)
                 given = exc

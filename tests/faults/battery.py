@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import signal
 import time
@@ -169,6 +170,8 @@ def chunk(
         words: The faults are those with one of these words in their names; all, if there are none.
         until_violation: Whether to stop at the first violation.
     """
+    gc.collect()
+    gc.freeze()  # what was imported is not looked at again
     dice = random.Random(seed)
     figures = Figures()
     names = [name for name in FAULTS if name != "none" and (not words or any(word in name for word in words))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -33,9 +34,6 @@ INVARIANTS: Final[dict[str, str]] = {
     "I15": "an event is seen by every transformer, or the run fails",
 }
 """What must hold."""
-
-FAN_OUT: Final = 40
-"""More items than any event of the scripts fans out to, over all channels and branches."""
 
 
 def check(world: World) -> None:
@@ -250,6 +248,11 @@ def released(world: World) -> Finding:
     """I13."""
     if world.open_subgraphs and world.status == "completed":
         yield f"{world.open_subgraphs} subgraphs are still open"
+    if world.handles and world.status == "completed" and world.options.target % 6 == 0:
+        gc.collect()
+        kept = sum(handle() is not None for handle in world.handles)
+        if kept:
+            yield f"{kept} of {len(world.handles)} handles are kept after their end"
 
 
 def tracebacks(world: World) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any, Final
@@ -34,6 +35,8 @@ def plain(name: str, item: Any) -> Any:
         return item["seq"], tuple(each.split(":")[0] for each in params["namespace"]), item["method"], params["data"]
     if name == "values+custom":
         return item[0], short(item[1])
+    if name == "subgraphs":
+        return item.graph_name  # and nothing that keeps the handle alive
     return item
 
 
@@ -113,8 +116,12 @@ class Group:
                 await self.misbehave(reader, cursor, how)
                 return
             caught, _ = await world.play("reader", lambda: reader.stepwise(self.take(reader, cursor)), struck=struck)
-            if caught:
+            if caught and world.comes_back:
                 await reader.stepwise(self.take(reader, cursor))
+            elif caught:
+                reader.end = "left"
+                await cursor.aclose()
+                return
         except BaseException as exc:
             settle(world, reader, exc)
         if reader.end == "error":
@@ -247,6 +254,7 @@ class Group:
     def follow(self, handle: Any, path: tuple[str, ...]) -> None:
         """Read a subgraph's handle in the same way."""
         inner = (*path, handle.graph_name)
+        self.world.handles.append(weakref.ref(handle))
         for name in ("values", "custom", "subgraphs"):
             if name in handle.extensions:
                 cursor = aiter(handle.extensions[name])
@@ -265,6 +273,8 @@ class Group:
         world = self.world
         try:
             caught, state = await world.play("output", lambda: world.run.output(), struck=struck)  # noqa: PLW0108
+            if caught and not world.comes_back:
+                return
             if caught:
                 state = await world.run.output()
         except BaseException as exc:

@@ -41,6 +41,7 @@ def _custom(number: int) -> Say:
 
 TREES: Final[dict[str, Steps]] = {
     "flat": (_values(1), _custom(2), _custom(3), _values(4), _custom(5), _values(6), _custom(7), _values(8)),
+    "long": tuple(_values(n) if n % 8 == 1 else _custom(n) for n in range(1, 42)),
     "one": (
         _values(1),
         _custom(2),

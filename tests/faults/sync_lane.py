@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from anyiostream import BackpressureDeadlock, CustomTransformer, open_run, parts
@@ -136,7 +137,7 @@ def subgraphs(world: World, stream: Any = None, path: tuple[str, ...] = ()) -> N
             if handle.graph_name == "outer":
                 subgraphs(world, handle, inner)
             else:
-                take(world, "values", lambda: iter(handle.values), inner)
+                take(world, "values", partial(iter, handle.values), inner)
             world.measure(handle)
             yield handle
 

@@ -7,17 +7,20 @@ import random
 import pytest
 
 from .battery import Figures, draw, sweep
+from .engine import run_scenario
 from .faults import FAULTS, Fault
 from .scenarios import Scenario
 
-SWEEPS = 3
+SWEEPS = 2
 """Places in which each fault is swept."""
 
-RUNS = 90
+RUNS = 40
 """Runs after which a fault has struck often enough for here."""
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS.values() if fault.name != "none"], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "fault", [fault for fault in FAULTS.values() if fault.name != "none"], ids=lambda each: each.name
+)
 def test_no_invariant_is_violated(fault: Fault) -> None:
     """Wherever the fault strikes, the invariants hold; and it does strike."""
     figures = Figures()
@@ -39,7 +42,9 @@ def test_no_invariant_is_violated(fault: Fault) -> None:
 def test_nothing_happens_without_a_fault(loop: str, readers: str) -> None:
     """Each kind of source, each tree, each set of readers: all get everything."""
     figures = Figures()
-    for source in ("iterable", "function", "writer", "langgraph") + (("generator", "iterator") if loop != "sync" else ()):
+    for source in ("iterable", "function", "writer", "langgraph") + (
+        ("generator", "iterator") if loop != "sync" else ()
+    ):
         for number, tree in enumerate(("flat", "one", "two")):
             for outcome in sweep(Scenario(source, tree, readers, "none", 1, loop, number)):
                 figures.add(outcome)
@@ -49,8 +54,6 @@ def test_nothing_happens_without_a_fault(loop: str, readers: str) -> None:
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 def test_a_scenario_is_repeatable(loop: str) -> None:
     """The line that names a scenario is enough to see the same events again."""
-    from .engine import run_scenario  # noqa: PLC0415 -- only here
-
     for fault in ("cancel-reader-by-scope-at-turn", "abort-in-turn", "failing-sibling"):
         for k in (3, 12, 21):
             scenario = Scenario("function", "two", "all", fault, k, loop, 7)
@@ -60,7 +63,5 @@ def test_a_scenario_is_repeatable(loop: str) -> None:
 
 def test_seeds_decide_the_order() -> None:
     """Different seeds give different traces of one program."""
-    from .engine import run_scenario  # noqa: PLC0415 -- only here
-
     traces = {run_scenario(Scenario("function", "two", "all", "none", 1, "asyncio", seed)).trace for seed in range(20)}
     assert len(traces) > 15

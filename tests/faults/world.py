@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import anyio
 import attrs
@@ -18,6 +18,12 @@ from .scenarios import Options, Scenario
 __all__ = ["Reader", "World"]
 
 T = TypeVar("T")
+
+FAN_OUT: Final = 24
+"""More items than any event of the scripts fans out to, over all channels and branches."""
+
+NESTED: Final = 2
+"""Subgraphs of the scripts that are open at a time."""
 
 End = Literal["", "end", "error", "left", "cancelled"]
 
@@ -112,6 +118,7 @@ class World:
     status: str = ""
     works: list[int] = attrs.field(factory=lambda: [0, 0])
     open_subgraphs: int = 0
+    handles: list[Any] = attrs.field(factory=list)
     late_frames: list[int] = attrs.field(factory=list)
     feed: Any = None
     outer: Cancellation | None = None
@@ -127,6 +134,11 @@ class World:
     def __attrs_post_init__(self) -> None:
         self.fault = FAULTS[self.scenario.fault]
         self.options = self.scenario.options
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether those who are cancelled take up again what they did."""
+        return self.options.target % 4 != 3
 
     @property
     def k(self) -> int:
@@ -181,10 +193,13 @@ class World:
         self._taken.add(role)
         cancellation = Cancellation(fault.means)
 
+        thrown: list[BaseException] = []
+
         def strike() -> None:
             before = cancellation.requested
             cancellation.cancel()
             if cancellation.requested and not before:
+                thrown.extend(watch[0].thrown)
                 self.cancelled.add(role)
                 self.land()
 
@@ -202,7 +217,7 @@ class World:
         elif fault.at == "time":
             at_time(self.k * 0.004, strike)
         result = await cancellation.run(watched)
-        if watch and watch[0].thrown and not cancellation.caught:
+        if cancellation.requested and len(watch[0].thrown) > len(thrown) and not cancellation.caught:
             self.violated("I10", f"the cancellation of {role} was swallowed")
         return cancellation.caught, result
 
@@ -221,6 +236,10 @@ class World:
             return
         figures = self.run.statistics()
         self.outbox = max(self.outbox, figures.outbox)
+        if figures.outbox > FAN_OUT:
+            self.violated("I3", f"{figures.outbox} items of one event wait")
+        if figures.subgraphs > NESTED:
+            self.violated("I13", f"{figures.subgraphs} subgraphs are open at a time")
         for name, channel in figures.channels.items():
             if channel.depth > channel.maxlen or channel.peak > channel.maxlen:
                 self.violated("I3", f"{name} holds {channel.depth}, held {channel.peak}, of {channel.maxlen:g}")
