@@ -40,6 +40,7 @@ def check(world: World) -> None:
     """Add what does not hold to the world's violations."""
     if world.stuck or any(name == "I11" for name, _ in world.violations):
         world.violations[:] = [each for each in world.violations if each[0] == "I11"]
+        world.left.clear()
         return  # it was stopped from outside: nothing else is to be expected of it
     for name, rule in RULES:
         for what in rule(world):

@@ -182,7 +182,7 @@ class Group:
                         reader.items.append(plain(name, item))
                         world.note(name, shown(name, item))
                         if len(reader.items) == world.k:
-                            world.land()
+                            await self.linger()
                             raise InjectedError
                 except InjectedError as exc:
                     exc.__traceback__ = None
@@ -191,7 +191,7 @@ class Group:
                 cycle.append(cycle)
                 await self.take(reader, cycle[0], until=world.k)
                 if reader.end == "":
-                    world.land()
+                    await self.linger()
                 del cycle
                 gc.collect()
             elif how == "return":
@@ -201,7 +201,7 @@ class Group:
                     reader.items.append(plain(name, item))
                     world.note(name, shown(name, item))
                     if len(reader.items) == world.k:
-                        world.land()
+                        await self.linger()
                         break
         except BaseException as exc:
             settle(world, reader, exc)
@@ -215,12 +215,18 @@ class Group:
         else:
             reader.end = "end"
 
+    async def linger(self) -> None:
+        """About to leave: at once, or when the others have come as far as they can without this reader."""
+        if self.world.options.target % 3:
+            await anyio.sleep(0.1)
+        self.world.land()
+
     async def some(self, reader: Reader, box: list[Any]) -> None:
         """Return from inside the loop."""
         async for item in box.pop():
             reader.items.append(plain(reader.name, item))
             if len(reader.items) == self.world.k:
-                self.world.land()
+                await self.linger()
                 return
 
     async def in_turn(self, pairs: list[tuple[Reader, Any]]) -> None:
