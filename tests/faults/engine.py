@@ -121,7 +121,7 @@ def run_async(world: World) -> None:
     loop, seed = world.scenario.loop, world.scenario.seed
     try:
         if loop in {"asyncio", "trio"}:
-            patience = 2.0 if world.scenario.source == "langgraph" and loop == "trio" else 0.0
+            patience = 1.0 if world.scenario.source == "langgraph" and loop == "trio" else 0.0
             run_seeded(application, world, backend=loop, seed=seed, patience=patience)
         else:
             options = {"debug": True} if loop == "debug" else {"use_uvloop": True}
