@@ -48,7 +48,7 @@ class Figures:
         runs_by_loop: Loop -> runs.
         landed: Fault -> runs in which it struck.
         violations: Invariant -> how often it did not hold.
-        examples: (scenario, invariant, what happened) of the first violations.
+        examples: (scenario, invariant, what happened) of the first violations of each kind.
         fullest: The most of its bound that a channel used, with (items, bound).
         largest: The most items that a channel held, with its bound.
         left: Tasks and threads that were alive after a block.
@@ -71,7 +71,8 @@ class Figures:
         self.landed[outcome.scenario.fault] += outcome.landed
         for invariant, what in outcome.violations:
             self.violations[invariant] += 1
-            if len(self.examples) < 50:
+            alike = sum(each[1] == invariant and f"/{outcome.scenario.fault}/" in each[0] for each in self.examples)
+            if alike < 2:
                 self.examples.append((str(outcome.scenario), invariant, f"{what} [{'; '.join(outcome.lines)}]"))
         self.fullest = max(self.fullest, outcome.fullest)
         self.left += outcome.left
