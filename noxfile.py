@@ -37,6 +37,20 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Run the fault battery at length. Arguments go to it: `nox -s faults -- --seconds 60`."""
+    install(session, "test")
+    session.run("python", "-m", "tests.faults", *session.posargs)
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Break copies of the package on purpose: the fault battery must notice. Arguments name mutants."""
+    install(session, "test")
+    session.run("python", "-m", "tests.faults.mutants", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))

@@ -33,7 +33,19 @@ from anyiostream.lanes.async_cursors import AsyncCursor
 from anyiostream.lanes.stalls import StallWatch
 from anyiostream.loops.interface import Loop, LoopTask, Timer, Waiter
 from anyiostream.mux.mux import Mux
-from anyiostream.pump import ENDED, NEEDS_AWAIT, NEEDS_PART, NEEDS_ROOM, READY, SPENT, Pump, Source, Step, readable
+from anyiostream.pump import (
+    CONTROL_FLOW,
+    ENDED,
+    NEEDS_AWAIT,
+    NEEDS_PART,
+    NEEDS_ROOM,
+    READY,
+    SPENT,
+    Pump,
+    Source,
+    Step,
+    readable,
+)
 from anyiostream.statistics import RunStatistics
 from anyiostream.subgraphs import Handle, Subgraph
 from anyiostream.transformer import StreamTransformer, TransformerFactory
@@ -258,7 +270,14 @@ class AsyncRun:
             return NEEDS_AWAIT
         pump = self.pump
         before = pump.parts
-        step = self._enter(self._advance, target, budget)
+        try:
+            step = self._enter(self._advance, target, budget)
+        except BaseException:
+            # Control flow goes on in whoever meets it; what has to be awaited at the end is for the others, who wait.
+            if pump.job is not None:
+                self._conduct()
+            self._pass_on()
+            raise
         self.budget = budget - pump.parts + before
         if step is READY:
             if self._parked:
@@ -433,6 +452,9 @@ class AsyncRun:
             while self.pump.job is not None:
                 await self._await_job(self.pump.job)
                 await self._serve()
+            if self._shutting_down is not None:
+                # The job was done before the shutdown could cancel it: readers still may not step.
+                return
             self._conducting = False
             self._pass_on()
             self._idle = self.loop.waiter()
@@ -455,8 +477,14 @@ class AsyncRun:
             if self.budget <= 0:
                 await self.checkpoint()
                 continue
+            if self._shutting_down is not None:
+                return
             before = self.pump.parts
-            step = self.pump.advance(self._parked[waiter], self.budget)
+            try:
+                step = self.pump.advance(self._parked[waiter], self.budget)
+            except CONTROL_FLOW:
+                # It has ended the run, and reaches its readers; a task of the run's own must not die of it.
+                continue
             self.budget -= self.pump.parts - before
             if step is NEEDS_PART:
                 self.source.demand()
