@@ -19,12 +19,23 @@ from anyiostream import parts
 
 from ..conformance.adapter import ASYNC, Lab, Script
 
-__all__ = ["OUTPUT", "Lazy", "Victim", "outcome_of", "prefix", "snapshots", "still", "turns", "without_trio", "work"]
+__all__ = [
+    "Lazy",
+    "Victim",
+    "in_turn",
+    "outcome_of",
+    "plain",
+    "prefix",
+    "siblings",
+    "snapshots",
+    "still",
+    "turns",
+    "without_trio",
+    "work",
+]
 
 without_trio: Final = tuple(lab for lab in ASYNC if lab.lane != "trio")
 """The async lane, where tasks are asyncio's."""
-
-OUTPUT: Final = "output"
 
 
 def still(shown: object, what: str) -> None:
@@ -40,6 +51,18 @@ def snapshots(count: int, start: int = 0) -> list[Any]:
 def prefix(count: int) -> list[dict[str, int]]:
     """What a reader of `values` gets of `snapshots`."""
     return [{"v": n} for n in range(count)]
+
+
+def plain(lab: Lab, **hooks: Any) -> Any:
+    """A transformer class with these hooks and no projection."""
+
+    def init(self: Any) -> dict[str, Any]:
+        return {}
+
+    def process(self: Any, event: Any) -> bool:
+        return True
+
+    return type("Plain", (lab.api.StreamTransformer,), {"init": init, "process": process, **hooks})
 
 
 class Lazy(Script):
@@ -145,8 +168,3 @@ def in_turn(count: int) -> Iterator[Any]:
         yield parts.task_start(f"i{n}", "inner", ns=(f"child:t{n}",))
         yield parts.values({"v": n}, ns=(f"child:t{n}",))
         yield parts.task_result(f"t{n}", "child")
-
-
-def lab_name(lab: Lab) -> str:
-    """For messages."""
-    return str(lab)

@@ -1,6 +1,7 @@
 """Buffers without bounds, and work that grows with what has gone by.
 
-`langgraph.stream` accepts `maxlen` and ignores it, keeps items for readers that have left, and never forgets a subgraph.
+`langgraph.stream` accepts `maxlen` and ignores it, keeps items for readers that have left, and
+never forgets a subgraph.
 """
 
 from __future__ import annotations
