@@ -316,7 +316,7 @@ class StreamChannel(Generic[T]):
     @property
     def awaited(self) -> bool:
         """Whether a reader is parked on the channel."""
-        return any(buffer.parked for buffer in self._buffers)
+        return any(buffer.parked is not None for buffer in self._buffers)
 
     @property
     def buffers(self) -> tuple[Buffer[T], ...]:

@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from typing import Generic, Protocol, Self, TypeVar, final
+from typing import Any, Generic, Protocol, Self, TypeVar, final
 
 import attrs
 
@@ -36,6 +36,15 @@ class ReaderPort(Protocol):
 
     async def until(self, target: Awaited) -> None:
         """Run the graph until `target` is ready, on the async lane."""
+
+    def advance(self, target: Awaited) -> Any:
+        """Run the graph until `target`, which is not ready, is; or else what `wait_for` wants, on the async lane."""
+
+    def refuse_inside(self, what: str) -> None:
+        """Raise `RunWaitsForItself` if the caller is a hook, scheduled work, or the graph, of this run."""
+
+    async def wait_for(self, target: Awaited, step: Any) -> None:
+        """Wait until `target` is ready, after `advance`."""
 
     async def checkpoint(self) -> None:
         """Let other tasks run."""
@@ -189,12 +198,13 @@ class DeltaCursor(DeltaPosition[T]):
 class AsyncDeltaCursor(DeltaPosition[T]):
     """Reads a log on the async lane, from its first delta."""
 
-    __slots__ = ()
+    __slots__ = ("_is_outside",)
 
     def __init__(self, run: ReaderPort, log: DeltaLog[T]) -> None:
         if not run.is_async:
             raise WrongLane(log.name, "sync", "use 'for' instead.")
         super().__init__(run, log)
+        self._is_outside = False
 
     def __aiter__(self) -> Self:
         """Itself."""
@@ -208,16 +218,22 @@ class AsyncDeltaCursor(DeltaPosition[T]):
             BaseException: The error that ended it.
         """
         log, index, run = self._log, self._index, self._run
-        if len(log.items) <= index and log.ended is None:
-            await run.until(self)
+        items = log.items
+        if len(items) <= index and log.ended is None:
+            if not self._is_outside:
+                run.refuse_inside(log.name)
+                self._is_outside = True
+            step = run.advance(self)
+            if step is not None:
+                await run.wait_for(self, step)
         elif run.budget > 0:
             run.budget -= 1
         else:
             await run.checkpoint()
             run.budget -= 1
-        if len(log.items) > index:
+        if len(items) > index:
             self._index = index + 1
-            return log.items[index]
+            return items[index]
         if log.ended is not None and log.ended.error is not None:
             raise run.deliver(log.ended.error)
         raise StopAsyncIteration

@@ -11,7 +11,6 @@ from anyio.abc import ObjectReceiveStream
 from anyiostream.channels.buffer import Buffer, Ended
 from anyiostream.channels.interleaving import Interleaving
 from anyiostream.errors import CursorBusy
-from anyiostream.lanes.drive import READY
 
 if TYPE_CHECKING:
     from anyiostream.lanes.async_run import AsyncRun
@@ -51,12 +50,12 @@ class AsyncCursor(ObjectReceiveStream[T]):
         if not buffer.ready:
             if self._ended:
                 raise StopAsyncIteration
-            if buffer.parked:
+            if buffer.parked is not None:
                 raise CursorBusy(buffer.name, "atee")
-            drive = run.advance(buffer)
-            if drive is not READY:
+            step = run.advance(buffer)
+            if step is not None:
                 buffer.reader = run.loop.current_task()
-                await run.wait_for(buffer, drive)
+                await run.wait_for(buffer, step)
         elif run.budget > 0:
             run.budget -= 1
         else:

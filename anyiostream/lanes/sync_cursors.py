@@ -45,10 +45,10 @@ class SyncCursor(Generic[T]):
             if self._ended:
                 raise StopIteration
             self._run.drive(buffer)
+            if not buffer.ready:
+                raise StopIteration
         if buffer.ended is None:
-            if buffer.ready:
-                return buffer.pop()
-            raise StopIteration
+            return buffer.pop()
         if buffer.ready > 1:
             return buffer.pop()
         return self._end(buffer.ended)

@@ -91,8 +91,9 @@ class Loop(Protocol):
         """A wait of the current task."""
         ...
 
-    def current_task(self) -> object:
-        """The current task."""
+    @property
+    def current_task(self) -> Callable[[], object]:
+        """Returns the current task."""
         ...
 
     def has_deadline(self) -> bool:

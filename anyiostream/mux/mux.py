@@ -37,7 +37,7 @@ from anyiostream.inline import run_inline
 from anyiostream.mux.follower import SubgraphFollower
 from anyiostream.mux.port import RunPort
 from anyiostream.mux.router import Router
-from anyiostream.mux.routes import Stage, StageKind, blame
+from anyiostream.mux.routes import ROOT_BIT, Stage, StageKind, blame
 from anyiostream.mux.scheduling import Nursery
 from anyiostream.state import GraphState
 from anyiostream.subgraphs import Handle, Subgraph, SubgraphObserver
@@ -126,7 +126,7 @@ class Mux:
             parent.follower if parent is not None else SubgraphFollower(self.router, scope)
         )
         self.subgraph_observers: Final[list[SubgraphObserver]] = []
-        self._bit = 1 if parent is None else parent.child_bit()
+        self._bit = ROOT_BIT if parent is None else parent.child_bit()
         self._any_async = False
         made = [make_transformer(factory, scope) for factory in factories or ()]
         self.router.enter(self)

@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from time import time
+from time import time_ns
 from typing import TYPE_CHECKING, Any, final
 
 import attrs
@@ -150,8 +150,6 @@ class Router:
                 state.observe(data, interrupts)
         consumers = route.consumers
         if consumers is not None:
-            if route.logged:
-                self.seq += 1
             consume = None
             try:
                 for consume in consumers:
@@ -162,13 +160,20 @@ class Router:
                 if blamed is exc:
                     raise
                 raise blamed from exc
+            if route.logged:
+                self.seq += 1
+                if route.log is not None:
+                    # Here and below as convert_to_protocol_event does, whose checks the look-ups above have made.
+                    params: ProtocolEventParams = {
+                        "namespace": [*namespace],
+                        "timestamp": time_ns() // 1_000_000,
+                        "data": data,
+                    }
+                    if "interrupts" in part:
+                        params["interrupts"] = part["interrupts"]
+                    route.log({"type": "event", "method": method, "params": params, "seq": self.seq})
             return None
-        # As convert_to_protocol_event does, whose checks the look-ups above have made.
-        params: ProtocolEventParams = {
-            "namespace": list(namespace),
-            "timestamp": int(time() * 1000),
-            "data": data,
-        }
+        params = {"namespace": [*namespace], "timestamp": time_ns() // 1_000_000, "data": data}
         if "interrupts" in part:
             params["interrupts"] = part["interrupts"]
         event: ProtocolEvent = {"type": "event", "method": method, "params": params}
@@ -197,7 +202,7 @@ class Router:
         if route is None:
             path = self.path(namespace)
             stages = path[0].stages(path, 1, event["method"], namespace) if len(path) > 1 else []
-            route = table[key] = Route.of(stages, None, waits=self.waits_for_children, log_read=True)
+            route = table[key] = Route.of_events(stages, None, waits=self.waits_for_children)
         return self._run(route, event) if route.segments else None
 
     def emit(self, namespace: Namespace, event: ProtocolEvent) -> None:
@@ -230,8 +235,12 @@ class Router:
             stages = path[0].stages(path, 0, method, namespace)
             own = path[-1] if path[-1].scope == namespace else None
             state = own.state if own is not None and method == "values" else None
-            log_read = as_event or path[0].events.watched
-            route = table[key] = Route.of(stages, state, waits=self.waits_for_children, log_read=log_read)
+            if as_event:
+                route = Route.of_events(stages, state, waits=self.waits_for_children)
+            else:
+                log = path[0].events.sink() if path[0].events.watched else None
+                route = Route.of(stages, state, waits=self.waits_for_children, log=log)
+            table[key] = route
         return route
 
     def _nearest(self, namespace: Namespace) -> Mux:

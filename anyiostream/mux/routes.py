@@ -7,8 +7,8 @@ the place of its parent's `SubgraphTransformer`.
 
 Two forms:
 
-- If nobody wants the event itself (no transformer with `process`, no reader of a raw log), the route is a tuple of
-  `consumers`, called with the payload alone, and no event is built.
+- If no transformer wants the event itself, the route is a tuple of `consumers`, called with the payload alone; only
+  if somebody reads the root's raw log an event is built, after them.
 - Otherwise it is a tuple of `Stage`s. Each belongs to one mux, told by a bit: a transformer that suppresses the event
   sets its mux's bit, and that mux's raw log then leaves the event out.
 """
@@ -26,7 +26,11 @@ from anyiostream.events import ProtocolEvent
 from anyiostream.state import GraphState
 from anyiostream.transformer import StreamTransformer
 
-__all__ = ["Route", "Stage", "StageKind", "blame"]
+__all__ = ["ROOT_BIT", "Route", "Stage", "StageKind", "blame"]
+
+
+ROOT_BIT: Final = 1
+"""The bit of the root's mux."""
 
 
 @final
@@ -78,9 +82,10 @@ class Route:
 
     Attributes:
         state: Takes note of a `values` part, before anything else is called; or `None`.
-        consumers: What to call with the payload, if nothing wants the event; else `None`.
+        consumers: What to call with the payload, if no transformer wants the event; else `None`.
         owners: The transformer of each consumer.
-        logged: Whether an event without readers counts in the raw log's `seq` all the same.
+        logged: Whether the event has a `seq` of the root's raw log.
+        log: What takes the event that then still has to be built, with its `seq`; `None` if nobody reads the log.
         segments: The stages, in runs that do not wait, and single stages that may.
     """
 
@@ -88,24 +93,34 @@ class Route:
     consumers: tuple[Callable[[Any], object], ...] | None
     owners: tuple[StreamTransformer, ...]
     logged: bool
+    log: Callable[[ProtocolEvent], None] | None
     segments: tuple[tuple[Stage, ...] | Stage, ...]
 
     @classmethod
-    def of(cls, stages: list[Stage], state: GraphState | None, *, waits: bool, log_read: bool) -> Route:
+    def of(
+        cls, stages: list[Stage], state: GraphState | None, *, waits: bool, log: Callable[[ProtocolEvent], None] | None
+    ) -> Route:
         """The route for `stages`.
 
         Args:
             stages: In order of their calls.
             state: As the attribute.
             waits: Whether stages of kind SUBGRAPHS may have to wait.
-            log_read: Whether the root's raw log has a reader.
+            log: What takes an event into the root's raw log, if that has a reader.
         """
-        logged = any(stage.kind is StageKind.LOG for stage in stages)
-        payloads = [stage for stage in stages if stage.kind is StageKind.PAYLOAD and stage.owner is not None]
-        if len(payloads) + logged == len(stages) and not log_read:
+        # The root's log, which is the only one that events without readers pass through, comes last.
+        logged = bool(stages) and stages[-1].kind is StageKind.LOG and stages[-1].bit == ROOT_BIT
+        payloads = stages[:-1] if logged else stages
+        if all(stage.kind is StageKind.PAYLOAD for stage in payloads):
             consumers = tuple(stage.call for stage in payloads)
-            return cls(state, consumers, tuple(stage.owner for stage in payloads if stage.owner), logged, ())
-        return cls(state, None, (), logged, _segments(stages, waits=waits))
+            owners = tuple(stage.owner for stage in payloads if stage.owner is not None)
+            return cls(state, consumers, owners, logged, log if logged else None, ())
+        return cls(state, None, (), logged, None, _segments(stages, waits=waits))
+
+    @classmethod
+    def of_events(cls, stages: list[Stage], state: GraphState | None, *, waits: bool) -> Route:
+        """The route for `stages`, for callers that have an event already."""
+        return cls(state, None, (), logged=False, log=None, segments=_segments(stages, waits=waits))
 
     @property
     def waits(self) -> bool:

@@ -130,12 +130,12 @@ class InboxSink:
 
     async def _write(self, part: StreamPart, *, last: bool = False) -> None:
         gate = self._gate
-        if not gate.may_advance():
+        if not gate.open:
             await gate.permission(self._loop, offering=True)
         if gate.stopped:
             return
         self._inbox.put(part)
-        if not last and not gate.may_advance():
+        if not last and not gate.open:
             await gate.permission(self._loop)
 
     @asynccontextmanager

@@ -188,7 +188,7 @@ class MessageRecord:
         delta = event.get("delta")
         if delta is None:
             delta = _legacy_delta(event.get("content_block"))
-        if not isinstance(delta, Mapping):
+        if type(delta) is not dict and not isinstance(delta, Mapping):
             return
         kind = delta.get("type")
         if kind == "text-delta":

@@ -62,10 +62,11 @@ class MessagesTransformer(PayloadTransformer):
             payload, metadata = data
         except (TypeError, ValueError):
             raise MalformedPart(data, "the data of a 'messages' part is a pair (payload, metadata)") from None
-        if metadata is None:
-            metadata = {}
-        elif not isinstance(metadata, Mapping):
-            raise MalformedPart(data, f"a message's metadata is a mapping, not {type(metadata).__name__}")
+        if type(metadata) is not dict:  # which it is nearly always, and asking for a Mapping takes long
+            if metadata is None:
+                metadata = {}
+            elif not isinstance(metadata, Mapping):
+                raise MalformedPart(data, f"a message's metadata is a mapping, not {type(metadata).__name__}")
         if isinstance(payload, dict):
             key = metadata.get("run_id") or _fallback_key(metadata)
             record = self._open.get(key)
