@@ -175,7 +175,7 @@ class Pump:
         self._pull = self.source.pull
         self._dispatch = self.mux.router.dispatch
 
-    def advance(  # noqa: C901, PLR0911 -- the hot path: a call costs as much as most of what is done here
+    def advance(  # noqa: C901, PLR0911, PLR0912 -- the hot path: a call costs as much as most of what is done here
         self, target: Wanted, limit: int = -1
     ) -> Step:
         """Pull and dispatch until `target` is ready, or the run has ended.
@@ -188,35 +188,42 @@ class Pump:
             KeyboardInterrupt, SystemExit: The graph or a hook raised it, and the run has ended with it.
         """
         pull, dispatch = self._pull, self._dispatch
-        while True:
-            if self._special or self.outbox.pending:
-                step = self._special_step()
-                if step is not READY or target.ready:
-                    return self._finished(step, target)
-                continue
-            try:
-                part = pull()
-            except BaseException as exc:  # noqa: BLE001 -- the run ends with it
-                return self._finished(self._fail(exc, self._ending_by_source(exc)), target)
-            if part is NOTHING:
-                return NEEDS_PART
-            if part is END:
-                return self._finished(self.finish(Ending()), target)
-            self.parts += 1
-            try:
-                waiting = dispatch(part)
-            except BaseException as exc:  # noqa: BLE001 -- likewise
-                return self._finished(self._fail(exc, Ending(exc)), target)
-            if waiting is not None:
-                self.job = waiting
-                return NEEDS_AWAIT
-            if self._ending is not None:
-                return self._finished(self.finish(self._ending), target)
-            if target.ready:
-                return READY
-            limit -= 1
-            if not limit:
-                return SPENT
+        try:
+            while True:
+                if self._special or self.outbox.pending:
+                    step = self._special_step()
+                    if step is not READY or target.ready:
+                        return self._finished(step, target)
+                    continue
+                try:
+                    part = pull()
+                except BaseException as exc:  # noqa: BLE001 -- the run ends with it
+                    return self._finished(self._fail(exc, self._ending_by_source(exc)), target)
+                if part is NOTHING:
+                    return NEEDS_PART
+                if part is END:
+                    return self._finished(self.finish(Ending()), target)
+                self.parts += 1
+                try:
+                    waiting = dispatch(part)
+                except BaseException as exc:  # noqa: BLE001 -- likewise
+                    return self._finished(self._fail(exc, Ending(exc)), target)
+                if waiting is not None:
+                    self.job = waiting
+                    return NEEDS_AWAIT
+                if self._ending is not None:
+                    return self._finished(self.finish(self._ending), target)
+                if target.ready:
+                    return READY
+                limit -= 1
+                if not limit:
+                    return SPENT
+        except CONTROL_FLOW as exc:
+            # An interrupt may come between any two lines: a part that was pulled and not dispatched must not go missing
+            # in a run that succeeds.
+            if self._ending is None:
+                self.interject(exc)
+            raise
 
     def hold(self) -> None:
         """Dispatch nothing more before `release`."""

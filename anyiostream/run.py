@@ -167,9 +167,14 @@ class OpenRun:
             scope=scope,
             checkpoint_every=self._checkpoint_every,
         )
-        await run.enter()
-        self._run = run
-        return AsyncGraphRunStream(run, run.pump.mux)
+        try:
+            await run.enter()
+            self._run = run
+            return AsyncGraphRunStream(run, run.pump.mux)
+        except BaseException:
+            # A block that is not entered is not left either.
+            await run.close()
+            raise
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None

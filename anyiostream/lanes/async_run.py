@@ -385,8 +385,9 @@ class AsyncRun:
         if waiter is None:
             return
         if self.pump.can_step:
-            self._nudged = waiter
+            # In this order: to an interrupt in between, nobody has been nudged who has not been woken.
             waiter.wake()
+            self._nudged = waiter
         elif self.pump.outbox.pending:
             self.check_stall()
         else:
@@ -474,6 +475,8 @@ class AsyncRun:
             await self.loop.checkpoint()
             return
         await self._shut_down()
+        # The caller's cancellation, if it came meanwhile, is raised here.
+        await self.loop.checkpoint()
 
     async def close(self) -> list[BaseException]:
         """The block is left: abort what has not ended, wait until nothing is alive.

@@ -155,7 +155,9 @@ class Router:
                 for consume in consumers:
                     consume(data)
             except BaseException as exc:
-                owner = next(owner for call, owner in zip(consumers, route.owners, strict=True) if call is consume)
+                # None, if an interrupt came before the first was called.
+                owners = (owner for call, owner in zip(consumers, route.owners, strict=True) if call is consume)
+                owner = next(owners, None)
                 blamed = blame(exc, owner, "consume", method)
                 if blamed is exc:
                     raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import linecache
 import logging
 import signal
 import sys
@@ -24,7 +25,18 @@ from langgraph.graph import END, START, StateGraph
 import anyiostream
 from anyiostream import CustomTransformer, StreamWriter, open_run, parts
 
-__all__ = ["BACKENDS", "GRAPHS", "Line", "Outcome", "Tracer", "lines_of", "run_program"]
+__all__ = [
+    "BACKENDS",
+    "GRAPHS",
+    "Hung",
+    "Line",
+    "Outcome",
+    "Tracer",
+    "occurrence",
+    "reference",
+    "run_program",
+    "violations",
+]
 
 ROOT: Final = str(Path(anyiostream.__file__).parent) + "/"
 
@@ -42,20 +54,25 @@ class Hung(BaseException):
 class Tracer:
     """Notes the lines of the package that run in this thread while it is armed, and interrupts one of them.
 
-    Lines that run because the garbage collector finalises something are left out: what is raised there goes nowhere,
-    in any program.
+    Left out are lines that run because the garbage collector finalises something, where whatever is raised goes
+    nowhere, and what trio protects from interrupts.
 
     Attributes:
         lines: The lines so far, in order.
         interrupted: The line that was.
+        function: Its function.
         at: What `probe` told at that moment.
+        error: What it is interrupted with.
     """
+
+    error: type[BaseException] = KeyboardInterrupt
 
     def __init__(self, when: Callable[[int, Line], bool] = lambda index, line: False) -> None:
         """Interrupt the first line for which `when` holds, given the number of lines before it."""
         self._when = when
         self.lines: list[Line] = []
         self.interrupted: Line | None = None
+        self.function = ""
         self.armed = True
         self.at: Any = None
         self.probe: Callable[[], Any] = lambda: None
@@ -77,16 +94,24 @@ class Tracer:
     def _line(self, frame: FrameType, event: str, arg: object) -> Any:
         if event == "line" and self.armed:
             line = frame.f_code.co_filename[len(ROOT) :], frame.f_lineno
-            if self._when(len(self.lines), line) and not _finalising(frame):
+            if self._when(len(self.lines), line) and not _out_of_reach(frame):
                 self.armed = False
                 self.interrupted = line
+                self.function = frame.f_code.co_qualname
                 self.at = self.probe()
-                raise KeyboardInterrupt
+                raise self.error
             self.lines.append(line)
         return self._line
 
 
-def _finalising(frame: FrameType | None) -> bool:
+def _out_of_reach(frame: FrameType | None) -> bool:
+    assert frame is not None
+    if linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip() == "try:":
+        # A line without an instruction at which a signal would be looked for.
+        return True
+    with contextlib.suppress(RuntimeError):
+        if trio.lowlevel.in_trio_run() and trio.lowlevel.currently_ki_protected():
+            return True
     while frame is not None:
         if frame.f_code.co_name == "__del__":
             return True
@@ -128,11 +153,15 @@ class Opened:
 SCRIPT: Final = [
     parts.values({"n": 0}),
     parts.messages({"event": "message-start", "message_id": "m", "role": "ai"}, {"run_id": "r"}),
-    parts.messages({"event": "content-block-start", "index": 0, "content": {"type": "text", "text": ""}}, {"run_id": "r"}),
+    parts.messages(
+        {"event": "content-block-start", "index": 0, "content": {"type": "text", "text": ""}}, {"run_id": "r"}
+    ),
     parts.messages(
         {"event": "content-block-delta", "index": 0, "delta": {"type": "text-delta", "text": "hello"}}, {"run_id": "r"}
     ),
-    parts.messages({"event": "content-block-finish", "index": 0, "content": {"type": "text", "text": "hello"}}, {"run_id": "r"}),
+    parts.messages(
+        {"event": "content-block-finish", "index": 0, "content": {"type": "text", "text": "hello"}}, {"run_id": "r"}
+    ),
     parts.messages({"event": "message-finish"}, {"run_id": "r"}),
     parts.custom("c"),
     parts.task_start("t", "child"),
@@ -224,6 +253,7 @@ class Outcome:
         output: What `output()` gave or raised after the block.
         alive: What was alive after the block and not before it.
         opened: What the graph opened and closed.
+        read: What each reader got that came to an end, without an error.
     """
 
     left: BaseException | None = None
@@ -232,39 +262,41 @@ class Outcome:
     output: Any = None
     alive: set[str] = attrs.field(factory=set)
     opened: Opened = attrs.field(factory=Opened)
+    read: dict[str, list[Any]] = attrs.field(factory=dict)
 
 
-def read_all(run: Any) -> None:
+def read_all(run: Any, read: dict[str, list[Any]]) -> None:
     """Read everything of a run on the sync lane."""
+    items: list[Any] = []
     for name, item in run.interleave("values", "messages", "subgraphs", "custom", "lifecycle"):
+        items.append(name)
         if name == "messages":
-            list(item.text)
+            items.append("".join(item.text))
         elif name == "subgraphs":
-            list(item.values)
+            items.append(list(item.values))
+        elif name != "lifecycle":
+            items.append(item)
+    read["everything"] = items
 
 
-async def read_all_async(run: Any) -> None:
-    """Read everything of a run in several tasks."""
+async def read_all_async(run: Any, read: dict[str, list[Any]]) -> None:
+    """Read everything of a run in several tasks, which have subscribed before any of them reads."""
 
-    async def read(channel: Any) -> None:
-        async for _ in channel:
-            pass
+    async def read_plainly(name: str) -> None:
+        read[name] = [item async for item in cursors[name]]
 
     async def read_messages() -> None:
-        async for message in run.messages:
-            async for _ in message.text:
-                pass
+        read["messages"] = [[token async for token in message.text] async for message in cursors["messages"]]
 
     async def read_subgraphs() -> None:
-        async for handle in run.subgraphs:
-            async for _ in handle.values:
-                pass
+        read["subgraphs"] = [[value async for value in handle.values] async for handle in cursors["subgraphs"]]
 
+    cursors = {name: aiter(run.extensions[name]) for name in ("values", "custom", "messages", "subgraphs")}
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(read, run.values, name="reader")
+        tasks.start_soon(read_plainly, "values", name="reader")
         tasks.start_soon(read_messages, name="reader")
         tasks.start_soon(read_subgraphs, name="reader")
-        tasks.start_soon(read, run.custom, name="reader")
+        tasks.start_soon(read_plainly, "custom", name="reader")
 
 
 def alive() -> set[str]:
@@ -306,7 +338,7 @@ def run_sync(graph: Any, tracer: Tracer, outcome: Outcome) -> None:
     try:
         with tracer.tracing(), open_run(graph, {"n": 0}, transformers=[CustomTransformer]) as run:
             tracer.probe = lambda: run.status
-            read_all(run)
+            read_all(run, outcome.read)
             _ = run.output
             tracer.armed = False
     except BaseException as exc:
@@ -330,7 +362,7 @@ async def run_async(graph: Any, tracer: Tracer, outcome: Outcome) -> None:
         with tracer.tracing():
             async with open_run(graph, {"n": 0}, transformers=[CustomTransformer]) as run:
                 tracer.probe = lambda: run.status
-                await read_all_async(run)
+                await read_all_async(run, outcome.read)
                 await run.output()
                 tracer.armed = False
     except BaseException as exc:
@@ -364,22 +396,27 @@ def hang_guard() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without what asyncio logs about tasks that an interrupt left behind."""
-    logger = logging.getLogger("asyncio")
-    before, logger.disabled = logger.disabled, True
+    """Without what is reported of tasks and objects that an interrupt left half made, and of errors beside it."""
+    loggers = [logging.getLogger(name) for name in ("asyncio", "anyiostream")]
+    before = [logger.disabled for logger in loggers]
+    hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
+    for logger in loggers:
+        logger.disabled = True
     try:
         yield
     finally:
-        logger.disabled = before
+        sys.unraisablehook = hook
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
 
 
-def lines_of(backend: str, graph: str) -> list[Line]:
-    """The lines that a program runs when nothing interrupts it, in order."""
+def reference(backend: str, graph: str) -> tuple[list[Line], Outcome]:
+    """The lines that a program runs when nothing interrupts it, in order, and what becomes of it."""
     tracer = Tracer()
     outcome = run_program(backend, graph, tracer)
     assert outcome.left is None
     assert outcome.status == "completed"
-    return tracer.lines
+    return tracer.lines, outcome
 
 
 def occurrence(line: Line, number: int) -> Callable[[int, Line], bool]:
@@ -402,8 +439,16 @@ def interrupts(exc: BaseException | None) -> bool:
     return isinstance(exc, KeyboardInterrupt)
 
 
-def violations(outcome: Outcome, tracer: Tracer) -> list[str]:
-    """What a program that was interrupted did and should not have done."""
+def violations(outcome: Outcome, tracer: Tracer, whole: Outcome) -> list[str]:
+    """What a program that was interrupted did and should not have done.
+
+    Other tasks of the program may have taken the run to its real end before they were stopped.
+
+    Args:
+        outcome: What became of it.
+        tracer: Tells where it was.
+        whole: What becomes of it when it is not interrupted.
+    """
     found = []
     if not interrupts(outcome.left):
         found.append(f"the interrupt did not leave: {outcome.left!r}")
@@ -411,9 +456,15 @@ def violations(outcome: Outcome, tracer: Tracer) -> list[str]:
         found.append(f"the graph is still open: {outcome.opened}")
     if outcome.alive:
         found.append(f"alive: {outcome.alive}")
-    if outcome.status is not None and tracer.at in {None, "running"}:
-        if outcome.status in {"completed", "running"}:
-            found.append(f"status {outcome.status}")
-        if not isinstance(outcome.output, BaseException):
-            found.append(f"output {outcome.output!r}")
+    if outcome.status == "running":
+        found.append("the run is still running")
+    if outcome.status is not None and outcome.status != "completed" and not isinstance(outcome.output, BaseException):
+        found.append(f"the run is {outcome.status}, its output {outcome.output!r}")
+    if outcome.status == "completed":
+        if outcome.output != whole.output:
+            found.append(f"the run is completed, its output {outcome.output!r}")
+        if any(outcome.read[name] != whole.read[name] for name in outcome.read):
+            found.append(f"the run is completed, and readers got {outcome.read}, not {whole.read}")
+        if tracer.at == "running" and len(whole.read) == 1:
+            found.append("the run is completed without another task")
     return found
