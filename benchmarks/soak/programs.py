@@ -48,17 +48,19 @@ def expect(got: object, expected: object) -> None:
 # --- graphs ---
 
 
-def graph_of(rng: random.Random, count: int, *, fails: bool = False) -> Any:
+def graph_of(  # noqa: C901 -- three graphs that give the same
+    rng: random.Random, count: int, *, fails: bool = False
+) -> Any:
     """A graph of the async lane that gives the states 0 to `count` - 1, and then may fail."""
 
-    def iterable(given: Any) -> Iterator[Any]:
+    def iterable(_given: Any) -> Iterator[Any]:
         for n in range(count):
             yield parts.custom(n)
             yield parts.values(n)
         if fails:
             raise Broken
 
-    async def generator(given: Any) -> AsyncIterator[Any]:
+    async def generator(_given: Any) -> AsyncIterator[Any]:
         for n in range(count):
             if n % 7 == 3:
                 await anyio.lowlevel.checkpoint()
@@ -67,7 +69,7 @@ def graph_of(rng: random.Random, count: int, *, fails: bool = False) -> Any:
         if fails:
             raise Broken
 
-    async def function(given: Any, writer: StreamWriter) -> None:
+    async def function(_given: Any, writer: StreamWriter) -> None:
         for n in range(count):
             await writer.custom(n)
             if n % 5 == 2:
@@ -223,7 +225,7 @@ async def fail(rng: random.Random) -> None:
         items = []
         try:
             async for item in cursor:
-                items.append(item)
+                items.append(item)  # noqa: PERF401 -- they are kept when it raises
         except Broken as exc:
             errors.append(exc)
         expect(items, list(range(count)))
@@ -257,7 +259,7 @@ async def resume_after_timeouts(rng: random.Random) -> None:
     """A reader that gives up on each item for a while loses none."""
     count, got = rng.randrange(1, 20), []
 
-    async def slow(given: Any) -> AsyncIterator[Any]:
+    async def slow(_given: Any) -> AsyncIterator[Any]:
         for n in range(count):
             await anyio.sleep(rng.choice([0, 0.0002, 0.002]))
             yield parts.values(n)
@@ -277,7 +279,7 @@ async def subgraphs(rng: random.Random) -> None:
     """Handles that are read, aborted or ignored, one after the other."""
     count = rng.randrange(1, 12)
 
-    async def graph(given: Any, writer: StreamWriter) -> int:
+    async def graph(_given: Any, writer: StreamWriter) -> int:
         for n in range(count):
             async with writer.subgraph(f"child{n}") as inner:
                 for value in range(5):
@@ -302,7 +304,7 @@ async def nest(rng: random.Random) -> None:
     count, leaves = rng.randrange(1, 20), rng.random() < 0.4
     inner_graph = graph_of(rng, count)
 
-    async def outer(given: Any, writer: StreamWriter) -> None:
+    async def outer(_given: Any, writer: StreamWriter) -> None:
         async with open_run(inner_graph) as run:
             async for value in run.values:
                 await writer.values(value)
@@ -399,7 +401,7 @@ def leave_sync(rng: random.Random) -> None:
             if way == 1:
                 run.abort()
             elif way == 2:
-                raise Broken
+                raise Broken  # noqa: TRY301 -- through the run's block
     except Broken:
         expect(way, 2)
     expect(run.status, "aborted")
