@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import queue
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import anyio
@@ -19,6 +19,7 @@ from anyiostream import (
     Promise,
     PromiseUnresolved,
     RunAborted,
+    StreamChannel,
     StreamTransformer,
     UpdatesTransformer,
     open_run,
@@ -172,6 +173,9 @@ class Model:
         """Abort it."""
         if self.outcome is None:
             self.outcome = ABORTED
+            for _ in self.children.keys() - self.closed_children:
+                self._give("lifecycle", ABORTED)
+                self._log("lifecycle", ABORTED)
 
     # --- what the run does ---
 
@@ -252,6 +256,26 @@ class FirstCustom(StreamTransformer):
     def process(self, event: Any) -> bool:
         self.first.resolve(event["params"]["data"])
         return True
+
+
+class Echo(StreamTransformer):
+    """Schedules work for each custom item, which pushes it to a channel of its own."""
+
+    requires_async = True
+    methods = ("custom",)
+    own_scope = True
+
+    def init(self) -> dict[str, Any]:
+        self.echo: StreamChannel[Any] = StreamChannel(maxlen=math.inf)
+        return {"echo": self.echo}
+
+    def process(self, event: Any) -> bool:
+        self.schedule(self._push(event["params"]["data"]), on_error="raise")
+        return True
+
+    async def _push(self, item: Any) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.echo.push(item)
 
 
 def script_parts(script: Sequence[str]) -> Iterator[Any]:
@@ -391,16 +415,11 @@ class AsyncDriver:
     def __init__(self, portal: anyio.from_thread.BlockingPortal) -> None:
         self._portal = portal
         self._steps: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._wanted: Any = None
-        self._application: Any = None
-        self._opened: AbstractContextManager[Any] | Any = None
+        self._opened: Any = None
+        self._echo: Any = None
         self.run: Any = None
-        self._ready = portal.call(self._start)
-
-    async def _start(self) -> None:
-        send, receive = anyio.create_memory_object_stream[Any](1)
-        self._wanted = send
-        self._application = self._portal.start_task_soon(self._main, receive)
+        self._wanted, steps = anyio.create_memory_object_stream[Any](1)
+        self._application = portal.start_task_soon(self._main, steps)
 
     async def _main(self, steps: Any) -> None:
         async with steps:
@@ -425,9 +444,20 @@ class AsyncDriver:
     async def open(self, model: Model, graph: str, prefetch: int) -> None:
         """Enter the run's block."""
         self._opened = open_run(
-            graph_of(graph, model), transformers=TRANSFORMERS, buffer=model.buffer, prefetch=prefetch
+            graph_of(graph, model), transformers=(*TRANSFORMERS, Echo), buffer=model.buffer, prefetch=prefetch
         )
         self.run = await self._opened.__aenter__()
+        self._echo = aiter(self.run.extensions["echo"])
+
+    async def echoes(self) -> tuple[list[Any], bool]:
+        """What scheduled work has pushed, once the run has ended; and whether the error came after it."""
+        items = []
+        try:
+            async for item in self._echo:
+                items.append(item)
+        except Failure:
+            return items, True
+        return items, False
 
     async def leave_block(self) -> None:
         """Leave it."""
