@@ -29,6 +29,7 @@ from anyiostream.errors import GraphInterrupt, RunAborted, SourceStopped, Subgra
 from anyiostream.events import Namespace
 from anyiostream.inline import run_inline
 from anyiostream.mux.mux import Mux
+from anyiostream.mux.taking import Take
 from anyiostream.statistics import RunStatistics
 
 __all__ = ["END", "NOTHING", "Pump", "RunStatus", "Source", "Step"]
@@ -162,7 +163,7 @@ class Pump:
     errors: list[BaseException] = attrs.field(factory=list)
     delivered: bool = False
     _pull: Callable[[], Any] = attrs.field(init=False)
-    _dispatch: Callable[[Any], Coroutine[Any, Any, None] | None] = attrs.field(init=False)
+    _takes: Mapping[Namespace, Mapping[str, Take]] = attrs.field(init=False)
     _failed_subgraphs: deque[weakref.ref[SubgraphFailed]] = attrs.field(factory=lambda: deque(maxlen=KEPT_FAILURES))
     _special: bool = False
     _held: bool = False
@@ -173,7 +174,7 @@ class Pump:
     def __attrs_post_init__(self) -> None:
         """Look up once what each step calls."""
         self._pull = self.source.pull
-        self._dispatch = self.mux.router.dispatch
+        self._takes = self.mux.router.takes
 
     def advance(  # noqa: C901, PLR0911, PLR0912 -- the hot path: a call costs as much as most of what is done here
         self, target: Wanted, limit: int = -1
@@ -187,7 +188,7 @@ class Pump:
         Raises:
             KeyboardInterrupt, SystemExit: The graph or a hook raised it, and the run has ended with it.
         """
-        pull, dispatch = self._pull, self._dispatch
+        pull, takes = self._pull, self._takes
         try:
             while True:
                 if self._special or self.outbox.pending:
@@ -205,7 +206,12 @@ class Pump:
                     return self._finished(self.finish(Ending()), target)
                 self.parts += 1
                 try:
-                    waiting = dispatch(part)
+                    try:
+                        take = takes[part["ns"]][part["type"]]
+                        data = part["data"]
+                    except (KeyError, TypeError, IndexError, AttributeError):
+                        take, data = self.mux.router.take_of(part)
+                    waiting = take(part, data)
                 except BaseException as exc:  # noqa: BLE001 -- likewise
                     return self._finished(self._fail(exc, Ending(exc)), target)
                 if waiting is not None:

@@ -132,14 +132,20 @@ class OpenRun:
         """
         self._enter()
         scope = self._own_scope()
-        run = self._run = SyncRun(
+        run = SyncRun(
             self._factories(scope),
             lambda mux: open_sync_source(self._call, mux),
             SubgraphRunStream,
             maxlen=self._buffer,
             scope=scope,
         )
-        return GraphRunStream(run, run.pump.mux)
+        try:
+            self._run = run
+            return GraphRunStream(run, run.pump.mux)
+        except BaseException:
+            # A block that is not entered is not left either.
+            run.close()
+            raise
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -172,8 +178,7 @@ class OpenRun:
             self._run = run
             return AsyncGraphRunStream(run, run.pump.mux)
         except BaseException:
-            # A block that is not entered is not left either.
-            await run.close()
+            await run.close()  # likewise
             raise
 
     async def __aexit__(

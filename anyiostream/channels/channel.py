@@ -197,11 +197,24 @@ class StreamChannel(Generic[T]):
 
     def close(self) -> None:
         """No more items will come. Idempotent; the mux does this when the run ends."""
-        self._end(None)
+        self.end(Ended())
 
     def fail(self, err: BaseException) -> None:
         """No more items will come because of `err`: readers get what is buffered, and then this very object."""
-        self._end(err)
+        self.end(Ended.by(err))
+
+    def end(self, ended: Ended) -> None:
+        """As `close` or `fail`, with an end that several channels share."""
+        if self._ended is not None:
+            return
+        self._ended = ended
+        if self._buffers:
+            for buffer in self._buffers:
+                buffer.end(ended)
+            self._set_buffers(self._buffers)
+        elif not self._missed:
+            # A backlog stays for its reader; nothing is added to it.
+            self._set_put(None)
 
     @property
     def ended(self) -> bool:
@@ -447,16 +460,6 @@ class StreamChannel(Generic[T]):
 
     def _miss(self, item: T) -> None:  # noqa: ARG002 -- has the signature of a put
         self._missed += 1
-
-    def _end(self, error: BaseException | None) -> None:
-        if self._ended is not None:
-            return
-        self._ended = Ended.by(error)
-        for buffer in self._buffers:
-            buffer.end(self._ended)
-        if not self._missed:
-            # A backlog stays for its reader; nothing is added to it.
-            self._set_buffers(self._buffers)
 
 
 def check_maxlen(maxlen: float | None) -> None:

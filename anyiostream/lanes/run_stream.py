@@ -20,11 +20,7 @@ __all__ = ["RunStream", "SubgraphHandle"]
 
 
 class RunStream:
-    """One scope of a run, as the application sees it: its projections, by name.
-
-    Attributes:
-        extensions: Projection name -> channel, promise or other value; read-only.
-    """
+    """One scope of a run, as the application sees it: its projections, by name."""
 
     # Registered in every run, and on demand; declared for type checkers and completion.
     values: StreamChannel[Any]
@@ -40,18 +36,28 @@ class RunStream:
 
     def __init__(self, mux: Mux) -> None:
         self._mux = mux
-        self.extensions: Mapping[str, Any] = MappingProxyType(mux.extensions)
-        for key in mux.native_keys:
-            self.__dict__[key] = mux.extensions[key]
+
+    @property
+    def extensions(self) -> Mapping[str, Any]:
+        """Projection name -> channel, promise or other value; read-only."""
+        return MappingProxyType(self._mux.extensions)
 
     def __getattr__(self, name: str) -> Any:
-        """The projections of transformers that are defined elsewhere, for type checkers; at run time, the error."""
-        self._raise_missing(name)
-
-    def _raise_missing(self, name: str) -> NoReturn:
+        """A native projection, when it is first asked for."""
         # Looked up without __getattr__, which would recurse while the object is being copied.
         mux = self.__dict__.get("_mux")
-        registered = ", ".join(sorted(mux.native_keys)) if mux is not None else ""
+        if mux is None or name not in mux.roster.native_keys:
+            self._raise_missing(name)
+        projection = self.__dict__[name] = mux.roster.projection(name)
+        return projection
+
+    def __dir__(self) -> list[str]:
+        """With the native projections."""
+        return sorted({*super().__dir__(), *self._mux.roster.native_keys})
+
+    def _raise_missing(self, name: str) -> NoReturn:
+        mux = self.__dict__.get("_mux")
+        registered = ", ".join(sorted(mux.roster.native_keys)) if mux is not None else ""
         raise AttributeError(
             f"{type(self).__name__!r} object has no attribute {name!r} "
             f"(registered projections: {registered or 'none'}; others are in `extensions`)",
@@ -114,7 +120,7 @@ class SubgraphHandle(RunStream):
         if ending.quietly:
             what = f"subgraph {self.path[-1]!r}"
             ending = Ending(RunAborted(what, partial=self._mux.state.latest), quietly=True)
-        for observer in self._mux.subgraph_observers:
+        for observer in self._mux.roster.made_observers():
             await observer.end_open(end, ending)
         became, errors = await self._mux.end(ending)
         self._pump.errors += errors

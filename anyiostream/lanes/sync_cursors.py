@@ -44,7 +44,7 @@ class SyncCursor(Generic[T]):
         if not buffer.ready:
             if self._ended:
                 raise StopIteration
-            self._run.drive(buffer)
+            self._run.advance(buffer)
             if not buffer.ready:
                 raise StopIteration
         if buffer.ended is None:

@@ -103,14 +103,17 @@ class SyncRun:
         return self.pump.deliver(failure)
 
     def drive(self, target: Awaited) -> None:
-        """Step the pump until `target` is ready or nothing more can happen.
+        """As `advance`, if `target` is not ready yet."""
+        if not target.ready:
+            self.advance(target)
+
+    def advance(self, target: Awaited) -> None:
+        """Step the pump until `target`, which is not ready, is, or nothing more can happen.
 
         Raises:
             RunWaitsForItself: A hook of this run wants it.
             BackpressureDeadlock: The run is stalled by a full channel.
         """
-        if target.ready:
-            return
         try:
             step = self._enter(self._advance, target)
         except RuntimeError as exc:
@@ -147,10 +150,6 @@ class SyncRun:
     async def until(self, target: Awaited) -> None:  # noqa: ARG002 -- a port's method
         """Not on this lane."""
         raise AssertionError("promises refuse await on the sync lane")
-
-    def advance(self, target: Awaited) -> Any:  # noqa: ARG002 -- a port's method
-        """Not on this lane."""
-        raise AssertionError("cursors refuse `async for` on the sync lane")
 
     def refuse_inside(self, what: str) -> None:  # noqa: ARG002 -- a port's method
         """Not on this lane."""

@@ -8,15 +8,15 @@ the place of its parent's `SubgraphTransformer`.
 Two forms:
 
 - If no transformer wants the event itself, the route is a tuple of `consumers`, called with the payload alone; only
-  if somebody reads the root's raw log an event is built, after them.
-- Otherwise it is a tuple of `Stage`s. Each belongs to one mux, told by a bit: a transformer that suppresses the event
-  sets its mux's bit, and that mux's raw log then leaves the event out.
+  if somebody reads the root's raw log an event is built, after them (`PayloadRoute`).
+- Otherwise it is a tuple of `Stage`s (`Route`). Each belongs to one mux, told by a bit: a transformer that suppresses
+  the event sets its mux's bit, and that mux's raw log then leaves the event out.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, final
 
 import attrs
@@ -26,7 +26,7 @@ from anyiostream.events import ProtocolEvent
 from anyiostream.state import GraphState
 from anyiostream.transformer import StreamTransformer
 
-__all__ = ["ROOT_BIT", "Route", "Stage", "StageKind", "blame"]
+__all__ = ["ROOT_BIT", "PayloadRoute", "Route", "Stage", "StageKind", "blame"]
 
 
 ROOT_BIT: Final = 1
@@ -78,57 +78,55 @@ class Stage:
 @final
 @attrs.frozen(eq=False)
 class Route:
-    """What to call for one method at one namespace.
+    """The stages for one method at one namespace.
 
     Attributes:
-        state: Takes note of a `values` part, before anything else is called; or `None`.
-        consumers: What to call with the payload, if no transformer wants the event; else `None`.
-        owners: The transformer of each consumer.
-        logged: Whether the event has a `seq` of the root's raw log.
-        log: What takes the event that then still has to be built, with its `seq`; `None` if nobody reads the log.
+        state: Takes note of a `values` event, before anything else is called; or `None`.
         segments: The stages, in runs that do not wait, and single stages that may.
+        waits: Whether there are such.
     """
 
     state: GraphState | None
-    consumers: tuple[Callable[[Any], object], ...] | None
-    owners: tuple[StreamTransformer, ...]
-    logged: bool
-    log: Callable[[ProtocolEvent], None] | None
     segments: tuple[tuple[Stage, ...] | Stage, ...]
+    waits: bool
 
     @classmethod
-    def of(
-        cls, stages: list[Stage], state: GraphState | None, *, waits: bool, log: Callable[[ProtocolEvent], None] | None
-    ) -> Route:
-        """The route for `stages`.
+    def of(cls, stages: Sequence[Stage], state: GraphState | None, *, waits: bool) -> Route:
+        """The route for `stages`, in order of their calls; `waits`: whether those of kind SUBGRAPHS may have to."""
+        segments = _segments(stages, waits=waits)
+        return cls(state, segments, any(isinstance(segment, Stage) for segment in segments))
 
-        Args:
-            stages: In order of their calls.
-            state: As the attribute.
-            waits: Whether stages of kind SUBGRAPHS may have to wait.
-            log: What takes an event into the root's raw log, if that has a reader.
-        """
+
+@final
+@attrs.frozen(eq=False)
+class PayloadRoute:
+    """What to call for one method at one namespace if no transformer wants the event itself.
+
+    Attributes:
+        state: As for `Route`.
+        consumers: What to call with the payload.
+        owners: The transformer of each consumer.
+        logged: Whether the event has a `seq` of the root's raw log.
+    """
+
+    state: GraphState | None
+    consumers: tuple[Callable[[Any], object], ...]
+    owners: tuple[StreamTransformer, ...]
+    logged: bool
+
+    @classmethod
+    def of(cls, stages: Sequence[Stage], state: GraphState | None) -> PayloadRoute | None:
+        """The route for `stages`, or `None` if one of them wants the event."""
         # The root's log, which is the only one that events without readers pass through, comes last.
         logged = bool(stages) and stages[-1].kind is StageKind.LOG and stages[-1].bit == ROOT_BIT
         payloads = stages[:-1] if logged else stages
-        if all(stage.kind is StageKind.PAYLOAD for stage in payloads):
-            consumers = tuple(stage.call for stage in payloads)
-            owners = tuple(stage.owner for stage in payloads if stage.owner is not None)
-            return cls(state, consumers, owners, logged, log if logged else None, ())
-        return cls(state, None, (), logged, None, _segments(stages, waits=waits))
-
-    @classmethod
-    def of_events(cls, stages: list[Stage], state: GraphState | None, *, waits: bool) -> Route:
-        """The route for `stages`, for callers that have an event already."""
-        return cls(state, None, (), logged=False, log=None, segments=_segments(stages, waits=waits))
-
-    @property
-    def waits(self) -> bool:
-        """Whether running it may have to wait."""
-        return any(isinstance(segment, Stage) for segment in self.segments)
+        if not all(stage.kind is StageKind.PAYLOAD for stage in payloads):
+            return None
+        owners = tuple(stage.owner for stage in payloads if stage.owner is not None)
+        return cls(state, tuple(stage.call for stage in payloads), owners, logged)
 
 
-def _segments(stages: list[Stage], *, waits: bool) -> tuple[tuple[Stage, ...] | Stage, ...]:
+def _segments(stages: Sequence[Stage], *, waits: bool) -> tuple[tuple[Stage, ...] | Stage, ...]:
     segments: list[tuple[Stage, ...] | Stage] = []
     plain: list[Stage] = []
     for stage in stages:

@@ -115,7 +115,7 @@ class Gate:
             offering: Whether the caller has that part already, so that it goes before those who would only go on.
         """
         waiting = self._offering if offering else self._pausing
-        while not self.stopped and not self.open:
+        while not (self.open or self.stopped):
             waiter = parking.waiter()
             waiting.append(waiter)
             try:
@@ -123,9 +123,9 @@ class Gate:
             except BaseException:
                 if waiter in waiting:
                     waiting.remove(waiter)
-                elif self.open:
+                else:
                     # It was woken and cancelled in the same turn: others may go.
-                    self._wake()
+                    self._pass_on()
                 raise
         return not self.stopped
 
@@ -139,6 +139,10 @@ class Gate:
         self.open = not self._barrier and self.ahead < self._prefetch and not self.stopped
 
     # --- inside ---
+
+    def _pass_on(self) -> None:
+        if self.open:
+            self._wake()
 
     def _wake(self) -> None:
         if self._offering:
