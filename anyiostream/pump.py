@@ -245,6 +245,11 @@ class Pump:
         """Whether a step would not just report that it needs a part or room."""
         return not self._held and bool(self._special or (not self.outbox.pending and self.source.has_part))
 
+    @property
+    def blocked(self) -> bool:
+        """Whether not even a part would let it step."""
+        return self._held or (not self._special and bool(self.outbox.pending))
+
     def interject(self, error: BaseException) -> None:
         """Fail the run with `error` at the next step. The first error counts; further ones are kept for the exit."""
         if self._interjected is None and self.status == "running":

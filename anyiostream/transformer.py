@@ -171,7 +171,13 @@ class StreamTransformer(ABC):
 
         Raises:
             ScheduleRefused: On the sync lane, before registration, or when the run has ended.
+            InvalidHook: `coro` is no coroutine: the function was passed without calling it.
         """
+        if not isinstance(coro, Coroutine):
+            raise InvalidHook(
+                f"{type(self).__name__}.schedule()",
+                f"takes a coroutine, got a {type(coro).__name__}. Call the function: `self.schedule(self.work(...))`.",
+            )
         scheduler: Scheduler | None = vars(self).get("_scheduler")
         if scheduler is None:
             coro.close()

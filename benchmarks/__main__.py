@@ -42,6 +42,8 @@ def main() -> None:
         if section.tables:
             sections.append(section)
             print(f"\n## {name}\n\n{section}", flush=True)
+    if not sections:
+        sys.exit(f"nothing is called {options.only!r}")
     record(sections, facts, options, arguments)
 
 

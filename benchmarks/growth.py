@@ -156,9 +156,11 @@ def parked(size: int, units: int) -> Scene:
         async with anyio.create_task_group() as tasks:
             for handle in handles[:size]:
                 tasks.start_soon(drain, aiter(handle.values))
-            taken = await between_marks(custom, clock)
-            tasks.cancel_scope.cancel()
-        return taken
+            try:
+                return await between_marks(custom, clock)
+            finally:
+                tasks.cancel_scope.cancel()
+        raise AssertionError
 
     ahead = [parts.custom(n) for n in range(200)]
     return Scene([*opened(64), *ahead, *marked([parts.custom(n) for n in range(units)])], units, units, read)

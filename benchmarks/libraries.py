@@ -68,13 +68,13 @@ def ours(
 
 def theirs(script: Iterable[Any], transformers: Sequence[str | Callable[..., Any]] = ()) -> AsyncGraphRunStream:
     """A run of the original over an async generator, with the transformers that LangGraph registers."""
-    factories = [*THEIR_TRANSFORMERS, *_classes(langgraph.stream, transformers)]
+    factories: list[Any] = [*THEIR_TRANSFORMERS, *_classes(langgraph.stream, transformers)]
     return AsyncGraphRunStream(hosted(script), StreamMux(factories=factories, is_async=True))
 
 
 def theirs_sync(script: Iterable[Any], transformers: Sequence[str | Callable[..., Any]] = ()) -> GraphRunStream:
     """A run of the original over an iterator."""
-    factories = [*THEIR_TRANSFORMERS, *_classes(langgraph.stream, transformers)]
+    factories: list[Any] = [*THEIR_TRANSFORMERS, *_classes(langgraph.stream, transformers)]
     return GraphRunStream(iter(script), StreamMux(factories=factories, is_async=False))
 
 

@@ -108,8 +108,10 @@ class Spread:
         first, middle, third = statistics.quantiles(samples, n=4, method="inclusive")
         return cls(middle, first, third)
 
-    def show(self, digits: int = 2) -> str:
-        """As tables show it."""
+    def show(self, digits: int | None = None) -> str:
+        """As tables show it: by default with two digits, or three of what is less than a tenth."""
+        if digits is None:
+            digits = 3 if abs(self.median) < 0.1 else 2
         return f"{self.median:.{digits}f} ({self.least:.{digits}f}-{self.greatest:.{digits}f})"
 
 

@@ -86,13 +86,13 @@ async def drain(buffer: int, items: int) -> int:
         How many items were read.
     """
     source = (parts.custom(n) for n in range(items))
+    found = 0
     async with open_run(source, transformers=[CustomTransformer], buffer=buffer) as run:
         cursor = aiter(run.custom)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(run.output)
             while run.statistics().channels["custom"].depth < buffer:
                 await anyio.lowlevel.checkpoint()
-            found = 0
             async for _ in cursor:
                 found += 1
     return found

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, Literal, Protocol, TypeVar, cast, final
+from weakref import finalize
 
 import anyio
 import attrs
@@ -79,6 +80,11 @@ EMPTY: Any = object()
 """Stands where there is no first item."""
 
 
+def _close(*streams: MemoryObjectSendStream[Any] | MemoryObjectReceiveStream[Any]) -> None:
+    for stream in streams:
+        stream.close()
+
+
 def _not_made() -> Any:
     raise AssertionError("a buffer without items was read")
 
@@ -96,10 +102,12 @@ class Buffer(Generic[T]):
         ready: Steps that the reader can take without waiting.
         peak: The most items that were buffered at once.
         dropped: Items dropped by the overflow policy.
+        waits: Items that had to wait for room.
         reader: The task that last advanced it, or `None`.
         ended: The end, once it is known. Items may still be buffered before it.
         left: Whether the reader is gone for good.
         parked: The reader that waits, and has not been woken yet.
+        room: How many items fit, in all: `maxlen` while there is a reader.
     """
 
     name: str
@@ -109,21 +117,22 @@ class Buffer(Generic[T]):
     ready: int = 0
     peak: int = 0
     dropped: int = 0
+    waits: int = 0
     reader: object = None
     ended: Ended | None = None
     left: bool = False
     _first: T = EMPTY
-    _room: float = attrs.field(init=False)
+    room: float = attrs.field(init=False)
     _send: Callable[[T], None] = attrs.field(init=False)
     _receive: Callable[[], T] = _not_made
-    _streams: tuple[MemoryObjectSendStream[T], MemoryObjectReceiveStream[T]] | None = None
+    _close_streams: Callable[[], object] | None = None
     _spill: deque[tuple[T, Outbox]] | None = None
     parked: Wakeable | None = None
     _watcher: Callable[[Arrival], None] | None = None
 
     def __attrs_post_init__(self) -> None:
         """Make no stream yet."""
-        self._room = self.maxlen
+        self.room = self.maxlen
         self._send = self._send_first
 
     # --- the producer's end ---
@@ -135,7 +144,7 @@ class Buffer(Generic[T]):
             ChannelFull: The overflow policy is `"fail"`, or a bounded producer has as many items waiting as fit.
         """
         ready = self.ready
-        if ready < self._room:
+        if ready < self.room:
             if ready:
                 self._send(item)
             else:
@@ -160,7 +169,7 @@ class Buffer(Generic[T]):
     @property
     def has_room(self) -> bool:
         """Whether an item put now would fit, or be dropped, at once."""
-        return self.ready < self._room or self.left or self.overflow in {"drop_oldest", "drop_newest"}
+        return self.ready < self.room or self.left or self.overflow in {"drop_oldest", "drop_newest"}
 
     def await_room(self, outbox: Outbox) -> None:
         """Settle `outbox` when what waits before it has found its place and there is room for one more."""
@@ -184,7 +193,6 @@ class Buffer(Generic[T]):
         """No more items will come. What is buffered, or waits at the buffer, is still read first."""
         if self.ended is None:
             self.ended = ended
-            self._leave_streams()
             self.ready += 1
             if self._watcher is not None:
                 self._watcher("end")
@@ -243,9 +251,9 @@ class Buffer(Generic[T]):
         forgotten = self.depth + self.waiting
         self.ready -= self.depth
         self._first = EMPTY
-        for stream in self._streams or ():
-            stream.close()
-        self._streams = None
+        if self._close_streams is not None:
+            self._close_streams()
+            self._close_streams = None
         self._send, self._receive = self._send_first, _not_made
         spill, self._spill = self._spill, None
         for _, outbox in spill or ():
@@ -256,20 +264,11 @@ class Buffer(Generic[T]):
         """The reader is gone for good. Idempotent; puts after this are ignored by the channel."""
         if not self.left:
             self.left = True
-            self._room = 0
+            self.room = 0
             self.parked = None
             self.discard()
 
     # --- the rare paths ---
-
-    def _leave_streams(self) -> None:
-        """Nothing is put any more: close the streams, so that nobody who forgets the cursor leaves them open."""
-        if self._streams is not None or self._spill:
-            items = deque(self._receive() for _ in range(self.ready - (self._first is not EMPTY)))
-            self._receive, self._send = items.popleft, items.append
-            for stream in self._streams or ():
-                stream.close()
-            self._streams = None
 
     def _put_slowly(self, item: T) -> None:
         if self.left:
@@ -298,7 +297,10 @@ class Buffer(Generic[T]):
         return outbox
 
     def _send_first(self, item: T) -> None:
-        send, receive = self._streams = anyio.create_memory_object_stream[Any](self.maxlen)
+        send, receive = anyio.create_memory_object_stream[Any](self.maxlen)
+        # Streams complain when they are found unclosed. A reader that just forgets its cursor has done nothing wrong,
+        # and whether the buffer goes before its streams is up to the garbage collector, unless these are held here.
+        self._close_streams = finalize(self, _close, send, receive)
         self._send, self._receive = send.send_nowait, receive.receive_nowait
         self._send(item)
 
@@ -306,6 +308,7 @@ class Buffer(Generic[T]):
         if self._spill is None:
             self._spill = deque()
         self._spill.append((item, outbox))
+        self.waits += 1
         outbox.spilled(self)
         if self._watcher is not None and not outbox.withdrawable:
             self._watcher("item")

@@ -102,6 +102,7 @@ class StreamChannel(Generic[T]):
         "_put",
         "_subscribed",
         "_unread",
+        "_waits",
         "name",
         "overflow",
     )
@@ -140,6 +141,7 @@ class StreamChannel(Generic[T]):
         self._peak = 0
         self._dropped = 0
         self._missed = 0
+        self._waits = 0
 
     @classmethod
     def local(cls, *, maxlen: float | None = None, overflow: Overflow = "wait") -> StreamChannel[T]:
@@ -274,7 +276,8 @@ class StreamChannel(Generic[T]):
             readers=len(buffers) if self._subscribed else 0,
             depth=max((buffer.depth for buffer in buffers), default=len(self._backlog or ())),
             waiting=sum(buffer.waiting for buffer in buffers),
-            peak=max((buffer.peak for buffer in buffers), default=self._peak),
+            waits=sum(buffer.waits for buffer in buffers) + self._waits,
+            peak=max((self._peak, len(self._backlog or ()), *(buffer.peak for buffer in buffers))),
             dropped=sum(buffer.dropped for buffer in buffers) + self._dropped + self._missed,
             unread=self._unread,
             ended=self.ended,
@@ -373,6 +376,7 @@ class StreamChannel(Generic[T]):
         """The reader of `buffer` has left for good: free it."""
         self._peak = max(self._peak, buffer.peak)
         self._dropped += buffer.dropped
+        self._waits += buffer.waits
         buffer.leave()
         self._set_buffers(tuple(other for other in self._buffers if other is not buffer))
 
@@ -437,7 +441,8 @@ class StreamChannel(Generic[T]):
     def _put_to_all(self, item: T) -> None:
         # All or none: branches never differ.
         for buffer in self._buffers:
-            buffer.check_room()
+            if buffer.ready >= buffer.room:
+                buffer.check_room()
         for buffer in self._buffers:
             buffer.put(item)
 

@@ -301,20 +301,29 @@ class AsyncRun:
                 if step is SPENT:
                     await self._pause(target)
                 else:
-                    waiter = self.loop.waiter()
+                    waiter = self.loop.waiter(self.loop.current_task())
                     target.park(waiter)
                     self._parked[waiter] = target
                     if self._conducting and self.pump.mux.nursery.draining:
                         self.check_stall()
                     try:
                         await waiter.wait()
+                    except BaseException:
+                        self._stalls.suspects.pop(waiter, None)
+                        raise
                     finally:
-                        self._unpark(waiter, target)
+                        target.unpark(waiter)
+                        del self._parked[waiter]
+                        if self._nudged is waiter:
+                            self._nudged = None
+                        if self._held is waiter:
+                            self._release()
                     # Waiting does not renew the budget: AnyIO on asyncio cancels only tasks whose future is pending at
                     # the moment when it looks, and a reader and its source that wake each other every turn never show
                     # it one.
                     self.budget -= 1
-                    self._stalls.question(waiter, target)
+                    if waiter in self._stalls.suspects:
+                        self._stalls.question(waiter, target)
             except BaseException:
                 # Whoever moved the run leaves it to those who still wait.
                 self._pass_on()
@@ -359,23 +368,21 @@ class AsyncRun:
             await self.checkpoint()
         finally:
             del self._pausing[pause]
-            self._release(pause)
+            if self._held is pause:
+                self._release()
 
-    def _unpark(self, waiter: Waiter, target: Awaited) -> None:
-        target.unpark(waiter)
-        del self._parked[waiter]
-        if self._nudged is waiter:
-            self._nudged = None
-        self._release(waiter)
-
-    def _release(self, waiter: object) -> None:
-        if self._held is waiter:
-            self._held = None
-            self.pump.release()
+    def _release(self) -> None:
+        self._held = None
+        self.pump.release()
 
     def _part_arrived(self) -> None:
-        if self._parked and self._nudged is None:
-            self._pass_on()
+        # As _pass_on, with what is known here.
+        if self._parked and self._nudged is None and not self._conducting and not self.pump.blocked:
+            for waiter in self._parked:
+                if not waiter.woken:
+                    self._nudged = waiter
+                    waiter.wake()
+                    return
 
     def _pass_on(self) -> None:
         """If somebody waits and the pump could move, let one of them move it."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, final
 
 from anyiostream.channels.buffer import Buffer, Ended
 from anyiostream.channels.interleaving import Interleaving
+from anyiostream.errors import WrongLane
 
 __all__ = ["SyncCursor", "SyncInterleaveCursor"]
 
@@ -126,6 +127,11 @@ class SyncInterleaveCursor:
 
     def __del__(self) -> None:
         self.close()
+
+    if not TYPE_CHECKING:  # for type checkers it is no asynchronous iterable
+
+        def __aiter__(self) -> NoReturn:
+            raise WrongLane("this cursor of interleave()", "sync", "use 'for' instead.")
 
     def _deliver(self, ended: Ended) -> None:
         if ended.error is not None:

@@ -30,8 +30,8 @@ class AsyncioWaiter:
 
     __slots__ = ("_future", "task")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.task = asyncio.current_task(loop)
+    def __init__(self, loop: asyncio.AbstractEventLoop, task: object) -> None:
+        self.task = task
         self._future: asyncio.Future[None] = loop.create_future()
 
     @property
@@ -96,9 +96,9 @@ class AsyncioLoop:
     def check_exit(self) -> None:
         """Any task may leave the block."""
 
-    def waiter(self) -> AsyncioWaiter:
+    def waiter(self, task: object = None) -> AsyncioWaiter:
         """A wait of the current task."""
-        return AsyncioWaiter(self._loop)
+        return AsyncioWaiter(self._loop, task)
 
     def has_deadline(self) -> bool:
         """Whether an AnyIO scope has a finite deadline. `asyncio.timeout` cannot be seen from inside."""

@@ -143,7 +143,7 @@ class TrioLoop:
             self._nursery.cancel_scope.cancel()
             raise ForeignExit(self._owner.name, task.name)
 
-    def waiter(self) -> TrioWaiter:
+    def waiter(self, task: object = None) -> TrioWaiter:  # noqa: ARG002 -- it needs the task anyway
         """A wait of the current task."""
         return TrioWaiter()
 

@@ -61,6 +61,19 @@ def test_a_section_that_is_not_whole_replaces_nothing(tmp_path: Path) -> None:
     assert "four rows" in document.read_text(encoding="utf-8")
 
 
+def test_a_row_that_does_not_exist_is_an_error() -> None:
+    """Rather than a run without results."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--only", "no such row"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "nothing is called 'no such row'\n")
+
+
 def test_the_documents_markers_name_sections() -> None:
     """Each section has a place in the document on performance."""
     text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")

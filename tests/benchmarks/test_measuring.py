@@ -23,6 +23,7 @@ def test_a_spread_is_shown_with_its_ends() -> None:
     """Median first, with as many digits as are asked for."""
     assert Spread(0.5, 0.25, 1).show() == "0.50 (0.25-1.00)"
     assert Spread(0.5, 0.25, 1).show(1) == "0.5 (0.2-1.0)"
+    assert Spread(0.04, 0.0375, 0.05).show() == "0.040 (0.037-0.050)"
 
 
 def test_ratios_are_taken_round_by_round() -> None:

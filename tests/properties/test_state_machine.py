@@ -1,6 +1,7 @@
 """Whatever an application does, in whatever order: the run agrees with a pure list model at each step.
 
-`ANYIOSTREAM_LONG=1` explores for minutes, with other random choices each time.
+`ANYIOSTREAM_LONG=1` explores for minutes, with other random choices each time (with pytest's
+`-o faulthandler_timeout=0`, which would end it before).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The interrupt leaves the block and the event loop; the graph is closed; nothing 
 the graph has really come to its end, and then every reader that ended has got everything.
 
 Each distinct line is interrupted the first time that it runs. `ANYIOSTREAM_INTERRUPTS=all` interrupts each line each
-time instead, which takes about twenty minutes.
+time instead, which takes about twenty minutes (with pytest's `-o faulthandler_timeout=0`, which would end it before).
 """
 
 from __future__ import annotations
