@@ -380,8 +380,8 @@ class AsyncRun:
         if self._parked and self._nudged is None and not self._conducting and not self.pump.blocked:
             for waiter in self._parked:
                 if not waiter.woken:
-                    self._nudged = waiter
                     waiter.wake()
+                    self._nudged = waiter
                     return
 
     def _pass_on(self) -> None:

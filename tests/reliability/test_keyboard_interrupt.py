@@ -49,6 +49,7 @@ def moments(backend: str, graph: str) -> Iterator[tuple[str, Callable[[int, Line
 
 
 @pytest.mark.timeout(0 if EVERY_TIME else 60)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of what was interrupted half made
 @pytest.mark.parametrize(("backend", "graph"), CASES, ids=[" ".join(case) for case in CASES])
 def test_an_interrupt_at_any_line_ends_the_run(backend: str, graph: str) -> None:
     """Wherever it strikes, it leaves, and nothing is left of the run but its failure."""
