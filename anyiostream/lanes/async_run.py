@@ -30,11 +30,22 @@ from anyiostream.errors import ForeignExit, RunClosed, RunWaitsForItself
 from anyiostream.events import Namespace
 from anyiostream.inline import run_inline
 from anyiostream.lanes.async_cursors import AsyncCursor
-from anyiostream.lanes.drive import CHECKPOINT, PARK, READY, Drive
 from anyiostream.lanes.stalls import StallWatch
 from anyiostream.loops.interface import Loop, LoopTask, Timer, Waiter
 from anyiostream.mux.mux import Mux
-from anyiostream.pump import CONTROL_FLOW, NEEDS_AWAIT, NEEDS_PART, NEEDS_ROOM, PROGRESS, Pump, Source, readable
+from anyiostream.pump import (
+    CONTROL_FLOW,
+    ENDED,
+    NEEDS_AWAIT,
+    NEEDS_PART,
+    NEEDS_ROOM,
+    READY,
+    SPENT,
+    Pump,
+    Source,
+    Step,
+    readable,
+)
 from anyiostream.statistics import RunStatistics
 from anyiostream.subgraphs import Handle, Subgraph
 from anyiostream.transformer import StreamTransformer, TransformerFactory
@@ -126,12 +137,13 @@ class AsyncRun:
         self._stamps = count(1)
         mux = Mux(self, factories=factories, transformers=transformers, scope=scope)
         self.source: Final = open_source(mux)
-        self.pump: Final = Pump(mux, self.source, outbox)
+        self.pump: Final = Pump(mux, self.source, outbox, self.source.stop)
+        self._advance = self.pump.advance
 
     async def enter(self) -> None:
         """The block is entered."""
         await self.loop.enter()
-        self.source.start(self, self._pass_on)
+        self.source.start(self, self._part_arrived)
 
     # --- the mux's port ---
 
@@ -151,7 +163,7 @@ class AsyncRun:
 
     def admit(self, what: str) -> None:
         """Raise `RunClosed` once the block has been left, `RunWaitsForItself` inside the run."""
-        self._refuse_inside(what)
+        self.refuse_inside(what)
         if self.closed:
             raise RunClosed(what)
 
@@ -173,13 +185,11 @@ class AsyncRun:
 
     def hold(self, channel: StreamChannel[Any]) -> None:
         """Step no further before the reader that is parked on `channel` has run."""
-        for waiter, target in self._parked.items():
+        for waiter, target in (*self._parked.items(), *self._pausing.items()):
             # Also one that has been woken to move the run, and has not run yet.
             if target in channel.buffers:
                 self._held = waiter
-        for pause, target in self._pausing.items():
-            if target in channel.buffers:
-                self._held = pause
+                self.pump.hold()
 
     def is_cancellation(self, error: BaseException) -> bool:
         """Whether it is the loop's cancellation exception."""
@@ -251,21 +261,36 @@ class AsyncRun:
 
     # --- waiting ---
 
-    def advance(self, target: Awaited) -> Drive:
-        """Step the run, inline, until `target` is ready; what to do if it is not, with `wait_for`."""
+    def advance(self, target: Awaited) -> Step | None:
+        """Step the run, inline, until `target`, which is not ready, is: what keeps it from that, for `wait_for`."""
+        budget = self.budget
+        if budget <= 0:
+            return SPENT
         if self._conducting:
-            return READY if target.ready else PARK if self.budget > 0 else CHECKPOINT
+            return NEEDS_AWAIT
+        pump = self.pump
+        before = pump.parts
         try:
-            drive = self._enter(self._drive, target)
+            step = self._enter(self._advance, target, budget)
         except BaseException:
             # Control flow goes on in whoever meets it; what has to be awaited at the end is for the others, who wait.
-            if self.pump.job is not None:
+            if pump.job is not None:
                 self._conduct()
             self._pass_on()
             raise
-        if drive is READY and self._parked:
-            self._pass_on()
-        return drive
+        self.budget = budget - pump.parts + before
+        if step is READY:
+            if self._parked:
+                self._pass_on()
+            return None
+        if step is NEEDS_PART:
+            self.source.demand()
+        elif step is NEEDS_AWAIT:
+            self._conduct()
+        elif step is NEEDS_ROOM:
+            self.check_stall()
+        # What it did may have been all that was missing.
+        return None if target.ready or step is ENDED else step
 
     async def until(self, target: Awaited) -> None:
         """Advance the run until `target` is ready. Suspends only if it has to.
@@ -273,12 +298,14 @@ class AsyncRun:
         Raises:
             As `wait_for`.
         """
-        self._refuse_inside(target.name)
-        drive = self.advance(target)
-        if drive is not READY:
-            await self.wait_for(target, drive)
+        if target.ready:
+            return
+        self.refuse_inside(target.name)
+        step = self.advance(target)
+        if step is not None:
+            await self.wait_for(target, step)
 
-    async def wait_for(self, target: Awaited, drive: Drive) -> None:
+    async def wait_for(self, target: Awaited, step: Step | None) -> None:
         """Wait until `target` is ready, after `advance` has said why it is not.
 
         If cancelled, nothing is lost: whatever arrived stays where it is.
@@ -287,20 +314,46 @@ class AsyncRun:
             RunWaitsForItself: The caller is a hook, a scheduled coroutine, or the graph of this run.
             BackpressureDeadlock: The run is stalled by a full channel whose reader is the calling task.
         """
-        self._refuse_inside(target.name)
-        while drive is not READY:
+        self.refuse_inside(target.name)
+        while step is not None:
             try:
-                if drive is PARK:
-                    await self._park(target)
-                else:
+                if step is SPENT:
                     await self._pause(target)
+                else:
+                    waiter = self.loop.waiter(self.loop.current_task())
+                    target.park(waiter)
+                    self._parked[waiter] = target
+                    if self._conducting and self.pump.mux.nursery.draining:
+                        self.check_stall()
+                    try:
+                        await waiter.wait()
+                    except BaseException:
+                        self._stalls.suspects.pop(waiter, None)
+                        raise
+                    finally:
+                        target.unpark(waiter)
+                        del self._parked[waiter]
+                        if self._nudged is waiter:
+                            self._nudged = None
+                        if self._held is waiter:
+                            self._release()
+                    # Waiting does not renew the budget: AnyIO on asyncio cancels only tasks whose future is pending at
+                    # the moment when it looks, and a reader and its source that wake each other every turn never show
+                    # it one.
+                    self.budget -= 1
+                    if waiter in self._stalls.suspects:
+                        self._stalls.question(waiter, target)
             except BaseException:
                 # Whoever moved the run leaves it to those who still wait.
                 self._pass_on()
                 raise
-            drive = self.advance(target)
+            if target.ready:
+                self._pass_on()
+                return
+            step = self.advance(target)
 
-    def _refuse_inside(self, what: str) -> None:
+    def refuse_inside(self, what: str) -> None:
+        """Raise `RunWaitsForItself` if the caller is a hook, scheduled work, or the graph, of this run."""
         outbox = current_outbox.get(None)
         if outbox is not None and outbox.home is self:
             raise RunWaitsForItself(outbox.owner, what)
@@ -326,43 +379,6 @@ class AsyncRun:
         self.budget = self.checkpoint_every
         await self.loop.checkpoint()
 
-    def _drive(self, target: Awaited) -> Drive:
-        step = self.pump.step
-        while not target.ready and self._held is None:
-            if self.budget <= 0:
-                return CHECKPOINT
-            outcome = step()
-            if outcome is PROGRESS:
-                self.budget -= 1
-                continue
-            if outcome is NEEDS_PART:
-                self.source.demand()
-            elif outcome is NEEDS_AWAIT:
-                self._conduct()
-            elif outcome is NEEDS_ROOM:
-                self.check_stall()
-            else:
-                return READY
-            return READY if target.ready else PARK
-        if self.pump.terminal.ready:
-            self.source.stop()
-        return READY if target.ready else PARK
-
-    async def _park(self, target: Awaited) -> None:
-        waiter = self.loop.waiter()
-        target.park(waiter)
-        self._parked[waiter] = target
-        if self._conducting and self.pump.mux.nursery.draining:
-            self.check_stall()
-        try:
-            await waiter.wait()
-        finally:
-            self._unpark(waiter, target)
-        # Waiting does not renew the budget: AnyIO on asyncio cancels only tasks whose future is pending at the moment
-        # when it looks, and a reader and its source that wake each other every turn never show it one.
-        self.budget -= 1
-        self._stalls.question(waiter, target)
-
     async def _pause(self, target: Awaited) -> None:
         """Checkpoint on the way to `target`."""
         pause = object()
@@ -372,15 +388,20 @@ class AsyncRun:
         finally:
             del self._pausing[pause]
             if self._held is pause:
-                self._held = None
+                self._release()
 
-    def _unpark(self, waiter: Waiter, target: Awaited) -> None:
-        target.unpark(waiter)
-        del self._parked[waiter]
-        if self._nudged is waiter:
-            self._nudged = None
-        if self._held is waiter:
-            self._held = None
+    def _release(self) -> None:
+        self._held = None
+        self.pump.release()
+
+    def _part_arrived(self) -> None:
+        # As _pass_on, with what is known here.
+        if self._parked and self._nudged is None and not self._conducting and not self.pump.blocked:
+            for waiter in self._parked:
+                if not waiter.woken:
+                    self._nudged = waiter
+                    waiter.wake()
+                    return
 
     def _pass_on(self) -> None:
         """If somebody waits and the pump could move, let one of them move it."""
@@ -449,28 +470,28 @@ class AsyncRun:
             self.pump.job_failed(readable(exc, "a transformer's hook"))
         else:
             self.pump.job_done()
-            if self.pump.terminal.ready:
-                self.source.stop()
 
     async def _serve(self) -> None:
         """Go on stepping while somebody waits: the readers do not while the conductor is at work."""
-        while self.pump.job is None and self._held is None and self._demanding() is not None:
+        while self.pump.job is None and (waiter := self._demanding()) is not None:
             if self.budget <= 0:
                 await self.checkpoint()
+                continue
             if self._shutting_down is not None:
                 return
+            before = self.pump.parts
             try:
-                outcome = self.pump.step()
+                step = self.pump.advance(self._parked[waiter], self.budget)
             except CONTROL_FLOW:
                 # It has ended the run, and reaches its readers; a task of the run's own must not die of it.
                 continue
-            if outcome is not PROGRESS:
-                if outcome is NEEDS_PART:
-                    self.source.demand()
-                elif outcome is NEEDS_ROOM:
-                    self.check_stall()
+            self.budget -= self.pump.parts - before
+            if step is NEEDS_PART:
+                self.source.demand()
+            elif step is NEEDS_ROOM:
+                self.check_stall()
+            if step not in {READY, SPENT}:
                 return
-            self.budget -= 1
 
     # --- the end ---
 

@@ -108,6 +108,7 @@ class TrioLoop:
     """The running trio loop, with a nursery of the run's own."""
 
     name = "trio"
+    current_task = staticmethod(trio.lowlevel.current_task)
 
     def __init__(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
@@ -135,13 +136,9 @@ class TrioLoop:
             self._nursery.cancel_scope.cancel()
             raise ForeignExit(self._owner.name, task.name)
 
-    def waiter(self) -> TrioWaiter:
+    def waiter(self, task: object = None) -> TrioWaiter:  # noqa: ARG002 -- it needs the task anyway
         """A wait of the current task."""
         return TrioWaiter()
-
-    def current_task(self) -> object:
-        """The current task."""
-        return trio.lowlevel.current_task()
 
     def has_deadline(self) -> bool:
         """Whether a scope has a finite deadline."""

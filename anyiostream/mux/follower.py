@@ -45,7 +45,7 @@ class SubgraphFollower:
     def begin(self) -> None:
         """The run has its first part."""
         for mux in self._router.path(self._tracker.scope):
-            for observer in mux.subgraph_observers:
+            for observer in mux.roster.made_observers():
                 observer.run_started()
 
     def track(self, event: ProtocolEvent) -> Coroutine[Any, Any, None] | None:
@@ -122,4 +122,4 @@ class SubgraphFollower:
 
     def _observers(self, namespace: Namespace) -> Iterator[SubgraphObserver]:
         for mux in self._router.path(namespace[:-1]):
-            yield from mux.subgraph_observers
+            yield from mux.roster.observers()

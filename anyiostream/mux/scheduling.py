@@ -237,4 +237,4 @@ def _within(namespace: Namespace, scope: Namespace) -> bool:
 
 
 def _any_within(counts: Counter[Namespace], scope: Namespace) -> bool:
-    return any(count and _within(namespace, scope) for namespace, count in counts.items())
+    return bool(counts) and any(count and _within(namespace, scope) for namespace, count in counts.items())

@@ -14,7 +14,7 @@ from anyiostream.transformer import StreamTransformer, builtin
 __all__ = ["SubagentTransformer", "SubgraphTransformer"]
 
 
-@builtin
+@builtin("subgraphs")
 class SubgraphTransformer(StreamTransformer):
     """`run.subgraphs`: a run stream of its own for each subgraph directly below the scope, when it starts.
 
@@ -85,7 +85,7 @@ class SubgraphTransformer(StreamTransformer):
         del self._handles[subgraph.namespace]
 
 
-@builtin
+@builtin("subagents")
 class SubagentTransformer(SubgraphTransformer):
     """`run.subagents`: the subgraphs directly below that are agents with a name. As LangChain's class of that name.
 

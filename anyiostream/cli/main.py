@@ -1,0 +1,43 @@
+"""The parser of the command line, and what its exit codes mean.
+
+Each subcommand is a module that offers `add_parser(subparsers)`, which adds a parser and sets its `func`: a function of
+the parsed arguments that returns the exit code. What a subcommand needs beyond the parser it imports when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from anyiostream.cli import running
+from anyiostream.cli.loading import UsageError
+
+__all__ = ["USAGE", "main"]
+
+USAGE = 2
+"""Exit code for arguments that cannot be used, as argparse has it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: The arguments; those of the process if not given.
+
+    Returns:
+        The exit code of the subcommand; 2 if its arguments cannot be used.
+
+    Raises:
+        SystemExit: By argparse, with 2 for arguments that it does not know, and 0 after `--help`.
+    """
+    parser = argparse.ArgumentParser(prog="python -m anyiostream", description="Runs of agent graphs, as they happen.")
+    subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    running.add_parser(subparsers)
+    arguments = parser.parse_args(argv)
+    try:
+        code: int = arguments.func(arguments)
+    except UsageError as exc:
+        print(f"{parser.prog}: {exc}", file=sys.stderr)  # noqa: T201 -- a program's word to its user
+        return USAGE
+    return code
