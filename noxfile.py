@@ -71,3 +71,10 @@ def bench(session: nox.Session) -> None:
     """Measure against `langgraph.stream`. Arguments go to the benchmarks."""
     install(session, "bench")
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run random programs and watch for what grows or is left. Arguments: `nox -s soak -- --minutes 60`."""
+    install(session, "bench")
+    session.run("python", "-m", "benchmarks.soak", *(session.posargs or ("--minutes", "10")))

@@ -399,8 +399,8 @@ class AsyncRun:
         if self._parked and self._nudged is None and not self._conducting and not self.pump.blocked:
             for waiter in self._parked:
                 if not waiter.woken:
-                    self._nudged = waiter
                     waiter.wake()
+                    self._nudged = waiter
                     return
 
     def _pass_on(self) -> None:
@@ -411,8 +411,9 @@ class AsyncRun:
         if waiter is None:
             return
         if self.pump.can_step:
-            self._nudged = waiter
+            # In this order: to an interrupt in between, nobody has been nudged who has not been woken.
             waiter.wake()
+            self._nudged = waiter
         elif self.pump.outbox.pending:
             self.check_stall()
         else:
@@ -509,6 +510,8 @@ class AsyncRun:
             await self.loop.checkpoint()
             return
         await self._shut_down()
+        # The caller's cancellation, if it came meanwhile, is raised here.
+        await self.loop.checkpoint()
 
     async def close(self) -> list[BaseException]:
         """The block is left: abort what has not ended, wait until nothing is alive.

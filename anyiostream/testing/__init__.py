@@ -1,8 +1,7 @@
-"""What tests of transformers, graphs and readers want: scripted graphs and models, recordings, comparisons.
+"""What tests of transformers, graphs and readers want.
 
-And, for what must hold in any order: event loops that a seed makes repeatable, and faults on cue.
-
-The LangChain model is in `anyiostream.testing.langchain`, as it needs the extra `langgraph`.
+Scripted graphs and models, recordings and comparisons; event loops that a seed makes repeatable, and faults on cue. The
+LangChain model is in `anyiostream.testing.langchain`, as it needs the extra `langgraph`.
 """
 
 from __future__ import annotations
