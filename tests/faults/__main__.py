@@ -72,7 +72,10 @@ def run(
                 asked += CHUNK
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for each in done:
-                figures.merge(each.result())
+                more = each.result()
+                figures.merge(more)
+                for scenario, invariant, what in more.examples:
+                    print(f"{invariant} {scenario}: {what[:300]}", file=sys.stderr, flush=True)
             if time.monotonic() - said > 20:
                 said = time.monotonic()
                 print(

@@ -120,7 +120,13 @@ def raising_sources() -> Iterator[Fault]:
 def bad_sources() -> Iterator[Fault]:
     """The source hangs, does not listen, or fails to close."""
     yield Fault(
-        "source-never-yields", "source never yields", ABORTED, sources=HOSTED, source="hangs", leaves_at=PATIENCE
+        "source-never-yields",
+        "source never yields",
+        ABORTED,
+        IN_VIRTUAL_TIME,
+        HOSTED,
+        source="hangs",
+        leaves_at=PATIENCE,
     )
     yield Fault(
         "source-ignores-cancellation",

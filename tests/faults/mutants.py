@@ -53,10 +53,9 @@ MUTANTS: Final[Sequence[Mutant]] = (
         "items are handed to parked readers",
         (
             swap(
-                "AsyncRun._park",
-                "await waiter.wait()",
-                "await waiter.wait()\n        except BaseException:\n"
-                "            if getattr(target, 'depth', 0):\n                target.pop()\n            raise",
+                "AsyncRun.wait_for",
+                "self._stalls.suspects.pop(waiter, None)",
+                "getattr(target, 'depth', 0) and target.pop()",
             ),
         ),
         ("cancel-reader",),
@@ -79,7 +78,7 @@ MUTANTS: Final[Sequence[Mutant]] = (
     ),
     Mutant(
         "a cancelled reader keeps the pump",
-        (swap("AsyncRun.wait_for", "self._pass_on()", "pass"),),
+        (swap("AsyncRun.wait_for", "self._pass_on()\n                raise", "raise"),),
         ("cancel-reader", "cancel-output", "reader-leaves"),
     ),
     Mutant(
@@ -89,13 +88,15 @@ MUTANTS: Final[Sequence[Mutant]] = (
     ),
     Mutant(
         "readers never checkpoint",
-        (swap("AsyncRun._drive", "if self.budget <= 0:", "if False:"),),
+        (swap("AsyncRun.advance", "if budget <= 0:", "budget = 10**9\n        if False:"),),
         ("cancel-output", "part-", "nested"),
     ),
     Mutant(
         "the bound is not enforced",
-        (body("Buffer._make_streams", "send, receive = self._streams = anyio.create_memory_object_stream[Any](10**6)\n"
-              "self._send, self._receive = send.send_nowait, receive.receive_nowait\nself._room = 10**6"),),
+        (
+            insert("Buffer.put", "self.room = 0 if self.left else 10**6"),
+            swap("Buffer._send_first", "(self.maxlen)", "(10**6)"),
+        ),
         ("reader-slow", "cancel-reader"),
     ),
     Mutant(
@@ -139,12 +140,12 @@ MUTANTS: Final[Sequence[Mutant]] = (
     ),
     Mutant(
         "terminal hooks are called again after a cut",
-        (swap("Mux._call_ending_hook", "registered.ended = True", "pass"),),
+        (swap("Mux._call_ending_hook", "registration.ended = True", "pass"),),
         ("abort", "cancel-outer", "afinalize"),
     ),
     Mutant(
         "an event that waits is dispatched without waiting for room",
-        (swap("Pump.step", "if self._special or self.outbox.pending:", "if self._special:"),),
+        (swap("Pump.advance", "if self._special or self.outbox.pending:", "if self._special:"),),
         ("reader-slow", "reader-leaves"),
     ),
 )  # fmt: skip
