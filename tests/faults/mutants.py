@@ -60,7 +60,7 @@ MUTANTS: Final[Sequence[Mutant]] = (
         ),
         ("cancel-reader",),
     ),
-    Mutant("no shield on clean-up", (body("AsyncRun._outlast", "await self.wait(latch)"),), ("cancel-outer",)),
+    Mutant("no shield on clean-up", (body("Shutdown._outlast", "await self._run.wait(latch)"),), ("cancel-outer",)),
     Mutant(
         "the terminal state is published before the hooks run",
         (insert("Pump._finish", "self._publish(ending)"),),
@@ -73,12 +73,12 @@ MUTANTS: Final[Sequence[Mutant]] = (
     ),
     Mutant(
         "a cancellation is swallowed",
-        (swap("AsyncRun._outlast", "cancelled = exc", "pass"),),
+        (swap("Shutdown._outlast", "cancelled = exc", "pass"),),
         ("cancel-outer-by-task", "cancel-aborter-by-task"),
     ),
     Mutant(
         "a cancelled reader keeps the pump",
-        (swap("AsyncRun.wait_for", "self._pass_on()\n                raise", "raise"),),
+        (swap("AsyncRun.wait_for", "self.pass_on()\n                raise", "raise"),),
         ("cancel-reader", "cancel-output", "reader-leaves"),
     ),
     Mutant(
@@ -114,12 +114,12 @@ MUTANTS: Final[Sequence[Mutant]] = (
     ),
     Mutant(
         "the conductor outlives an abort",
-        (swap("AsyncRun._conductor_main", "if self._shutting_down is not None:", "if False:"),),
+        (swap("Conductor._main", "if self._stopped:", "if False:"),),
         ("abort-in-turn", "abort-in-abort", "cancel-aborter"),
     ),
     Mutant(
         "a failing hook is ignored",
-        (swap("AsyncRun._await_job", "self.pump.job_failed(", "self.pump.job_done() or ("),),
+        (swap("Conductor._await_job", "pump.job_failed(", "pump.job_done() or ("),),
         ("aprocess", "process"),
     ),
     Mutant(
