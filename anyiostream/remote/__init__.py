@@ -1,0 +1,33 @@
+"""Runs over SSE and WebSocket, for the official LangGraph clients. Needs the extra `remote`.
+
+```python
+from anyiostream.remote import app
+
+application = app({"assistant": graph})  # then: uvicorn module:application
+```
+"""
+
+from __future__ import annotations
+
+from anyiostream.remote.access import Access, Authorize
+from anyiostream.remote.app import app
+from anyiostream.remote.assistants import Assistant, Resumption, RunContext, run_context
+from anyiostream.remote.limits import Limits
+from anyiostream.remote.log import Draft, Entry, LogFactory, LogGap, MemoryLog, ThreadLog
+
+__all__ = [
+    "Access",
+    "Assistant",
+    "Authorize",
+    "Draft",
+    "Entry",
+    "Limits",
+    "LogFactory",
+    "LogGap",
+    "MemoryLog",
+    "Resumption",
+    "RunContext",
+    "ThreadLog",
+    "app",
+    "run_context",
+]
