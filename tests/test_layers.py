@@ -36,6 +36,8 @@ LAYERS = (
     ("sources.*", "lanes.*"),
     # The doors.
     ("standalone", "run"),
+    ("remote.*",),
+    ("cli.*",),
     ("testing.*", "__main__", "demo.*"),
     ("__init__",),
 )
@@ -50,6 +52,8 @@ OUTER = (
     "sources.hosting",  # likewise
     "sources.portal",  # asyncio in a thread of trio's
     "run",
+    "remote.*",  # servers and clients
+    "cli.*",
     "testing.*",
     "demo.*",
     "__main__",

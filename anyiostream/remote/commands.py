@@ -24,9 +24,30 @@ __all__ = [
     "parse_command",
 ]
 
-ALLOWED_CONFIG: Final = frozenset(
-    {"configurable", "metadata", "tags", "recursion_limit", "max_concurrency", "run_name"}
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+CONFIG_VALUES: Final = (
+    ("configurable", _is_object, "an object"),
+    ("metadata", _is_object, "an object"),
+    ("tags", _is_strings, "a list of strings"),
+    ("recursion_limit", _is_count, "an integer of at least 1"),
+    ("max_concurrency", _is_count, "an integer of at least 1"),
+    ("run_name", lambda value: isinstance(value, str), "a string"),
 )
+"""What the keys hold: how that is told, and how it is said."""
+
+ALLOWED_CONFIG: Final = frozenset(name for name, _, _ in CONFIG_VALUES)
 """Keys of a configuration that a caller may set. The others decide what the server does: callbacks, stream modes."""
 
 REFUSED_CONFIGURABLE: Final = frozenset({"checkpoint_id", "checkpoint_ns", "checkpoint_map"})
@@ -199,19 +220,12 @@ def allowed_config(config: Any) -> dict[str, Any]:
         return {}
     if not isinstance(config, dict):
         raise _invalid("`config` is an object.")
-    refused = sorted(config.keys() - ALLOWED_CONFIG)
-    if refused:
+    if config.keys() - ALLOWED_CONFIG:
         allowed = ", ".join(sorted(ALLOWED_CONFIG))
         raise _invalid(f"a caller's `config` has only {allowed}.")
-    for name in ("configurable", "metadata"):
-        if not isinstance(config.get(name, {}), dict):
-            raise _invalid(f"`config.{name}` is an object.")
-    if not isinstance(config.get("tags", []), list):
-        raise _invalid("`config.tags` is a list.")
-    for name in ("recursion_limit", "max_concurrency"):
-        number = config.get(name, 1)
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise _invalid(f"`config.{name}` is an integer of at least 1.")
+    for name, is_valid, wanted in CONFIG_VALUES:
+        if name in config and not is_valid(config[name]):
+            raise _invalid(f"`config.{name}` is {wanted}.")
     for key in config.get("configurable", {}):
         if key in REFUSED_CONFIGURABLE or key.startswith("_"):
             raise _invalid("a caller's `config.configurable` addresses no checkpoint and no internals.")

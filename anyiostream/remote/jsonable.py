@@ -7,14 +7,15 @@ an object without a plain form becomes its class's name, because a `repr` shows 
 from __future__ import annotations
 
 import base64
-import datetime
+import datetime as dt
 import decimal
 import enum
 import json
 import math
 import pathlib
 import uuid
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
 from typing import Any, Final, NoReturn
 
@@ -86,13 +87,13 @@ def _plain(value: Any, left: int, inside: tuple[int, ...]) -> Any:  # noqa: C901
     left, inside = left - 1, (*inside, id(value))
     if isinstance(value, Mapping):
         return {_key(key): _plain(each, left, inside) for key, each in value.items()}
-    if isinstance(value, (list, tuple, Set)):
+    if isinstance(value, (list, tuple, AbstractSet)):
         return [_plain(each, left, inside) for each in value]
     if isinstance(value, enum.Enum):
         return _plain(value.value, left, inside)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return base64.b64encode(bytes(value)).decode("ascii")
-    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+    if isinstance(value, (dt.datetime, dt.date, dt.time)):
         return value.isoformat()
     if isinstance(value, TEXTUAL):
         return str(value)
@@ -155,17 +156,12 @@ def _finite(text: str) -> float:
 
 
 def _check_depth(value: Any, depth: int) -> None:
-    level = [value]
-    for _ in range(depth + 1):
-        level = [
-            inner
-            for each in level
-            if isinstance(each, (dict, list))
-            for inner in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
-            return
-    raise _too_deep(depth)
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(depth):
+        children = (child for each in level for child in (each.values() if isinstance(each, dict) else each))
+        level = [child for child in children if isinstance(child, (dict, list))]
+    if level:
+        raise _too_deep(depth)
 
 
 def _too_deep(depth: int) -> Refusal:

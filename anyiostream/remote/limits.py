@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Any, final
 
 import attrs
 
 __all__ = ["Limits"]
 
 
-def _positive(_: object, attribute: attrs.Attribute[int], value: object) -> None:
+def _positive(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
         raise ValueError(f"{attribute.name} must be positive, got {value!r}.")
 

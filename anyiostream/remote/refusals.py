@@ -45,7 +45,7 @@ class Refusal(AnyioStreamError):
     @property
     def close_code(self) -> int:
         """The code a WebSocket is closed with for it; clients do not try again after a 44xx."""
-        return 4000 + (self.status if self.status >= 400 else 400)  # noqa: PLR2004 -- HTTP's client errors
+        return 4000 + max(self.status, 400)
 
     def envelope(self, command_id: int | None) -> dict[str, Any]:
         """The protocol's answer to command `command_id`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, final
 
 import anyio
@@ -138,7 +138,7 @@ def _gap_frame(after: int, first: int) -> bytes:
     return frame("error", encode(error_frame("unknown_error", gap_text(after, first))))
 
 
-def _chunks(entries: Iterator[Entry] | list[Entry] | tuple[Entry, ...]) -> Iterator[bytes]:
+def _chunks(entries: Iterable[Entry]) -> Iterator[bytes]:
     pending: list[bytes] = []
     size = 0
     for entry in entries:

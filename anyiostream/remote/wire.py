@@ -13,7 +13,7 @@ What differs from the raw log, each because a client would otherwise misread it:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, final
 
 import attrs
@@ -84,16 +84,8 @@ class WireEncoder:
             yield from self._lifecycle(timestamp, data)
         elif method == "tasks":
             yield self._task(namespace, timestamp, data)
-        elif method == "tools":
-            yield Draft(method, namespace, _tool(plain(data)), timestamp)
-        elif method == "checkpoints":
-            yield Draft(method, namespace, _checkpoint(data), timestamp)
-        elif method == "updates":
-            yield Draft(method, namespace, plain(data), timestamp)
-        elif method == "custom":
-            payload = plain(data)
-            named = isinstance(payload, dict) and isinstance(payload.get("name"), str)
-            yield Draft("custom", namespace, payload if named else {"payload": payload}, timestamp)
+        elif method in PAYLOADS:
+            yield Draft(method, namespace, PAYLOADS[method](data), timestamp)
         elif method not in DROPPED:
             name = method.removeprefix("custom:")
             yield Draft("custom", namespace, {"name": name, "payload": plain(data)}, timestamp)
@@ -169,7 +161,15 @@ def now() -> int:
     return int(time.time() * 1000)
 
 
-def _tool(shown: Any) -> Any:
+def _custom(data: Any) -> Any:
+    """A payload that names itself as it is, so that it is `custom:<name>`."""
+    payload = plain(data)
+    named = isinstance(payload, dict) and isinstance(payload.get("name"), str)
+    return payload if named else {"payload": payload}
+
+
+def _tool(data: Any) -> Any:
+    shown = plain(data)
     if isinstance(shown, dict) and shown.get("event") == "tool-error":
         shown["message"] = redacted(str(shown.get("message", "")))
     return shown
@@ -190,3 +190,12 @@ def _checkpoint(data: Any) -> Any:
 
 def _checkpoint_id(config: Mapping[str, Any]) -> Any:
     return (config.get("configurable") or {}).get("checkpoint_id")
+
+
+PAYLOADS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "updates": plain,
+    "custom": _custom,
+    "tools": _tool,
+    "checkpoints": _checkpoint,
+}
+"""How the payloads of the methods are shown that are one event each, and nothing else."""
