@@ -29,8 +29,19 @@ def parse(method: str, params: Any = None) -> Any:
 
 @pytest.mark.parametrize(
     "message",
-    [None, [], "x", {}, {"id": 1}, {"method": "run.start"}, {"id": "1", "method": "x"}, {"id": True, "method": "x"},
-     {"id": -1, "method": "x"}, {"id": 2**60, "method": "x"}, {"id": 1, "method": 3}],
+    [
+        None,
+        [],
+        "x",
+        {},
+        {"id": 1},
+        {"method": "run.start"},
+        {"id": "1", "method": "x"},
+        {"id": True, "method": "x"},
+        {"id": -1, "method": "x"},
+        {"id": 2**60, "method": "x"},
+        {"id": 1, "method": 3},
+    ],
 )
 def test_what_has_no_id_or_no_method_is_no_command(message: Any) -> None:
     """It cannot even be answered: HTTP 400."""

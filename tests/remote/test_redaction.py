@@ -17,7 +17,10 @@ from anyiostream.remote.redaction import LONGEST, redacted
         ("~/.ssh/id_rsa", "<path>"),
         ("path=/etc/passwd", "path=<path>"),
         ("file:///etc/passwd", "<path>"),
-        ("see https://example.org/a/b, or 3/4 of it and/or more", "see https://example.org/a/b, or 3/4 of it and/or more"),
+        (
+            "see https://example.org/a/b, or 3/4 of it and/or more",
+            "see https://example.org/a/b, or 3/4 of it and/or more",
+        ),
         ("boom\nTraceback (most recent call last):\n  File ...", "boom"),
         ("it broke", "it broke"),
     ],
