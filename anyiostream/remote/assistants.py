@@ -137,11 +137,17 @@ class Assistant:
 def _nodes(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The nodes with their names; not with the modules and classes that implement them."""
     return [
-        {"id": node["id"], "type": node["type"], "data": {"name": (node.get("data") or {}).get("name", node["id"])}}
-        if isinstance(node.get("data"), Mapping)
-        else {"id": node["id"], "type": node["type"], "data": node.get("data")}
+        {
+            "id": node["id"],
+            "type": node.get("type", "runnable"),
+            "data": {"name": name if isinstance(name := _name(node.get("data")), str) else node["id"]},
+        }
         for node in nodes
     ]
+
+
+def _name(data: Any) -> Any:
+    return data.get("name") if isinstance(data, Mapping) else data
 
 
 def _goals(goto: Any) -> Any:

@@ -189,8 +189,10 @@ class Thread:
                 raise Refusal("invalid_argument", "`since` is in the future of this thread.", status=400)
             return Replay(subscription.since)
         left_out = self._superseded
-        if subscription.is_watcher and self._watched:
-            left_out |= {self._watched}
+        if subscription.is_watcher and self._watched > self._turn:
+            # It has been told of this turn's end already, and looks for what comes next: told again, it would take it
+            # for the end of its next run, and told of the beginning only, it would wait for an end.
+            return Replay(log.last)
         if self._turn + 1 < log.first:
             return Replay(log.first - 1, left_out, gap=self._turn)
         return Replay(self._turn, left_out)

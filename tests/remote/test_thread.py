@@ -106,7 +106,7 @@ async def test_an_end_is_told_to_watchers_once() -> None:
     thread = thread_of()
     await run(thread, 1)
     assert await shown(thread, WATCHER) == ["running", "completed"]
-    assert await shown(thread, WATCHER) == ["running"]
+    assert await shown(thread, WATCHER) == []
     assert await shown(thread, ALL) == ["running", "values", "completed"]
     await run(thread, 2)
     assert await shown(thread, WATCHER) == ["running", "completed"]
