@@ -1,7 +1,7 @@
 """Runs over SSE and WebSocket, for the official LangGraph clients. Needs the extra `remote`.
 
 ```python
-from anyiostream.remote import app
+from anyiostream.remote import app, close_streams
 
 application = app({"assistant": graph})  # then: uvicorn module:application
 ```
@@ -10,7 +10,7 @@ application = app({"assistant": graph})  # then: uvicorn module:application
 from __future__ import annotations
 
 from anyiostream.remote.access import Access, Authorize
-from anyiostream.remote.app import app
+from anyiostream.remote.app import app, close_streams
 from anyiostream.remote.assistants import Assistant, Resumption, RunContext, run_context
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.log import Draft, Entry, LogFactory, LogGap, MemoryLog, ThreadLog
@@ -29,5 +29,6 @@ __all__ = [
     "RunContext",
     "ThreadLog",
     "app",
+    "close_streams",
     "run_context",
 ]

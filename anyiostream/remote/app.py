@@ -29,7 +29,7 @@ from anyiostream.remote.subscriptions import parse_subscription
 from anyiostream.remote.websocket import converse
 from anyiostream.transformer import TransformerFactory
 
-__all__ = ["app"]
+__all__ = ["app", "close_streams"]
 
 LOCAL_ORIGIN_METHODS: Final = ("GET", "POST")
 
@@ -48,7 +48,8 @@ def app(
     """An ASGI application that serves runs of graphs over SSE and WebSocket, to the official LangGraph clients.
 
     Runs on any ASGI server, on asyncio and trio. The server must run its lifespan: the runs live in a task group of
-    it. When it ends, streams are cut so that clients connect again, and runs are aborted.
+    it. When it ends, streams are cut so that clients connect again, and runs are aborted. `anyiostream serve` does all
+    of that; with another server call `close_streams` when it is told to stop, or give it a timeout for connections.
 
     By default only this machine is served: requests for other hosts than loopback's are refused, and so are pages of
     other origins. Whoever can reach it may use every thread; `authorize` decides otherwise.
@@ -97,6 +98,15 @@ def app(
     )
     application.state.service = service
     return application
+
+
+def close_streams(application: Starlette) -> None:
+    """Refuse what is new, and end every stream of an application that `app` has made, so that its clients come back.
+
+    For whoever stops a server: most servers wait for connections to end before they end the lifespan, and streams have
+    no end of their own. Runs go on until the lifespan ends. Call it in the server's event loop. Idempotent.
+    """
+    application.state.service.close_streams()
 
 
 def _assistant(graph: Any, transformers: Sequence[TransformerFactory]) -> Assistant:

@@ -15,6 +15,8 @@ import hypercorn.trio
 import trio
 import uvicorn
 
+from anyiostream.remote import close_streams
+
 __all__ = ["SERVERS", "serving"]
 
 SECONDS = 20
@@ -55,7 +57,12 @@ def hypercorn_trio_server(application: Any) -> Iterator[str]:
         token = trio.lowlevel.current_trio_token()
         stop.append(lambda: token.run_sync_soon(stopping.set))
         ready.set()
-        await hypercorn.trio.serve(application, config, shutdown_trigger=stopping.wait)
+
+        async def stopped() -> None:
+            await stopping.wait()
+            close_streams(application)
+
+        await hypercorn.trio.serve(application, config, shutdown_trigger=stopped)
 
     thread = threading.Thread(target=trio.run, args=(main,), daemon=True)
     thread.start()
