@@ -17,6 +17,7 @@ from langgraph.types import Command
 from langgraph_sdk import get_client, get_sync_client
 from langgraph_sdk.stream.subscription import filter_covers
 
+from .cutting import proxied
 from .graphs import release
 
 pytestmark = [
@@ -304,6 +305,34 @@ async def test_eight_clients_at_once(opening: Opening) -> None:
         async with opening("counting", thread_id) as thread:
             await thread.run.start(input={"to": 200})
     assert seen == [list(range(200))] * 8
+
+
+async def test_a_cut_connection_loses_nothing(server: str, transport: Any) -> None:
+    """The client connects again from where it was: every event once, in order, over three cuts."""
+    with proxied(server) as proxy:
+        client = get_client(url=proxy.url, api_key=None)
+        thread_id = str(uuid.uuid4())
+        async with client, asyncio.timeout(SECONDS):
+            async with client.threads.stream(thread_id, assistant_id="counting", transport=transport) as thread:
+                seen: list[int] = []
+
+                async def count() -> None:
+                    async for event in thread.extensions["count"]:
+                        seen.append(event["payload"])
+                        if len(seen) in {20, 60, 100}:
+                            proxy.cut()
+
+                reader = asyncio.create_task(count())
+                while not thread._subscriptions or not covered(thread):
+                    await anyio.sleep(0.002)
+                async with httpx.AsyncClient(base_url=server) as http:
+                    params = {"assistant_id": "counting", "input": {"to": 150, "pause": 0.003}}
+                    command = {"id": 1, "method": "run.start", "params": params}
+                    await http.post(f"/threads/{thread_id}/commands", json=command)
+                await reader
+                assert seen == list(range(150))
+                assert await thread.output == {"counted": 150}
+        assert proxy.accepted > 3
 
 
 async def test_a_run_is_cancelled(opening: Opening, server: str) -> None:

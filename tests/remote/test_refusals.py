@@ -285,6 +285,8 @@ def test_an_evicted_place_is_a_gap(serve: Serve) -> None:
             assert (answer["type"], answer["message"].startswith("gap")) == ("error", True)
             assert ask(socket, "subscription.subscribe", {"channels": ["custom"]}, 2)["type"] == "success"
             assert json.loads(socket.recv())["message"].startswith("gap")
+            for n in range(82, 100):
+                assert json.loads(socket.recv())["params"]["data"]["payload"] == n
 
 
 async def flood(given: Any, writer: StreamWriter) -> Any:
