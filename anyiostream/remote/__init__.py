@@ -9,13 +9,14 @@ application = app({"assistant": graph})  # then: uvicorn module:application
 
 from __future__ import annotations
 
-from anyiostream.remote.access import Access, Authorize
+from anyiostream.remote.access import LOOPBACK, Access, Authorize
 from anyiostream.remote.app import app, close_streams
 from anyiostream.remote.assistants import Assistant, Resumption, RunContext, run_context
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.log import Draft, Entry, LogFactory, LogGap, MemoryLog, ThreadLog
 
 __all__ = [
+    "LOOPBACK",
     "Access",
     "Assistant",
     "Authorize",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from websockets.sync.client import ClientConnection, connect
 
-__all__ = ["Client", "ask", "events"]
+__all__ = ["Client", "ask", "events", "root_event"]
 
 SECONDS = 10
 
@@ -24,7 +24,7 @@ class Client:
         self.headers = headers
         self.http = httpx.Client(base_url=url, timeout=SECONDS, headers=headers)
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -78,10 +78,15 @@ class Client:
         with self.stream(channels=channels) as response:
             for event in events(response):
                 seen.append(event)
-                if event["method"] == "lifecycle" and event["params"]["namespace"] == []:
-                    if event["params"]["data"]["event"] in {"completed", "failed", "interrupted"}:
-                        return seen
+                if root_event(event) in {"completed", "failed", "interrupted"}:
+                    return seen
         raise AssertionError("the stream ended")
+
+
+def root_event(event: Any) -> str | None:
+    """What an event says of the run itself."""
+    params = event["params"]
+    return params["data"]["event"] if event["method"] == "lifecycle" and params["namespace"] == [] else None
 
 
 def events(response: httpx.Response) -> Iterator[Any]:

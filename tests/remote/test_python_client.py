@@ -1,5 +1,7 @@
 """The official Python client, unmodified, on both transports and both kinds of server."""
 
+# ruff: noqa: SLF001 -- the client tells nowhere else which streams it has open, and sends no answers together
+
 from __future__ import annotations
 
 import asyncio
@@ -19,6 +21,7 @@ from langgraph_sdk.stream.subscription import filter_covers
 
 from .cutting import proxied
 from .graphs import release
+from .raw import root_event
 
 pytestmark = [
     pytest.mark.anyio,
@@ -146,9 +149,8 @@ async def test_the_raw_events(opening: Opening) -> None:
             if "method" not in event:
                 continue  # over WebSocket, the answer to the subscription comes the same way
             events.append(event)
-            if event["method"] == "lifecycle" and not event["params"]["namespace"]:
-                if event["params"]["data"]["event"] == "completed":
-                    break
+            if root_event(event) == "completed":
+                break
         assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
         assert len({event["event_id"] for event in events}) == len(events)
         methods = {event["method"] for event in events}
@@ -195,18 +197,21 @@ async def test_two_turns_of_one_thread(opening: Opening) -> None:
 async def test_an_interrupt_is_answered(opening: Opening, assistant: str) -> None:
     """The run waits for its user, at whatever depth, and goes on with the answer."""
     async with opening(assistant) as thread:
-        (values,) = await read(thread, thread.values, input={})
+        await read(thread, thread.values, input={})
         assert thread.interrupted
         (asked,) = thread.interrupts
         assert asked["value"] == ("who?" if assistant == "question" else asked["value"])
         assert asked["namespace"] == [] or assistant == "ask inside"
         await thread.run.respond("Ada")
         output = await thread.output
-        assert output == {
-            "ask": {"answers": ["a=Ada"], "messages": []},
-            "ask inside": {"answers": ["inner=Ada"], "messages": []},
-            "question": {"answer": "Ada", "before": {"asked": True}},
-        }[assistant]
+        assert (
+            output
+            == {
+                "ask": {"answers": ["a=Ada"], "messages": []},
+                "ask inside": {"answers": ["inner=Ada"], "messages": []},
+                "question": {"answer": "Ada", "before": {"asked": True}},
+            }[assistant]
+        )
 
 
 async def test_interrupts_are_answered_together(opening: Opening, server: str) -> None:

@@ -127,7 +127,7 @@ def test_foreign_hosts_and_origins(server: str) -> None:
     ],
 )
 def test_bodies(serve: Serve, body: bytes, status: int) -> None:
-    """Too large, too deep, not UTF-8, no JSON, a key twice, no command: refused, on both POST endpoints and as frames."""
+    """Too large, too deep, not UTF-8, no JSON, a key twice, no command: refused as bodies and as frames."""
     with serve(limits=Limits(body=1000, frame=1000, depth=10)) as client:
         for path in ("commands", "stream/events"):
             response = client.post(path, body)
@@ -161,7 +161,11 @@ def test_what_is_wrong_inside_the_protocol_is_said_inside_it(serve: Serve) -> No
             ("run.start", {"assistant_id": "_service"}, "invalid_argument"),
             ("run.start", {"assistant_id": "chat", "config": {"stream_mode": "values"}}, "invalid_argument"),
             ("run.start", {"assistant_id": "chat", "config": {"callbacks": []}}, "invalid_argument"),
-            ("run.start", {"assistant_id": "chat", "config": {"configurable": {"checkpoint_ns": "x"}}}, "invalid_argument"),
+            (
+                "run.start",
+                {"assistant_id": "chat", "config": {"configurable": {"checkpoint_ns": "x"}}},
+                "invalid_argument",
+            ),
             ("input.respond", {"interrupt_id": "i", "response": 1}, "no_such_run"),
             ("agent.getTree", {}, "no_such_run"),
             ("subscription.subscribe", {"channels": ["values"]}, "not_supported"),
@@ -405,7 +409,9 @@ def test_browsers_resume_by_header(serve: Serve) -> None:
 
 def test_fields_of_an_event_have_no_ends_inside() -> None:
     """Whatever a name holds, it does not begin a line of its own."""
-    assert frame("a\r\nid: 1\nevent: b", b"{}", "1\n\ndata: x\0") == b"event: aid: 1event: b\ndata: {}\nid: 1data: x\n\n"
+    assert (
+        frame("a\r\nid: 1\nevent: b", b"{}", "1\n\ndata: x\0") == b"event: aid: 1event: b\ndata: {}\nid: 1data: x\n\n"
+    )
 
 
 def test_errors_tell_no_secrets(serve: Serve) -> None:
