@@ -12,8 +12,10 @@ from __future__ import annotations
 from anyiostream.remote.access import LOOPBACK, Access, Authorize
 from anyiostream.remote.app import app, close_streams
 from anyiostream.remote.assistants import Assistant, Resumption, RunContext, run_context
+from anyiostream.remote.client import Reconnection, RemoteClient, RemoteThread, connect
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.log import Draft, Entry, LogFactory, LogGap, MemoryLog, ThreadLog
+from anyiostream.remote.receiving import RemoteGap, RemoteRefused, RemoteRunFailed, RemoteUnreachable
 
 __all__ = [
     "LOOPBACK",
@@ -26,10 +28,18 @@ __all__ = [
     "LogFactory",
     "LogGap",
     "MemoryLog",
+    "Reconnection",
+    "RemoteClient",
+    "RemoteGap",
+    "RemoteRefused",
+    "RemoteRunFailed",
+    "RemoteThread",
+    "RemoteUnreachable",
     "Resumption",
     "RunContext",
     "ThreadLog",
     "app",
     "close_streams",
+    "connect",
     "run_context",
 ]

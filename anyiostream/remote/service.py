@@ -175,8 +175,8 @@ class Service:
         if isinstance(command, InputRespond):
             identity = await self.admit(caller, "respond", thread_id)
             self._check_runs()
-            self._begin(*self._respond(thread_id, identity, command))
-            return {}
+            # The protocol has nothing in this result; which run it is helps those who read on.
+            return {"run_id": self._begin(*self._respond(thread_id, identity, command)).run_id}
         if isinstance(command, GetTree):
             identity = await self.admit(caller, "read", thread_id)
             found = self.known_thread(thread_id, identity)

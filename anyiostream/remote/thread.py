@@ -215,7 +215,9 @@ class Thread:
                 job.done.set()
 
     async def record(self, job: Job, draft: Draft) -> None:
-        """Write an event to the log."""
+        """Write an event to the log. What it says of the run itself names the run."""
+        if draft.root_event is not None:
+            draft = attrs.evolve(draft, data={**draft.data, "run_id": job.run_id})
         self.snapshot.observe(draft)
         self.tree.observe(draft)
         if draft.root_event in ENDS or draft.root_event == "interrupted":
