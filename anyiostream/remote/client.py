@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Final, Self, final
 from urllib.parse import quote
@@ -264,7 +264,7 @@ class RemoteThread:
             raise RemoteRefused(str(answer.get("error")), str(answer.get("message")), 200)
         return dict(answer["result"])
 
-    async def _parts(self, run_id: str | None, channels: Sequence[str]) -> AsyncIterator[StreamPart]:
+    async def _parts(self, run_id: str | None, channels: Sequence[str]) -> AsyncGenerator[StreamPart]:
         """The parts of a run, from its start to its end.
 
         Args:
@@ -272,21 +272,22 @@ class RemoteThread:
             channels: What is asked for.
         """
         begun = run_id is None
-        async for event in self._events(channels):
-            end = root_end(event)
-            if end is None:
-                part = part_of(event) if begun else None
-                if part is not None:
-                    yield part
-                continue
-            begun = begun or end.get("run_id") == run_id
-            if not begun or end["event"] == "running":
-                continue
-            if end["event"] == "failed":
-                raise RemoteRunFailed(str(end.get("error", "the run failed")))
-            return
+        async with aclosing(self._events(channels)) as events:
+            async for event in events:
+                end = root_end(event)
+                if end is None:
+                    part = part_of(event) if begun else None
+                    if part is not None:
+                        yield part
+                    continue
+                begun = begun or end.get("run_id") == run_id
+                if not begun or end["event"] == "running":
+                    continue
+                if end["event"] == "failed":
+                    raise RemoteRunFailed(str(end.get("error", "the run failed")))
+                return
 
-    async def _events(self, channels: Sequence[str]) -> AsyncIterator[Mapping[str, Any]]:
+    async def _events(self, channels: Sequence[str]) -> AsyncGenerator[Mapping[str, Any]]:
         """The thread's events, each once, in order, over any number of connections."""
         reconnection = self._client.reconnection
         log, cursor, attempt = "", 0, 0
@@ -295,19 +296,22 @@ class RemoteThread:
             attempt += 1
             await anyio.sleep(reconnection.delay(attempt))
             try:
-                async for event in self._connection(channels, last_event_id):
-                    name, seq = event_place(event)
-                    if log not in {"", name}:
-                        raise RemoteGap("gap: the server has begun the thread anew.")
-                    if seq > cursor:
-                        log, cursor, last_event_id, attempt = name, seq, str(event["event_id"]), 0
-                        yield event
+                async with aclosing(self._connection(channels, last_event_id)) as events:
+                    async for event in events:
+                        name, seq = event_place(event)
+                        if log not in {"", name}:
+                            raise RemoteGap("gap: the server has begun the thread anew.")
+                        if seq > cursor:
+                            log, cursor, last_event_id, attempt = name, seq, str(event["event_id"]), 0
+                            yield event
             except (httpx.TransportError, _TryAgain) as exc:
                 # Anything else is final: the server's refusal, a gap, or this reader's own end.
                 if attempt >= reconnection.attempts:
                     raise RemoteUnreachable(attempt) from exc
 
-    async def _connection(self, channels: Sequence[str], last_event_id: str | None) -> AsyncIterator[Mapping[str, Any]]:
+    async def _connection(
+        self, channels: Sequence[str], last_event_id: str | None
+    ) -> AsyncGenerator[Mapping[str, Any]]:
         """The events of one connection."""
         headers = {"accept": "text/event-stream"}
         if last_event_id is not None:
@@ -320,12 +324,30 @@ class RemoteThread:
             if stream.is_error:
                 await stream.aread()
             _checked(stream)
-            async for piece in stream.aiter_bytes():
-                for event in decoder.feed(piece):
-                    if event.get("type") == "error":
-                        raise RemoteGap(str(event.get("message")))
-                    yield event
+            async with _pieces(stream) as pieces:
+                async for piece in pieces:
+                    for event in decoder.feed(piece):
+                        if event.get("type") == "error":
+                            raise RemoteGap(str(event.get("message")))
+                        yield event
         raise _TryAgain
+
+
+@asynccontextmanager
+async def _pieces(stream: httpx.Response) -> AsyncGenerator[AsyncIterator[bytes]]:
+    """A response's body, in pieces as they arrive; it may be left at any time.
+
+    httpx reads through a chain of generators, of which closing the outermost leaves the inner ones to the garbage
+    collector. Reading on after the connection has been closed ends all of them.
+    """
+    pieces = stream.aiter_bytes()
+    try:
+        yield pieces
+    finally:
+        await stream.aclose()
+        with suppress(httpx.HTTPError, httpx.StreamError):
+            async for _ in pieces:
+                pass
 
 
 class _TryAgain(Exception):

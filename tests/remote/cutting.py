@@ -44,6 +44,8 @@ class Proxy:
 
     def close(self) -> None:
         """Accept nothing more, and reset what there is."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # which ends a waiting accept
         self._listener.close()
         self.cut()
 

@@ -201,8 +201,11 @@ async def test_a_run_is_stopped(server: str) -> None:
     async with connected(server) as client:
         thread = client.thread("endless")
         async with thread.run() as run:
-            async for _ in run.values:
-                await thread.cancel()
+            values = aiter(run.values)
+            assert await anext(values) == {"step": 1}
+            await thread.cancel()
+            with pytest.raises(RemoteRunFailed, match="aborted"):
+                await anext(values)
             with pytest.raises(RemoteRunFailed, match="aborted"):
                 await run.output()
 
