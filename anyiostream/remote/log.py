@@ -23,6 +23,7 @@ from uuid import uuid4
 
 import anyio
 import attrs
+from anyio.lowlevel import checkpoint
 
 from anyiostream.errors import AnyioStreamError
 from anyiostream.events import Namespace
@@ -212,7 +213,7 @@ class MemoryLog:
     async def wait(self, after: int) -> None:
         """Wait until there is more. Checkpoints."""
         if after < self.last:
-            await anyio.lowlevel.checkpoint()
+            await checkpoint()
             return
         if self._news is None:
             self._news = anyio.Event()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, final
 
 import anyio
+from anyio.lowlevel import checkpoint
 from starlette.types import Receive, Scope, Send
 
 from anyiostream.remote.jsonable import encode
@@ -20,7 +21,7 @@ __all__ = ["EventStream", "frame", "resumed_from"]
 
 HEARTBEAT: Final = b": heartbeat\n\n"
 
-CHUNK: Final = 64 * 1024
+CHUNK: Final = 16 * 1024
 """Bytes that are sent at a time, more or less."""
 
 HEADERS: Final = [
@@ -84,7 +85,7 @@ class EventStream:
         """
         viewer = Viewer(thread)
         try:
-            replay, _ = await viewer.add("", subscription)
+            replay = await viewer.add("", subscription)
         except LogGap as gap:
             raise Refusal("invalid_argument", str(gap), status=GONE) from None
         return cls(service, thread, viewer, replay.gap)
@@ -125,6 +126,9 @@ class EventStream:
         """Send, and say whether the viewer has taken it in time."""
         with anyio.move_on_after(self._service.limits.send) as patience:
             await send({"type": "http.response.body", "body": body, "more_body": True})
+        # Servers may take it without a pause; the others' turn comes all the same, and with it the news that the viewer
+        # has left.
+        await checkpoint()
         return not patience.cancelled_caught
 
 

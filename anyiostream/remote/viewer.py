@@ -47,21 +47,26 @@ class Viewer:
     def __len__(self) -> int:
         return len(self._followed)
 
-    async def add(self, subscription_id: str, subscription: Subscription) -> tuple[Replay, int]:
-        """Follow a subscription from now on; where it begins, and how many events are replayed for it.
+    async def add(self, subscription_id: str, subscription: Subscription) -> Replay:
+        """Follow a subscription from now on; where it begins.
 
         Raises:
             Refusal: Its `since` is in the future.
             LogGap: What follows its `since` is no longer kept.
         """
         replay = self.thread.replay(subscription)
-        followed = Followed(subscription, replay.after, replay.left_out)
-        count, after = 0, replay.after
+        await self.thread.log.read(replay.after, 1)
+        self._followed[subscription_id] = Followed(subscription, replay.after, replay.left_out)
+        return replay
+
+    async def count(self, subscription_id: str) -> int:
+        """How many events there are by now that are to be sent for a subscription."""
+        followed = self._followed[subscription_id]
+        count, after = 0, followed.cursor
         while entries := await self.thread.log.read(after):
             count += sum(map(followed.wants, entries))
             after = entries[-1].seq
-        self._followed[subscription_id] = followed
-        return replay, count
+        return count
 
     def remove(self, subscription_id: str) -> bool:
         """Follow a subscription no longer; whether there was one of that id."""

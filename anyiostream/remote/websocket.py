@@ -16,6 +16,7 @@ from typing import Any, Final, final
 from uuid import uuid4
 
 import anyio
+from anyio.lowlevel import checkpoint
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from anyiostream.remote.commands import Subscribe, Unsubscribe, command_id, parse_command
@@ -133,9 +134,10 @@ class Conversation:
         subscription_id = str(uuid4())
         async with self._sending:
             try:
-                replay, count = await self._viewer.add(subscription_id, subscription)
+                replay = await self._viewer.add(subscription_id, subscription)
             except LogGap as gap:
                 raise Refusal("invalid_argument", str(gap), status=GONE) from None
+            count = await self._viewer.count(subscription_id)
             result = {"subscription_id": subscription_id, "replayed_events": count}
             await self._send_now(encode({"type": "success", "id": given, "result": result}))
             if replay.gap is not None:
@@ -167,6 +169,8 @@ class Conversation:
         async with self._sending:
             for entry in await self._viewer.batch():
                 await self._send_now(entry.body)
+        # Servers may take it all without a pause.
+        await checkpoint()
 
     async def _wait(self) -> None:
         """Wait until the log has more, or there is a new subscription."""
