@@ -7,10 +7,10 @@ import { Client } from "@langchain/langgraph-sdk";
 const [url, proxy, transport] = process.argv.slice(2);
 const client = new Client({ apiUrl: url, apiKey: null });
 
-const open = (assistantId, threadId, through = client) =>
-  threadId === undefined
-    ? through.threads.stream({ assistantId, transport })
-    : through.threads.stream(threadId, { assistantId, transport });
+const open = (assistantId, threadId, through = client) => {
+  const options = { assistantId, transport, reconnectDelayMs: () => 20 };
+  return threadId === undefined ? through.threads.stream(options) : through.threads.stream(threadId, options);
+};
 
 async function collect(iterable, most = Infinity) {
   const items = [];
