@@ -14,8 +14,8 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 
 def install(session: nox.Session, *groups: str) -> None:
-    """Install the package with LangGraph, and dependency groups."""
-    session.install("--editable", ".[langgraph]", *nox.project.dependency_groups(PYPROJECT, *groups))
+    """Install the package with LangGraph and what remote runs need, and dependency groups."""
+    session.install("--editable", ".[langgraph,remote]", *nox.project.dependency_groups(PYPROJECT, *groups))
 
 
 @nox.session

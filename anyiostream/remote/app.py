@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -153,10 +153,10 @@ class Endpoints:
     async def events(self, request: Request) -> Any:
         """`POST /threads/{id}/stream/events`."""
         service, limits = self._service, self._service.limits
-        params = decode(await read_body(request, limits.body), most=limits.body, depth=limits.depth)
-        subscription = parse_subscription(params, limits)
         thread_id = request.path_params["thread_id"]
         identity = await service.admit(caller_of(request), "read", thread_id)
+        params = decode(await read_body(request, limits.body), most=limits.body, depth=limits.depth)
+        subscription = parse_subscription(params, limits)
         thread = service.thread(thread_id, identity)
         last_event_id = request.headers.get("last-event-id")
         if last_event_id is not None and subscription.since is None:
@@ -209,6 +209,8 @@ def _guarded(endpoint: Callable[[Request], Awaitable[Any]]) -> Callable[[Request
             return await endpoint(request)
         except Refusal as refusal:
             return refused(refusal)
+        except ClientDisconnect:
+            return Response(status_code=400)  # which nobody reads
 
     return guarded
 

@@ -37,7 +37,15 @@ def results(request: pytest.FixtureRequest, client: Path, server: str) -> dict[s
     with proxied(server) as proxy:
         # Over WebSocket, which is compressed, the client does not survive a cut while it subscribes anew.
         proxy.cuts = [9000, 14000, 12000] if request.param == "sse" else [2500]
-        command = ["node", "--no-warnings", "--experimental-websocket", "scenarios.mjs", server, proxy.url, request.param]
+        command = [
+            "node",
+            "--no-warnings",
+            "--experimental-websocket",
+            "scenarios.mjs",
+            server,
+            proxy.url,
+            request.param,
+        ]
         done = subprocess.run(command, cwd=client, capture_output=True, text=True, timeout=100, check=False)
         assert done.returncode == 0, done.stderr
         found: dict[str, Any] = json.loads(done.stdout)
