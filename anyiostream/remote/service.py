@@ -18,7 +18,7 @@ from anyiostream.remote.limits import Limits
 from anyiostream.remote.log import LogFactory
 from anyiostream.remote.performing import perform
 from anyiostream.remote.refusals import Refusal
-from anyiostream.remote.thread import Job, Thread
+from anyiostream.remote.thread import Job, Reader, Thread
 
 __all__ = ["Caller", "Service"]
 
@@ -212,7 +212,7 @@ class Service:
             raise Refusal("unknown_error", "there are too many connections; try again later.", status=429)
 
     @contextmanager
-    def connection(self, thread: Thread) -> Generator[None]:
+    def connection(self, thread: Thread, viewer: Reader) -> Generator[None]:
         """A block in which a stream to a viewer is open; it is cancelled when the server is being stopped.
 
         Raises:
@@ -221,12 +221,13 @@ class Service:
         self.check_connections()
         with anyio.CancelScope() as scope:
             self._streams.add(scope)
-            thread.viewers += 1
+            thread.viewers.add(viewer)
             try:
                 yield
             finally:
                 self._streams.discard(scope)
-                thread.viewers -= 1
+                thread.viewers.discard(viewer)
+                thread.advanced()
 
     # --- inside ---
 

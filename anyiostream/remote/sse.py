@@ -92,7 +92,7 @@ class EventStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 -- ASGI
         """Stream until the viewer leaves or the connection is to be aborted: an ASGI response without its end."""
-        with self._service.connection(self._thread):
+        with self._service.connection(self._thread, self._viewer):
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_until_disconnected, receive, tasks.cancel_scope)

@@ -5,14 +5,15 @@ Rules:
 - A thread has one run at a time; further ones wait in order.
 - A turn begins with a fresh run and includes the runs that resume it. A viewer that does not say where it was is shown
   the turn from its start, without the questions that have been answered in it.
-- The log is written by the run alone. A viewer that does not read is left behind and never waited for.
+- The log is written by the run alone. A viewer that does not read is left behind, and waited for only where a `lead`
+  is set.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, final
+from typing import Any, Final, Protocol, final
 from uuid import uuid4
 
 import anyio
@@ -29,7 +30,7 @@ from anyiostream.remote.subscriptions import Subscription
 from anyiostream.remote.tree import RunTree
 from anyiostream.remote.wire import PendingInterrupt
 
-__all__ = ["Job", "Replay", "Thread"]
+__all__ = ["ENDS", "Job", "Reader", "Replay", "Thread"]
 
 ENDS: Final = frozenset({"completed", "failed"})
 """`lifecycle` events of the root after which clients expect nothing more of a run."""
@@ -81,6 +82,15 @@ class Replay:
     gap: int | None = None
 
 
+class Reader(Protocol):
+    """A viewer, as the thread sees it."""
+
+    @property
+    def cursor(self) -> int:
+        """The `seq` of the last event that it needs no more."""
+        ...
+
+
 Perform = Callable[["Thread", Job], Awaitable[None]]
 """Runs a job to its end, and writes its events to the thread."""
 
@@ -95,7 +105,7 @@ class Thread:
         log: Its events.
         snapshot: Where it stands.
         tree: The graphs of its last run.
-        viewers: How many streams read it.
+        viewers: The streams that read it.
     """
 
     def __init__(self, thread_id: str, owner: str, log: ThreadLog, limits: Limits, perform: Perform) -> None:
@@ -104,7 +114,8 @@ class Thread:
         self.log: Final = log
         self.snapshot: Final = ThreadSnapshot()
         self.tree: Final = RunTree()
-        self.viewers = 0
+        self.viewers: Final[set[Reader]] = set()
+        self._advanced: anyio.Event | None = None
         self._limits = limits
         self._perform = perform
         self._jobs: deque[Job] = deque()
@@ -167,6 +178,7 @@ class Thread:
             job.done.set()
             return
         job.aborted = True
+        self.advanced()
         if job.run is not None:
             await job.run.abort()
         await job.done.wait()
@@ -222,9 +234,24 @@ class Thread:
         self.tree.observe(draft)
         if draft.root_event in ENDS or draft.root_event == "interrupted":
             job.ended = True
+        await self._wait_for_viewers(job)
         entry = await self.log.append(draft)
         if draft.method == "input.requested" or draft.root_event == "interrupted":
             self._questions.add(entry.seq)
+
+    def advanced(self) -> None:
+        """A viewer has read on, or has left: a run that waits for it may go on."""
+        advanced, self._advanced = self._advanced, None
+        if advanced is not None:
+            advanced.set()
+
+    async def _wait_for_viewers(self, job: Job) -> None:
+        lead = self._limits.lead
+        while lead is not None and not job.aborted:
+            if all(viewer.cursor > self.log.last - lead for viewer in self.viewers):
+                return
+            self._advanced = anyio.Event()
+            await self._advanced.wait()
 
     def ask(self, interrupts: Mapping[str, PendingInterrupt]) -> None:
         """The graph waits for its user. Known before the events say so, because an answer may be quick."""

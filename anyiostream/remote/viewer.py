@@ -89,6 +89,7 @@ class Viewer:
         wanted = [entry for entry in entries if self._take(entry)]
         for each in self._followed.values():
             each.cursor = max(each.cursor, entries[-1].seq)
+        self.thread.advanced()
         return wanted
 
     def _take(self, entry: Entry) -> bool:

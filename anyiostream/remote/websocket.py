@@ -55,7 +55,7 @@ async def converse(service: Service, websocket: WebSocket) -> None:
         return
     await websocket.accept()
     conversation = Conversation(service, thread, websocket)
-    with service.connection(thread):
+    with service.connection(thread, conversation.viewer):
         await conversation.hold()
     code, reason = conversation.verdict or (RESTARTING, "the server is being stopped; connect again")
     if not conversation.gone:
@@ -70,6 +70,7 @@ class Conversation:
     Attributes:
         verdict: The code and the reason that it is to be closed with, if not the server's stopping.
         gone: Whether the client has left.
+        viewer: What is to be sent.
     """
 
     def __init__(self, service: Service, thread: Thread, websocket: WebSocket) -> None:
@@ -78,7 +79,7 @@ class Conversation:
         self._service = service
         self._thread = thread
         self._websocket = websocket
-        self._viewer = Viewer(thread)
+        self.viewer: Final = Viewer(thread)
         self._sending = anyio.Lock()
         self._changed = anyio.Event()
         self._ids: deque[int] = deque(maxlen=REMEMBERED)
@@ -128,16 +129,16 @@ class Conversation:
         await self._send(encode({"type": "success", "id": given, "result": result}))
 
     async def _subscribe(self, given: int, subscription: Subscription) -> None:
-        if len(self._viewer) >= self._service.limits.subscriptions:
+        if len(self.viewer) >= self._service.limits.subscriptions:
             most = self._service.limits.subscriptions
             raise Refusal("invalid_argument", f"a socket has at most {most} subscriptions.")
         subscription_id = str(uuid4())
         async with self._sending:
             try:
-                replay = await self._viewer.add(subscription_id, subscription)
+                replay = await self.viewer.add(subscription_id, subscription)
             except LogGap as gap:
                 raise Refusal("invalid_argument", str(gap), status=GONE) from None
-            count = await self._viewer.count(subscription_id)
+            count = await self.viewer.count(subscription_id)
             result = {"subscription_id": subscription_id, "replayed_events": count}
             await self._send_now(encode({"type": "success", "id": given, "result": result}))
             if replay.gap is not None:
@@ -145,7 +146,7 @@ class Conversation:
         self._changed.set()
 
     def _unsubscribe(self, subscription_id: str) -> dict[str, Any]:
-        if not self._viewer.remove(subscription_id):
+        if not self.viewer.remove(subscription_id):
             raise Refusal("no_such_subscription", "there is no such subscription on this socket.")
         return {}
 
@@ -153,7 +154,7 @@ class Conversation:
         try:
             while True:
                 await self._send_batch()
-                if self._viewer.cursor >= self._thread.log.last:
+                if self.viewer.cursor >= self._thread.log.last:
                     await self._wait()
         except LogGap as gap:
             await self._send(_gap_frame(gap.after, gap.first))
@@ -167,7 +168,7 @@ class Conversation:
 
     async def _send_batch(self) -> None:
         async with self._sending:
-            for entry in await self._viewer.batch():
+            for entry in await self.viewer.batch():
                 await self._send_now(entry.body)
         # Servers may take it all without a pause.
         await checkpoint()
@@ -175,7 +176,7 @@ class Conversation:
     async def _wait(self) -> None:
         """Wait until the log has more, or there is a new subscription."""
         self._changed = anyio.Event()
-        if self._viewer.cursor < self._thread.log.last:
+        if self.viewer.cursor < self._thread.log.last:
             return
         async with anyio.create_task_group() as waiting:
 
@@ -184,7 +185,7 @@ class Conversation:
                 waiting.cancel_scope.cancel()
 
             waiting.start_soon(for_change)
-            await self._thread.log.wait(self._viewer.cursor)
+            await self._thread.log.wait(self.viewer.cursor)
             waiting.cancel_scope.cancel()
 
     async def _send(self, frame: bytes) -> None:

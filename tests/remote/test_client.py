@@ -49,35 +49,37 @@ async def connected(url: str, **options: Any) -> AsyncIterator[RemoteClient]:
 
 
 async def shown(run: Any) -> dict[str, Any]:
-    """What a run shows in each of its projections, read side by side."""
+    """What a run shows in each of its projections, read side by side, each from the start."""
     seen: dict[str, Any] = {}
+    cursors = {
+        name: aiter(run.extensions[name]) for name in ("values", "messages", "tool_calls", "lifecycle", "subgraphs")
+    }
+    interleaved = run.interleave("updates", "custom", "progress")
 
     async def values() -> None:
-        seen["values"] = [item async for item in run.values]
+        seen["values"] = [item async for item in cursors["values"]]
 
     async def messages() -> None:
         seen["messages"] = []
-        async for message in run.messages:
+        async for message in cursors["messages"]:
             pieces = [piece async for piece in message.text]
             seen["messages"].append((message.node, pieces, await message.tool_calls))
 
     async def tool_calls() -> None:
         seen["tool_calls"] = []
-        async for call in run.tool_calls:
+        async for call in cursors["tool_calls"]:
             deltas = [delta async for delta in call.output_deltas]
             seen["tool_calls"].append((call.tool_name, call.input, deltas, await call))
 
     async def others() -> None:
-        seen["others"] = sorted(
-            [(name, str(item)) async for name, item in run.interleave("updates", "custom", "progress")]
-        )
+        seen["others"] = sorted([(name, str(item)) async for name, item in interleaved])
 
     async def lifecycle() -> None:
-        seen["lifecycle"] = [(item["event"], len(item["namespace"])) async for item in run.lifecycle]
+        seen["lifecycle"] = [(item["event"], len(item["namespace"])) async for item in cursors["lifecycle"]]
 
     async def subgraphs() -> None:
         seen["subgraphs"] = []
-        async for handle in run.subgraphs:
+        async for handle in cursors["subgraphs"]:
             seen["subgraphs"].append(handle.graph_name)
             async for inner in handle.subgraphs:
                 async for innermost in inner.subgraphs:

@@ -34,10 +34,11 @@ def test_the_clients(block: str, shown: str) -> None:
     """Both read what the graph of the document says."""
     names: dict[str, object] = {}
     exec(GRAPH, names)
-    exec(f"{APPLICATION}", names)
+    exec(APPLICATION, names)
     with serving("uvicorn", names["application"]) as url:
         program = as_program(block).replace("http://127.0.0.1:2024", url)
-        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=50)
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, shown, "")
 
 

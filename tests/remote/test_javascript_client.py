@@ -53,11 +53,12 @@ def results(request: pytest.FixtureRequest, client: Path, server: str) -> dict[s
 
 
 def test_projections(results: dict[str, Any]) -> None:
-    """Values, messages with their text and tool calls, calls of tools, a named channel, subgraphs three deep, output."""
+    """Values, messages with text and tool calls, calls of tools, a named channel, subgraphs three deep, output."""
     found = results["projections"]
     assert found["values"] == [{"step": 1}, {"step": 2, "given": {"q": 1}}]
-    assert [(each["text"], each["node"]) for each in found["messages"]][0] == ("Good morning!", "model")
-    assert [(call["name"], call["args"]) for call in found["messages"][0]["calls"]] == [("search", {"q": "x"})]
+    message = found["messages"][0]
+    assert (message["text"], message["node"]) == ("Good morning!", "model")
+    assert [(call["name"], call["args"]) for call in message["calls"]] == [("search", {"q": "x"})]
     assert found["calls"][0] == {"name": "search", "input": {"q": "x"}, "output": "found"}
     assert found["progress"] == [{"done": 1}, {"done": 2}]
     assert found["deep"] == ["outer", "middle", "inner", "deep"]

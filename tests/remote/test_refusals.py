@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import islice
 from typing import Any
 
 import httpx
@@ -322,6 +323,22 @@ def test_a_viewer_that_stops_reading_stalls_nothing(server: str) -> None:
             assert told[-1]["message"].startswith("gap")
             assert [event["seq"] for event in told[:-1]] == list(range(1, len(told)))
             assert closing(socket) == 4410
+
+
+def test_a_run_waits_if_it_is_asked_to(serve: Serve) -> None:
+    """With a `lead`, the slowest viewer sees everything, and the run waits for it meanwhile; aborting it does not."""
+    with serve({"flood": flood}, limits=Limits(events=600, bytes=10**8, lead=20)) as client:
+        with Client(client.url) as other, client.stream(channels=["custom"]) as response:
+            other.start("flood", 2000)
+            seen = events(response)
+            next(seen)
+            time.sleep(0.1)
+            assert other.state().json()["next"]
+            assert [event["params"]["data"]["payload"]["n"] for event in islice(seen, 1999)] == list(range(1, 2000))
+        with Client(client.url, "u") as other, other.stream(channels=["custom"]):
+            run_id = other.start("flood", 10_000)
+            time.sleep(0.1)
+            assert other.post(f"runs/{run_id}/cancel?wait=1", {}).status_code == 200
 
 
 def test_a_viewer_that_accepts_nothing_is_dropped(serve: Serve) -> None:
