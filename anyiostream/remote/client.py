@@ -51,6 +51,9 @@ ALWAYS: Final = ("values", "messages", "tasks", "lifecycle")
 MODES: Final = frozenset({"updates", "checkpoints", "tools", "custom"})
 """Stream modes of further transformers that have a channel of that name."""
 
+LONGEST_REFUSAL: Final = 64 * 1024
+"""Bytes of a refusal that are read."""
+
 RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
 """HTTP statuses after which the same request may succeed."""
 
@@ -321,10 +324,9 @@ class RemoteThread:
         async with self._client.http.stream("POST", path, json={"channels": list(channels)}, headers=headers) as stream:
             if stream.status_code in RETRIED:
                 raise _TryAgain
-            if stream.is_error:
-                await stream.aread()
-            _checked(stream)
             async with _pieces(stream) as pieces:
+                if stream.is_error:
+                    raise _refusal(stream.status_code, await _beginning(pieces))
                 async for piece in pieces:
                     for event in decoder.feed(piece):
                         if event.get("type") == "error":
@@ -356,16 +358,29 @@ class _TryAgain(Exception):
 
 def _checked(response: httpx.Response) -> httpx.Response:
     """`response`, unless it is a refusal."""
-    if not response.is_error:
-        return response
+    if response.is_error:
+        raise _refusal(response.status_code, response.content)
+    return response
+
+
+async def _beginning(pieces: AsyncIterator[bytes]) -> bytes:
+    """As much of a refusal as says why; nothing, if the connection does not hold that long."""
+    read = b""
+    with suppress(httpx.TransportError):
+        async for piece in pieces:
+            read += piece
+            if len(read) > LONGEST_REFUSAL:
+                break
+    return read
+
+
+def _refusal(status: int, content: bytes) -> RemoteRefused | RemoteGap:
     try:
-        told = json.loads(response.content)
+        told = json.loads(content)
         code, text = str(told["error"]), str(told["message"])
     except (ValueError, TypeError, KeyError):
-        code, text = "unknown_error", f"HTTP status {response.status_code}"
-    if response.status_code == GONE:
-        raise RemoteGap(text)
-    raise RemoteRefused(code, text, response.status_code)
+        code, text = "unknown_error", f"HTTP status {status}"
+    return RemoteGap(text) if status == GONE else RemoteRefused(code, text, status)
 
 
 def _channels(transformers: Sequence[TransformerFactory], extensions: Sequence[str]) -> list[str]:

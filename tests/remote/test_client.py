@@ -27,6 +27,7 @@ from anyiostream.remote.receiving import EventDecoder
 
 from .cutting import proxied
 from .graphs import ASSISTANTS, Progress, release
+from .scripted import event, scripted
 from .serving import serving
 
 pytestmark = pytest.mark.anyio
@@ -277,6 +278,41 @@ async def test_credentials_are_sent() -> None:
             with pytest.raises(RemoteRefused) as caught:
                 await client.thread("everything").state()
             assert caught.value.status == 401
+
+
+BEGUN = event(1, {"event": "running", "run_id": "r"}, "lifecycle")
+END = event(9, {"event": "completed", "run_id": "r"}, "lifecycle")
+
+
+async def test_what_comes_twice_is_read_once() -> None:
+    """A server may send again what the client has; and the end of another run is not this one's."""
+    other = event(2, {"event": "completed", "run_id": "other"}, "lifecycle")
+    first = [event(1, {"event": "running", "run_id": "other"}, "lifecycle"), other]
+    second = [event(3, {"event": "running", "run_id": "r"}, "lifecycle"), event(4, "a"), event(5, "b")]
+    with scripted([*first, *second], [*first, *second, event(6, "c")], [event(6, "c"), END]) as (url, resumed):
+        async with connected(url) as client, client.thread("x").run() as run:
+            assert [value async for value in run.values] == ["a", "b", "c"]
+            assert run.status == "completed"
+    assert resumed == [None, "log-5", "log-6"]
+
+
+async def test_a_thread_that_was_begun_anew_is_a_gap() -> None:
+    """Its numbers look like those of before, but they are of another log."""
+    with scripted([BEGUN, event(2, "a")], [event(3, "b", log="new")]) as (url, _):
+        async with connected(url) as client, client.thread("x").run() as run:
+            values = aiter(run.values)
+            assert await anext(values) == "a"
+            with pytest.raises(RemoteGap, match="begun the thread anew"):
+                await anext(values)
+
+
+async def test_a_stream_that_is_refused_for_good() -> None:
+    """Is not asked for again."""
+    with scripted([BEGUN, event(2, "a")]) as (url, resumed):
+        async with connected(url) as client, client.thread("x").run() as run:
+            with pytest.raises(RemoteRefused, match="404"):
+                await run.output()
+    assert len(resumed) == 2
 
 
 def pieces_of(data: bytes, size: int) -> Iterator[bytes]:
