@@ -190,7 +190,7 @@ class Endpoints:
         await self._service.admit(caller_of(request), "describe", assistant_id=assistant_id)
         if assistant_id not in self._service.assistants:
             raise Refusal("invalid_argument", "there is no such assistant.", status=404)
-        return answer(await self._service.assistants[assistant_id].drawn(xray=_xray(request.query_params.get("xray"))))
+        return answer(self._service.assistants[assistant_id].drawn(xray=_xray(request.query_params.get("xray"))))
 
 
 def _xray(given: str | None) -> int | bool:

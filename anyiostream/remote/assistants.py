@@ -125,7 +125,7 @@ class Assistant:
             raise Refusal("not_supported", "this graph takes answers only, no `update` and no `goto`.")
         return Resumption(answers, values, respond.config)
 
-    async def drawn(self, *, xray: int | bool) -> dict[str, Any]:
+    def drawn(self, *, xray: int | bool) -> dict[str, Any]:
         """The graph's nodes and edges, for display; a function's is one node."""
         if self.takes_config:
             drawing = self.graph.get_graph(xray=xray).to_json()

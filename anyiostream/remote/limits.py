@@ -31,7 +31,8 @@ class Limits:
         runs: Runs at a time, over all threads.
         queued: Runs that wait for the one before them, per thread.
         events: Events that a thread's log keeps.
-        bytes: Bytes that a thread's log keeps; the newest event is kept whatever its size.
+        bytes: Bytes that a thread's log keeps; the newest event is kept whatever its size. Times `threads`, what logs
+            may take of the memory.
         lead: Events by which a run may be ahead of its slowest viewer before it waits; `None`, the default, for a run
             that waits for nobody: a viewer that cannot keep up is left behind, and told so.
         send: Seconds that a viewer may take to accept what is sent to it, before its connection is dropped.
@@ -49,7 +50,7 @@ class Limits:
     runs: int = attrs.field(default=100, validator=_positive)
     queued: int = attrs.field(default=8, validator=_positive)
     events: int = attrs.field(default=10_000, validator=_positive)
-    bytes: int = attrs.field(default=8 * 2**20, validator=_positive)
+    bytes: int = attrs.field(default=4 * 2**20, validator=_positive)
     lead: int | None = attrs.field(default=None, validator=attrs.validators.optional(_positive))
     send: float = attrs.field(default=60.0, validator=_positive)
     shutdown: float = attrs.field(default=5.0, validator=_positive)
