@@ -161,7 +161,6 @@ class Endpoints:
         last_event_id = request.headers.get("last-event-id")
         if last_event_id is not None and subscription.since is None:
             subscription = subscription.resumed(resumed_from(last_event_id, thread.log.log_id))
-        service.check_connections()
         return await EventStream.open(service, thread, subscription)
 
     async def converse(self, websocket: Any) -> None:

@@ -79,6 +79,7 @@ class Service:
         """A block in which runs are run. At its end they are aborted, and nothing of them is alive after it."""
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
+            self.closing = False
             try:
                 yield
             finally:
@@ -101,7 +102,14 @@ class Service:
             for thread in self._busy:
                 # The last one first, so that none begins when the one before it has been stopped.
                 for job in reversed(thread.jobs):
-                    aborting.start_soon(thread.abort, job)
+                    aborting.start_soon(self._abort, thread, job)
+
+    async def _abort(self, thread: Thread, job: Job) -> None:
+        try:
+            await thread.abort(job)
+        except Exception:
+            # Nobody waits for it; the other runs go on.
+            logger.exception("run %s of thread %s did not stop well", job.run_id, thread.thread_id)
 
     # --- what clients ask for ---
 
@@ -200,25 +208,22 @@ class Service:
             await thread.abort(job)
         else:
             assert self._tasks is not None
-            self._tasks.start_soon(thread.abort, job)
+            self._tasks.start_soon(self._abort, thread, job)
 
-    def check_connections(self) -> None:
-        """Refuse one more connection, if there are too many.
+    def check_connection(self, thread: Thread) -> None:
+        """Refuse one more stream of `thread`. Called right before `connection`.
 
         Raises:
-            Refusal: With status 429.
+            Refusal: There are too many (429), or the thread was forgotten just now and begun anew (503).
         """
         if len(self._streams) >= self.limits.connections:
             raise Refusal("unknown_error", "there are too many connections; try again later.", status=429)
+        if self._threads.setdefault(thread.thread_id, thread) is not thread:
+            raise Refusal("unknown_error", "this thread has been begun anew; connect again.", status=503)
 
     @contextmanager
     def connection(self, thread: Thread, viewer: Reader) -> Generator[None]:
-        """A block in which a stream to a viewer is open; it is cancelled when the server is being stopped.
-
-        Raises:
-            Refusal: There are too many (429).
-        """
-        self.check_connections()
+        """A block in which a stream to a viewer is open; it is cancelled when the server is being stopped."""
         with anyio.CancelScope() as scope:
             self._streams.add(scope)
             thread.viewers.add(viewer)

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from anyiostream.remote.jsonable import encode
 from anyiostream.remote.log import Entry, LogGap
 from anyiostream.remote.refusals import GONE, Refusal, error_frame, gap_text
+from anyiostream.remote.requests import refused
 from anyiostream.remote.service import Service
 from anyiostream.remote.subscriptions import Subscription
 from anyiostream.remote.thread import Thread
@@ -90,8 +91,13 @@ class EventStream:
             raise Refusal("invalid_argument", str(gap), status=GONE) from None
         return cls(service, thread, viewer, replay.gap)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 -- ASGI
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the viewer leaves or the connection is to be aborted: an ASGI response without its end."""
+        try:
+            self._service.check_connection(self._thread)
+        except Refusal as refusal:
+            await refused(refusal)(scope, receive, send)
+            return
         with self._service.connection(self._thread, self._viewer):
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
             async with anyio.create_task_group() as tasks:

@@ -211,7 +211,7 @@ class Thread:
 
     def watched(self, seq: int) -> None:
         """A client's watcher has been told of the run's end."""
-        self._watched = seq
+        self._watched = max(self._watched, seq)
 
     # --- what the run does ---
 

@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, final
 from uuid import uuid4
 
@@ -31,10 +31,11 @@ from anyiostream.remote.viewer import Viewer
 
 __all__ = ["converse"]
 
-RESTARTING: Final = 1012
-"""Close code that asks a client to connect again."""
+STOPPING: Final = (1012, "the server is being stopped; connect again")
+"""Close code and reason that ask a client to connect again."""
 
 TRY_AGAIN: Final = 1013
+"""Close code that asks a client to connect again later."""
 
 REMEMBERED: Final = 1024
 """Ids of commands by which a repeated one is known."""
@@ -42,25 +43,23 @@ REMEMBERED: Final = 1024
 
 async def converse(service: Service, websocket: WebSocket) -> None:
     """Serve one socket until the client leaves, does what it must not, or the server is being stopped."""
-    thread_id = websocket.path_params["thread_id"]
     try:
-        identity = await service.admit(caller_of(websocket), "read", thread_id)
-        thread = service.thread(thread_id, identity)
-        service.check_connections()
+        try:
+            identity = await service.admit(caller_of(websocket), "read", websocket.path_params["thread_id"])
+            thread = service.thread(websocket.path_params["thread_id"], identity)
+        finally:
+            # A browser cannot read the status of a refused upgrade; the code of a close it can.
+            await websocket.accept()
+        service.check_connection(thread)
     except Refusal as refusal:
-        # A browser cannot read the status of a refused upgrade; the code of a close it can.
-        await websocket.accept()
-        retry = refusal.status in {429, 503}
-        await websocket.close(TRY_AGAIN if retry else refusal.close_code, _reason(refusal.text))
+        await websocket.close(*_verdict(refusal))
         return
-    await websocket.accept()
     conversation = Conversation(service, thread, websocket)
     with service.connection(thread, conversation.viewer):
         await conversation.hold()
-    code, reason = conversation.verdict or (RESTARTING, "the server is being stopped; connect again")
     if not conversation.gone:
         with anyio.move_on_after(service.limits.send):
-            await websocket.close(code, reason)
+            await websocket.close(*(conversation.verdict or STOPPING))
 
 
 @final
@@ -87,14 +86,19 @@ class Conversation:
     async def hold(self) -> None:
         """Read commands and send events until the conversation is over."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._send_events, tasks.cancel_scope)
-            try:
-                await self._read_commands()
-            except WebSocketDisconnect:
-                self.gone = True
-            except Refusal as refusal:
-                self.verdict = refusal.close_code, _reason(refusal.text)
-            tasks.cancel_scope.cancel()
+            tasks.start_soon(self._until_over, self._send_events, tasks.cancel_scope)
+            await self._until_over(self._read_commands, tasks.cancel_scope)
+
+    async def _until_over(self, work: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
+        try:
+            await work()
+        except WebSocketDisconnect:
+            self.gone = True
+        except TimeoutError:
+            self.verdict = TRY_AGAIN, "what was sent was not read in time"
+        except Refusal as refusal:
+            self.verdict = _verdict(refusal)
+        scope.cancel()
 
     async def _read_commands(self) -> None:
         limits = self._service.limits
@@ -150,21 +154,15 @@ class Conversation:
             raise Refusal("no_such_subscription", "there is no such subscription on this socket.")
         return {}
 
-    async def _send_events(self, scope: anyio.CancelScope) -> None:
-        try:
-            while True:
+    async def _send_events(self) -> None:
+        while True:
+            try:
                 await self._send_batch()
-                if self.viewer.cursor >= self._thread.log.last:
-                    await self._wait()
-        except LogGap as gap:
-            await self._send(_gap_frame(gap.after, gap.first))
-            self.verdict = 4000 + GONE, "gap: events were sent faster than they were read, and are no longer kept"
-        except TimeoutError:
-            self.verdict = TRY_AGAIN, "the events were not read in time"
-        except (OSError, RuntimeError, WebSocketDisconnect):
-            # How servers say that the client has left, each in its own way.
-            self.gone = True
-        scope.cancel()
+            except LogGap as gap:
+                await self._send(_gap_frame(gap.after, gap.first))
+                raise Refusal("unknown_error", str(gap), status=GONE) from None
+            if self.viewer.cursor >= self._thread.log.last:
+                await self._wait()
 
     async def _send_batch(self) -> None:
         async with self._sending:
@@ -194,13 +192,18 @@ class Conversation:
 
     async def _send_now(self, frame: bytes) -> None:
         with anyio.fail_after(self._service.limits.send):
-            await self._websocket.send_text(frame.decode("utf-8"))
+            try:
+                await self._websocket.send_text(frame.decode("utf-8"))
+            except (OSError, RuntimeError) as exc:
+                # How servers say that the client has left, each in its own way.
+                raise WebSocketDisconnect from exc
 
 
 def _gap_frame(after: int, first: int) -> bytes:
     return encode(error_frame("unknown_error", gap_text(after, first)))
 
 
-def _reason(text: str) -> str:
-    """A close frame's reason has at most 123 bytes."""
-    return text.encode("ascii", "replace")[:120].decode("ascii")
+def _verdict(refusal: Refusal) -> tuple[int, str]:
+    """The code and the reason that a socket is closed with; a reason has at most 123 bytes."""
+    code = TRY_AGAIN if refusal.status in {429, 503} else refusal.close_code
+    return code, refusal.text.encode("ascii", "replace")[:120].decode("ascii")
