@@ -57,6 +57,16 @@ def test_a_graph_knows_its_run() -> None:
         assert client.state().json()["values"] == ["t", "ada", {"x": 1}, {"m": 1}]
 
 
+def test_it_is_served_again() -> None:
+    """After it has been stopped; its threads are still there."""
+    application = app(ASSISTANTS)
+    for turn in range(2):
+        with serving("uvicorn", application) as url, Client(url) as client:
+            client.start("everything", turn)
+            assert client.ended()[-1]["params"]["data"]["event"] == "completed"
+            assert client.state().json()["values"]["given"] == turn
+
+
 def test_once_it_is_being_stopped_nothing_is_accepted() -> None:
     """Clients are asked to come back: a status after which they try again."""
     application = app(ASSISTANTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 import threading
 import time
@@ -291,9 +292,9 @@ def test_an_evicted_place_is_a_gap(serve: Serve) -> None:
 
 
 async def flood(given: Any, writer: StreamWriter) -> Any:
-    """More than sockets hold."""
+    """More than sockets hold, also those that compress."""
     for n in range(given):
-        await writer.custom({"n": n, "ballast": "x" * 10_000})
+        await writer.custom({"n": n, "ballast": secrets.token_hex(5000)})
     return "flooded"
 
 
@@ -338,9 +339,10 @@ def test_a_run_waits_if_it_is_asked_to(serve: Serve) -> None:
 
 
 def test_a_viewer_that_accepts_nothing_is_dropped(serve: Serve) -> None:
-    """After the time that it is given."""
+    """After the time that it is given, over either transport."""
     with serve({"flood": flood}, limits=Limits(send=0.2, bytes=10**9, events=10**6)) as client:
-        with client.stream(channels=["custom"]) as response:
+        with client.stream(channels=["custom"]) as response, client.socket() as ws:
+            ask(ws, "subscription.subscribe", {"channels": ["custom"]})
             with Client(client.url) as other:
                 other.start("flood", 3000)
                 while other.state().json()["next"]:
@@ -349,6 +351,9 @@ def test_a_viewer_that_accepts_nothing_is_dropped(serve: Serve) -> None:
             with pytest.raises(httpx.RemoteProtocolError):
                 for _ in events(response):
                     pass
+            with pytest.raises(ConnectionClosed):
+                for _ in range(3000):
+                    ws.recv(timeout=10)
 
 
 # --- leaving ---
