@@ -15,7 +15,8 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 def install(session: nox.Session, *groups: str) -> None:
     """Install the package with all of its extras, and dependency groups."""
-    session.install("--editable", ".[cli,langgraph,opentelemetry]", *nox.project.dependency_groups(PYPROJECT, *groups))
+    extras = "cli,langgraph,opentelemetry,remote"
+    session.install("--editable", f".[{extras}]", *nox.project.dependency_groups(PYPROJECT, *groups))
 
 
 @nox.session

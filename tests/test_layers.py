@@ -36,7 +36,7 @@ LAYERS = (
     ("sources.*", "lanes.*"),
     # The doors.
     ("standalone", "run"),
-    ("opentelemetry.*",),
+    ("opentelemetry.*", "remote.*"),
     ("testing.*", "cli.*", "__main__", "demo.*"),
     ("__init__",),
 )
@@ -51,8 +51,9 @@ OUTER = (
     "sources.hosting",  # likewise
     "sources.portal",  # asyncio in a thread of trio's
     "run",
-    "testing.*",
+    "remote.*",  # servers and clients
     "cli.*",
+    "testing.*",
     "demo.*",
     "__main__",
 )
