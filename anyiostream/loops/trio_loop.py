@@ -30,6 +30,7 @@ class TrioWaiter:
         self.woken = False
         self._parked = False
 
+    @trio.lowlevel.enable_ki_protection
     def wake(self) -> None:
         """End the wait."""
         if not self.woken:
@@ -75,12 +76,18 @@ class TrioTask:
         """Cancel it for good."""
         self._scope.cancel()
 
+    @trio.lowlevel.enable_ki_protection
     async def _main(self) -> None:
+        # Whoever ends the run waits for this, so that no interrupt may come between the task's end and the latch.
         try:
             with self._scope:
-                await self._run()
+                await self._unprotected()
         finally:
             self.finished.open()
+
+    @trio.lowlevel.disable_ki_protection
+    async def _unprotected(self) -> None:
+        await self._run()
 
 
 @final
@@ -123,10 +130,10 @@ class TrioLoop:
         self._nursery = await self._manager.__aenter__()
 
     async def leave(self) -> None:
-        """Close it."""
-        assert self._nursery is not None
-        assert self._manager is not None
-        await self._manager.__aexit__(None, None, None)
+        """Close it, if it has been opened."""
+        if self._nursery is not None:
+            assert self._manager is not None
+            await self._manager.__aexit__(None, None, None)
 
     def check_exit(self) -> None:
         """A nursery belongs to one task."""

@@ -161,7 +161,8 @@ def run_stages(stages: tuple[Stage, ...], event: ProtocolEvent, suppressed: int,
             else:
                 stage.call(event)
     except BaseException as exc:
-        assert stage is not None
+        if stage is None:
+            raise  # an interrupt, before the first was called
         blamed = blame(exc, stage.owner, stage.hook, event["method"])
         if blamed is exc:
             raise

@@ -72,7 +72,8 @@ def _taking_data(books: Books, route: PayloadRoute, method: str) -> Take:
             for consume in consumers:
                 consume(data)
         except BaseException as exc:
-            owner = next(owner for each, owner in zip(consumers, route.owners, strict=True) if each is consume)
+            owners = (owner for each, owner in zip(consumers, route.owners, strict=True) if each is consume)
+            owner = next(owners, None)  # None, if an interrupt came before the first was called
             blamed = blame(exc, owner, "consume", method)
             if blamed is exc:
                 raise

@@ -1,0 +1,106 @@
+"""Who may do what: the `authorize` hook, and which hosts and origins are served. The decisions are pure."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Final, Literal, final
+from urllib.parse import urlsplit
+
+import attrs
+
+from anyiostream.remote.refusals import Refusal
+
+__all__ = ["LOOPBACK", "Access", "Action", "Authorize", "authorized", "check_host", "check_origin", "check_thread_id"]
+
+Action = Literal["start", "respond", "read", "abort", "describe"]
+"""What somebody wants to do: `start` a run, `respond` to an interrupt, `read` a thread's events or state, `abort` a
+run, or have an assistant `describe`d."""
+
+LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
+"""The hosts that are served by default: those that only this machine can reach."""
+
+THREAD_ID = re.compile(r"[\w.:@~+=-]{1,200}")
+
+
+@final
+@attrs.frozen
+class Access:
+    """What the `authorize` hook decides on.
+
+    Attributes:
+        action: What is wanted.
+        thread_id: Of which thread, if of one.
+        owner: Whose that thread is; `None` if there is no such thread yet.
+        assistant_id: With which assistant, if the client says.
+        headers: The request's headers, by lower-case name.
+        client: The address it comes from.
+    """
+
+    action: Action
+    thread_id: str | None
+    owner: str | None
+    assistant_id: str | None
+    headers: Mapping[str, str]
+    client: str | None
+
+
+Authorize = Callable[[Access], Awaitable[str | None] | str | None]
+"""Returns on whose behalf the request is made: the owner of the threads it creates, and the only one who may use them.
+`None` refuses it. To let somebody read another one's thread, return that thread's owner. Sync or async."""
+
+
+async def authorized(hook: Authorize | None, access: Access) -> str:
+    """On whose behalf a request is made; `""` without a hook.
+
+    Raises:
+        Refusal: The hook refuses it (401), or it concerns a thread of somebody else (403).
+    """
+    identity: str | None = ""
+    if hook is not None:
+        answer = hook(access)
+        identity = await answer if inspect.isawaitable(answer) else answer
+    if identity is None:
+        raise Refusal("permission_denied", "the credentials are missing or wrong.", status=401)
+    if access.owner is not None and access.owner != identity:
+        raise Refusal("permission_denied", "this thread is somebody else's.", status=403)
+    return identity
+
+
+def check_host(host: str | None, allowed: Collection[str]) -> None:
+    """Refuse a request for a host that is not served, whatever made a browser send it here.
+
+    Raises:
+        Refusal: With status 421.
+    """
+    if "*" not in allowed and _without_port(host or "") not in allowed:
+        raise Refusal("permission_denied", "this host is not served here.", status=421)
+
+
+def check_origin(origin: str | None, host: str | None, allowed: Collection[str]) -> None:
+    """Refuse what another site's page sends. Without an `Origin` it is no browser's.
+
+    Raises:
+        Refusal: With status 403.
+    """
+    if origin is None or "*" in allowed or origin in allowed:
+        return
+    if origin == "null" or urlsplit(origin).netloc != host:
+        raise Refusal("permission_denied", "pages of this origin are not served here.", status=403)
+
+
+def check_thread_id(thread_id: str) -> str:
+    """A thread's id, if it can be one.
+
+    Raises:
+        Refusal: With status 400.
+    """
+    if THREAD_ID.fullmatch(thread_id) is None:
+        raise Refusal("invalid_argument", "a thread's id has 1 to 200 letters, digits and _.:@~+=-", status=400)
+    return thread_id
+
+
+def _without_port(host: str) -> str:
+    name, _, port = host.rpartition(":")
+    return (name if name and port.isdigit() else host).lower()

@@ -1,0 +1,412 @@
+"""`connect`: runs on a server, read like local ones.
+
+```python
+async with connect("http://127.0.0.1:2024") as client:
+    async with client.thread("assistant").run({"question": "..."}) as run:
+        async for message in run.messages:
+            ...
+        state = await run.output()
+```
+
+What arrives is fed into a run as its source, so the projections are those of a local run, by the same code. A
+connection that is lost is made again from the last event that has arrived: nothing is lost, nothing comes twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from types import TracebackType
+from typing import Any, Final, Self, final
+from urllib.parse import quote
+from uuid import uuid4
+
+import anyio
+import attrs
+import httpx
+
+from anyiostream.channels.channel import StreamChannel
+from anyiostream.events import Namespace, ProtocolEvent, StreamPart
+from anyiostream.lanes.async_streams import AsyncGraphRunStream
+from anyiostream.remote.receiving import (
+    EventDecoder,
+    RemoteGap,
+    RemoteRefused,
+    RemoteRunFailed,
+    RemoteUnreachable,
+    event_place,
+    part_of,
+    root_end,
+)
+from anyiostream.remote.refusals import GONE
+from anyiostream.run import open_run
+from anyiostream.transformer import StreamTransformer, TransformerFactory
+
+__all__ = ["Reconnection", "RemoteClient", "RemoteThread", "connect"]
+
+ALWAYS: Final = ("values", "messages", "tasks", "lifecycle")
+"""Channels that the projections of every run are made from."""
+
+MODES: Final = frozenset({"updates", "checkpoints", "tools", "custom"})
+"""Stream modes of further transformers that have a channel of that name."""
+
+LONGEST_REFUSAL: Final = 64 * 1024
+"""Bytes of a refusal that are read."""
+
+RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
+"""HTTP statuses after which the same request may succeed."""
+
+
+@final
+@attrs.frozen
+class Reconnection:
+    """How a lost connection is made again.
+
+    Attributes:
+        attempts: How often in a row, without an event in between.
+        first: Seconds before the second attempt; each further one waits twice as long as the one before.
+        longest: Seconds that are waited at most.
+        silence: Seconds without a byte after which a connection counts as lost. The server sends a heartbeat.
+    """
+
+    attempts: int = 8
+    first: float = 0.05
+    longest: float = 2.0
+    silence: float = 30.0
+
+    def delay(self, attempt: int) -> float:
+        """Seconds before attempt number `attempt`, counted from 1."""
+        return 0.0 if attempt <= 1 else float(min(self.longest, self.first * 2 ** (attempt - 2)))
+
+
+def connect(
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    reconnection: Reconnection | None = None,
+    largest_event: int = 64 * 2**20,
+) -> RemoteClient:
+    """A client of the server at `url`, to be entered with `async with`, on asyncio or trio.
+
+    Args:
+        url: `http://host:port`, with a path if the application is mounted under one.
+        headers: Sent with every request: credentials.
+        reconnection: How a lost connection is made again.
+        largest_event: Bytes that one event may have.
+    """
+    return RemoteClient(url, dict(headers or {}), reconnection or Reconnection(), largest_event)
+
+
+@final
+class RemoteClient:
+    """A server, as its user sees it. Nothing is connected before something is asked for."""
+
+    def __init__(self, url: str, headers: dict[str, str], reconnection: Reconnection, largest_event: int) -> None:
+        self.reconnection: Final = reconnection
+        self.largest_event: Final = largest_event
+        self.http: Final = httpx.AsyncClient(
+            base_url=url,
+            headers=headers,
+            timeout=httpx.Timeout(reconnection.silence),
+            limits=httpx.Limits(max_connections=None),
+        )
+
+    async def __aenter__(self) -> Self:
+        """Open the client."""
+        await self.http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close its connections. Runs on the server go on."""
+        await self.http.__aexit__(exc_type, exc, traceback)
+
+    def thread(self, assistant: str, thread_id: str | None = None) -> RemoteThread:
+        """A thread of the server, which makes it when it is first used.
+
+        Args:
+            assistant: The graph that its runs are of.
+            thread_id: Its id; minted if not given.
+        """
+        return RemoteThread(self, assistant, thread_id or str(uuid4()))
+
+
+@final
+class RemoteThread:
+    """One conversation on a server.
+
+    Attributes:
+        assistant: The graph that its runs are of.
+        thread_id: Its id.
+        run_id: The id of the last run that was started from here, or `None`.
+    """
+
+    def __init__(self, client: RemoteClient, assistant: str, thread_id: str) -> None:
+        self.assistant: Final = assistant
+        self.thread_id: Final = thread_id
+        self.run_id: str | None = None
+        self._client = client
+        self._path = f"/threads/{quote(thread_id, safe='')}"
+        self._commands = 0
+
+    @asynccontextmanager
+    async def run(
+        self,
+        input: Any = None,  # noqa: A002 -- LangGraph's name for it
+        *,
+        config: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        transformers: Sequence[TransformerFactory] = (),
+        extensions: Sequence[str] = (),
+        **options: Any,
+    ) -> AsyncGenerator[AsyncGraphRunStream]:
+        """`async with thread.run(input) as run:` starts a run on the server, and reads it like a local one.
+
+        If the graph waits for its user, an input is the answer. Leaving the block early, or `run.abort()`, ends the
+        reading; the run goes on: `cancel` stops it.
+
+        Args:
+            input: What the graph is called with.
+            config: LangGraph's configuration, as far as the server lets callers set it.
+            metadata: Kept with the run.
+            transformers: As for `open_run`: they run here, on what arrives.
+            extensions: Names of the server's named channels, each to be read at `run.extensions[name]`.
+            options: Further arguments of `open_run`: `buffer`, `prefetch`, `checkpoint_every`, `root_lifecycle`.
+
+        Raises:
+            RemoteRefused: The server does not run it.
+            Readers get RemoteRunFailed if the graph fails, RemoteGap if the server has lost events, and
+            RemoteUnreachable if the connection cannot be made again.
+        """
+        params: dict[str, Any] = {"assistant_id": self.assistant, "input": input}
+        if config is not None:
+            params["config"] = dict(config)
+        if metadata is not None:
+            params["metadata"] = dict(metadata)
+        self.run_id = str((await self._command("run.start", params))["run_id"])
+        async with self._opened(self.run_id, transformers, extensions, options) as run:
+            yield run
+
+    @asynccontextmanager
+    async def respond(
+        self,
+        answers: Mapping[str, Any],
+        *,
+        transformers: Sequence[TransformerFactory] = (),
+        extensions: Sequence[str] = (),
+        **options: Any,
+    ) -> AsyncGenerator[AsyncGraphRunStream]:
+        """`async with thread.respond({interrupt_id: answer}) as run:` answers what the graph waits for, and goes on.
+
+        Otherwise as `run`.
+
+        Raises:
+            RemoteRefused: The graph does not wait at such an interrupt.
+        """
+        responses = [{"interrupt_id": name, "namespace": [], "response": answer} for name, answer in answers.items()]
+        result = await self._command("input.respond", {"responses": responses})
+        run_id = result.get("run_id")
+        self.run_id = None if run_id is None else str(run_id)
+        async with self._opened(self.run_id, transformers, extensions, options) as run:
+            yield run
+
+    @asynccontextmanager
+    async def attach(
+        self, *, transformers: Sequence[TransformerFactory] = (), extensions: Sequence[str] = (), **options: Any
+    ) -> AsyncGenerator[AsyncGraphRunStream]:
+        """`async with thread.attach() as run:` reads the thread's current turn from its start, whoever started it.
+
+        Without one it waits for the next. Otherwise as `run`.
+        """
+        async with self._opened(None, transformers, extensions, options) as run:
+            yield run
+
+    async def state(self) -> dict[str, Any]:
+        """Where the thread stands: `values`, and `next` and `tasks` if it has not ended.
+
+        Raises:
+            RemoteRefused: There is no such thread, or it is somebody else's.
+        """
+        response = await self._client.http.get(f"{self._path}/state")
+        return dict(_checked(response).json())
+
+    async def cancel(self, run_id: str | None = None) -> None:
+        """Stop a run, by default the last one started from here, and wait until nothing of it is alive.
+
+        Raises:
+            RemoteRefused: It does not run.
+        """
+        run_id = quote(run_id or self.run_id or "-", safe="")
+        params = {"wait": "1", "action": "interrupt"}
+        _checked(await self._client.http.post(f"{self._path}/runs/{run_id}/cancel", params=params))
+
+    # --- inside ---
+
+    @asynccontextmanager
+    async def _opened(
+        self,
+        run_id: str | None,
+        transformers: Sequence[TransformerFactory],
+        extensions: Sequence[str],
+        options: Mapping[str, Any],
+    ) -> AsyncGenerator[AsyncGraphRunStream]:
+        for name in extensions:
+            if not name or name.startswith("_"):
+                raise RemoteRefused("invalid_argument", f"{name!r} is no name of an extension", 200)
+        made = [*transformers, *(_extension(name) for name in extensions)]
+        async with open_run(self._parts(run_id, _channels(made, extensions)), transformers=made, **options) as run:
+            yield run
+
+    async def _command(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        self._commands += 1
+        command = {"id": self._commands, "method": method, "params": params}
+        answer = _checked(await self._client.http.post(f"{self._path}/commands", json=command)).json()
+        if answer.get("type") != "success":
+            raise RemoteRefused(str(answer.get("error")), str(answer.get("message")), 200)
+        return dict(answer["result"])
+
+    async def _parts(self, run_id: str | None, channels: Sequence[str]) -> AsyncGenerator[StreamPart]:
+        """The parts of a run, from its start to its end.
+
+        Args:
+            run_id: Which run; `None` for that which the server shows first.
+            channels: What is asked for.
+        """
+        begun = run_id is None
+        async with aclosing(self._events(channels)) as events:
+            async for event in events:
+                end = root_end(event)
+                if end is None:
+                    part = part_of(event) if begun else None
+                    if part is not None:
+                        yield part
+                    continue
+                begun = begun or end.get("run_id") == run_id
+                if not begun or end["event"] == "running":
+                    continue
+                if end["event"] == "failed":
+                    raise RemoteRunFailed(str(end.get("error", "the run failed")))
+                return
+
+    async def _events(self, channels: Sequence[str]) -> AsyncGenerator[Mapping[str, Any]]:
+        """The thread's events, each once, in order, over any number of connections."""
+        reconnection = self._client.reconnection
+        log, cursor, attempt = "", 0, 0
+        last_event_id: str | None = None
+        while True:
+            attempt += 1
+            await anyio.sleep(reconnection.delay(attempt))
+            try:
+                async with aclosing(self._connection(channels, last_event_id)) as events:
+                    async for event in events:
+                        name, seq = event_place(event)
+                        if log not in {"", name}:
+                            raise RemoteGap("gap: the server has begun the thread anew.")
+                        if seq > cursor:
+                            log, cursor, last_event_id, attempt = name, seq, str(event["event_id"]), 0
+                            yield event
+            except (httpx.TransportError, _TryAgain) as exc:
+                # Anything else is final: the server's refusal, a gap, or this reader's own end.
+                if attempt >= reconnection.attempts:
+                    raise RemoteUnreachable(attempt) from exc
+
+    async def _connection(
+        self, channels: Sequence[str], last_event_id: str | None
+    ) -> AsyncGenerator[Mapping[str, Any]]:
+        """The events of one connection."""
+        headers = {"accept": "text/event-stream"}
+        if last_event_id is not None:
+            headers["last-event-id"] = last_event_id
+        decoder = EventDecoder(self._client.largest_event)
+        path = f"{self._path}/stream/events"
+        async with self._client.http.stream("POST", path, json={"channels": list(channels)}, headers=headers) as stream:
+            if stream.status_code in RETRIED:
+                raise _TryAgain
+            async with _pieces(stream) as pieces:
+                if stream.is_error:
+                    raise _refusal(stream.status_code, await _beginning(pieces))
+                async for piece in pieces:
+                    for event in decoder.feed(piece):
+                        if event.get("type") == "error":
+                            raise RemoteGap(str(event.get("message")))
+                        yield event
+        raise _TryAgain
+
+
+@asynccontextmanager
+async def _pieces(stream: httpx.Response) -> AsyncGenerator[AsyncIterator[bytes]]:
+    """A response's body, in pieces as they arrive; it may be left at any time.
+
+    httpx reads through a chain of generators, of which closing the outermost leaves the inner ones to the garbage
+    collector. Reading on after the connection has been closed ends all of them.
+    """
+    pieces = stream.aiter_bytes()
+    try:
+        yield pieces
+    finally:
+        await stream.aclose()
+        with suppress(httpx.HTTPError, httpx.StreamError):
+            async for _ in pieces:
+                pass
+
+
+class _TryAgain(Exception):
+    """The connection has ended, and may be made again."""
+
+
+def _checked(response: httpx.Response) -> httpx.Response:
+    """`response`, unless it is a refusal."""
+    if response.is_error:
+        raise _refusal(response.status_code, response.content)
+    return response
+
+
+async def _beginning(pieces: AsyncIterator[bytes]) -> bytes:
+    """As much of a refusal as says why; nothing, if the connection does not hold that long."""
+    read = b""
+    with suppress(httpx.TransportError):
+        async for piece in pieces:
+            read += piece
+            if len(read) > LONGEST_REFUSAL:
+                break
+    return read
+
+
+def _refusal(status: int, content: bytes) -> RemoteRefused | RemoteGap:
+    try:
+        told = json.loads(content)
+        code, text = str(told["error"]), str(told["message"])
+    except (ValueError, TypeError, KeyError):
+        code, text = "unknown_error", f"HTTP status {status}"
+    return RemoteGap(text) if status == GONE else RemoteRefused(code, text, status)
+
+
+def _channels(transformers: Sequence[TransformerFactory], extensions: Sequence[str]) -> list[str]:
+    """The channels that transformers need: those whose stream modes they name, all for one that names none."""
+    wanted = dict.fromkeys(ALWAYS)
+    for each in transformers:
+        modes = getattr(each, "required_stream_modes", None)
+        wanted |= dict.fromkeys(sorted(MODES) if modes is None else [mode for mode in modes if mode in MODES])
+    return [*wanted, *(f"custom:{name}" for name in extensions)]
+
+
+def _extension(name: str) -> TransformerFactory:
+    """A transformer whose projection is what the server's channel of that name has pushed."""
+
+    class Extension(StreamTransformer):
+        methods = (f"custom:{name}",)
+
+        def __init__(self, scope: Namespace = ()) -> None:
+            super().__init__(scope)
+            self._channel: StreamChannel[Any] = StreamChannel()
+
+        def init(self) -> dict[str, Any]:
+            return {name: self._channel}
+
+        def process(self, event: ProtocolEvent) -> bool:
+            self._channel.push(event["params"]["data"])
+            return True
+
+    return Extension

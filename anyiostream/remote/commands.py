@@ -1,0 +1,252 @@
+"""Commands that clients send, decoded and checked. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias, final
+
+import attrs
+
+from anyiostream.events import Namespace
+from anyiostream.remote.limits import Limits
+from anyiostream.remote.refusals import Refusal
+from anyiostream.remote.subscriptions import Subscription, parse_namespace, parse_subscription
+
+__all__ = [
+    "Answer",
+    "Command",
+    "GetTree",
+    "InputRespond",
+    "RunStart",
+    "Subscribe",
+    "Unsubscribe",
+    "command_id",
+    "parse_command",
+]
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+CONFIG_VALUES: Final = (
+    ("configurable", _is_object, "an object"),
+    ("metadata", _is_object, "an object"),
+    ("tags", _is_strings, "a list of strings"),
+    ("recursion_limit", _is_count, "an integer of at least 1"),
+    ("max_concurrency", _is_count, "an integer of at least 1"),
+    ("run_name", lambda value: isinstance(value, str), "a string"),
+)
+"""What the keys hold: how that is told, and how it is said."""
+
+ALLOWED_CONFIG: Final = frozenset(name for name, _, _ in CONFIG_VALUES)
+"""Keys of a configuration that a caller may set. The others decide what the server does: callbacks, stream modes."""
+
+REFUSED_CONFIGURABLE: Final = frozenset({"checkpoint_id", "checkpoint_ns", "checkpoint_map"})
+"""Keys that address checkpoints, of this thread or of another one."""
+
+LARGEST_ID: Final = 2**53
+
+
+@final
+@attrs.frozen
+class RunStart:
+    """Start a run, or resume one that is interrupted.
+
+    Attributes:
+        assistant_id: Which graph.
+        input: Its input; `None` for none.
+        config: LangGraph's configuration, as far as callers may set it.
+        metadata: Joined to the configuration's.
+    """
+
+    assistant_id: str
+    input: Any
+    config: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+
+
+@final
+@attrs.frozen
+class Answer:
+    """What the user says to one interrupt."""
+
+    interrupt_id: str
+    namespace: Namespace
+    response: Any
+
+
+@final
+@attrs.frozen
+class InputRespond:
+    """Resume a run with answers.
+
+    Attributes:
+        answers: At least one, for different interrupts.
+        update: What to change in the state as well, or `None`.
+        goto: Where to go on, or `None`: a node, `{"node", "input"}`, or a list of these.
+        config: As for `RunStart`.
+        metadata: As for `RunStart`.
+    """
+
+    answers: tuple[Answer, ...]
+    update: Any
+    goto: Any
+    config: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+
+
+@final
+@attrs.frozen
+class Subscribe:
+    """Send events over this WebSocket."""
+
+    subscription: Subscription
+
+
+@final
+@attrs.frozen
+class Unsubscribe:
+    """Send no more events for a subscription."""
+
+    subscription_id: str
+
+
+@final
+@attrs.frozen
+class GetTree:
+    """Tell which graphs a run consists of."""
+
+
+Command: TypeAlias = RunStart | InputRespond | Subscribe | Unsubscribe | GetTree
+"""What a client wants done."""
+
+
+def command_id(message: Any) -> int:
+    """The id of the command in `message`.
+
+    Raises:
+        Refusal: It is none: it has no id, or no method. HTTP status 400.
+    """
+    if not isinstance(message, dict):
+        raise Refusal("invalid_argument", "a command is an object with `id`, `method` and `params`.", status=400)
+    given = message.get("id")
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < LARGEST_ID:
+        raise Refusal("invalid_argument", "a command's `id` is an integer of at least 0.", status=400)
+    if not isinstance(message.get("method"), str):
+        raise Refusal("invalid_argument", "a command has a `method`.", status=400)
+    return given
+
+
+def parse_command(message: Mapping[str, Any], limits: Limits) -> Command:
+    """The command in `message`, whose `command_id` has been taken.
+
+    Raises:
+        Refusal: It is unknown, or malformed; HTTP status 200, since the envelope reports it.
+    """
+    method, params = message["method"], message.get("params")
+    if params is None:
+        params = {}
+    if not isinstance(params, dict):
+        raise _invalid("`params` is an object.")
+    if method == "run.start":
+        return _run_start(params)
+    if method == "input.respond":
+        return _input_respond(params, limits)
+    if method == "subscription.subscribe":
+        return Subscribe(parse_subscription(params, limits))
+    if method == "subscription.unsubscribe":
+        return Unsubscribe(_text(params, "subscription_id"))
+    if method == "agent.getTree":
+        return GetTree()
+    raise Refusal("unknown_command", "there is no such command.")
+
+
+def _run_start(params: Mapping[str, Any]) -> RunStart:
+    return RunStart(
+        _text(params, "assistant_id"),
+        params.get("input"),
+        allowed_config(params.get("config")),
+        _object(params, "metadata"),
+    )
+
+
+def _input_respond(params: Mapping[str, Any], limits: Limits) -> InputRespond:
+    entries = params.get("responses")
+    if entries is None:
+        entries = [params]
+    if not isinstance(entries, list) or not entries:
+        raise _invalid("`responses` is a list of at least one answer.")
+    if len(entries) > limits.subscriptions:
+        raise _invalid(f"there are at most {limits.subscriptions} answers at a time.")
+    answers = tuple(_answer(entry, limits) for entry in entries)
+    if len({answer.interrupt_id for answer in answers}) != len(answers):
+        raise _invalid("an interrupt is answered once.")
+    update = params.get("update")
+    if update is not None and not isinstance(update, dict):
+        raise _invalid("`update` is an object.")
+    goto = params.get("goto")
+    if goto is not None and not all(_is_goal(each) for each in (goto if isinstance(goto, list) else [goto])):
+        raise _invalid("`goto` is a node, an object with `node`, or a list of these.")
+    return InputRespond(answers, update, goto, allowed_config(params.get("config")), _object(params, "metadata"))
+
+
+def _is_goal(goal: Any) -> bool:
+    return isinstance(goal, str) or (isinstance(goal, dict) and isinstance(goal.get("node"), str))
+
+
+def _answer(entry: Any, limits: Limits) -> Answer:
+    if not isinstance(entry, dict) or "response" not in entry:
+        raise _invalid("an answer is an object with `interrupt_id` and `response`.")
+    namespace = parse_namespace(entry.get("namespace", []), limits)
+    return Answer(_text(entry, "interrupt_id"), namespace, entry["response"])
+
+
+def allowed_config(config: Any) -> dict[str, Any]:
+    """The configuration that a caller has sent.
+
+    Raises:
+        Refusal: It sets what callers may not set.
+    """
+    if config is None:
+        return {}
+    if not isinstance(config, dict):
+        raise _invalid("`config` is an object.")
+    if config.keys() - ALLOWED_CONFIG:
+        allowed = ", ".join(sorted(ALLOWED_CONFIG))
+        raise _invalid(f"a caller's `config` has only {allowed}.")
+    for name, is_valid, wanted in CONFIG_VALUES:
+        if name in config and not is_valid(config[name]):
+            raise _invalid(f"`config.{name}` is {wanted}.")
+    for key in config.get("configurable", {}):
+        if key in REFUSED_CONFIGURABLE or key.startswith("_"):
+            raise _invalid("a caller's `config.configurable` addresses no checkpoint and no internals.")
+    return dict(config)
+
+
+def _text(params: Mapping[str, Any], name: str) -> str:
+    given = params.get(name)
+    if not isinstance(given, str) or not given:
+        raise _invalid(f"`{name}` is a string.")
+    return given
+
+
+def _object(params: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    given = params.get(name)
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise _invalid(f"`{name}` is an object.")
+    return given
+
+
+def _invalid(text: str) -> Refusal:
+    return Refusal("invalid_argument", text)

@@ -1,0 +1,162 @@
+"""A thread's events as server-sent events. `frame` and `resumed_from` are pure; `EventStream` sends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, final
+
+import anyio
+from anyio.lowlevel import checkpoint
+from starlette.types import Receive, Scope, Send
+
+from anyiostream.remote.jsonable import encode
+from anyiostream.remote.log import Entry, LogGap
+from anyiostream.remote.refusals import GONE, Refusal, error_frame, gap_text
+from anyiostream.remote.requests import refused
+from anyiostream.remote.service import Service
+from anyiostream.remote.subscriptions import Subscription
+from anyiostream.remote.thread import Thread
+from anyiostream.remote.viewer import Viewer
+
+__all__ = ["EventStream", "frame", "resumed_from"]
+
+HEARTBEAT: Final = b": heartbeat\n\n"
+
+CHUNK: Final = 16 * 1024
+"""Bytes that are sent at a time, more or less."""
+
+HEADERS: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
+]
+
+FIELD_ENDS: Final = str.maketrans("", "", "\r\n\0")
+"""What would end a field of an event, or spoil its id."""
+
+
+def frame(event: str, data: bytes, event_id: str | None = None) -> bytes:
+    """One event. `data` is one line."""
+    assert b"\n" not in data
+    assert b"\r" not in data
+    lines = [b"event: " + _field(event), b"data: " + data]
+    if event_id is not None:
+        lines.append(b"id: " + _field(event_id))
+    return b"\n".join(lines) + b"\n\n"
+
+
+def _field(value: str) -> bytes:
+    return value.translate(FIELD_ENDS).encode("utf-8", "replace")
+
+
+def resumed_from(last_event_id: str, log_id: str) -> int:
+    """The `seq` that a browser's `Last-Event-ID` stands for.
+
+    Raises:
+        Refusal: It is none of this log's: the server has forgotten the thread since. HTTP status 410.
+    """
+    name, _, seq = last_event_id.rpartition("-")
+    if name != log_id or not (seq.isascii() and seq.isdigit()):
+        raise Refusal("invalid_argument", "gap: this thread has no such event (any more).", status=GONE)
+    return int(seq)
+
+
+@final
+class EventStream:
+    """The response that streams a thread's events to one viewer.
+
+    It has no end of its own: the viewer leaves, or the connection is aborted, and the viewer connects again. It is
+    aborted when the server is being stopped, when the viewer has been left behind by the log, and when it accepts
+    nothing for too long.
+    """
+
+    def __init__(self, service: Service, thread: Thread, viewer: Viewer, gap: int | None) -> None:
+        self._service = service
+        self._thread = thread
+        self._viewer = viewer
+        self._gap = gap
+
+    @classmethod
+    async def open(cls, service: Service, thread: Thread, subscription: Subscription) -> EventStream:
+        """The stream of a subscription.
+
+        Raises:
+            Refusal: What it asks for is not there yet (400) or no longer (410).
+        """
+        viewer = Viewer(thread)
+        try:
+            replay = await viewer.add("", subscription)
+        except LogGap as gap:
+            raise Refusal("invalid_argument", str(gap), status=GONE) from None
+        return cls(service, thread, viewer, replay.gap)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream until the viewer leaves or the connection is to be aborted: an ASGI response without its end."""
+        try:
+            self._service.check_connection(self._thread)
+        except Refusal as refusal:
+            await refused(refusal)(scope, receive, send)
+            return
+        with self._service.connection(self._thread, self._viewer):
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_until_disconnected, receive, tasks.cancel_scope)
+                await self._stream(send)
+                tasks.cancel_scope.cancel()
+
+    async def _stream(self, send: Send) -> None:
+        # The first bytes tell the client that the stream is open, also where a proxy waits for some.
+        opening = [HEARTBEAT]
+        if self._gap is not None:
+            opening.append(_gap_frame(self._gap, self._thread.log.first))
+        if not await self._send(send, b"".join(opening)):
+            return
+        while True:
+            try:
+                entries = await self._viewer.batch()
+            except LogGap as gap:
+                await self._send(send, _gap_frame(gap.after, gap.first))
+                return
+            for chunk in _chunks(entries):
+                if not await self._send(send, chunk):
+                    return
+            if self._viewer.cursor < self._thread.log.last:
+                continue
+            with anyio.move_on_after(self._service.heartbeat) as silence:
+                await self._thread.log.wait(self._viewer.cursor)
+            if silence.cancelled_caught and not await self._send(send, HEARTBEAT):
+                return
+
+    async def _send(self, send: Send, body: bytes) -> bool:
+        """Send, and say whether the viewer has taken it in time."""
+        with anyio.move_on_after(self._service.limits.send) as patience:
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        # Servers may take it without a pause; the others' turn comes all the same, and with it the news that the viewer
+        # has left.
+        await checkpoint()
+        return not patience.cancelled_caught
+
+
+async def _until_disconnected(receive: Receive, scope: anyio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+def _gap_frame(after: int, first: int) -> bytes:
+    return frame("error", encode(error_frame("unknown_error", gap_text(after, first))))
+
+
+def _chunks(entries: Iterable[Entry]) -> Iterator[bytes]:
+    pending: list[bytes] = []
+    size = 0
+    for entry in entries:
+        shown = frame(entry.method, entry.body, entry.event_id)
+        pending.append(shown)
+        size += len(shown)
+        if size >= CHUNK:
+            yield b"".join(pending)
+            pending, size = [], 0
+    if pending:
+        yield b"".join(pending)

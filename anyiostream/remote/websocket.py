@@ -1,0 +1,209 @@
+"""One WebSocket: commands in, answers and events out, any number of subscriptions.
+
+Rules:
+
+- An answer to `subscription.subscribe` is sent before the events that are replayed for it.
+- One task sends events, the one that reads commands sends answers; a lock keeps frames whole and in order.
+- A frame that is no command ends the socket with 4000 + the HTTP status; a command that is refused is answered.
+- Going away stops nothing: runs go on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, final
+from uuid import uuid4
+
+import anyio
+from anyio.lowlevel import checkpoint
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from anyiostream.remote.commands import Subscribe, Unsubscribe, command_id, parse_command
+from anyiostream.remote.jsonable import decode, encode
+from anyiostream.remote.log import LogGap
+from anyiostream.remote.refusals import GONE, Refusal, error_frame, gap_text
+from anyiostream.remote.requests import caller_of
+from anyiostream.remote.service import Service
+from anyiostream.remote.subscriptions import Subscription
+from anyiostream.remote.thread import Thread
+from anyiostream.remote.viewer import Viewer
+
+__all__ = ["converse"]
+
+STOPPING: Final = (1012, "the server is being stopped; connect again")
+"""Close code and reason that ask a client to connect again."""
+
+TRY_AGAIN: Final = 1013
+"""Close code that asks a client to connect again later."""
+
+REMEMBERED: Final = 1024
+"""Ids of commands by which a repeated one is known."""
+
+
+async def converse(service: Service, websocket: WebSocket) -> None:
+    """Serve one socket until the client leaves, does what it must not, or the server is being stopped."""
+    try:
+        try:
+            identity = await service.admit(caller_of(websocket), "read", websocket.path_params["thread_id"])
+            thread = service.thread(websocket.path_params["thread_id"], identity)
+        finally:
+            # A browser cannot read the status of a refused upgrade; the code of a close it can.
+            await websocket.accept()
+        service.check_connection(thread)
+    except Refusal as refusal:
+        await websocket.close(*_verdict(refusal))
+        return
+    conversation = Conversation(service, thread, websocket)
+    with service.connection(thread, conversation.viewer):
+        await conversation.hold()
+    if not conversation.gone:
+        with anyio.move_on_after(service.limits.send):
+            await websocket.close(*(conversation.verdict or STOPPING))
+
+
+@final
+class Conversation:
+    """A socket that has been accepted.
+
+    Attributes:
+        verdict: The code and the reason that it is to be closed with, if not the server's stopping.
+        gone: Whether the client has left.
+        viewer: What is to be sent.
+    """
+
+    def __init__(self, service: Service, thread: Thread, websocket: WebSocket) -> None:
+        self.verdict: tuple[int, str] | None = None
+        self.gone = False
+        self._service = service
+        self._thread = thread
+        self._websocket = websocket
+        self.viewer: Final = Viewer(thread)
+        self._sending = anyio.Lock()
+        self._changed = anyio.Event()
+        self._ids: deque[int] = deque(maxlen=REMEMBERED)
+
+    async def hold(self) -> None:
+        """Read commands and send events until the conversation is over."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._until_over, self._send_events, tasks.cancel_scope)
+            await self._until_over(self._read_commands, tasks.cancel_scope)
+
+    async def _until_over(self, work: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
+        try:
+            await work()
+        except WebSocketDisconnect:
+            self.gone = True
+        except TimeoutError:
+            self.verdict = TRY_AGAIN, "what was sent was not read in time"
+        except Refusal as refusal:
+            self.verdict = _verdict(refusal)
+        scope.cancel()
+
+    async def _read_commands(self) -> None:
+        limits = self._service.limits
+        while True:
+            frame = await self._websocket.receive()
+            if frame["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect
+            raw = frame.get("text") or frame.get("bytes") or b""
+            size = len(raw.encode("utf-8", "replace")) if isinstance(raw, str) else len(raw)
+            if size > limits.frame:
+                raise Refusal("invalid_argument", f"the frame has more than {limits.frame} bytes.", status=413)
+            message = decode(raw, most=limits.frame, depth=limits.depth)
+            await self._answer(command_id(message), message)
+
+    async def _answer(self, given: int, message: Mapping[str, Any]) -> None:
+        if given in self._ids:
+            raise Refusal("invalid_argument", "the id of a command is used once per socket.", status=400)
+        self._ids.append(given)
+        try:
+            command = parse_command(message, self._service.limits)
+            if isinstance(command, Subscribe):
+                await self._subscribe(given, command.subscription)
+                return
+            if isinstance(command, Unsubscribe):
+                result = self._unsubscribe(command.subscription_id)
+            else:
+                caller = caller_of(self._websocket)
+                result = await self._service.execute(caller, self._thread.thread_id, command)
+        except Refusal as refusal:
+            await self._send(encode(refusal.envelope(given)))
+            return
+        await self._send(encode({"type": "success", "id": given, "result": result}))
+
+    async def _subscribe(self, given: int, subscription: Subscription) -> None:
+        if len(self.viewer) >= self._service.limits.subscriptions:
+            most = self._service.limits.subscriptions
+            raise Refusal("invalid_argument", f"a socket has at most {most} subscriptions.")
+        subscription_id = str(uuid4())
+        async with self._sending:
+            try:
+                replay = await self.viewer.add(subscription_id, subscription)
+            except LogGap as gap:
+                raise Refusal("invalid_argument", str(gap), status=GONE) from None
+            count = await self.viewer.count(subscription_id)
+            result = {"subscription_id": subscription_id, "replayed_events": count}
+            await self._send_now(encode({"type": "success", "id": given, "result": result}))
+            if replay.gap is not None:
+                await self._send_now(_gap_frame(replay.gap, self._thread.log.first))
+        self._changed.set()
+
+    def _unsubscribe(self, subscription_id: str) -> dict[str, Any]:
+        if not self.viewer.remove(subscription_id):
+            raise Refusal("no_such_subscription", "there is no such subscription on this socket.")
+        return {}
+
+    async def _send_events(self) -> None:
+        while True:
+            try:
+                await self._send_batch()
+            except LogGap as gap:
+                await self._send(_gap_frame(gap.after, gap.first))
+                raise Refusal("unknown_error", str(gap), status=GONE) from None
+            if self.viewer.cursor >= self._thread.log.last:
+                await self._wait()
+
+    async def _send_batch(self) -> None:
+        async with self._sending:
+            for entry in await self.viewer.batch():
+                await self._send_now(entry.body)
+        # Servers may take it all without a pause.
+        await checkpoint()
+
+    async def _wait(self) -> None:
+        """Wait until the log has more, or there is a new subscription."""
+        self._changed = anyio.Event()
+        if self.viewer.cursor < self._thread.log.last:
+            return
+        async with anyio.create_task_group() as waiting:
+
+            async def for_change() -> None:
+                await self._changed.wait()
+                waiting.cancel_scope.cancel()
+
+            waiting.start_soon(for_change)
+            await self._thread.log.wait(self.viewer.cursor)
+            waiting.cancel_scope.cancel()
+
+    async def _send(self, frame: bytes) -> None:
+        async with self._sending:
+            await self._send_now(frame)
+
+    async def _send_now(self, frame: bytes) -> None:
+        with anyio.fail_after(self._service.limits.send):
+            try:
+                await self._websocket.send_text(frame.decode("utf-8"))
+            except (OSError, RuntimeError) as exc:
+                # How servers say that the client has left, each in its own way.
+                raise WebSocketDisconnect from exc
+
+
+def _gap_frame(after: int, first: int) -> bytes:
+    return encode(error_frame("unknown_error", gap_text(after, first)))
+
+
+def _verdict(refusal: Refusal) -> tuple[int, str]:
+    """The code and the reason that a socket is closed with; a reason has at most 123 bytes."""
+    code = TRY_AGAIN if refusal.status in {429, 503} else refusal.close_code
+    return code, refusal.text.encode("ascii", "replace")[:120].decode("ascii")

@@ -1,0 +1,201 @@
+"""How a server stands up to many viewers: `python -m benchmarks.remote`.
+
+A server process runs a number of runs at a time; viewers, each with a connection of its own, are spread over them and
+follow from the first event. Every viewer must see every event of its run once, in order. Reported are the time that
+the runs take without viewers and with them, the events that are delivered, how old they are when they arrive, and what
+the server needs in memory and processor time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+
+from anyiostream import StreamWriter
+
+SEQ = re.compile(rb'"seq":(\d+),')
+SENT = re.compile(rb'"sent":([0-9.]+)')
+LAST = re.compile(rb'"event":"(?:completed|failed)"')
+CHANNELS = ["custom", "lifecycle"]
+
+
+async def count(given: dict[str, Any], writer: StreamWriter) -> int:
+    """The graph: it writes as fast as it is read."""
+    for n in range(given["events"]):
+        await writer.custom({"n": n, "sent": time.time(), "text": "x" * given["size"]})
+    return int(given["events"])
+
+
+@attrs.define
+class Seen:
+    """What one viewer has seen.
+
+    Attributes:
+        events: How many.
+        ages: Seconds from when an event was written until it was read, for some of them.
+    """
+
+    events: int = 0
+    ages: list[float] = attrs.field(factory=list)
+
+
+class Server:
+    """A server, by its address."""
+
+    def __init__(self, url: str, pid: int) -> None:
+        address = urlsplit(url)
+        assert address.hostname is not None
+        assert address.port is not None
+        self._address = address.hostname, address.port
+        self._pid = pid
+
+    async def post(self, path: str, body: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Send a request; where its answer is read."""
+        reader, writer = await asyncio.open_connection(*self._address, limit=2**20)
+        content = json.dumps(body).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n"
+        writer.write(head.encode() + content)
+        await writer.drain()
+        status = await reader.readline()
+        assert b" 200 " in status, status
+        return reader, writer
+
+    async def start(self, thread: str, given: dict[str, Any]) -> None:
+        """Start a run."""
+        params = {"assistant_id": "count", "input": given}
+        _, writer = await self.post(f"/threads/{thread}/commands", {"id": 1, "method": "run.start", "params": params})
+        writer.close()
+
+    async def view(self, thread: str, seen: Seen, opened: asyncio.Semaphore) -> None:
+        """Follow a thread until its run has ended, and check that nothing is missing or comes twice."""
+        reader, writer = await self.post(f"/threads/{thread}/stream/events", {"channels": CHANNELS})
+        opened.release()
+        expected = 1
+        async for line in reader:
+            if not line.startswith(b"data: "):
+                continue
+            found = SEQ.search(line)
+            assert found is not None
+            seq = int(found[1])
+            assert seq == expected or LAST.search(line), f"{thread}: event {seq} where {expected} was next"
+            expected = seq + 1
+            seen.events += 1
+            if seen.events % 10 == 0 and (sent := SENT.search(line)):
+                seen.ages.append(time.time() - float(sent[1]))
+            if LAST.search(line):
+                break
+        writer.close()
+
+    def memory(self) -> float:
+        """MiB that the process has had at most."""
+        return self._status("VmHWM") / 1024
+
+    def processor(self) -> float:
+        """Seconds of processor time so far."""
+        fields = Path(f"/proc/{self._pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / 100
+
+    def _status(self, name: str) -> int:
+        for line in Path(f"/proc/{self._pid}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith(name):
+                return int(line.split()[1])
+        raise AssertionError(name)
+
+
+@contextmanager
+def started(backend: str) -> Iterator[Server]:
+    """A server process on a free port."""
+    command = [sys.executable, "-m", "anyiostream", "serve", "benchmarks.remote:count"]
+    process = subprocess.Popen(
+        [*command, "--backend", backend, "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    try:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if found := re.search(r" at (http://\S+)", line):
+                yield Server(found[1], process.pid)
+                return
+        raise AssertionError("the server did not start")
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+async def measured(
+    server: Server, name: str, runs: int, viewers: int, given: dict[str, Any]
+) -> tuple[float, list[Seen]]:
+    """Seconds until every run has ended and every viewer has seen it, and what they saw."""
+    opened = asyncio.Semaphore(0)
+    seen = [Seen() for _ in range(max(viewers, runs))]
+    async with asyncio.TaskGroup() as tasks:
+        if viewers:
+            for n, each in enumerate(seen):
+                tasks.create_task(server.view(f"{name}-{n % runs}", each, opened))
+            for _ in seen:
+                await opened.acquire()
+        begun = time.perf_counter()
+        for n in range(runs):
+            tasks.create_task(server.start(f"{name}-{n}", given))
+        if not viewers:
+            # One watcher each, which is sent the run's beginning and end.
+            for n in range(runs):
+                tasks.create_task(ended(server, f"{name}-{n}"))
+    return time.perf_counter() - begun, seen
+
+
+async def ended(server: Server, thread: str) -> None:
+    """Wait for the end of a run."""
+    reader, writer = await server.post(f"/threads/{thread}/stream/events", {"channels": ["lifecycle"]})
+    async for line in reader:
+        if LAST.search(line):
+            break
+    writer.close()
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--viewers", type=int, default=200)
+    parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--events", type=int, default=500, help="per run")
+    parser.add_argument("--size", type=int, default=100, help="bytes of text per event")
+    parser.add_argument("--backend", choices=["asyncio", "trio"], action="append")
+    arguments = parser.parse_args()
+    given = {"events": arguments.events, "size": arguments.size}
+    print(f"{arguments.runs} runs of {arguments.events} events, {arguments.viewers} viewers")
+    print(
+        f"{'backend':8} {'alone':>8} {'viewed':>8} {'events/s':>9} {'median':>8} {'99 %':>8} {'memory':>9} {'cpu':>7}"
+    )
+    for backend in arguments.backend or ["asyncio", "trio"]:
+        with started(backend) as server:
+            alone, _ = asyncio.run(measured(server, "alone", arguments.runs, 0, given))
+            before = server.processor()
+            viewed, seen = asyncio.run(measured(server, "viewed", arguments.runs, arguments.viewers, given))
+            delivered = sum(each.events for each in seen)
+            expected = arguments.events + 2  # the run's beginning and its end
+            assert {each.events for each in seen} == {expected}, {each.events for each in seen}
+            ages = quantiles((age for each in seen for age in each.ages), n=100)
+            print(
+                f"{backend:8} {alone:7.2f}s {viewed:7.2f}s {delivered / viewed:9.0f} {ages[49] * 1000:6.0f}ms"
+                f" {ages[98] * 1000:6.0f}ms {server.memory():6.0f}MiB {server.processor() - before:6.2f}s"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Hosts, origins, thread ids, and the hook: who gets in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from anyiostream.remote.access import LOOPBACK, Access, authorized, check_host, check_origin, check_thread_id
+from anyiostream.remote.refusals import Refusal
+
+
+def status(call: Callable[[], Any]) -> int:
+    """The status with which a call refuses; 200 if it does not."""
+    try:
+        call()
+    except Refusal as refusal:
+        return refusal.status
+    return 200
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed", "expected"),
+    [
+        ("localhost:8000", LOOPBACK, 200),
+        ("LOCALHOST", LOOPBACK, 200),
+        ("127.0.0.1:1", LOOPBACK, 200),
+        ("[::1]:80", LOOPBACK, 200),
+        ("[::1]", LOOPBACK, 200),
+        ("evil.example", LOOPBACK, 421),
+        ("localhost.evil.example:80", LOOPBACK, 421),
+        ("", LOOPBACK, 421),
+        (None, LOOPBACK, 421),
+        ("evil.example", ("*",), 200),
+        ("api.example:443", ("api.example",), 200),
+    ],
+)
+def test_hosts(host: str | None, allowed: Any, expected: int) -> None:
+    """Only those named are served, whatever the port; by default those that only this machine reaches."""
+    assert status(lambda: check_host(host, allowed)) == expected
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed", "expected"),
+    [
+        (None, (), 200),
+        ("http://localhost:8000", (), 200),
+        ("http://localhost:9000", (), 403),
+        ("http://evil.example", (), 403),
+        ("null", (), 403),
+        ("http://evil.example", ("http://good.example",), 403),
+        ("http://good.example", ("http://good.example",), 200),
+        ("http://evil.example", ("*",), 200),
+    ],
+)
+def test_origins(origin: str | None, allowed: Any, expected: int) -> None:
+    """Pages of the server's own origin and of those named; programs send none."""
+    assert status(lambda: check_origin(origin, "localhost:8000", allowed)) == expected
+
+
+@pytest.mark.parametrize(
+    ("thread_id", "expected"),
+    [("1b4e28ba-2fa1", 200), ("user@example.org:3", 200), ("", 400), ("a b", 400), ("a\n", 400), ("x" * 201, 400)],
+)
+def test_thread_ids(thread_id: str, expected: int) -> None:
+    """They are short, and name no path."""
+    assert status(lambda: check_thread_id(thread_id)) == expected
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("identity", "owner", "expected"),
+    [("ada", None, 200), ("ada", "ada", 200), ("bob", "ada", 403), (None, None, 401), (None, "ada", 401)],
+)
+async def test_the_hook_decides(identity: str | None, owner: str | None, expected: int) -> None:
+    """Sync or async, it says for whom a request is made; threads belong to who made them."""
+
+    async def hook(_: Access) -> str | None:
+        return identity
+
+    access = Access("read", "t", owner, None, {}, None)
+    for each in (hook, lambda _: identity):
+        if expected == 200:
+            assert await authorized(each, access) == identity
+        else:
+            with pytest.raises(Refusal) as caught:
+                await authorized(each, access)
+            assert caught.value.status == expected
+
+
+@pytest.mark.anyio
+async def test_without_a_hook_everybody_is_the_same() -> None:
+    """Whoever can reach the server may use it: the default serves this machine only."""
+    assert await authorized(None, Access("start", "t", None, None, {}, None)) == ""

@@ -1,0 +1,91 @@
+"""The application as part of another one, and without what it needs."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from anyiostream import NotAGraph
+from anyiostream.remote import Assistant, Limits, RunContext, app, close_streams, run_context
+
+from .graphs import ASSISTANTS
+from .raw import Client
+from .serving import serving
+
+
+def test_it_is_mounted_in_another_one() -> None:
+    """Whose lifespan runs its own; every path is below the mount's."""
+    inner = app(ASSISTANTS)
+    outer = Starlette(routes=[Mount("/runs", inner)], lifespan=lambda _: inner.router.lifespan_context(inner))
+    with serving("uvicorn", outer) as url, Client(f"{url}/runs") as client:
+        client.start("everything", 1)
+        assert client.ended()[-1]["params"]["data"]["event"] == "completed"
+        with client.socket():
+            pass
+
+
+def test_without_a_lifespan_no_run_is_accepted() -> None:
+    """And it is said why."""
+    with serving("uvicorn", Starlette(routes=[Mount("/", app(ASSISTANTS))])) as url, Client(url) as client:
+        response = client.command("run.start", {"assistant_id": "everything"})
+        assert response.status_code == 503
+        assert "lifespan" in response.json()["message"]
+
+
+def test_a_runs_configuration() -> None:
+    """The caller's goes over the assistant's, and the thread is the server's to say."""
+    assistant = Assistant(graph=None, config={"configurable": {"a": 1, "b": 1}, "tags": ["x"], "metadata": {"m": 1}})
+    given = {"configurable": {"b": 2, "thread_id": "somebody's"}, "metadata": {"n": 2, "run_id": "mine"}}
+    assert assistant.run_config(given, RunContext("t", "r", "", {})) == {
+        "configurable": {"a": 1, "b": 2, "thread_id": "t"},
+        "metadata": {"m": 1, "n": 2, "thread_id": "t", "run_id": "r"},
+        "tags": ["x"],
+    }
+
+
+def test_a_graph_knows_its_run() -> None:
+    """A function graph, which takes no configuration, finds it in its context; so it does the caller's."""
+
+    async def graph(_: object, __: object) -> object:
+        context = run_context.get()
+        return [context.thread_id, context.owner, context.config["configurable"], context.config["metadata"]]
+
+    with serving("uvicorn", app({"g": graph}, authorize=lambda _: "ada")) as url, Client(url) as client:
+        client.start("g", config={"configurable": {"x": 1}}, metadata={"m": 1})
+        client.ended()
+        assert client.state().json()["values"] == ["t", "ada", {"x": 1}, {"m": 1}]
+
+
+def test_it_is_served_again() -> None:
+    """After it has been stopped; its threads are still there."""
+    application = app(ASSISTANTS)
+    for turn in range(2):
+        with serving("uvicorn", application) as url, Client(url) as client:
+            client.start("everything", turn)
+            assert client.ended()[-1]["params"]["data"]["event"] == "completed"
+            assert client.state().json()["values"]["given"] == turn
+
+
+def test_once_it_is_being_stopped_nothing_is_accepted() -> None:
+    """Clients are asked to come back: a status after which they try again."""
+    application = app(ASSISTANTS)
+    with serving("uvicorn", application) as url, Client(url) as client:
+        close_streams(application)
+        assert client.command("run.start", {"assistant_id": "everything"}).status_code == 503
+        assert client.refused() == 503
+
+
+@pytest.mark.parametrize("bound", [0, -1, True, "x", None])
+def test_bounds_that_are_none(bound: object) -> None:
+    """Are refused where they are given."""
+    with pytest.raises(ValueError, match="events must be positive"):
+        Limits(events=bound)  # type: ignore[arg-type]
+
+
+def test_errors_of_opening_are_the_runs(caplog: pytest.LogCaptureFixture) -> None:
+    """They are logged with their traceback here, and told without it there."""
+    with serving("uvicorn", app({"none": 3})) as url, Client(url) as client:
+        client.start("none")
+        assert client.ended()[-1]["params"]["data"]["event"] == "failed"
+    assert any(record.exc_info and record.exc_info[0] is NotAGraph for record in caplog.records)

@@ -1,0 +1,130 @@
+"""`python -m anyiostream serve`, as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import anyiostream
+from anyiostream.cli.main import main
+
+from .raw import Client, events
+
+ROOT = Path(anyiostream.__file__).parent.parent
+
+GRAPHS = """
+import anyio
+
+async def greet(given, writer):
+    await writer.values({"step": 1})
+    return {"hello": given}
+
+async def endless(given, writer):
+    try:
+        await writer.values({"step": 1})
+        await anyio.sleep_forever()
+    finally:
+        print("cleaned up", flush=True)
+
+def authorize(access):
+    return access.headers.get("authorization")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a module of graphs."""
+    (tmp_path / "served_graphs.py").write_text(GRAPHS)
+    return tmp_path
+
+
+@contextmanager
+def started(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The process, and the address that it says it serves."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error:::anyiostream", "-m", "anyiostream", "serve", *arguments, "--port", "0"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        for line in process.stderr:
+            found = re.search(r" at (http://\S+)", line)
+            if found:
+                yield process, found[1]
+                break
+        else:
+            raise AssertionError("it did not start")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_it_serves_until_it_is_told_to_stop(folder: Path, backend: str) -> None:
+    """Runs are run; on SIGTERM streams are cut, runs are cleaned up, and the process ends well."""
+    with started(folder, "served_graphs:greet", "forever=served_graphs:endless", "--backend", backend) as (
+        process,
+        url,
+    ):
+        with Client(url) as client, Client(url, "u") as other:
+            client.start("greet", "Ada")
+            assert client.ended()[-1]["params"]["data"]["event"] == "completed"
+            assert client.state().json()["values"] == {"hello": "Ada"}
+            other.start("forever")
+            with other.stream() as response:
+                assert next(events(response))["method"] == "lifecycle"
+                process.send_signal(signal.SIGTERM)
+                out, err = process.communicate(timeout=20)
+        assert (process.returncode, out) == (0, "cleaned up\n")
+        assert "Traceback" not in err
+
+
+def test_it_serves_loopback_only_and_says_so(folder: Path) -> None:
+    """Unless it is told otherwise."""
+    with started(folder, "served_graphs:greet") as (_, url), Client(url) as client:
+        assert url.startswith("http://127.0.0.1:")
+        assert client.post("commands", {}, host="example.org").status_code == 421
+
+
+def test_its_options(folder: Path) -> None:
+    """A hook that decides, a host that is named."""
+    arguments = ["--authorize", "served_graphs:authorize", "--allow-host", "example.org"]
+    with started(folder, "served_graphs:greet", *arguments) as (_, url), Client(url) as client:
+        assert client.state().status_code == 401
+        assert (
+            client.http.get("/threads/t/state", headers={"authorization": "x", "host": "example.org"}).status_code
+            == 404
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("json", "does not name anything"),
+        ("no_such_module_here:x", "there is no module 'no_such_module_here'"),
+        ("json.nothing:x", "there is no module 'json.nothing'"),
+        ("json:nothing", "json has no attribute 'nothing'"),
+    ],
+)
+def test_what_is_not_there(name: str, problem: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said in one line."""
+    assert main(["serve", name]) == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_two_graphs_of_one_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """They have to be told apart."""
+    assert main(["serve", "examples.chat:assistant", "assistant=examples.researchers:research"]) == 2
+    assert "one name" in capsys.readouterr().err
