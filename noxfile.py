@@ -14,8 +14,9 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 
 def install(session: nox.Session, *groups: str) -> None:
-    """Install the package with LangGraph and what remote runs need, and dependency groups."""
-    session.install("--editable", ".[langgraph,remote]", *nox.project.dependency_groups(PYPROJECT, *groups))
+    """Install the package with all of its extras, and dependency groups."""
+    extras = "cli,langgraph,opentelemetry,remote"
+    session.install("--editable", f".[{extras}]", *nox.project.dependency_groups(PYPROJECT, *groups))
 
 
 @nox.session
@@ -34,6 +35,20 @@ def tests(session: nox.Session) -> None:
         "--random-order", "--cov=anyiostream", "--cov-branch", "--cov-report=term-missing:skip-covered",
         *session.posargs,
     )  # fmt: skip
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Run the fault battery at length. Arguments go to it: `nox -s faults -- --seconds 60`."""
+    install(session, "test")
+    session.run("python", "-m", "tests.faults", *session.posargs)
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Break copies of the package on purpose: the fault battery must notice. Arguments name mutants."""
+    install(session, "test")
+    session.run("python", "-m", "tests.faults.mutants", *session.posargs)
 
 
 @nox.session
@@ -57,3 +72,10 @@ def bench(session: nox.Session) -> None:
     """Measure against `langgraph.stream`. Arguments go to the benchmarks."""
     install(session, "bench")
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run random programs and watch for what grows or is left. Arguments: `nox -s soak -- --minutes 60`."""
+    install(session, "bench")
+    session.run("python", "-m", "benchmarks.soak", *(session.posargs or ("--minutes", "10")))

@@ -1,12 +1,10 @@
-"""`python -m anyiostream`."""
+"""`python -m anyiostream`: the command line."""
 
 from __future__ import annotations
 
 import sys
 
 from anyiostream.cli.main import main
-
-__all__: list[str] = []
 
 if __name__ == "__main__":
     sys.exit(main())

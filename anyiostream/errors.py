@@ -34,13 +34,19 @@ __all__ = [
     "MalformedPart",
     "MessageFailed",
     "MissingExtra",
+    "MissingProjection",
     "NotAChannel",
     "NotAGraph",
+    "NotATransformer",
+    "NotAwaited",
+    "NotAwaitedWarning",
     "PrebuiltTransformer",
     "ProjectionConflict",
     "PromiseUnresolved",
     "RunAborted",
+    "RunBlocksLoopWarning",
     "RunClosed",
+    "RunNotEntered",
     "RunReentered",
     "RunUnclosedWarning",
     "RunWaitsForItself",
@@ -49,6 +55,7 @@ __all__ = [
     "SubgraphFailed",
     "UnknownOption",
     "UnknownProjection",
+    "WriterClosed",
     "WrongLane",
 ]
 
@@ -92,6 +99,26 @@ class RunReentered(AnyioStreamError, RuntimeError):
     def __init__(self) -> None:
         super().__init__(
             "this open_run(...) has been entered already, and one object is one run. Call open_run(...) again."
+        )
+
+
+class RunNotEntered(AnyioStreamError, TypeError, AttributeError):
+    """An `open_run(...)` object was used as if it were the run that entering it gives."""
+
+    def __init__(self, used: str) -> None:
+        super().__init__(
+            f"open_run(...) {used}: it is a context manager, and entering it gives the run. Write "
+            "`async with open_run(...) as run:`, without await before open_run, or without an event loop "
+            "`with open_run(...) as run:`, and use `run` inside the block."
+        )
+
+
+class NotAwaited(AnyioStreamError, TypeError, AttributeError):
+    """The result of an async method was used before it was awaited."""
+
+    def __init__(self, what: str, *, example: str = "") -> None:
+        super().__init__(
+            f"{what} has not been awaited, so there is no result yet: write `{example or f'await {what}'}`."
         )
 
 
@@ -287,6 +314,24 @@ class RunUnclosedWarning(ResourceWarning):
     """A run was entered and its block never left."""
 
 
+class RunBlocksLoopWarning(RuntimeWarning):
+    """A run was opened on the sync lane by a coroutine, so that the event loop stands still while the graph runs."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(
+            f"`with open_run(...)` in a coroutine: {run} blocks the event loop while it runs, and its `output` is a "
+            "property that is not awaited. Write `async with open_run(...) as run:`. If the sync lane is what you "
+            "want, open the run in a plain function."
+        )
+
+
+class NotAwaitedWarning(RuntimeWarning):
+    """An async method was called and its result dropped without an `await`."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} was called and never awaited, so it did nothing: write `await {what}`.")
+
+
 # --- Transformers and projections ------------------------------------------------------------------------------
 
 
@@ -319,6 +364,16 @@ class PrebuiltTransformer(AnyioStreamError, TypeError):
         super().__init__(
             f"transformers must be scope-aware callables, but {what}. Each subgraph gets an instance of its own: "
             "pass the class, or a factory like `lambda scope: MyTransformer(scope, ...)`."
+        )
+
+
+class NotATransformer(AnyioStreamError, TypeError):
+    """Something else than transformer classes or factories was passed as `transformers`."""
+
+    def __init__(self, what: str, problem: str) -> None:
+        super().__init__(
+            f"{what} {problem}. `transformers` is a list of classes derived from anyiostream.StreamTransformer, or of "
+            "factories like `lambda scope: MyTransformer(scope, ...)`."
         )
 
 
@@ -371,18 +426,38 @@ class EmitterMisused(AnyioStreamError, RuntimeError):
 
 
 class UnknownProjection(AnyioStreamError, KeyError):
-    """`interleave()` was asked for a projection that no transformer registered."""
+    """`interleave()` or `extensions` was asked for a projection that no transformer registered."""
 
     def __init__(self, name: str, registered: Iterable[str]) -> None:
+        registered = sorted(registered)
         self._text = (
-            f"no projection {name!r}; registered: {', '.join(sorted(registered)) or 'none'}. "
-            "Pass the transformer that makes it to open_run."
+            f"no projection {name!r}{suggestion(name, registered) or '.'} These are registered: "
+            f"{', '.join(registered) or 'none'}. Pass the transformer that makes it to open_run."
         )
         super().__init__(name)
 
     def __str__(self) -> str:
         # KeyError shows the repr of its argument, which is no sentence.
         return self._text
+
+
+class MissingProjection(AnyioStreamError, AttributeError):
+    """A run was asked for an attribute that it does not have: a misspelt projection, or one that is not registered."""
+
+    def __init__(self, owner: str, name: str, registered: Iterable[str], hint: str) -> None:
+        super().__init__(
+            f"{owner!r} object has no attribute {name!r}{hint} Its registered projections: "
+            f"{', '.join(sorted(registered)) or 'none'}; look for others in `extensions`."
+        )
+        self.name = name
+
+
+def suggestion(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
+    """`; did you mean 'messages'?`, or nothing if nothing known is as like `name` as that, from 0 to 1."""
+    from difflib import get_close_matches  # noqa: PLC0415 -- for a message only
+
+    close = get_close_matches(name, list(known), n=1, cutoff=likeness)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 class NotAChannel(AnyioStreamError, TypeError):
@@ -446,6 +521,16 @@ class MalformedPart(AnyioStreamError, TypeError):
 
 _SHOWN = 200
 """Characters of a malformed part that its exception shows: a part may be megabytes."""
+
+
+class WriterClosed(AnyioStreamError, RuntimeError):
+    """A graph's writer was used when what it writes had ended."""
+
+    def __init__(self, writer: str, ended: str) -> None:
+        super().__init__(
+            f"{writer} was used after {ended}, so nobody would read this. Await everything that writes before that: "
+            "run it in a task group inside the block."
+        )
 
 
 class ForeignAwait(AnyioStreamError, RuntimeError):

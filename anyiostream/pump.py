@@ -2,8 +2,8 @@
 
 Rules:
 
-- One step is: look for room, pull, dispatch, or finish. It never waits. It reports what it needs instead: room in a
-  channel, a part of the source, or somebody who can await (`Step`).
+- To advance is to pull and dispatch, part after part, until what the caller wants is there. It never waits. It reports
+  what it needs instead: room in a channel, a part of the source, or somebody who can await (`Step`).
 - No part is pulled while items of the last event wait for room.
 - The run ends once. Its terminal state is published last, after every hook, when the channels have ended: whoever
   asks earlier waits.
@@ -29,6 +29,7 @@ from anyiostream.errors import GraphInterrupt, RunAborted, SourceStopped, Subgra
 from anyiostream.events import Namespace
 from anyiostream.inline import run_inline
 from anyiostream.mux.mux import Mux
+from anyiostream.mux.taking import Take
 from anyiostream.statistics import RunStatistics
 
 __all__ = ["END", "NOTHING", "Pump", "RunStatus", "Source", "Step"]
@@ -64,6 +65,15 @@ Assembler = Callable[[Sequence[Mapping[str, Any]], str | None], Any]
 """Builds the final message from a model call's events, and its id."""
 
 
+class Wanted(Protocol):
+    """What the run is advanced for."""
+
+    @property
+    def ready(self) -> int:
+        """Not 0 once it is there."""
+        ...
+
+
 class Source(Protocol):
     """Where the parts of a run come from."""
 
@@ -94,10 +104,14 @@ class Source(Protocol):
 
 @final
 class Step(enum.Enum):
-    """What became of a step."""
+    """Why advancing stopped."""
 
-    PROGRESS = enum.auto()
-    """A part was dispatched, or the run has ended."""
+    READY = enum.auto()
+    """What the caller wants is there."""
+    SPENT = enum.auto()
+    """As many parts as the caller allowed have been dispatched."""
+    HELD = enum.auto()
+    """`hold` was called: somebody else goes first."""
     NEEDS_PART = enum.auto()
     """The source has nothing yet."""
     NEEDS_ROOM = enum.auto()
@@ -108,8 +122,10 @@ class Step(enum.Enum):
     """There is nothing to do: the run has ended."""
 
 
-# Looking a member up in its class costs as much as a step's other checks together.
-PROGRESS: Final = Step.PROGRESS
+# Looking a member up in its class costs as much as the other checks on the way of a part together.
+READY: Final = Step.READY
+SPENT: Final = Step.SPENT
+HELD: Final = Step.HELD
 NEEDS_PART: Final = Step.NEEDS_PART
 NEEDS_ROOM: Final = Step.NEEDS_ROOM
 NEEDS_AWAIT: Final = Step.NEEDS_AWAIT
@@ -128,6 +144,7 @@ class Pump:
         terminal: Open once the run has ended.
         status: How the run stands.
         failure: The error that ended it, if one did.
+        ended: Called once the run has ended.
         job: What has to be awaited before the next step, or `None`.
         parts: Parts dispatched so far.
         errors: Errors that no reader can receive: of hooks and of closing the source, after the run had its outcome.
@@ -137,6 +154,7 @@ class Pump:
     mux: Mux
     source: Source
     outbox: Outbox
+    ended: Callable[[], object]
     terminal: Latch = attrs.field(factory=lambda: Latch("output()"))
     status: RunStatus = "running"
     failure: Recorded | None = None
@@ -145,9 +163,10 @@ class Pump:
     errors: list[BaseException] = attrs.field(factory=list)
     delivered: bool = False
     _pull: Callable[[], Any] = attrs.field(init=False)
-    _dispatch: Callable[[Any], Coroutine[Any, Any, None] | None] = attrs.field(init=False)
+    _takes: Mapping[Namespace, Mapping[str, Take]] = attrs.field(init=False)
     _failed_subgraphs: deque[weakref.ref[SubgraphFailed]] = attrs.field(factory=lambda: deque(maxlen=KEPT_FAILURES))
     _special: bool = False
+    _held: bool = False
     _requests: deque[Callable[[], Coroutine[Any, Any, None]]] = attrs.field(factory=deque)
     _interjected: BaseException | None = None
     _ending: Ending | None = None
@@ -155,41 +174,81 @@ class Pump:
     def __attrs_post_init__(self) -> None:
         """Look up once what each step calls."""
         self._pull = self.source.pull
-        self._dispatch = self.mux.router.dispatch
+        self._takes = self.mux.router.takes
 
-    def step(self) -> Step:
-        """Advance by one part, or end the run."""
-        if self._special or self.outbox.pending:
-            return self._special_step()
+    def advance(  # noqa: C901, PLR0911, PLR0912 -- the hot path: a call costs as much as most of what is done here
+        self, target: Wanted, limit: int = -1
+    ) -> Step:
+        """Pull and dispatch until `target` is ready, or the run has ended.
+
+        Args:
+            target: What the caller wants; it is not ready yet.
+            limit: The most parts to dispatch; -1 for no limit.
+
+        Raises:
+            KeyboardInterrupt, SystemExit: The graph or a hook raised it, and the run has ended with it.
+        """
+        pull, takes = self._pull, self._takes
         try:
-            part = self._pull()
-        except BaseException as exc:
-            step = self.finish(self._ending_by_source(exc))
-            if isinstance(exc, CONTROL_FLOW):
-                raise
-            return step
-        if part is NOTHING:
-            return NEEDS_PART
-        if part is END:
-            return self.finish(Ending())
-        self.parts += 1
-        try:
-            waiting = self._dispatch(part)
-        except BaseException as exc:
-            step = self.finish(Ending(exc))
-            if isinstance(exc, CONTROL_FLOW):
-                raise
-            return step
-        if waiting is not None:
-            self.job = waiting
-            return NEEDS_AWAIT
-        ending = self._requested_ending()
-        return PROGRESS if ending is None else self.finish(ending)
+            while True:
+                if self._special or self.outbox.pending:
+                    step = self._special_step()
+                    if step is not READY or target.ready:
+                        return self._finished(step, target)
+                    continue
+                try:
+                    part = pull()
+                except BaseException as exc:  # noqa: BLE001 -- the run ends with it
+                    return self._finished(self._fail(exc, self._ending_by_source(exc)), target)
+                if part is NOTHING:
+                    return NEEDS_PART
+                if part is END:
+                    return self._finished(self.finish(Ending()), target)
+                self.parts += 1
+                try:
+                    try:
+                        take = takes[part["ns"]][part["type"]]
+                        data = part["data"]
+                    except (KeyError, TypeError, IndexError, AttributeError):
+                        take, data = self.mux.router.take_of(part)
+                    waiting = take(part, data)
+                except BaseException as exc:  # noqa: BLE001 -- likewise
+                    return self._finished(self._fail(exc, Ending(exc)), target)
+                if waiting is not None:
+                    self.job = waiting
+                    return NEEDS_AWAIT
+                if self._ending is not None:
+                    return self._finished(self.finish(self._ending), target)
+                if target.ready:
+                    return READY
+                limit -= 1
+                if not limit:
+                    return SPENT
+        except CONTROL_FLOW as exc:
+            # An interrupt may come between any two lines: a part that was pulled and not dispatched must not go missing
+            # in a run that succeeds.
+            if self._ending is None:
+                self.interject(exc)
+            raise
+
+    def hold(self) -> None:
+        """Dispatch nothing more before `release`."""
+        self._held = self._special = True
+
+    def release(self) -> None:
+        """Go on after `hold`."""
+        self._held = False
+        self._special = self._is_special()
 
     @property
     def can_step(self) -> bool:
         """Whether a step would not just report that it needs a part or room."""
-        return bool(self._special or (not self.outbox.pending and self.source.has_part))
+        return not self._held and bool(self._special or (not self.outbox.pending and self.source.has_part))
+
+    @property
+    def blocked(self) -> bool:
+        """Whether not even a part would let it step."""
+        return self._held or (not self._special and bool(self.outbox.pending))
 
     def interject(self, error: BaseException) -> None:
         """Fail the run with `error` at the next step. The first error counts; further ones are kept for the exit."""
@@ -216,7 +275,7 @@ class Pump:
             if isinstance(error, CONTROL_FLOW):
                 self.errors.remove(error)
                 raise error
-        return PROGRESS
+        return ENDED
 
     def abort_after_event(self) -> None:
         """Abort the run when the event that is being dispatched has been."""
@@ -291,15 +350,18 @@ class Pump:
             self.delivered = True
         return failure.fresh()
 
-    def _requested_ending(self) -> Ending | None:
-        return self._ending
-
     def request(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run `job` as the next step, between two parts."""
         self._requests.append(job)
         self._special = True
 
+    def _is_special(self) -> bool:
+        return bool(self._held or self._requests or self.terminal.ready or self._ending or self._interjected)
+
     def _special_step(self) -> Step:
+        """Do what is more urgent than the next part; `READY` if it has been done."""
+        if self._held:
+            return HELD
         if self._requests:
             return self._run_request()
         if self.terminal.ready:
@@ -310,14 +372,23 @@ class Pump:
             return self.finish(Ending(self._interjected))
         return NEEDS_ROOM
 
+    def _fail(self, error: BaseException, ending: Ending) -> Step:
+        step = self.finish(ending)
+        if isinstance(error, CONTROL_FLOW):
+            raise error
+        return step
+
+    def _finished(self, step: Step, target: Wanted) -> Step:
+        return READY if step is ENDED and target.ready else step
+
     def _run_request(self) -> Step:
         job = self._requests.popleft()()
-        self._special = bool(self._requests or self.terminal.ready or self._ending or self._interjected)
+        self._special = self._is_special()
         if self.mux.must_wait:
             self.job = job
             return NEEDS_AWAIT
         run_inline(job, "a transformer's fail()")
-        return PROGRESS
+        return READY
 
     async def _finish(self, ending: Ending) -> None:
         ending, errors = await self.mux.end(ending)
@@ -337,6 +408,7 @@ class Pump:
             self.status = "interrupted" if ending.interrupted or self.mux.state.interrupts else "completed"
         self.mux.nursery.close()
         self.terminal.open()
+        self.ended()
 
     def subgraph_failed(self, error: SubgraphFailed) -> None:
         """A subgraph has failed: if the run fails with the same error, that is its cause."""

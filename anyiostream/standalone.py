@@ -85,11 +85,11 @@ class StreamMux:
         self._mux = self._run.pump.mux
         self.events: Final[StreamChannel[ProtocolEvent]] = self._mux.events
         self.extensions: Final[dict[str, Any]] = self._mux.extensions
-        self.native_keys: Final[set[str]] = self._mux.native_keys
+        self.native_keys: Final[set[str]] = self._mux.roster.native_keys
 
     def transformer_by_key(self, key: str) -> StreamTransformer | None:
         """The transformer that contributed the projection `key`."""
-        return self._mux.transformer_by_key(key)
+        return self._mux.roster.transformer_by_key(key)
 
     def push(self, event: ProtocolEvent) -> None:
         """Take an event through the transformers.

@@ -21,8 +21,9 @@ class ChannelStatistics:
         readers: Live readers: 0, 1, or the number of `tee` branches.
         depth: Items buffered for the slowest reader.
         waiting: Items that wait in their producers' outboxes for room.
-        peak: The most items that were ever buffered for one reader.
-        dropped: Items dropped by the overflow policy.
+        waits: Items that had to wait for room so far, over all readers: how often this channel held the run back.
+        peak: The most items that were ever buffered for one reader, also one that has left.
+        dropped: Items dropped by the overflow policy, or, in a subgraph's handle, because its reader came too late.
         unread: Items that passed by while nobody was subscribed.
         ended: Whether the channel has been closed or failed.
     """
@@ -33,6 +34,7 @@ class ChannelStatistics:
     readers: int
     depth: int
     waiting: int
+    waits: int
     peak: int
     dropped: int
     unread: int

@@ -7,9 +7,13 @@ else), and `on_register`.
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, final
+from weakref import WeakKeyDictionary
+
+import attrs
 
 from anyiostream.channels.deltas import ReaderPort
 from anyiostream.errors import EmitterMisused, InvalidHook, ScheduleRefused
@@ -17,6 +21,7 @@ from anyiostream.events import Namespace, ProtocolEvent, checked_namespace
 from anyiostream.subgraphs import HandleMaker, SubgraphObserver
 
 __all__ = [
+    "Hooks",
     "OnError",
     "PayloadTransformer",
     "ScheduledTask",
@@ -26,11 +31,16 @@ __all__ = [
     "TransformerFactory",
     "TransformerPort",
     "builtin",
-    "is_builtin",
+    "builtin_projections",
+    "hooks_of",
     "reason_for_async",
 ]
 
 T = TypeVar("T", bound="StreamTransformer")
+
+HOOKS = ("process", "aprocess", "finalize", "afinalize", "fail", "afail", "on_register", "subgraph_observer")
+AWAITED = {"aprocess", "afinalize", "afail"}
+ENDING = ("finalize", "fail")
 
 OnError = Literal["log", "raise"]
 """What an error of a scheduled coroutine does: it is logged once, or it fails the run."""
@@ -161,7 +171,13 @@ class StreamTransformer(ABC):
 
         Raises:
             ScheduleRefused: On the sync lane, before registration, or when the run has ended.
+            InvalidHook: `coro` is no coroutine: the function was passed without calling it.
         """
+        if not isinstance(coro, Coroutine):
+            raise InvalidHook(
+                f"{type(self).__name__}.schedule()",
+                f"takes a coroutine, got a {type(coro).__name__}. Call the function: `self.schedule(self.work(...))`.",
+            )
         scheduler: Scheduler | None = vars(self).get("_scheduler")
         if scheduler is None:
             coro.close()
@@ -238,33 +254,70 @@ class StreamEmitter:
             raise EmitterMisused(self._owner)
 
 
+@final
+@attrs.frozen(eq=False)
+class Hooks:
+    """Which hooks a transformer's class defines itself.
+
+    Looked up once per class: a mux is made for each subgraph.
+
+    Attributes:
+        overridden: Their names.
+        awaited: Those of them that are awaited on the async lane.
+        ends_async: Whether its end may have to be awaited there.
+    """
+
+    overridden: frozenset[str]
+    awaited: frozenset[str]
+    ends_async: bool
+
+    def ending(self, hook: str, *, is_async: bool) -> str | None:
+        """`hook`, or its async variant where that is what is overridden; `None` if neither is."""
+        if is_async and "a" + hook in self.awaited:
+            return "a" + hook
+        return hook if hook in self.overridden else None
+
+
+_hooks: WeakKeyDictionary[type[StreamTransformer], Hooks] = WeakKeyDictionary()
+
+
+def hooks_of(kind: type[StreamTransformer]) -> Hooks:
+    """The hooks of a transformer's class."""
+    hooks = _hooks.get(kind)
+    if hooks is None:
+        overridden = frozenset(hook for hook in HOOKS if getattr(kind, hook) is not getattr(StreamTransformer, hook))
+        awaited = overridden & AWAITED
+        ends_async = bool(awaited) or any(inspect.iscoroutinefunction(getattr(kind, hook)) for hook in ENDING)
+        hooks = _hooks[kind] = Hooks(overridden, awaited, ends_async)
+    return hooks
+
+
 def reason_for_async(transformer: StreamTransformer) -> str | None:
     """Why the transformer cannot run on the sync lane, or `None` if it can."""
     if transformer.requires_async:
         return "it sets requires_async = True"
-    if transformer.supports_sync:
+    awaited = hooks_of(type(transformer)).awaited
+    if transformer.supports_sync or not awaited:
         return None
-    overridden = [name for name in ("aprocess", "afinalize", "afail") if overrides(transformer, name)]
-    return f"it overrides {' and '.join(overridden)}" if overridden else None
+    return f"it overrides {' and '.join(hook for hook in HOOKS if hook in awaited)}"
 
 
-def overrides(transformer: StreamTransformer, hook: str) -> bool:
-    """Whether the transformer's class defines `hook` itself."""
-    return getattr(type(transformer), hook) is not getattr(StreamTransformer, hook)
+_builtins: dict[type[StreamTransformer], tuple[str, ...]] = {}
 
 
-_builtins: set[type[StreamTransformer]] = set()
+def builtin(*projections: str) -> Callable[[type[T]], type[T]]:
+    """Mark a transformer of the library's own, which does nothing but fill projections, and say which.
 
-
-def builtin(transformer: type[T]) -> type[T]:
-    """Mark a transformer of the library's own, which does nothing but fill projections.
-
-    Where nobody can see these, it need not run.
+    Where nobody can see these, it need not run; and it need not be made before there is something for them.
     """
-    _builtins.add(transformer)
-    return transformer
+
+    def mark(transformer: type[T]) -> type[T]:
+        _builtins[transformer] = projections
+        return transformer
+
+    return mark
 
 
-def is_builtin(transformer: StreamTransformer) -> bool:
-    """Whether the transformer is one of the library's own, not a subclass of one."""
-    return type(transformer) in _builtins
+def builtin_projections(kind: type[Any]) -> tuple[str, ...]:
+    """The projections of one of the library's own transformers; of any other class, also a subclass of one, none."""
+    return _builtins.get(kind, ())

@@ -1,121 +1,99 @@
-"""`nox -s bench`: what reading a run costs per part, against `langgraph.stream`, and against the bare source.
+"""`nox -s bench`: what reading a run costs, against `langgraph.stream`, and against the bare source.
 
-All contenders of a workload run in turn, round by round, on the same parts; reported are medians over the rounds, and
-the median of the rounds' ratios with its spread. Only ratios carry over to another machine.
+Only ratios carry over to another machine. Results that miss their target are shown like any others.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import gc
 import json
+import os
 import platform
-import statistics
 import sys
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-import trio
+from benchmarks import bridge, comparison, end_to_end, growth, memory, supersteps, ticker
+from benchmarks.measuring import CLOCKS, Options
+from benchmarks.tables import Section, rewrite
 
-from benchmarks.workloads import WORKLOADS, Workload, hosted, ours, theirs, theirs_sync
-
-warnings.filterwarnings("ignore", message="The v3 streaming protocol")
-
-Contender = Callable[[list[Any]], float]
-"""Runs a workload once; the time per part, in us."""
-
-
-def timed(run: Callable[[], None], script: list[Any]) -> float:
-    """The time of `run` per part of the script, in us."""
-    gc.collect()
-    start = time.perf_counter()
-    run()
-    return (time.perf_counter() - start) / len(script) * 1e6
-
-
-def contenders(workload: Workload) -> dict[str, Contender]:
-    """Name -> what to measure; `floor` is the bare source, `theirs` the original."""
-
-    async def floor(script: list[Any]) -> None:
-        async for _ in hosted(script):
-            pass
-
-    async def original(script: list[Any]) -> None:
-        assert await workload.read(theirs(script))
-
-    async def mine(script: list[Any]) -> None:
-        async with ours(workload, script) as run:
-            assert await workload.read(run)
-
-    found: dict[str, Contender] = {
-        "floor": lambda script: timed(lambda: asyncio.run(floor(script)), script),
-        "theirs": lambda script: timed(lambda: asyncio.run(original(script)), script),
-        "asyncio": lambda script: timed(lambda: asyncio.run(mine(script)), script),
-        "trio": lambda script: timed(lambda: trio.run(mine, script), script),
-    }
-    if sys.platform != "win32":
-        import uvloop  # noqa: PLC0415 -- not everywhere
-
-        found["uvloop"] = lambda script: timed(lambda: uvloop.run(mine(script)), script)
-    read_sync = workload.read_sync
-    if read_sync is not None:
-
-        def mine_sync(script: list[Any]) -> None:
-            with ours(Workload(workload.name, workload.make, workload.read, inline=True), script) as run:
-                assert read_sync(run)
-
-        found["theirs, sync"] = lambda script: timed(lambda: _use(read_sync(theirs_sync(script))), script)
-        found["sync"] = lambda script: timed(lambda: mine_sync(script), script)
-    return found
-
-
-def _use(count: int) -> None:
-    assert count
-
-
-def measure(workload: Workload, items: int, rounds: int) -> dict[str, Any]:
-    """Medians in us per part, and ratios to the original as (median, least, greatest)."""
-    script = workload.make(items)
-    all_contenders = contenders(workload)
-    times: dict[str, list[float]] = {name: [] for name in all_contenders}
-    for _ in range(rounds):
-        for name, contend in all_contenders.items():
-            times[name].append(contend(script))
-    ratios = {}
-    for name in set(times) - {"floor", "theirs", "theirs, sync"}:
-        base = times["theirs, sync" if name == "sync" else "theirs"]
-        each = [mine / their for mine, their in zip(times[name], base, strict=True)]
-        ratios[name] = (statistics.median(each), min(each), max(each))
-    medians = {name: statistics.median(each) for name, each in times.items()}
-    return {"workload": workload.name, "us": medians, "ratios": ratios}
+SECTIONS: Mapping[str, Callable[[Options], Section]] = {
+    module.SECTION: module.section for module in (comparison, growth, memory, supersteps, end_to_end, bridge, ticker)
+}
 
 
 def main() -> None:
     """Measure and print."""
+    options, arguments = parse(sys.argv[1:])
+    # LangGraph says so once for each line that opens a run of the original.
+    warnings.filterwarnings("ignore", message="The v3 streaming protocol")
+    # What has been imported is no garbage; collecting it again and again takes longer than most measurements.
+    gc.collect()
+    gc.freeze()
+    facts = environment(options)
+    print(facts, flush=True)
+    sections = []
+    for name, measure in SECTIONS.items():
+        section = measure(options)
+        if section.tables:
+            sections.append(section)
+            print(f"\n## {name}\n\n{section}", flush=True)
+    if not sections:
+        sys.exit(f"nothing is called {options.only!r}")
+    record(sections, facts, options, arguments)
+
+
+def parse(arguments: list[str]) -> tuple[Options, argparse.Namespace]:
+    """What is to be measured, and where results go."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer parts and rounds; under a minute")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each contender runs")
-    parser.add_argument("--only", help="workloads whose name contains this")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args()
-    items, rounds = (2_000, 3) if options.quick else (20_000, options.rounds)
-    chosen = [workload for workload in WORKLOADS if options.only is None or options.only in workload.name]
-    machine = f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()}"
-    versions = {name: version(name) for name in ("anyio", "trio", "langgraph")}
-    rows = [measure(workload, items, rounds) for workload in chosen]
-    if options.json:
-        print(json.dumps({"machine": machine, "versions": versions, "rows": rows}))
-        return
-    print(f"{machine}; {', '.join(f'{name} {number}' for name, number in versions.items())}; {rounds} rounds\n")
-    for row in rows:
-        us = ", ".join(f"{name} {time_:.2f}" for name, time_ in row["us"].items())
-        print(f"{row['workload']}: us per part: {us}")
-        for name, (median, least, greatest) in sorted(row["ratios"].items()):
-            print(f"    {name:8} / theirs  {median:5.2f}  ({least:.2f} to {greatest:.2f})")
+    parser.add_argument("--quick", action="store_true", help="small sizes and few rounds; under a minute")
+    parser.add_argument("--rounds", type=int, help="how often each contender runs (5; 3 with --quick)")
+    parser.add_argument("--only", help=f"rows whose `section: name` contains this; sections: {', '.join(SECTIONS)}")
+    parser.add_argument(
+        "--clock", choices=sorted(CLOCKS), default="cpu", help="CPU time of the process, or wall time (cpu)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
+    parser.add_argument(
+        "--markdown",
+        type=Path,
+        metavar="FILE",
+        help="replace the tables of whole sections, between a document's markers",
+    )
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="draw how costs grow, as SVG")
+    given = parser.parse_args(arguments)
+    rounds = given.rounds or (3 if given.quick else 5)
+    return Options(rounds=rounds, quick=given.quick, clock=given.clock, only=given.only), given
+
+
+def environment(options: Options) -> str:
+    """The machine, the versions, and how it is measured."""
+    machine = (
+        f"{platform.python_implementation()} {platform.python_version()}, {platform.system()} {platform.machine()}"
+    )
+    versions = ", ".join(f"{name} {version(name)}" for name in ("anyio", "trio", "langgraph"))
+    size = "small sizes" if options.quick else "full sizes"
+    return f"{machine}, {os.cpu_count()} CPUs; {versions}; {options.rounds} rounds, {size}"
+
+
+def record(sections: list[Section], facts: str, options: Options, arguments: argparse.Namespace) -> None:
+    """Write what was asked for."""
+    found: dict[str, Any] = {section.name: section.data for section in sections}
+    if arguments.json is not None:
+        content = {"environment": facts, "clock": options.clock, "sections": found}
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if arguments.markdown is not None:
+        whole = {section.name: str(section) for section in sections if options.wants_all(section.name)}
+        shown = {"environment": f"{facts}.", **whole} if whole else {}
+        print(f"\n{arguments.markdown}: {', '.join(rewrite(arguments.markdown, shown))}")
+    if arguments.plots is not None:
+        from benchmarks.plots import draw  # noqa: PLC0415 -- only here; it needs matplotlib
+
+        for path in draw(found, arguments.plots):
+            print(path)
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ class Server:
 def started(backend: str) -> Iterator[Server]:
     """A server process on a free port."""
     command = [sys.executable, "-m", "anyiostream", "serve", "benchmarks.remote:count"]
-    process = subprocess.Popen(  # noqa: S603 -- itself
+    process = subprocess.Popen(
         [*command, "--backend", backend, "--port", "0"],
         stderr=subprocess.PIPE,
         text=True,

@@ -1,26 +1,52 @@
-"""The workloads: the same source, read through both libraries, and bare. Adding one is adding a row to `WORKLOADS`."""
+"""The workloads: what is read, how, and how much cheaper than the original it must be. Adding one is adding a row."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Callable
+from typing import Final
 
 import attrs
-from langgraph.stream._mux import StreamMux
-from langgraph.stream.run_stream import AsyncGraphRunStream, GraphRunStream
-from langgraph.stream.transformers import (
-    LifecycleTransformer,
-    MessagesTransformer,
-    SubgraphTransformer,
-    ValuesTransformer,
+
+from benchmarks import scripts
+from benchmarks.libraries import Shape
+from benchmarks.readers import (
+    Reader,
+    SyncReader,
+    read_branches,
+    read_four,
+    read_innermost,
+    read_innermost_sync,
+    read_log,
+    read_log_sync,
+    read_output,
+    read_side_by_side,
+    read_tokens,
+    read_tokens_sync,
+    read_values,
+    read_values_sync,
 )
+from benchmarks.scripts import Script
 
-from anyiostream import open_run, parts
+__all__ = ["WORKLOADS", "Targets", "Workload"]
 
-THEIR_TRANSFORMERS = [ValuesTransformer, MessagesTransformer, LifecycleTransformer, SubgraphTransformer]
 
-Reader = Callable[[Any], Awaitable[int]]
-"""Reads a run of either library, and says how many items it got."""
+@attrs.frozen
+class Targets:
+    """The greatest ratio to the original that is good enough, with the default options.
+
+    Attributes:
+        asyncio: On asyncio, also with uvloop; `None` where there is none.
+        trio: On trio; the same.
+        sync: On the sync lane; the same, and where the workload is for the async lane only.
+    """
+
+    asyncio: float | None = None
+    trio: float | None = None
+    sync: float | None = None
+
+    def for_lane(self, lane: str) -> float | None:
+        """The target on a loop or on the sync lane."""
+        return {"trio": self.trio, "sync": self.sync}.get(lane, self.asyncio)
 
 
 @attrs.frozen
@@ -29,104 +55,83 @@ class Workload:
 
     Attributes:
         name: What the table calls it.
-        make: The parts for a given number of items.
-        read: Reads them on the async lane.
-        read_sync: Reads them on the sync lane, or `None` where the row is for the async lane only.
-        inline: Whether ours gets the parts as an iterable, which readers advance themselves.
-        options: Options of `open_run`.
+        count: Parts, or runs where these are empty, in a full measurement.
+        make: The script for a number of parts (about that; whole messages and subgraphs).
+        read: Reads a run on the async lane.
+        targets: What is good enough.
+        read_sync: Reads a run on the sync lane, or `None`.
+        shape: What ours gets the parts as; the original always gets an async generator.
+        transformers: Names of transformers that both register besides those that are always there.
+        quick: Parts of a quick measurement.
     """
 
     name: str
-    make: Callable[[int], list[Any]]
+    count: int
+    make: Callable[[int], Script]
     read: Reader
-    read_sync: Callable[[Any], int] | None = None
-    inline: bool = False
-    options: dict[str, Any] = attrs.field(factory=dict)
+    targets: Targets
+    read_sync: SyncReader | None = None
+    shape: Shape = "generator"
+    transformers: tuple[str, ...] = ()
+    quick: int = 1000
 
 
-async def hosted(script: Iterable[Any]) -> AsyncIterator[Any]:
-    """The parts as an async generator."""
-    for part in script:
-        yield part
+CUSTOM: Final = ("CustomTransformer",)
 
-
-def theirs(script: list[Any]) -> AsyncGraphRunStream:
-    """A run of the original over an async generator."""
-    return AsyncGraphRunStream(hosted(script), StreamMux(factories=list(THEIR_TRANSFORMERS), is_async=True))
-
-
-def theirs_sync(script: list[Any]) -> GraphRunStream:
-    """A run of the original over an iterator."""
-    return GraphRunStream(iter(script), StreamMux(factories=list(THEIR_TRANSFORMERS), is_async=False))
-
-
-def ours(workload: Workload, script: list[Any]) -> Any:
-    """A run of ours, to be entered."""
-    return open_run(script if workload.inline else hosted(script), **workload.options)
-
-
-def custom(count: int) -> list[Any]:
-    """Custom data."""
-    return [parts.custom(n) for n in range(count)]
-
-
-def values(count: int) -> list[Any]:
-    """State snapshots of the root."""
-    return [parts.values({"n": n}) for n in range(count)]
-
-
-def tokens(count: int, *, deltas: int = 100) -> list[Any]:
-    """Messages of 100 text deltas each."""
-    script = []
-    for call in range(count // deltas):
-        metadata = {"run_id": str(call), "langgraph_node": "model"}
-        script.append(parts.messages({"event": "message-start", "role": "ai", "id": str(call)}, metadata))
-        delta = {"type": "text-delta", "text": "token "}
-        event = {"event": "content-block-delta", "index": 0, "delta": delta}
-        script += [parts.messages(event, metadata) for _ in range(deltas)]
-        block = {"type": "text", "text": "token " * deltas}
-        script.append(parts.messages({"event": "content-block-finish", "index": 0, "content": block}, metadata))
-        script.append(parts.messages({"event": "message-finish"}, metadata))
-    return script
-
-
-async def read_log(run: Any) -> int:
-    """Every event of the raw log."""
-    return sum([1 async for _ in run])
-
-
-async def read_values(run: Any) -> int:
-    """Every snapshot."""
-    return sum([1 async for _ in run.values])
-
-
-async def read_tokens(run: Any) -> int:
-    """Every piece of every message's text."""
-    return sum([1 async for message in run.messages async for _ in message.text])
-
-
-def read_log_sync(run: Any) -> int:
-    """Every event of the raw log."""
-    return sum(1 for _ in run)
-
-
-def read_values_sync(run: Any) -> int:
-    """Every snapshot."""
-    return sum(1 for _ in run.values)
-
-
-def read_tokens_sync(run: Any) -> int:
-    """Every piece of every message's text."""
-    return sum(1 for message in run.messages for _ in message.text)
-
-
-LOCK_STEP = {"prefetch": 0}
-
-WORKLOADS = (
-    Workload("raw log, lock-step", custom, read_log, options=LOCK_STEP),
-    Workload("raw log", custom, read_log, read_log_sync),
-    Workload("values", values, read_values, read_values_sync),
-    Workload("values, iterable", values, read_values, inline=True),
-    Workload("tokens, lock-step", tokens, read_tokens, options=LOCK_STEP),
-    Workload("tokens", tokens, read_tokens, read_tokens_sync),
+WORKLOADS: Final = (
+    Workload("raw log", 100_000, scripts.custom, read_log, Targets(0.20, 0.22, 0.55), read_log_sync),
+    Workload(
+        "values, async generator", 20_000, scripts.values, read_values, Targets(0.85, 1.25, 0.32), read_values_sync
+    ),
+    Workload("values, iterable", 20_000, scripts.values, read_values, Targets(0.14, 0.14), shape="iterable"),
+    Workload("values, function graph", 20_000, scripts.values, read_values, Targets(), shape="function"),
+    Workload(
+        "tokens, 100 in each message", 100_000, scripts.tokens, read_tokens, Targets(0.15, 0.16, 0.33), read_tokens_sync
+    ),
+    Workload(
+        "4 readers at once",
+        20_000,
+        scripts.four_projections,
+        read_four,
+        Targets(0.30, 0.40),
+        transformers=(*CUSTOM, "UpdatesTransformer"),
+    ),
+    Workload(
+        "200 subgraphs x 100 snapshots, depth 1",
+        20_000,
+        scripts.nested_subgraphs(1),
+        read_innermost(1),
+        Targets(0.14, 0.15),
+    ),
+    Workload(
+        "200 subgraphs x 100 snapshots, depth 5",
+        20_000,
+        scripts.nested_subgraphs(5),
+        read_innermost(5),
+        Targets(0.11, 0.12, 0.13),
+        read_innermost_sync(5),
+    ),
+    Workload(
+        "50 readers, one per subgraph", 10_000, scripts.parallel_subgraphs, read_side_by_side, Targets(0.04, 0.04)
+    ),
+    Workload(
+        "tee 2",
+        20_000,
+        lambda count: scripts.custom(count, readers=2),
+        read_branches(2),
+        Targets(0.10, 0.10),
+        transformers=CUSTOM,
+    ),
+    Workload(
+        "tee 16",
+        10_000,
+        lambda count: scripts.custom(count, readers=16),
+        read_branches(16),
+        Targets(0.09, 0.09),
+        transformers=CUSTOM,
+    ),
+    Workload("empty run, async generator", 2_000, scripts.nothing, read_output, Targets(1.8, 1.8), quick=200),
+    Workload(
+        "empty run, iterable", 2_000, scripts.nothing, read_output, Targets(0.45, 0.45), shape="iterable", quick=200
+    ),
 )

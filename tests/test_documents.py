@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 BLOCKS = [
     pytest.param(block, id=f"{document.name} {n}")
-    for document in sorted(ROOT.glob("*.md"))
+    for document in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
     for n, block in enumerate(FENCE.findall(document.read_text(encoding="utf-8")), 1)
 ]
 

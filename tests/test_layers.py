@@ -20,7 +20,7 @@ ROOT = Path(anyiostream.__file__).parent
 LAYERS = (
     # What things are: no behaviour, no state of a run.
     ("errors", "statistics"),
-    ("events", "ending", "inline", "state"),
+    ("events", "ending", "inline", "state", "encoding"),
     ("parts",),
     # What readers read.
     ("channels.*",),
@@ -36,9 +36,8 @@ LAYERS = (
     ("sources.*", "lanes.*"),
     # The doors.
     ("standalone", "run"),
-    ("remote.*",),
-    ("cli.*",),
-    ("testing.*", "__main__", "demo.*"),
+    ("opentelemetry.*", "remote.*"),
+    ("testing.*", "cli.*", "__main__", "demo.*"),
     ("__init__",),
 )
 """From the innermost to the outermost; a module imports from its own layer and from those before it."""
@@ -162,6 +161,12 @@ def test_importing_the_package_imports_no_other_side() -> None:
     loaded = imported_by("import anyiostream")
     assert "anyiostream" in loaded
     assert loaded & {"trio", "asyncio", "uvloop", "langgraph", "langchain", "langchain_core", "rich", "pytest"} == set()
+
+
+def test_the_testing_kit_imports_no_other_side() -> None:
+    """Neither does `anyiostream.testing`; its LangChain model is a module of its own."""
+    loaded = imported_by("import anyiostream.testing")
+    assert loaded & {"trio", "uvloop", "langgraph", "langchain", "langchain_core", "rich", "pytest"} == set()
 
 
 def test_the_sync_lane_runs_without_an_event_loop() -> None:

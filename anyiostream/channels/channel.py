@@ -102,6 +102,7 @@ class StreamChannel(Generic[T]):
         "_put",
         "_subscribed",
         "_unread",
+        "_waits",
         "name",
         "overflow",
     )
@@ -140,6 +141,7 @@ class StreamChannel(Generic[T]):
         self._peak = 0
         self._dropped = 0
         self._missed = 0
+        self._waits = 0
 
     @classmethod
     def local(cls, *, maxlen: float | None = None, overflow: Overflow = "wait") -> StreamChannel[T]:
@@ -197,11 +199,24 @@ class StreamChannel(Generic[T]):
 
     def close(self) -> None:
         """No more items will come. Idempotent; the mux does this when the run ends."""
-        self._end(None)
+        self.end(Ended())
 
     def fail(self, err: BaseException) -> None:
         """No more items will come because of `err`: readers get what is buffered, and then this very object."""
-        self._end(err)
+        self.end(Ended.by(err))
+
+    def end(self, ended: Ended) -> None:
+        """As `close` or `fail`, with an end that several channels share."""
+        if self._ended is not None:
+            return
+        self._ended = ended
+        if self._buffers:
+            for buffer in self._buffers:
+                buffer.end(ended)
+            self._set_buffers(self._buffers)
+        elif not self._missed:
+            # A backlog stays for its reader; nothing is added to it.
+            self._set_put(None)
 
     @property
     def ended(self) -> bool:
@@ -255,12 +270,14 @@ class StreamChannel(Generic[T]):
         buffers = self._buffers
         return ChannelStatistics(
             name=self._label,
-            maxlen=self._bound(),
+            # The branches of a tee may have a bound of their own.
+            maxlen=max((buffer.maxlen for buffer in buffers), default=self._bound()),
             overflow=self.overflow,
             readers=len(buffers) if self._subscribed else 0,
             depth=max((buffer.depth for buffer in buffers), default=len(self._backlog or ())),
             waiting=sum(buffer.waiting for buffer in buffers),
-            peak=max((buffer.peak for buffer in buffers), default=self._peak),
+            waits=sum(buffer.waits for buffer in buffers) + self._waits,
+            peak=max((self._peak, len(self._backlog or ()), *(buffer.peak for buffer in buffers))),
             dropped=sum(buffer.dropped for buffer in buffers) + self._dropped + self._missed,
             unread=self._unread,
             ended=self.ended,
@@ -316,7 +333,7 @@ class StreamChannel(Generic[T]):
     @property
     def awaited(self) -> bool:
         """Whether a reader is parked on the channel."""
-        return any(buffer.parked for buffer in self._buffers)
+        return any(buffer.parked is not None for buffer in self._buffers)
 
     @property
     def buffers(self) -> tuple[Buffer[T], ...]:
@@ -359,6 +376,7 @@ class StreamChannel(Generic[T]):
         """The reader of `buffer` has left for good: free it."""
         self._peak = max(self._peak, buffer.peak)
         self._dropped += buffer.dropped
+        self._waits += buffer.waits
         buffer.leave()
         self._set_buffers(tuple(other for other in self._buffers if other is not buffer))
 
@@ -423,7 +441,8 @@ class StreamChannel(Generic[T]):
     def _put_to_all(self, item: T) -> None:
         # All or none: branches never differ.
         for buffer in self._buffers:
-            buffer.check_room()
+            if buffer.ready >= buffer.room:
+                buffer.check_room()
         for buffer in self._buffers:
             buffer.put(item)
 
@@ -446,16 +465,6 @@ class StreamChannel(Generic[T]):
 
     def _miss(self, item: T) -> None:  # noqa: ARG002 -- has the signature of a put
         self._missed += 1
-
-    def _end(self, error: BaseException | None) -> None:
-        if self._ended is not None:
-            return
-        self._ended = Ended.by(error)
-        for buffer in self._buffers:
-            buffer.end(self._ended)
-        if not self._missed:
-            # A backlog stays for its reader; nothing is added to it.
-            self._set_buffers(self._buffers)
 
 
 def check_maxlen(maxlen: float | None) -> None:

@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from typing import Generic, Protocol, Self, TypeVar, final
+from typing import Any, Generic, Protocol, Self, TypeVar, final
 
 import attrs
 
@@ -37,6 +37,15 @@ class ReaderPort(Protocol):
     async def until(self, target: Awaited) -> None:
         """Run the graph until `target` is ready, on the async lane."""
 
+    def advance(self, target: Awaited) -> Any:
+        """Run the graph until `target`, which is not ready, is; on the async lane, or else what `wait_for` wants."""
+
+    def refuse_inside(self, what: str) -> None:
+        """Raise `RunWaitsForItself` if the caller is a hook, scheduled work, or the graph, of this run."""
+
+    async def wait_for(self, target: Awaited, step: Any) -> None:
+        """Wait until `target` is ready, after `advance`."""
+
     async def checkpoint(self) -> None:
         """Let other tasks run."""
 
@@ -58,39 +67,41 @@ class DeltaLog(Generic[T]):
         items: The deltas so far.
         ended: The end, once it is known.
         aborted: What waiting for the end raises although iteration just ends: the run was aborted.
+        parked: The readers that wait, or `None`.
     """
 
     name: str
     items: list[T] = attrs.field(factory=list)
     ended: Ended | None = None
     aborted: Ended | None = None
-    _parked: dict[Wakeable, None] | None = None
+    parked: dict[Wakeable, None] | None = None
 
     def push(self, item: T) -> None:
         """Add a delta and wake those who wait for it."""
         self.items.append(item)
-        if self._parked is not None:
-            self._wake()
+        if self.parked is not None:
+            self.wake()
 
     def end(self, ended: Ended) -> None:
         """No more will come. The first end counts."""
         if self.ended is None:
             self.ended = ended
-            self._wake()
+            self.wake()
 
     def park(self, reader: Wakeable) -> None:
         """Wake `reader` at the next delta, or at the end."""
-        if self._parked is None:
-            self._parked = {}
-        self._parked[reader] = None
+        if self.parked is None:
+            self.parked = {}
+        self.parked[reader] = None
 
     def unpark(self, reader: Wakeable) -> None:
         """`reader` no longer waits."""
-        if self._parked is not None:
-            self._parked.pop(reader, None)
+        if self.parked is not None:
+            self.parked.pop(reader, None)
 
-    def _wake(self) -> None:
-        parked, self._parked = self._parked, None
+    def wake(self) -> None:
+        """Let those who wait look again: `items` has changed, or `ended`."""
+        parked, self.parked = self.parked, None
         for reader in parked or ():
             reader.wake()
 
@@ -176,7 +187,7 @@ class DeltaCursor(DeltaPosition[T]):
         """
         log, index = self._log, self._index
         if len(log.items) <= index and log.ended is None:
-            self._run.drive(self)
+            self._run.advance(self)
         if len(log.items) > index:
             self._index = index + 1
             return log.items[index]
@@ -189,12 +200,13 @@ class DeltaCursor(DeltaPosition[T]):
 class AsyncDeltaCursor(DeltaPosition[T]):
     """Reads a log on the async lane, from its first delta."""
 
-    __slots__ = ()
+    __slots__ = ("_is_outside",)
 
     def __init__(self, run: ReaderPort, log: DeltaLog[T]) -> None:
         if not run.is_async:
             raise WrongLane(log.name, "sync", "use 'for' instead.")
         super().__init__(run, log)
+        self._is_outside = False
 
     def __aiter__(self) -> Self:
         """Itself."""
@@ -208,16 +220,22 @@ class AsyncDeltaCursor(DeltaPosition[T]):
             BaseException: The error that ended it.
         """
         log, index, run = self._log, self._index, self._run
-        if len(log.items) <= index and log.ended is None:
-            await run.until(self)
+        items = log.items
+        if len(items) <= index and log.ended is None:
+            if not self._is_outside:
+                run.refuse_inside(log.name)
+                self._is_outside = True
+            step = run.advance(self)
+            if step is not None:
+                await run.wait_for(self, step)
         elif run.budget > 0:
             run.budget -= 1
         else:
             await run.checkpoint()
             run.budget -= 1
-        if len(log.items) > index:
+        if len(items) > index:
             self._index = index + 1
-            return log.items[index]
+            return items[index]
         if log.ended is not None and log.ended.error is not None:
             raise run.deliver(log.ended.error)
         raise StopAsyncIteration

@@ -110,8 +110,8 @@ class Interleaving:
         channel.check_lane(is_async=is_async)
         backlog = [(stamp, name) for stamp in channel.backlog_stamps()]
         (buffer,) = channel.subscribe("atee" if is_async else "tee")
-        self._channels[name] = channel
         self._buffers[name] = buffer
+        self._channels[name] = channel
         buffer.watch(partial(self._arrived, name))
         return backlog
 

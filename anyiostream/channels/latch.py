@@ -59,11 +59,11 @@ class Latch:
     _parked: dict[Wakeable, None] = attrs.field(factory=dict)
 
     def open(self) -> None:
-        """Wake all that wait. Idempotent."""
+        """Wake all that wait. Idempotent; if an interrupt cuts it short, it may be called again."""
         self.ready = 1
-        parked, self._parked = self._parked, {}
-        for reader in parked:
+        for reader in list(self._parked):
             reader.wake()
+            self._parked.pop(reader, None)
 
     def park(self, reader: Wakeable) -> None:
         """Wake `reader` when it is opened."""

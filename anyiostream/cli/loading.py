@@ -1,48 +1,234 @@
-"""`load`: the object that `module:attribute` names."""
+"""What arguments of the command line name: graphs, transformers, JSON.
+
+`package.module:attribute` or `path/to/file.py:attribute`; the attribute may be dotted. What is named is a graph, or a
+callable that builds one: a class or plain function that takes nothing, or the configuration as its `config`.
+"""
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import importlib.util
+import inspect
+import json
 import sys
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
-from anyiostream.errors import AnyioStreamError
+from anyiostream.sources.opening import is_langgraph
+from anyiostream.transformer import StreamTransformer, TransformerFactory
 
-__all__ = ["CannotLoad", "load"]
-
-
-class CannotLoad(AnyioStreamError, ImportError):
-    """What the command line names is not there."""
-
-    def __init__(self, name: str, problem: str) -> None:
-        super().__init__(
-            f"cannot load {name!r}: {problem}. Name it as `module:attribute`, or `package.module:object.attribute`."
-        )
+__all__ = ["UsageError", "load_graph", "load_json", "load_object", "load_transformer"]
 
 
-def load(name: str) -> Any:
-    """The object that `name`, `module:attribute`, stands for; modules of the working directory are found.
+class UsageError(Exception):
+    """An argument cannot be used; the message says why, and what to do."""
+
+
+def load_graph(target: str, config: Mapping[str, Any] | None = None) -> Any:
+    """The graph that `target` names; if it names a callable that builds one, that is called.
 
     Raises:
-        CannotLoad: There is no such module or attribute.
-        BaseException: What importing the module raises otherwise.
+        UsageError: There is no such thing, it is no graph, or it does not build one.
+        Whatever importing the module or building the graph raises.
     """
-    module_name, _, path = name.partition(":")
-    if not module_name or not path:
-        raise CannotLoad(name, "a module and an attribute are needed")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as exc:
-        if exc.name is None or not f"{module_name}.".startswith(f"{exc.name}."):
-            raise
-        raise CannotLoad(name, f"there is no module {exc.name!r}") from None
+    found = load_object(target)
+    if _is_builder(found):
+        built = _build(target, found, config)
+        if _problem(built) is not None:
+            raise UsageError(f"{target} builds a {type(built).__name__}, which is no graph: {_problem(built)}")
+        return built
+    problem = _problem(found)
+    if problem is not None:
+        raise UsageError(f"{target} is no graph: {problem}")
+    return found
+
+
+def load_transformer(target: str) -> TransformerFactory:
+    """The transformer class or factory that `target` names.
+
+    Raises:
+        UsageError: There is no such thing, or it is neither.
+    """
+    found = load_object(target)
+    if isinstance(found, StreamTransformer) or not callable(found):
+        raise UsageError(f"{target} is a {type(found).__name__}; a transformer is given as its class or a factory")
+    return cast("TransformerFactory", found)
+
+
+def load_object(target: str) -> Any:
+    """What `module:attribute` or `path/to/file.py:attribute` names.
+
+    Raises:
+        UsageError: It is written otherwise, or there is no such module or attribute.
+        Whatever importing the module raises.
+    """
+    place, separator, path = target.rpartition(":")
+    if not separator or not place or not path:
+        raise UsageError(f"{target!r} does not name anything: write module:attribute or path/to/file.py:attribute")
+    found: Any = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    name = place
     for attribute in path.split("."):
         try:
             found = getattr(found, attribute)
         except AttributeError:
-            raise CannotLoad(name, f"it has no attribute {attribute!r}") from None
+            raise UsageError(f"{name} has no attribute {attribute!r}{_suggestion(attribute, found)}") from None
+        name = f"{name}:{attribute}" if ":" not in name else f"{name}.{attribute}"
     return found
+
+
+def load_json(text: str | None, option: str) -> Any:
+    """The value that an argument gives as JSON: `-` reads it from standard input, `@path` from a file.
+
+    Args:
+        text: The argument; `None` gives `None`.
+        option: What the argument is called, for the error.
+
+    Raises:
+        UsageError: It is no JSON, or cannot be read.
+    """
+    if text is None:
+        return None
+    given, source = text, option
+    if text == "-":
+        given, source = sys.stdin.read(), "standard input"
+    elif text.startswith("@"):
+        source = text[1:]
+        try:
+            given = Path(source).read_text(encoding="utf-8")
+        except OSError as exc:
+            raise UsageError(f"{option}: cannot read {source}: {exc.strerror}") from exc
+        except UnicodeDecodeError as exc:
+            raise UsageError(f"{option}: {source} is not UTF-8: {exc}") from exc
+    try:
+        return json.loads(given)
+    except ValueError as exc:
+        raise UsageError(f"{source} is no JSON: {exc}. A string needs its quotes: '\"text\"'") from exc
+
+
+def _load_module(name: str) -> ModuleType:
+    folder = str(Path.cwd())
+    if folder not in sys.path and "" not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as exc:
+        if exc.name is None or not (name == exc.name or name.startswith(f"{exc.name}.")):
+            raise  # The module is there; it is one that it imports which is not.
+        raise UsageError(
+            f"there is no module {exc.name!r}; modules are looked for in {folder} and among the installed packages"
+        ) from None
+    except (ValueError, TypeError) as exc:
+        if _is_module_name(name):
+            raise
+        raise UsageError(f"{name!r} is no name of a module: write package.module, or a path ending in .py") from exc
+
+
+def _is_module_name(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
+    path = path.resolve()
+    # As `python path/to/file.py` would have it: its neighbours can be imported, under their own names.
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    name = path.stem if path.stem.isidentifier() and path.stem not in sys.modules else f"_graph_{abs(hash(path))}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Registered first: classes that look up their own module, as dataclasses and pickles do, find it.
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _suggestion(name: str, owner: object) -> str:
+    there = vars(owner) if isinstance(owner, ModuleType) else dict.fromkeys(dir(owner))
+    public = sorted(
+        each for each, value in there.items() if not each.startswith("_") and not isinstance(value, ModuleType)
+    )
+    close = difflib.get_close_matches(name, public, n=3)
+    if close:
+        return f"; did you mean {' or '.join(repr(each) for each in close)}?"
+    return f"; it has {', '.join(public[:10])}" if public else ""
+
+
+def _is_builder(found: Any) -> bool:
+    """Whether it is to be called for the graph, rather than being one."""
+    if is_langgraph(found) or not callable(found):
+        return False
+    if inspect.isclass(found):
+        return True
+    function = found if inspect.isroutine(found) or hasattr(found, "func") else type(found).__call__
+    return not (
+        inspect.iscoroutinefunction(function)
+        or inspect.isasyncgenfunction(function)
+        or inspect.isgeneratorfunction(function)
+    )
+
+
+def _build(target: str, builder: Callable[..., Any], config: Mapping[str, Any] | None) -> Any:
+    try:
+        parameters = inspect.signature(builder).parameters.values()
+    except (TypeError, ValueError):
+        return builder()
+    wanted = [each for each in parameters if each.default is each.empty and each.kind not in VARIADIC]
+    if not wanted:
+        return builder()
+    if [each.name for each in wanted] == ["config"]:
+        return builder(config=dict(config or {}))
+    names = ", ".join(each.name for each in wanted)
+    raise UsageError(
+        f"{target} is no graph: it takes ({names}) and is not asynchronous. A function graph is "
+        "`async def graph(input, writer)`; a function that builds one takes nothing, or the configuration as `config`"
+    )
+
+
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _problem(found: object) -> str | None:
+    """Why it is no graph, or `None` if it may be one."""
+    if is_langgraph(found):
+        return None
+    if hasattr(found, "compile") and hasattr(found, "add_node"):
+        return "it has not been compiled; name what its compile() returns"
+    if inspect.iscoroutine(found):
+        found.close()
+        return "it is a coroutine; name the function itself"
+    if callable(found):
+        return NO_GRAPH.format(type(found).__name__) if _is_builder(found) else _wrong_arguments(found)
+    # Pydantic's models, and so chat models and messages, are iterables of their fields.
+    if isinstance(found, (Iterable, AsyncIterable)) and not (
+        isinstance(found, (str, bytes, Mapping)) or hasattr(found, "model_dump")
+    ):
+        return None
+    return NO_GRAPH.format(type(found).__name__)
+
+
+NO_GRAPH = (
+    "it is a {}; a graph is a compiled LangGraph graph, an `async def graph(input, writer)`, a generator function, or "
+    "an iterable of parts"
+)
+
+
+def _wrong_arguments(function: Callable[..., Any]) -> str | None:
+    called = function if inspect.isroutine(function) or hasattr(function, "func") else type(function).__call__
+    wanted = ("input", "writer") if inspect.iscoroutinefunction(called) else ("input",)
+    try:
+        inspect.signature(function).bind(*wanted)
+    except TypeError as exc:
+        return f"it is called with ({', '.join(wanted)}), and does not take them: {exc}"
+    except ValueError:
+        return None
+    return None

@@ -1,4 +1,8 @@
-"""`main`: the command line's parser, and the call of the subcommand."""
+"""The parser of the command line, and what its exit codes mean.
+
+Each subcommand is a module that offers `add_parser(subparsers)`, which adds a parser and sets its `func`: a function of
+the parsed arguments that returns the exit code. What a subcommand needs beyond the parser it imports when it runs.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +10,38 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from anyiostream.cli import serve
-from anyiostream.cli.loading import CannotLoad
+from anyiostream.cli import running, serve
+from anyiostream.cli.loading import UsageError
 from anyiostream.errors import MissingExtra
 
-__all__ = ["main"]
+__all__ = ["USAGE", "main"]
 
-SUBCOMMANDS = (serve,)
-"""Modules with an `add_parser(subparsers)`, which sets `func`: what is called with the parsed arguments."""
+USAGE = 2
+"""Exit code for arguments that cannot be used, as argparse has it."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand; the exit status.
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
 
     Args:
-        arguments: Those after the program's name; by default the process's.
+        argv: The arguments; those of the process if not given.
+
+    Returns:
+        The exit code of the subcommand; 2 if its arguments cannot be used.
+
+    Raises:
+        SystemExit: By argparse, with 2 for arguments that it does not know, and 0 after `--help`.
     """
-    parser = argparse.ArgumentParser(prog="anyiostream", description="Runs of agent graphs, as streams.")
-    subparsers = parser.add_subparsers(title="commands", required=True)
-    for subcommand in SUBCOMMANDS:
-        subcommand.add_parser(subparsers)
-    parsed = parser.parse_args(arguments)
+    parser = argparse.ArgumentParser(
+        prog="python -m anyiostream", description="Runs of agent graphs: as they happen, and for remote readers."
+    )
+    subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    running.add_parser(subparsers)
+    serve.add_parser(subparsers)
+    arguments = parser.parse_args(argv)
     try:
-        status: int = parsed.func(parsed)
-    except (CannotLoad, MissingExtra) as exc:
-        print(f"anyiostream: {exc}", file=sys.stderr)  # noqa: T201 -- a program's own message
-        return 2
-    return status
+        code: int = arguments.func(arguments)
+    except (UsageError, MissingExtra) as exc:
+        print(f"{parser.prog}: {exc}", file=sys.stderr)  # noqa: T201 -- a program's word to its user
+        return USAGE
+    return code

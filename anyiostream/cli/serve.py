@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from anyiostream.cli.loading import CannotLoad, load
+from anyiostream.cli.loading import UsageError, load_graph, load_object, load_transformer
 from anyiostream.errors import MissingExtra
 from anyiostream.loops import on_trio
 
@@ -65,7 +65,7 @@ def serve(arguments: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; the exit status.
 
     Raises:
-        CannotLoad: A graph, a transformer or the hook is not there.
+        UsageError: A graph, a transformer or the hook is not there.
         MissingExtra: The extra `remote` is not installed.
     """
     try:
@@ -76,11 +76,11 @@ def serve(arguments: argparse.Namespace) -> int:
         raise MissingExtra("anyiostream serve", "remote") from exc
     assistants = dict(_named(graph) for graph in arguments.graphs)
     if len(assistants) != len(arguments.graphs):
-        raise CannotLoad(" ".join(arguments.graphs), "two graphs have one name; write name=module:graph")
+        raise UsageError(f"two of {' '.join(arguments.graphs)} have one name; write name=module:graph")
     application = app(
         assistants,
-        transformers=[load(name) for name in arguments.transformer],
-        authorize=load(arguments.authorize) if arguments.authorize else None,
+        transformers=[load_transformer(name) for name in arguments.transformer],
+        authorize=load_object(arguments.authorize) if arguments.authorize else None,
         hosts=[*LOOPBACK, *arguments.allow_host],
         origins=arguments.allow_origin,
     )
@@ -101,7 +101,7 @@ def serve(arguments: argparse.Namespace) -> int:
 
 def _named(graph: str) -> tuple[str, Any]:
     name, separator, target = graph.rpartition("=")
-    return name if separator else target.rpartition(":")[2].rpartition(".")[2], load(target)
+    return name if separator else target.rpartition(":")[2].rpartition(".")[2], load_graph(target)
 
 
 def _warn(arguments: argparse.Namespace) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self, TypeVar, final
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, final
 
 from anyio import EndOfStream
 from anyio.abc import ObjectReceiveStream
 
 from anyiostream.channels.buffer import Buffer, Ended
 from anyiostream.channels.interleaving import Interleaving
-from anyiostream.errors import CursorBusy
-from anyiostream.lanes.drive import READY
+from anyiostream.errors import CursorBusy, WrongLane
 
 if TYPE_CHECKING:
     from anyiostream.lanes.async_run import AsyncRun
@@ -51,12 +50,11 @@ class AsyncCursor(ObjectReceiveStream[T]):
         if not buffer.ready:
             if self._ended:
                 raise StopAsyncIteration
-            if buffer.parked:
+            if buffer.parked is not None:
                 raise CursorBusy(buffer.name, "atee")
-            drive = run.advance(buffer)
-            if drive is not READY:
-                buffer.reader = run.loop.current_task()
-                await run.wait_for(buffer, drive)
+            step = run.advance(buffer)
+            if step is not None:
+                await run.wait_for(buffer, step)
         elif run.budget > 0:
             run.budget -= 1
         else:
@@ -89,6 +87,11 @@ class AsyncCursor(ObjectReceiveStream[T]):
     async def aclose(self) -> None:
         """End the subscription. Does not checkpoint."""
         self.leave()
+
+    if not TYPE_CHECKING:  # for type checkers it is no iterable
+
+        def __iter__(self) -> NoReturn:
+            raise WrongLane(f"this cursor of {self._buffer.name}", "async", "use 'async for' instead.")
 
     def __del__(self) -> None:
         if not self._buffer.left:
@@ -152,6 +155,11 @@ class AsyncInterleaveCursor:
     async def __aexit__(self, *exc_info: object) -> None:
         """Release the channels."""
         self.leave()
+
+    if not TYPE_CHECKING:  # for type checkers it is no iterable
+
+        def __iter__(self) -> NoReturn:
+            raise WrongLane("this cursor of interleave()", "async", "use 'async for' instead.")
 
     def __del__(self) -> None:
         self._run.loop.from_any_thread(self._reader.leave)

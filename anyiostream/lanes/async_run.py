@@ -28,23 +28,30 @@ from anyiostream.channels.outbox import FullBuffer, Outbox, current_outbox
 from anyiostream.channels.raising import Recorded
 from anyiostream.errors import ForeignExit, RunClosed, RunWaitsForItself
 from anyiostream.events import Namespace
-from anyiostream.inline import run_inline
 from anyiostream.lanes.async_cursors import AsyncCursor
-from anyiostream.lanes.drive import CHECKPOINT, PARK, READY, Drive
+from anyiostream.lanes.conducting import Conductor
+from anyiostream.lanes.shutdown import GRACE, Shutdown
 from anyiostream.lanes.stalls import StallWatch
-from anyiostream.loops.interface import Loop, LoopTask, Timer, Waiter
+from anyiostream.loops.interface import Loop, LoopTask, Waiter
 from anyiostream.mux.mux import Mux
-from anyiostream.pump import NEEDS_AWAIT, NEEDS_PART, NEEDS_ROOM, PROGRESS, Pump, Source, readable
+from anyiostream.pump import (
+    ENDED,
+    NEEDS_AWAIT,
+    NEEDS_PART,
+    NEEDS_ROOM,
+    READY,
+    SPENT,
+    Pump,
+    Source,
+    Step,
+)
 from anyiostream.statistics import RunStatistics
 from anyiostream.subgraphs import Handle, Subgraph
 from anyiostream.transformer import StreamTransformer, TransformerFactory
 
-__all__ = ["GRACE", "AsyncRun", "AsyncSource"]
+__all__ = ["AsyncRun", "AsyncSource"]
 
 T = TypeVar("T")
-
-GRACE: Final = 5.0
-"""s that a `fail` hook or a source has to end when the run is over; then it is cancelled (again) and logged by name."""
 
 logger = logging.getLogger("anyiostream")
 
@@ -83,6 +90,7 @@ class AsyncRun:
         closed: Whether the block has been left.
         context: Where hooks run.
         source_context: Where the graph runs.
+        conductor: Awaits what must be awaited.
     """
 
     is_async = True
@@ -116,22 +124,20 @@ class AsyncRun:
         self._pausing: dict[object, Awaited] = {}
         self._held: object = None
         self._stalls = StallWatch(loop, self._parked, self._full_buffers)
-        self._source_timer: Timer | None = None
-        self._conducting = False
-        self._conductor: LoopTask | None = None
-        self._idle: Waiter | None = None
-        self._shutting_down: Latch | None = None
+        self.conductor = Conductor(self)
+        self._shutdown = Shutdown(self)
         self._tasks: dict[LoopTask, None] = {}
         self.closed = False
         self._stamps = count(1)
         mux = Mux(self, factories=factories, transformers=transformers, scope=scope)
         self.source: Final = open_source(mux)
-        self.pump: Final = Pump(mux, self.source, outbox)
+        self.pump: Final = Pump(mux, self.source, outbox, self.source.stop)
+        self._advance = self.pump.advance
 
     async def enter(self) -> None:
         """The block is entered."""
         await self.loop.enter()
-        self.source.start(self, self._pass_on)
+        self.source.start(self, self._part_arrived)
 
     # --- the mux's port ---
 
@@ -151,7 +157,7 @@ class AsyncRun:
 
     def admit(self, what: str) -> None:
         """Raise `RunClosed` once the block has been left, `RunWaitsForItself` inside the run."""
-        self._refuse_inside(what)
+        self.refuse_inside(what)
         if self.closed:
             raise RunClosed(what)
 
@@ -173,13 +179,11 @@ class AsyncRun:
 
     def hold(self, channel: StreamChannel[Any]) -> None:
         """Step no further before the reader that is parked on `channel` has run."""
-        for waiter, target in self._parked.items():
+        for waiter, target in (*self._parked.items(), *self._pausing.items()):
             # Also one that has been woken to move the run, and has not run yet.
             if target in channel.buffers:
                 self._held = waiter
-        for pause, target in self._pausing.items():
-            if target in channel.buffers:
-                self._held = pause
+                self.pump.hold()
 
     def is_cancellation(self, error: BaseException) -> bool:
         """Whether it is the loop's cancellation exception."""
@@ -188,7 +192,7 @@ class AsyncRun:
     def interject(self, error: BaseException) -> None:
         """Fail the run at the next step."""
         self.pump.interject(error)
-        self._pass_on()
+        self.pass_on()
 
     def drive(self, target: Awaited) -> None:  # noqa: ARG002 -- a port's method
         """Not on this lane."""
@@ -251,14 +255,36 @@ class AsyncRun:
 
     # --- waiting ---
 
-    def advance(self, target: Awaited) -> Drive:
-        """Step the run, inline, until `target` is ready; what to do if it is not, with `wait_for`."""
-        if self._conducting:
-            return READY if target.ready else PARK if self.budget > 0 else CHECKPOINT
-        drive = self._enter(self._drive, target)
-        if drive is READY and self._parked:
-            self._pass_on()
-        return drive
+    def advance(self, target: Awaited) -> Step | None:
+        """Step the run, inline, until `target`, which is not ready, is: what keeps it from that, for `wait_for`."""
+        budget = self.budget
+        if budget <= 0:
+            return SPENT
+        if self.conductor.at_work:
+            return NEEDS_AWAIT
+        pump = self.pump
+        before = pump.parts
+        try:
+            step = self._enter(self._advance, target, budget)
+        except BaseException:
+            # Control flow goes on in whoever meets it; what has to be awaited at the end is for the others, who wait.
+            if pump.job is not None:
+                self.conductor.conduct()
+            self.pass_on()
+            raise
+        self.budget = budget - pump.parts + before
+        if step is READY:
+            if self._parked:
+                self.pass_on()
+            return None
+        if step is NEEDS_PART:
+            self.source.demand()
+        elif step is NEEDS_AWAIT:
+            self.conductor.conduct()
+        elif step is NEEDS_ROOM:
+            self.check_stall()
+        # What it did may have been all that was missing.
+        return None if target.ready or step is ENDED else step
 
     async def until(self, target: Awaited) -> None:
         """Advance the run until `target` is ready. Suspends only if it has to.
@@ -266,12 +292,14 @@ class AsyncRun:
         Raises:
             As `wait_for`.
         """
-        self._refuse_inside(target.name)
-        drive = self.advance(target)
-        if drive is not READY:
-            await self.wait_for(target, drive)
+        if target.ready:
+            return
+        self.refuse_inside(target.name)
+        step = self.advance(target)
+        if step is not None:
+            await self.wait_for(target, step)
 
-    async def wait_for(self, target: Awaited, drive: Drive) -> None:
+    async def wait_for(self, target: Awaited, step: Step | None) -> None:
         """Wait until `target` is ready, after `advance` has said why it is not.
 
         If cancelled, nothing is lost: whatever arrived stays where it is.
@@ -280,20 +308,46 @@ class AsyncRun:
             RunWaitsForItself: The caller is a hook, a scheduled coroutine, or the graph of this run.
             BackpressureDeadlock: The run is stalled by a full channel whose reader is the calling task.
         """
-        self._refuse_inside(target.name)
-        while drive is not READY:
+        self.refuse_inside(target.name)
+        while step is not None:
             try:
-                if drive is PARK:
-                    await self._park(target)
-                else:
+                if step is SPENT:
                     await self._pause(target)
+                else:
+                    waiter = self.loop.waiter(self.loop.current_task())
+                    target.park(waiter)
+                    self._parked[waiter] = target
+                    if self.conductor.at_work and self.pump.mux.nursery.draining:
+                        self.check_stall()
+                    try:
+                        await waiter.wait()
+                    except BaseException:
+                        self._stalls.suspects.pop(waiter, None)
+                        raise
+                    finally:
+                        target.unpark(waiter)
+                        del self._parked[waiter]
+                        if self._nudged is waiter:
+                            self._nudged = None
+                        if self._held is waiter:
+                            self._release()
+                    # Waiting does not renew the budget: AnyIO on asyncio cancels only tasks whose future is pending at
+                    # the moment when it looks, and a reader and its source that wake each other every turn never show
+                    # it one.
+                    self.budget -= 1
+                    if waiter in self._stalls.suspects:
+                        self._stalls.question(waiter, target)
             except BaseException:
                 # Whoever moved the run leaves it to those who still wait.
-                self._pass_on()
+                self.pass_on()
                 raise
-            drive = self.advance(target)
+            if target.ready:
+                self.pass_on()
+                return
+            step = self.advance(target)
 
-    def _refuse_inside(self, what: str) -> None:
+    def refuse_inside(self, what: str) -> None:
+        """Raise `RunWaitsForItself` if the caller is a hook, scheduled work, or the graph, of this run."""
         outbox = current_outbox.get(None)
         if outbox is not None and outbox.home is self:
             raise RunWaitsForItself(outbox.owner, what)
@@ -319,43 +373,6 @@ class AsyncRun:
         self.budget = self.checkpoint_every
         await self.loop.checkpoint()
 
-    def _drive(self, target: Awaited) -> Drive:
-        step = self.pump.step
-        while not target.ready and self._held is None:
-            if self.budget <= 0:
-                return CHECKPOINT
-            outcome = step()
-            if outcome is PROGRESS:
-                self.budget -= 1
-                continue
-            if outcome is NEEDS_PART:
-                self.source.demand()
-            elif outcome is NEEDS_AWAIT:
-                self._conduct()
-            elif outcome is NEEDS_ROOM:
-                self.check_stall()
-            else:
-                return READY
-            return READY if target.ready else PARK
-        if self.pump.terminal.ready:
-            self.source.stop()
-        return READY if target.ready else PARK
-
-    async def _park(self, target: Awaited) -> None:
-        waiter = self.loop.waiter()
-        target.park(waiter)
-        self._parked[waiter] = target
-        if self._conducting and self.pump.mux.nursery.draining:
-            self.check_stall()
-        try:
-            await waiter.wait()
-        finally:
-            self._unpark(waiter, target)
-        # Waiting does not renew the budget: AnyIO on asyncio cancels only tasks whose future is pending at the moment
-        # when it looks, and a reader and its source that wake each other every turn never show it one.
-        self.budget -= 1
-        self._stalls.question(waiter, target)
-
     async def _pause(self, target: Awaited) -> None:
         """Checkpoint on the way to `target`."""
         pause = object()
@@ -365,36 +382,40 @@ class AsyncRun:
         finally:
             del self._pausing[pause]
             if self._held is pause:
-                self._held = None
+                self._release()
 
-    def _unpark(self, waiter: Waiter, target: Awaited) -> None:
-        target.unpark(waiter)
-        del self._parked[waiter]
-        if self._nudged is waiter:
-            self._nudged = None
-        if self._held is waiter:
-            self._held = None
+    def _release(self) -> None:
+        self._held = None
+        self.pump.release()
 
-    def _pass_on(self) -> None:
+    def _part_arrived(self) -> None:
+        # As _pass_on, with what is known here.
+        if self._parked and self._nudged is None and not self.conductor.at_work and not self.pump.blocked:
+            for waiter in self._parked:
+                if not waiter.woken:
+                    waiter.wake()
+                    self._nudged = waiter
+                    return
+
+    def pass_on(self) -> None:
         """If somebody waits and the pump could move, let one of them move it."""
-        if self._conducting or self._nudged is not None or self._held is not None:
+        if self.conductor.at_work or self._nudged is not None or self._held is not None:
             return
-        waiter = self._demanding()
+        waiter = next((waiter for waiter in self._parked if not waiter.woken), None)
         if waiter is None:
             return
         if self.pump.can_step:
-            self._nudged = waiter
+            # In this order: to an interrupt in between, nobody has been nudged who has not been woken.
             waiter.wake()
+            self._nudged = waiter
         elif self.pump.outbox.pending:
             self.check_stall()
         else:
             self.source.demand()
 
-    def _demanding(self) -> Waiter | None:
-        for waiter in self._parked:
-            if not waiter.woken:
-                return waiter
-        return None
+    def demanded(self) -> Awaited | None:
+        """What the reader waits for that has waited longest, and has not been woken."""
+        return next((target for waiter, target in self._parked.items() if not waiter.woken), None)
 
     # --- stalls ---
 
@@ -404,57 +425,11 @@ class AsyncRun:
 
     def _room_again(self) -> None:
         self._stalls.room_again()
-        self._pass_on()
+        self.pass_on()
 
     def _full_buffers(self) -> list[FullBuffer]:
         full = [*self.pump.outbox.full, *self.pump.mux.nursery.stalled_by()]
         return [buffer for buffer in full if buffer.waiting]
-
-    # --- the conductor ---
-
-    def _conduct(self) -> None:
-        self._conducting = True
-        if self._conductor is None:
-            self._conductor = self.spawn(self._conductor_main, "anyiostream conductor", self.context)
-        elif self._idle is not None:
-            self._idle.wake()
-
-    async def _conductor_main(self) -> None:
-        while True:
-            while self.pump.job is not None:
-                await self._await_job(self.pump.job)
-                await self._serve()
-            self._conducting = False
-            self._pass_on()
-            self._idle = self.loop.waiter()
-            await self._idle.wait()
-            self._idle = None
-
-    async def _await_job(self, job: Coroutine[Any, Any, None]) -> None:
-        try:
-            await job
-        except BaseException as exc:
-            if self.loop.is_cancellation(exc) and (self._shutting_down is not None or self.loop.name == "trio"):
-                raise
-            self.pump.job_failed(readable(exc, "a transformer's hook"))
-        else:
-            self.pump.job_done()
-            if self.pump.terminal.ready:
-                self.source.stop()
-
-    async def _serve(self) -> None:
-        """Go on stepping while somebody waits: the readers do not while the conductor is at work."""
-        while self.pump.job is None and self._held is None and self._demanding() is not None:
-            if self.budget <= 0:
-                await self.checkpoint()
-            outcome = self.pump.step()
-            if outcome is not PROGRESS:
-                if outcome is NEEDS_PART:
-                    self.source.demand()
-                elif outcome is NEEDS_ROOM:
-                    self.check_stall()
-                return
-            self.budget -= 1
 
     # --- the end ---
 
@@ -466,12 +441,14 @@ class AsyncRun:
         """
         if self.is_inside():
             self.pump.abort_after_event()
-            self._pass_on()
+            self.pass_on()
             return
         if self.pump.terminal.ready and not self._tasks:
             await self.loop.checkpoint()
             return
-        await self._shut_down()
+        await self._shutdown.shut_down(self._tasks)
+        # The caller's cancellation, if it came meanwhile, is raised here.
+        await self.loop.checkpoint()
 
     async def close(self) -> list[BaseException]:
         """The block is left: abort what has not ended, wait until nothing is alive.
@@ -492,8 +469,8 @@ class AsyncRun:
             self.closed = True
             raise
         try:
-            if not self.pump.terminal.ready or self._tasks or self._conductor is not None:
-                await self._shut_down()
+            if not self.pump.terminal.ready or self._tasks or self.conductor.task is not None:
+                await self._shutdown.shut_down(self._tasks)
             else:
                 self.source.stop()
         finally:
@@ -501,74 +478,6 @@ class AsyncRun:
             self._stalls.close()
             await self.loop.leave()
         return self.pump.undelivered()
-
-    async def _shut_down(self) -> None:
-        if self._shutting_down is None:
-            self._shutting_down = Latch("the end of the run")
-            # Nobody steps the pump any more: the source's end would look like the graph's.
-            self._conducting = True
-            if not self._tasks and not self.pump.mux.must_wait:
-                # Nothing to wait for: most runs end like this.
-                self.source.stop()
-                self.context.run(run_inline, self.pump.abort(), "a transformer's fail()")
-                self._shutting_down.open()
-                return
-            self.loop.spawn(self._end_everything, "anyiostream shutdown", self.context).finished.park(
-                Callback(self._shutting_down.open)
-            )
-        await self._outlast(self._shutting_down)
-
-    async def _end_everything(self) -> None:
-        """Runs in a task that nobody cancels."""
-        if self._conductor is not None:
-            self._conductor.cancel()
-            await self.wait(self._conductor.finished)
-        await self._close_source()
-        try:
-            await self.pump.abort()
-        except BaseException as exc:  # noqa: BLE001 -- raised where the block is left
-            self.pump.errors.append(exc)
-        for task in list(self._tasks):
-            await self.wait(task.finished)
-
-    async def _close_source(self) -> None:
-        """Wait until the source has ended; if it takes too long, cancel it again, and say so."""
-        self.source.stop()
-        self._remind_source(again=False)
-        try:
-            await self.source.close()
-        except BaseException as exc:  # noqa: BLE001 -- raised where the block is left
-            self.pump.errors.append(exc)
-        finally:
-            if self._source_timer is not None:
-                self._source_timer.cancel()
-
-    def _remind_source(self, *, again: bool = True) -> None:
-        if again:
-            logger.warning(
-                "%s has not ended %g s after it was cancelled; it is cancelled again", self.source.name, GRACE
-            )
-            self.source.stop_again()
-        self._source_timer = self.loop.later(GRACE, self._remind_source)
-
-    async def _outlast(self, latch: Latch) -> None:
-        """Wait for `latch` whatever happens; a cancellation meanwhile is raised after that."""
-        cancelled: BaseException | None = None
-        with self.loop.shield():
-            while not latch.ready:
-                waiter = self.loop.waiter()
-                latch.park(waiter)
-                try:
-                    await waiter.wait()
-                except BaseException as exc:
-                    # A native one, on asyncio: the shield keeps out all others.
-                    if not self.loop.is_cancellation(exc):
-                        raise
-                    cancelled = exc
-                finally:
-                    latch.unpark(waiter)
-        if cancelled is not None:
-            raise cancelled
 
     def statistics(self, mux: Mux) -> RunStatistics:
         """The figures of the run, with the channels of `mux`."""

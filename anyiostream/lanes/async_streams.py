@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import AsyncIterator, Coroutine
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, final
 
 from anyiostream.channels.interleaving import Interleaving
+from anyiostream.errors import WrongLane
 from anyiostream.events import ProtocolEvent
 from anyiostream.lanes.async_cursors import AsyncInterleaveCursor
 from anyiostream.lanes.async_run import AsyncRun
+from anyiostream.lanes.pending import Pending
+from anyiostream.lanes.reading import AsyncProjection, StateT_co
 from anyiostream.lanes.run_stream import RunStream, SubgraphHandle
 from anyiostream.mux.mux import Mux
+from anyiostream.projections.messages.streams import AsyncChatModelStream
+from anyiostream.projections.tool_calls import ToolCallStream
 from anyiostream.pump import RunStatus
 from anyiostream.statistics import RunStatistics
-from anyiostream.subgraphs import Subgraph, SubgraphStatus
+from anyiostream.subgraphs import LifecyclePayload, Subgraph, SubgraphStatus
 
 if TYPE_CHECKING:
     from anyio.abc import ObjectReceiveStream
@@ -21,13 +26,28 @@ if TYPE_CHECKING:
 __all__ = ["AsyncGraphRunStream", "AsyncSubgraphRunStream"]
 
 
-class AsyncGraphRunStream(RunStream):
+class AsyncGraphRunStream(RunStream, Generic[StateT_co]):
     """A run on the async lane. Iterating any projection, or awaiting `output()`, runs the graph as far as needed.
 
     Each projection has one reader; `projection.atee(n)` makes several. Readers may live in different tasks; cancelling
     one takes nothing from it and does not touch the graph. Borrowed from LangGraph's class of the same name; here the
     run is an async context manager, and nothing of it is alive after its block.
+
+    Generic in the type of the graph's state, which is that of `values` and of `output()`.
     """
+
+    # Registered in every run, and on demand; declared for type checkers and completion.
+    values: AsyncProjection[StateT_co]
+    messages: AsyncProjection[AsyncChatModelStream]
+    lifecycle: AsyncProjection[LifecyclePayload]
+    subgraphs: AsyncProjection[AsyncSubgraphRunStream]
+    subagents: AsyncProjection[AsyncSubgraphRunStream]
+    updates: AsyncProjection[dict[str, Any]]
+    custom: AsyncProjection[Any]
+    checkpoints: AsyncProjection[dict[str, Any]]
+    debug: AsyncProjection[dict[str, Any]]
+    tasks: AsyncProjection[dict[str, Any]]
+    tool_calls: AsyncProjection[ToolCallStream]
 
     def __init__(self, run: AsyncRun, mux: Mux) -> None:
         super().__init__(mux)
@@ -37,7 +57,7 @@ class AsyncGraphRunStream(RunStream):
         """Subscribe to the raw log: every event, in order of `seq`."""
         return aiter(self._mux.events)
 
-    async def output(self) -> Any:
+    def output(self) -> Coroutine[Any, Any, StateT_co]:
         """The final state: the last `values` snapshot of this scope. Runs the graph to its end.
 
         Checkpoints. If cancelled, the run is as it was, and may be read on.
@@ -47,21 +67,18 @@ class AsyncGraphRunStream(RunStream):
             BackpressureDeadlock: A channel that the calling task reads is full.
             BaseException: The error that ended the run, each time it is asked for.
         """
-        await self._complete()
-        return self._mux.state.latest
+        return Pending("run.output()", self._output)
 
-    async def interrupted(self) -> bool:
+    def interrupted(self) -> Coroutine[Any, Any, bool]:
         """Whether the graph waits for its user. Runs the graph to its end; raises as `output`."""
-        await self._complete()
-        return bool(self._mux.state.interrupts)
+        return Pending("run.interrupted()", self._interrupted)
 
-    async def interrupts(self) -> list[Any]:
+    def interrupts(self) -> Coroutine[Any, Any, list[Any]]:
         """The interrupts that the graph waits at, in order, each once.
 
         Runs the graph to its end; raises as `output`.
         """
-        await self._complete()
-        return list(self._mux.state.interrupts)
+        return Pending("run.interrupts()", self._interrupts)
 
     @property
     def status(self) -> RunStatus | SubgraphStatus:
@@ -80,17 +97,38 @@ class AsyncGraphRunStream(RunStream):
         """The raw log for `n` readers; as a channel's `atee`."""
         return self._mux.events.atee(n, maxlen=maxlen)
 
-    async def abort(self) -> None:
+    def abort(self) -> Coroutine[Any, Any, None]:
         """Stop the graph, and return when nothing of it is alive.
 
         Open cursors end after what they have buffered; `output` raises `RunAborted`. Idempotent. A cancellation of the
         caller is let through after that. In a hook it returns at once and takes effect after the current event.
         """
-        await self._run.abort()
+        return Pending("run.abort()", self._abort)
 
     def statistics(self) -> RunStatistics:
         """The run's figures now."""
         return self._run.statistics(self._mux)
+
+    if not TYPE_CHECKING:  # for type checkers a run of this lane is no iterable
+
+        def __iter__(self) -> NoReturn:
+            raise WrongLane("this run", "async", "use 'async for' instead.")
+
+    async def _output(self) -> StateT_co:
+        await self._complete()
+        state: StateT_co = self._mux.state.latest
+        return state
+
+    async def _interrupted(self) -> bool:
+        await self._complete()
+        return bool(self._mux.state.interrupts)
+
+    async def _interrupts(self) -> list[Any]:
+        await self._complete()
+        return list(self._mux.state.interrupts)
+
+    async def _abort(self) -> None:
+        await self._run.abort()
 
     async def _complete(self) -> None:
         run = self._run
@@ -102,20 +140,23 @@ class AsyncGraphRunStream(RunStream):
 
 
 @final
-class AsyncSubgraphRunStream(SubgraphHandle, AsyncGraphRunStream):
+class AsyncSubgraphRunStream(SubgraphHandle, AsyncGraphRunStream[Any]):
     """A subgraph of a run on the async lane, with projections of its own."""
 
     def __init__(self, run: AsyncRun, mux: Mux, subgraph: Subgraph) -> None:
         super().__init__(run, mux)
         self.describe(subgraph, run.pump)
 
-    async def abort(self) -> None:
+    def abort(self) -> Coroutine[Any, Any, None]:
         """Stop the subgraph; the rest of the run goes on. Idempotent.
 
         Returns when the handle has ended. A function graph's block is cancelled and may still be cleaning up then; the
         graph goes on after it when somebody wants its next part. A LangGraph graph cannot stop one subgraph: the handle
         ends, and what the subgraph still produces passes by.
         """
+        return Pending("handle.abort()", self._abort)
+
+    async def _abort(self) -> None:
         self.request_abort()
         if not self._run.is_inside():
             await self._run.until(self._latch)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, NoReturn
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, final
 
-from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.latch import Latch
 from anyiostream.channels.raising import Recorded
 from anyiostream.ending import Ending
-from anyiostream.errors import RunAborted, SubgraphFailed
+from anyiostream.errors import MissingProjection, RunAborted, SubgraphFailed, UnknownProjection, suggestion
 from anyiostream.events import Namespace
 from anyiostream.mux.mux import Mux
 from anyiostream.pump import Pump, RunStatus
@@ -20,44 +18,86 @@ __all__ = ["RunStream", "SubgraphHandle"]
 
 
 class RunStream:
-    """One scope of a run, as the application sees it: its projections, by name.
-
-    Attributes:
-        extensions: Projection name -> channel, promise or other value; read-only.
-    """
-
-    # Registered in every run, and on demand; declared for type checkers and completion.
-    values: StreamChannel[Any]
-    messages: StreamChannel[Any]
-    lifecycle: StreamChannel[Any]
-    subgraphs: StreamChannel[Any]
-    updates: StreamChannel[Any]
-    custom: StreamChannel[Any]
-    checkpoints: StreamChannel[Any]
-    debug: StreamChannel[Any]
-    tasks: StreamChannel[Any]
-    tool_calls: StreamChannel[Any]
+    """One scope of a run, as the application sees it: its projections, by name."""
 
     def __init__(self, mux: Mux) -> None:
         self._mux = mux
-        self.extensions: Mapping[str, Any] = MappingProxyType(mux.extensions)
-        for key in mux.native_keys:
-            self.__dict__[key] = mux.extensions[key]
 
-    def __getattr__(self, name: str) -> Any:
-        """The projections of transformers that are defined elsewhere, for type checkers; at run time, the error."""
-        self._raise_missing(name)
+    @property
+    def extensions(self) -> Mapping[str, Any]:
+        """Projection name -> channel, promise or other value; read-only."""
+        return Extensions(self._mux.extensions)
 
-    def _raise_missing(self, name: str) -> NoReturn:
-        # Looked up without __getattr__, which would recurse while the object is being copied.
-        mux = self.__dict__.get("_mux")
-        registered = ", ".join(sorted(mux.native_keys)) if mux is not None else ""
-        raise AttributeError(
-            f"{type(self).__name__!r} object has no attribute {name!r} "
-            f"(registered projections: {registered or 'none'}; others are in `extensions`)",
-            name=name,
-            obj=self,
-        )
+    if not TYPE_CHECKING:  # for type checkers, what is neither declared nor in `extensions` is not there
+
+        def __getattr__(self, name: str) -> Any:
+            """A native projection, when it is first asked for; or what is wrong with the name, and what to do."""
+            # Looked up without __getattr__, which would recurse while the object is being copied.
+            mux = self.__dict__.get("_mux")
+            if mux is None:
+                raise MissingProjection(type(self).__name__, name, (), ".")
+            if name not in mux.roster.native_keys:
+                raise MissingProjection(type(self).__name__, name, mux.roster.native_keys, self._hint(name, mux))
+            projection = self.__dict__[name] = mux.roster.projection(name)
+            return projection
+
+    def __dir__(self) -> list[str]:
+        """With the native projections."""
+        return sorted({*super().__dir__(), *self._mux.roster.native_keys})
+
+    def _hint(self, name: str, mux: Mux) -> str:
+        if name in mux.extensions:
+            return f"; read it as extensions[{name!r}]."
+        if name in ON_DEMAND:
+            return f"; open the run with transformers=[{ON_DEMAND[name]}]."
+        if name in OTHER_LANE:
+            return f"; on this lane it is {OTHER_LANE[name]}()."
+        return suggestion(name, {*mux.extensions, *ON_DEMAND, *(each for each in dir(self) if each[0] != "_")}) or "."
+
+
+ON_DEMAND = {
+    "checkpoints": "CheckpointsTransformer",
+    "custom": "CustomTransformer",
+    "debug": "DebugTransformer",
+    "subagents": "SubagentTransformer",
+    "tasks": "TasksTransformer",
+    "tool_calls": "ToolCallTransformer",
+    "updates": "UpdatesTransformer",
+}
+"""Projection -> the transformer that makes it, if it is registered."""
+
+OTHER_LANE = {"tee": "atee", "atee": "tee"}
+"""A method of one lane -> the other lane's."""
+
+
+@final
+class Extensions(Mapping[str, Any]):
+    """A run's projections by name, read-only: a view of those that are registered now."""
+
+    __slots__ = ("_projections",)
+
+    def __init__(self, projections: Mapping[str, Any]) -> None:
+        self._projections = projections
+
+    def __getitem__(self, name: str) -> Any:
+        """The projection.
+
+        Raises:
+            UnknownProjection: No transformer made one of that name. A `KeyError`.
+        """
+        try:
+            return self._projections[name]
+        except KeyError:
+            raise UnknownProjection(name, self._projections) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._projections)
+
+    def __len__(self) -> int:
+        return len(self._projections)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({dict(self._projections)!r})"
 
 
 class SubgraphHandle(RunStream):
@@ -114,7 +154,7 @@ class SubgraphHandle(RunStream):
         if ending.quietly:
             what = f"subgraph {self.path[-1]!r}"
             ending = Ending(RunAborted(what, partial=self._mux.state.latest), quietly=True)
-        for observer in self._mux.subgraph_observers:
+        for observer in self._mux.roster.made_observers():
             await observer.end_open(end, ending)
         became, errors = await self._mux.end(ending)
         self._pump.errors += errors

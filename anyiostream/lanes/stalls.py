@@ -33,7 +33,7 @@ class StallWatch:
     def __init__(
         self, loop: Loop, parked: Mapping[Waiter, Awaited], full_buffers: Callable[[], list[FullBuffer]]
     ) -> None:
-        """Watch a run.
+        """Watch a run. Who has been woken because it may stall the run is one of its `suspects`.
 
         Args:
             loop: Its event loop.
@@ -43,7 +43,7 @@ class StallWatch:
         self._loop = loop
         self._parked = parked
         self._full_buffers = full_buffers
-        self._suspects: dict[Waiter, FullBuffer] = {}
+        self.suspects: dict[Waiter, FullBuffer] = {}
         self._patient: set[object] = set()
         self._checking = False
         self._timer: Timer | None = None
@@ -64,13 +64,13 @@ class StallWatch:
             self._timer.cancel()
 
     def question(self, waiter: Waiter, target: Awaited) -> None:
-        """Called by a task whose wait is over: raise if it was woken because it stalls the run itself.
+        """Called by a suspect when its wait is over: raise if it stalls the run itself.
 
         Raises:
             BackpressureDeadlock: It reads a full buffer and has waited for `target`, without a deadline.
         """
-        full = self._suspects.pop(waiter, None)
-        if full is not None and full.waiting and not target.ready:
+        full = self.suspects.pop(waiter)
+        if full.waiting and not target.ready:
             if not self._loop.has_deadline():
                 raise full.deadlock(target.name, "atee")
             # It will leave by itself. Not asked again before there has been room.
@@ -86,7 +86,7 @@ class StallWatch:
             for waiter in self._parked:
                 if waiter.task is full.reader and not waiter.woken and waiter.task not in self._patient:
                     # It finds out for itself whether it has a deadline: that can only be asked from inside the task.
-                    self._suspects[waiter] = full
+                    self.suspects[waiter] = full
                     waiter.wake()
                     certain = True
         if not certain and self._timer is None and full_buffers and self._parked:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, final
 
 from anyiostream.channels.buffer import Buffer, Ended
 from anyiostream.channels.interleaving import Interleaving
+from anyiostream.errors import WrongLane
 
 __all__ = ["SyncCursor", "SyncInterleaveCursor"]
 
@@ -44,11 +45,11 @@ class SyncCursor(Generic[T]):
         if not buffer.ready:
             if self._ended:
                 raise StopIteration
-            self._run.drive(buffer)
+            self._run.advance(buffer)
+            if not buffer.ready:
+                raise StopIteration
         if buffer.ended is None:
-            if buffer.ready:
-                return buffer.pop()
-            raise StopIteration
+            return buffer.pop()
         if buffer.ready > 1:
             return buffer.pop()
         return self._end(buffer.ended)
@@ -126,6 +127,11 @@ class SyncInterleaveCursor:
 
     def __del__(self) -> None:
         self.close()
+
+    if not TYPE_CHECKING:  # for type checkers it is no asynchronous iterable
+
+        def __aiter__(self) -> NoReturn:
+            raise WrongLane("this cursor of interleave()", "sync", "use 'for' instead.")
 
     def _deliver(self, ended: Ended) -> None:
         if ended.error is not None:

@@ -25,7 +25,7 @@ from anyiostream.inline import run_inline
 from anyiostream.lanes.sync_cursors import SyncCursor
 from anyiostream.mux.mux import Mux
 from anyiostream.mux.port import SpawnedTask
-from anyiostream.pump import CONTROL_FLOW, NEEDS_ROOM, PROGRESS, Pump, Source
+from anyiostream.pump import CONTROL_FLOW, NEEDS_ROOM, Pump, Source
 from anyiostream.statistics import RunStatistics
 from anyiostream.subgraphs import Handle, Subgraph
 from anyiostream.transformer import StreamTransformer, TransformerFactory
@@ -68,7 +68,9 @@ class SyncRun:
         self._stamps = count(1)
         mux = Mux(self, factories=factories, transformers=transformers, scope=scope)
         self._source = open_source(mux)
-        self.pump = Pump(mux, self._source, outbox)
+        self.pump = Pump(mux, self._source, outbox, self._source_ended)
+        self._advance = self.pump.advance
+        self._enter = self.context.run
         self.closed = False
 
     # --- the mux's port ---
@@ -101,18 +103,26 @@ class SyncRun:
         return self.pump.deliver(failure)
 
     def drive(self, target: Awaited) -> None:
-        """Step the pump until `target` is ready or nothing more can happen.
+        """As `advance`, if `target` is not ready yet."""
+        if not target.ready:
+            self.advance(target)
+
+    def advance(self, target: Awaited) -> None:
+        """Step the pump until `target`, which is not ready, is, or nothing more can happen.
 
         Raises:
             RunWaitsForItself: A hook of this run wants it.
             BackpressureDeadlock: The run is stalled by a full channel.
         """
         try:
-            self.context.run(self._drive, target)
+            step = self._enter(self._advance, target)
         except RuntimeError as exc:
             if str(exc).startswith("cannot enter context"):
                 raise RunWaitsForItself("code inside the run", target.name) from None
             raise
+        if step is NEEDS_ROOM:
+            full = next(buffer for buffer in self.pump.outbox.full if buffer.waiting)
+            raise full.deadlock(target.name, "tee")
 
     def assemble_message(self, events: Sequence[Mapping[str, Any]], message_id: str | None) -> Any:
         """The final message of a model call, in the graph's own class."""
@@ -140,6 +150,14 @@ class SyncRun:
     async def until(self, target: Awaited) -> None:  # noqa: ARG002 -- a port's method
         """Not on this lane."""
         raise AssertionError("promises refuse await on the sync lane")
+
+    def refuse_inside(self, what: str) -> None:  # noqa: ARG002 -- a port's method
+        """Not on this lane."""
+        raise AssertionError("cursors refuse `async for` on the sync lane")
+
+    async def wait_for(self, target: Awaited, step: Any) -> None:  # noqa: ARG002 -- a port's method
+        """Not on this lane."""
+        raise AssertionError("cursors refuse `async for` on the sync lane")
 
     async def wait(self, target: Awaited) -> None:  # noqa: ARG002 -- a port's method
         """Not on this lane."""
@@ -192,25 +210,18 @@ class SyncRun:
 
     # --- inside ---
 
-    def _drive(self, target: Awaited) -> None:
-        step = self.pump.step
-        while not target.ready:
-            outcome = step()
-            if outcome is PROGRESS:
-                continue
-            if outcome is NEEDS_ROOM:
-                full = next(buffer for buffer in self.pump.outbox.full if buffer.waiting)
-                raise full.deadlock(target.name, "tee")
-            if self.pump.terminal.ready:
-                self._close_source()
-            return
-        if self.pump.terminal.ready:
-            self._close_source()
-
     def is_inside(self) -> bool:
         """Whether the caller is a hook, or the graph, of this run."""
         outbox = current_outbox.get(None)
         return outbox is not None and outbox.home is self
+
+    def _source_ended(self) -> None:
+        try:
+            self._close_source()
+        except CONTROL_FLOW as exc:
+            # Raised by the pump. It may have come from between two lines here.
+            if exc not in self.pump.errors:
+                self.pump.errors.append(exc)
 
     def _close_source(self) -> None:
         try:

@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, final
 
 from anyiostream.channels.interleaving import Interleaving
+from anyiostream.errors import WrongLane
 from anyiostream.events import ProtocolEvent
+from anyiostream.lanes.reading import Projection, StateT_co
 from anyiostream.lanes.run_stream import RunStream, SubgraphHandle
 from anyiostream.lanes.sync_cursors import SyncInterleaveCursor
 from anyiostream.lanes.sync_run import SyncRun
 from anyiostream.mux.mux import Mux
+from anyiostream.projections.messages.streams import ChatModelStream
+from anyiostream.projections.tool_calls import ToolCallStream
 from anyiostream.pump import RunStatus
 from anyiostream.statistics import RunStatistics
-from anyiostream.subgraphs import Subgraph, SubgraphStatus
+from anyiostream.subgraphs import LifecyclePayload, Subgraph, SubgraphStatus
 
 __all__ = ["GraphRunStream", "SubgraphRunStream"]
 
 
-class GraphRunStream(RunStream):
+class GraphRunStream(RunStream, Generic[StateT_co]):
     """A run on the sync lane. Iterating any projection, or asking for `output`, runs the graph as far as needed.
 
     Each projection has one reader; `projection.tee(n)` makes several. Borrowed from LangGraph's class of the same
     name; here the run is a context manager, and nothing of it is alive after its block.
+
+    Generic in the type of the graph's state, which is that of `values` and of `output`.
     """
+
+    # Registered in every run, and on demand; declared for type checkers and completion.
+    values: Projection[StateT_co]
+    messages: Projection[ChatModelStream]
+    lifecycle: Projection[LifecyclePayload]
+    subgraphs: Projection[SubgraphRunStream]
+    subagents: Projection[SubgraphRunStream]
+    updates: Projection[dict[str, Any]]
+    custom: Projection[Any]
+    checkpoints: Projection[dict[str, Any]]
+    debug: Projection[dict[str, Any]]
+    tasks: Projection[dict[str, Any]]
+    tool_calls: Projection[ToolCallStream]
 
     def __init__(self, run: SyncRun, mux: Mux) -> None:
         super().__init__(mux)
@@ -34,7 +53,7 @@ class GraphRunStream(RunStream):
         return iter(self._mux.events)
 
     @property
-    def output(self) -> Any:
+    def output(self) -> StateT_co:
         """The final state: the last `values` snapshot of this scope. Runs the graph to its end.
 
         Raises:
@@ -43,7 +62,8 @@ class GraphRunStream(RunStream):
             BaseException: The error that ended the run, each time it is asked for.
         """
         self._complete()
-        return self._mux.state.latest
+        state: StateT_co = self._mux.state.latest
+        return state
 
     @property
     def interrupted(self) -> bool:
@@ -85,6 +105,11 @@ class GraphRunStream(RunStream):
         """The run's figures now."""
         return self._run.statistics(self._mux)
 
+    if not TYPE_CHECKING:  # for type checkers a run of this lane is no asynchronous iterable
+
+        def __aiter__(self) -> NoReturn:
+            raise WrongLane("this run", "sync", "use 'for' instead.")
+
     def _complete(self) -> None:
         terminal = self._run.pump.terminal
         if not terminal.ready:
@@ -93,7 +118,7 @@ class GraphRunStream(RunStream):
 
 
 @final
-class SubgraphRunStream(SubgraphHandle, GraphRunStream):
+class SubgraphRunStream(SubgraphHandle, GraphRunStream[Any]):
     """A subgraph of a run on the sync lane, with projections of its own."""
 
     def __init__(self, run: SyncRun, mux: Mux, subgraph: Subgraph) -> None:

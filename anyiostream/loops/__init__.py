@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from anyiostream.loops.interface import Loop
 
-__all__ = ["current_loop", "on_trio"]
+__all__ = ["current_loop", "in_loop", "on_trio"]
 
 
 def current_loop() -> Loop:
@@ -35,3 +35,9 @@ def on_trio() -> bool:
     """Whether trio runs the calling task. Does not import trio: if it runs, that has been done."""
     trio = sys.modules.get("trio")
     return trio is not None and bool(trio.lowlevel.in_trio_task())
+
+
+def in_loop() -> bool:
+    """Whether an event loop runs the caller. Imports none: if one runs, that has been done."""
+    asyncio = sys.modules.get("asyncio")
+    return on_trio() or (asyncio is not None and asyncio._get_running_loop() is not None)  # noqa: SLF001 -- public where it raises

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager
 from contextvars import Context
+from functools import partial
 from typing import Any, final
 
 import anyio
@@ -29,8 +30,8 @@ class AsyncioWaiter:
 
     __slots__ = ("_future", "task")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.task = asyncio.current_task(loop)
+    def __init__(self, loop: asyncio.AbstractEventLoop, task: object) -> None:
+        self.task = task
         self._future: asyncio.Future[None] = loop.create_future()
 
     @property
@@ -61,15 +62,17 @@ class AsyncioTask:
         self.finished = Latch(name)
         self._task = loop.create_task(run(), name=name, context=context.copy())
         self._task.add_done_callback(self._done)
+        # Once more: an interrupt that hits one callback keeps the loop from the rest of that one only.
+        self._task.add_done_callback(self._done)
 
     def cancel(self) -> None:
         """Cancel it once."""
         self._task.cancel()
 
     def _done(self, task: asyncio.Task[None]) -> None:
+        self.finished.open()
         if not task.cancelled():
             task.exception()
-        self.finished.open()
 
 
 @final
@@ -81,6 +84,8 @@ class AsyncioLoop:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
+        # Called for each item read.
+        self.current_task: Callable[[], object] = partial(asyncio.current_task, self._loop)
 
     async def enter(self) -> None:
         """Nothing to open: tasks need no nursery here."""
@@ -91,13 +96,9 @@ class AsyncioLoop:
     def check_exit(self) -> None:
         """Any task may leave the block."""
 
-    def waiter(self) -> AsyncioWaiter:
+    def waiter(self, task: object = None) -> AsyncioWaiter:
         """A wait of the current task."""
-        return AsyncioWaiter(self._loop)
-
-    def current_task(self) -> object:
-        """The current task."""
-        return asyncio.current_task(self._loop)
+        return AsyncioWaiter(self._loop, task)
 
     def has_deadline(self) -> bool:
         """Whether an AnyIO scope has a finite deadline. `asyncio.timeout` cannot be seen from inside."""

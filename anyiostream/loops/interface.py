@@ -17,7 +17,7 @@ class Waiter(Protocol):
 
     @property
     def task(self) -> object:
-        """The task."""
+        """The task, if it was given."""
         ...
 
     @property
@@ -87,12 +87,13 @@ class Loop(Protocol):
     def check_exit(self) -> None:
         """Raise `ForeignExit` if `leave` would, after cancelling what was spawned."""
 
-    def waiter(self) -> Waiter:
-        """A wait of the current task."""
+    def waiter(self, task: object = None) -> Waiter:
+        """A wait of the current task, which is `task` if that is given: to ask for it costs 0.1 us."""
         ...
 
-    def current_task(self) -> object:
-        """The current task."""
+    @property
+    def current_task(self) -> Callable[[], object]:
+        """Returns the current task."""
         ...
 
     def has_deadline(self) -> bool:

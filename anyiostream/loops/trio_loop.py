@@ -30,6 +30,7 @@ class TrioWaiter:
         self.woken = False
         self._parked = False
 
+    @trio.lowlevel.enable_ki_protection
     def wake(self) -> None:
         """End the wait."""
         if not self.woken:
@@ -75,12 +76,18 @@ class TrioTask:
         """Cancel it for good."""
         self._scope.cancel()
 
+    @trio.lowlevel.enable_ki_protection
     async def _main(self) -> None:
+        # Whoever ends the run waits for this, so that no interrupt may come between the task's end and the latch.
         try:
             with self._scope:
-                await self._run()
+                await self._unprotected()
         finally:
             self.finished.open()
+
+    @trio.lowlevel.disable_ki_protection
+    async def _unprotected(self) -> None:
+        await self._run()
 
 
 @final
@@ -108,6 +115,7 @@ class TrioLoop:
     """The running trio loop, with a nursery of the run's own."""
 
     name = "trio"
+    current_task = staticmethod(trio.lowlevel.current_task)
 
     def __init__(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
@@ -122,10 +130,10 @@ class TrioLoop:
         self._nursery = await self._manager.__aenter__()
 
     async def leave(self) -> None:
-        """Close it."""
-        assert self._nursery is not None
-        assert self._manager is not None
-        await self._manager.__aexit__(None, None, None)
+        """Close it, if it has been opened."""
+        if self._nursery is not None:
+            assert self._manager is not None
+            await self._manager.__aexit__(None, None, None)
 
     def check_exit(self) -> None:
         """A nursery belongs to one task."""
@@ -135,13 +143,9 @@ class TrioLoop:
             self._nursery.cancel_scope.cancel()
             raise ForeignExit(self._owner.name, task.name)
 
-    def waiter(self) -> TrioWaiter:
+    def waiter(self, task: object = None) -> TrioWaiter:  # noqa: ARG002 -- it needs the task anyway
         """A wait of the current task."""
         return TrioWaiter()
-
-    def current_task(self) -> object:
-        """The current task."""
-        return trio.lowlevel.current_task()
 
     def has_deadline(self) -> bool:
         """Whether a scope has a finite deadline."""

@@ -6,6 +6,7 @@ each event is looked at once, however many levels watch.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, final
 
@@ -35,6 +36,7 @@ class SubgraphFollower:
     def __init__(self, router: Router, scope: Namespace) -> None:
         self._router = router
         self._tracker = SubgraphTracker(scope)
+        self._ending: deque[tuple[Subgraph, deque[SubgraphObserver]]] = deque()
 
     def __len__(self) -> int:
         """How many subgraphs are open."""
@@ -43,7 +45,7 @@ class SubgraphFollower:
     def begin(self) -> None:
         """The run has its first part."""
         for mux in self._router.path(self._tracker.scope):
-            for observer in mux.subgraph_observers:
+            for observer in mux.roster.made_observers():
                 observer.run_started()
 
     def track(self, event: ProtocolEvent) -> Coroutine[Any, Any, None] | None:
@@ -70,10 +72,12 @@ class SubgraphFollower:
             end = end_by_exception(ending.error)
         else:
             end = SubgraphEnd("interrupted" if ending.interrupted else "completed")
+        # Those whose end was cut off, by an abort or by a failing hook, come first.
+        self._to_end(self._tracker.end_all())
         first: Exception | None = None
-        for subgraph in self._tracker.end_all():
+        while self._ending:
             try:
-                await self._ended(subgraph, end, ending)
+                await self._end_next(end, ending)
             except Exception as exc:  # noqa: BLE001 -- raised below
                 first = first or exc
         if first is not None:
@@ -88,8 +92,9 @@ class SubgraphFollower:
             ended = self._tracker.result(namespace, data)
             if ended:
                 end = end_by_result(data)
-                for subgraph in ended:
-                    await self._ended(subgraph, end, None)
+                self._to_end(ended)
+                while self._ending:
+                    await self._end_next(end, None)
         else:
             started = self._tracker.start(namespace, data)
             if started is not None:
@@ -99,11 +104,22 @@ class SubgraphFollower:
         if waiting is not None:
             await waiting
 
-    async def _ended(self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None) -> None:
-        for observer in self._observers(subgraph.namespace):
-            await observer.subgraph_ended(subgraph, end, ending)
+    def _to_end(self, subgraphs: list[Subgraph]) -> None:
+        self._ending += [(subgraph, deque(self._observers(subgraph.namespace))) for subgraph in subgraphs]
+
+    async def _end_next(self, end: SubgraphEnd, ending: Ending | None) -> None:
+        """Tell of the end of one subgraph. If cancelled, it is still the next one; an observer is told once."""
+        subgraph, observers = self._ending[0]
+        while observers:
+            try:
+                await observers[0].subgraph_ended(subgraph, end, ending)
+            except Exception:
+                observers.popleft()
+                raise
+            observers.popleft()
+        self._ending.popleft()
         self._router.forget(subgraph.namespace)
 
     def _observers(self, namespace: Namespace) -> Iterator[SubgraphObserver]:
         for mux in self._router.path(namespace[:-1]):
-            yield from mux.subgraph_observers
+            yield from mux.roster.observers()

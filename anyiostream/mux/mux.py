@@ -13,61 +13,28 @@ Rules:
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final, final
 
-import attrs
-
+from anyiostream.channels.buffer import Ended
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.outbox import current_outbox
-from anyiostream.channels.promise import Promise
 from anyiostream.ending import Ending
-from anyiostream.errors import (
-    AsyncTransformerRefused,
-    ChildrenRefused,
-    InvalidHook,
-    InvalidProjection,
-    PrebuiltTransformer,
-    ProjectionConflict,
-)
+from anyiostream.errors import ChildrenRefused
 from anyiostream.events import Namespace, ProtocolEvent, synthetic_event
 from anyiostream.inline import run_inline
 from anyiostream.mux.follower import SubgraphFollower
 from anyiostream.mux.port import RunPort
-from anyiostream.mux.router import Router
-from anyiostream.mux.routes import Stage, StageKind, blame
+from anyiostream.mux.roster import Registration, Roster
+from anyiostream.mux.router import Router, Table
+from anyiostream.mux.routes import ROOT_BIT, Stage, StageKind, blame
 from anyiostream.mux.scheduling import Nursery
 from anyiostream.state import GraphState
-from anyiostream.subgraphs import Handle, Subgraph, SubgraphObserver
-from anyiostream.transformer import (
-    PayloadTransformer,
-    StreamEmitter,
-    StreamTransformer,
-    TransformerFactory,
-    is_builtin,
-    overrides,
-    reason_for_async,
-)
+from anyiostream.subgraphs import Handle, Subgraph
+from anyiostream.transformer import PayloadTransformer, StreamTransformer, TransformerFactory
 
 __all__ = ["Mux"]
-
-
-@final
-@attrs.define(eq=False)
-class _Registered:
-    """A transformer and how to call it."""
-
-    transformer: StreamTransformer
-    async_hooks: frozenset[str]
-    observer: SubgraphObserver | None
-    ended: bool = False
-    handling: bool = False
-
-    def ending_hook(self, hook: str) -> str:
-        """`hook`, or its async variant where that is what the transformer overrides."""
-        return "a" + hook if "a" + hook in self.async_hooks else hook
 
 
 @final
@@ -80,12 +47,10 @@ class Mux:
         router: The run's router.
         nursery: Scheduled work of the run.
         events: The raw log.
-        extensions: Projection name -> channel, promise or other value, over all transformers.
-        native_keys: Names that are attributes of the run stream as well.
+        roster: Its transformers, and their projections.
         state: The state of the graph at this scope.
         handle: The run stream over it, if it is a child.
         follower: Follows the run's subgraphs.
-        subgraph_observers: The transformers that it tells of subgraphs below this scope.
         children: The muxes directly below.
         below: Routes for namespaces below that have no mux of their own.
     """
@@ -111,48 +76,46 @@ class Mux:
         self.nursery: Final[Nursery] = parent.nursery if parent is not None else Nursery(port)
         self.events: Final[StreamChannel[ProtocolEvent]] = StreamChannel()
         self.events.bind(port, "events", on_watched=partial(self.router.recompile_from, self))
-        self.extensions: Final[dict[str, Any]] = {}
-        self.native_keys: Final[set[str]] = set()
         self.state: Final = GraphState()
         self.children: Final[dict[Namespace, Mux]] = {}
-        self.below: Final[dict[str, Any]] = {}
+        self.below: Final = Table()
         self.ended = False
         self.handle: Handle | None = None
         self._port = port
         self._factories = factories
-        self._owners: dict[str, StreamTransformer] = {}
-        self._registered: list[_Registered] = []
         self.follower: Final[SubgraphFollower] = (
             parent.follower if parent is not None else SubgraphFollower(self.router, scope)
         )
-        self.subgraph_observers: Final[list[SubgraphObserver]] = []
-        self._bit = 1 if parent is None else parent.child_bit()
-        self._any_async = False
-        made = [make_transformer(factory, scope) for factory in factories or ()]
+        self._bit = ROOT_BIT if parent is None else parent.child_bit()
+        self._around: dict[str, tuple[list[Stage], list[Stage]]] = {}
+        self.roster: Final = Roster(
+            port,
+            scope,
+            self,
+            self.nursery.for_scope(scope),
+            forwarder=self._forwarder,
+            recompile=self._recompile,
+            emit=self.router.emit,
+        )
         self.router.enter(self)
-        for transformer in (*_ordered(made), *_ordered(transformers)):
-            self._register(transformer)
+        self.roster.register_all(factories or (), transformers)
+        if port.is_async and (self.roster.any_async or not self.roster.all_builtin):
+            # Transformers may schedule work, which the end of a subgraph then waits for.
+            self.router.waits_for_children = True
 
     def child_bit(self) -> int:
         """The bit by which routes tell this mux's children."""
         return self._bit << 1
 
-    def transformer_by_key(self, key: str) -> StreamTransformer | None:
-        """The transformer that contributed the projection `key`."""
-        return self._owners.get(key)
-
-    def transformers(self) -> Iterator[StreamTransformer]:
-        """The transformers, in dispatch order."""
-        return (registered.transformer for registered in self._registered)
-
-    def required_modes(self) -> list[str]:
-        """The stream modes that the transformers need of the graph, each once, in order of first mention."""
-        return list(dict.fromkeys(mode for each in self.transformers() for mode in each.required_stream_modes))
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """Projection name -> channel, promise or other value, over all transformers."""
+        return self.roster.projections()
 
     @property
     def shows_children(self) -> bool:
         """Whether transformers of the user's are registered for subgraphs too, so that these need a mux."""
-        return not all(is_builtin(each) for each in self.transformers())
+        return not self.roster.all_builtin
 
     @property
     def can_show_children(self) -> bool:
@@ -180,74 +143,12 @@ class Mux:
             child = self.make_child(subgraph.namespace)
             child.handle = self._port.open_handle(child, subgraph)
         if channel.watched:
-            child.retain()
+            child.roster.retain()
             self._port.hold(channel)
         assert child.handle is not None
         return child.handle
 
-    def retain(self) -> None:
-        """Keep the first items of each projection for a reader that is to come."""
-        for value in self.extensions.values():
-            if isinstance(value, StreamChannel):
-                value.retain()
-
-    # --- registration ---
-
-    def _register(self, transformer: StreamTransformer) -> None:
-        name = type(transformer).__name__
-        reason = reason_for_async(transformer)
-        if reason is not None and not self._port.is_async:
-            raise AsyncTransformerRefused(name, reason)
-        if not (overrides(transformer, "process") or overrides(transformer, "aprocess")):
-            raise InvalidHook(name, "must override process() or aprocess(), whichever its work needs.")
-        projection = transformer.init()
-        if not isinstance(projection, dict):
-            raise InvalidProjection(name, type(projection).__name__)
-        taken = {key: type(self._owners[key]).__name__ for key in projection if key in self._owners}
-        if taken:
-            raise ProjectionConflict(name, taken)
-        hooks = ("aprocess", "afinalize", "afail") if self._port.is_async else ()
-        observer = transformer.subgraph_observer(self)
-        registered = _Registered(
-            transformer, frozenset(hook for hook in hooks if overrides(transformer, hook)), observer
-        )
-        self._registered.append(registered)
-        if observer is not None:
-            self.subgraph_observers.append(observer)
-        if self._port.is_async and not is_builtin(transformer):
-            # It may schedule work, which the end of a subgraph then waits for.
-            self.router.waits_for_children = True
-        if registered.async_hooks or (
-            self._port.is_async
-            and any(inspect.iscoroutinefunction(getattr(type(transformer), hook)) for hook in ("finalize", "fail"))
-        ):
-            self._any_async = True
-            self.router.waits_for_children = True
-        self._bind(projection, native=transformer._native)  # noqa: SLF001 -- LangGraph's name for it
-        for key in projection:
-            self._owners[key] = transformer
-        transformer.connect(self._port)
-        transformer.attach(self.nursery.for_scope(self.scope))
-        if overrides(transformer, "on_register"):
-            transformer.on_register(
-                StreamEmitter(name, lambda namespace, event: self._emit(registered, namespace, event))
-            )
-
-    def _bind(self, projection: dict[str, Any], *, native: bool) -> None:
-        for key, value in projection.items():
-            if isinstance(value, StreamChannel):
-                method = None if value.name is None else value.name if native else f"custom:{value.name}"
-                value.bind(
-                    self._port,
-                    key,
-                    forward=None if method is None else self._forwarder(method),
-                    on_watched=partial(self.router.recompile_at, self.scope),
-                )
-            elif isinstance(value, Promise):
-                value.bind(self._port, key)
-            self.extensions[key] = value
-            if native:
-                self.native_keys.add(key)
+    # --- the raw log ---
 
     def _forwarder(self, method: str) -> Callable[[object], None]:
         def forward(item: object) -> None:
@@ -281,12 +182,6 @@ class Mux:
 
         return append
 
-    def _emit(self, registered: _Registered, namespace: Namespace, event: ProtocolEvent) -> bool:
-        if not registered.handling:
-            return False
-        self.router.emit(namespace, event)
-        return True
-
     # --- routes ---
 
     def stages(self, path: Sequence[Mux], level: int, method: str, namespace: Namespace) -> list[Stage]:
@@ -305,52 +200,67 @@ class Mux:
         return inner
 
     def _own_stages(self, method: str, own: bool, inner: list[Stage]) -> list[Stage]:  # noqa: FBT001
-        stages: list[Stage] = []
-        tracked = False
-        for registered in self._registered:
-            transformer = registered.transformer
-            if registered.observer is not None:
+        if own:
+            before, after = self._stages_around(method, own=True)
+        else:
+            # The same for every namespace below.
+            around = self._around.get(method)
+            if around is None:
+                around = self._around[method] = self._stages_around(method, own=False)
+            before, after = around
+        return [*before, *inner, *after]
+
+    def _stages_around(self, method: str, *, own: bool) -> tuple[list[Stage], list[Stage]]:
+        """The stages of this mux before those of its children, and after them."""
+        before: list[Stage] = []
+        after: list[Stage] = []
+        stages, tracked = before, False
+        for registration in self.roster.registrations:
+            if registration.observes:
                 # Children come at the first observer's place. On the way to it a `tasks` event starts and ends
                 # subgraphs; below the root that has been done.
                 if method == "tasks" and self.parent is None and not tracked:
                     stages.append(Stage(StageKind.SUBGRAPHS, self.follower.track, self._bit))
-                else:
-                    stages += inner
-                inner = []
+                stages = after
                 tracked = tracked or method == "tasks"
-            elif _reads(transformer, method, own=own):
-                stages.append(self._stage(registered))
+            elif registration.reads(method, own=own):
+                stages.append(self._stage(registration))
         if not tracked and (self.parent is None or self.events.watched):
             stages.append(Stage(StageKind.LOG, self._appender(), self._bit))
-        return stages
+        return before, after
 
-    def _stage(self, registered: _Registered) -> Stage:
-        transformer, bit = registered.transformer, self._bit
-        waits = "aprocess" in registered.async_hooks
-        if overrides(transformer, "on_register"):
-            return self._emitting_stage(registered, waits=waits)
+    def forget_stages(self) -> None:
+        """Somebody has started or stopped reading the raw log, or a projection: compile the stages anew."""
+        self._around.clear()
+
+    def _recompile(self) -> None:
+        self.router.recompile_at(self)
+
+    def _stage(self, registration: Registration) -> Stage:
+        transformer, bit = self.roster.ready(registration), self._bit
+        waits = self._port.is_async and "aprocess" in registration.hooks.awaited
+        if "on_register" in registration.hooks.overridden:
+            return self._emitting_stage(registration, transformer, waits=waits)
         if waits:
             return Stage(StageKind.ASYNC_HOOK, transformer.aprocess, bit, transformer, "aprocess")
         if isinstance(transformer, PayloadTransformer) and type(transformer).process is PayloadTransformer.process:
             return Stage(StageKind.PAYLOAD, transformer.consumer(), bit, transformer, "consume")
         return Stage(StageKind.HOOK, transformer.process, bit, transformer)
 
-    def _emitting_stage(self, registered: _Registered, *, waits: bool) -> Stage:
-        transformer = registered.transformer
-
+    def _emitting_stage(self, registration: Registration, transformer: StreamTransformer, *, waits: bool) -> Stage:
         def process(event: ProtocolEvent) -> bool:
-            registered.handling = True
+            registration.handling = True
             try:
                 return transformer.process(event)
             finally:
-                registered.handling = False
+                registration.handling = False
 
         async def aprocess(event: ProtocolEvent) -> bool:
-            registered.handling = True
+            registration.handling = True
             try:
                 return await transformer.aprocess(event) if waits else transformer.process(event)
             finally:
-                registered.handling = False
+                registration.handling = False
 
         # What it emits may have to wait, for others' hooks or for a subgraph's end.
         if self._port.is_async:
@@ -362,7 +272,7 @@ class Mux:
     @property
     def must_wait(self) -> bool:
         """Whether ending this mux now has to wait for hooks or scheduled work."""
-        return self._any_async or self.nursery.busy(self.scope)
+        return self.roster.any_async or self.nursery.busy(self.scope)
 
     async def end(self, ending: Ending) -> tuple[Ending, list[BaseException]]:
         """Drain or cancel scheduled work, call the hooks, end the projections and the log.
@@ -382,28 +292,34 @@ class Mux:
         if ending.error is not None:
             await self.nursery.cancel(self.scope)
         errors: list[BaseException] = []
-        for registered in self._registered:
-            if not registered.ended:
-                error = await self._call_ending_hook(registered, ending)
+        hook = "finalize" if ending.error is None else "fail"
+        for registration in self.roster.registrations:
+            if registration.transformer is not None and not registration.ended:
+                error = await self._call_ending_hook(registration, registration.transformer, hook, ending)
                 if error is not None:
                     errors.append(error)
         if errors and ending.error is None:
             ending = Ending(errors.pop(0))
         self.ended = True
-        self._end_projections(ending)
+        self.roster.end(ending)
+        self.events.end(Ended.by(None if ending.quietly else ending.error))
         if self.parent is not None:
             self.router.leave(self)
         return ending, errors
 
-    async def _call_ending_hook(self, registered: _Registered, ending: Ending) -> BaseException | None:
-        transformer = registered.transformer
-        hook = registered.ending_hook("finalize" if ending.error is None else "fail")
+    async def _call_ending_hook(
+        self, registration: Registration, transformer: StreamTransformer, hook: str, ending: Ending
+    ) -> BaseException | None:
+        own = registration.hooks.ending(hook, is_async=self._port.is_async)
+        hook = own or hook
         waiting = None
         try:
-            if registered.observer is not None and self.parent is None:
+            if registration.observer is not None and self.parent is None:
                 await self.follower.end_all(ending)
             # Called once, even if it is cancelled.
-            registered.ended = True
+            registration.ended = True
+            if own is None:
+                return None
             if ending.error is None:
                 waiting = getattr(transformer, hook)()
             else:
@@ -426,36 +342,3 @@ class Mux:
             await waiting
         else:
             await self._port.with_grace(name, waiting)
-
-    def _end_projections(self, ending: Ending) -> None:
-        channels = [value for value in self.extensions.values() if isinstance(value, (StreamChannel, Promise))]
-        for projection in (*channels, self.events):
-            if ending.error is None or (ending.quietly and isinstance(projection, StreamChannel)):
-                projection.close()
-            else:
-                projection.fail(ending.error)
-
-
-def _ordered(transformers: Sequence[StreamTransformer]) -> Iterator[StreamTransformer]:
-    yield from (each for each in transformers if each.before_builtins)
-    yield from (each for each in transformers if not each.before_builtins)
-
-
-def _reads(transformer: StreamTransformer, method: str, *, own: bool) -> bool:
-    return (transformer.methods is None or method in transformer.methods) and (own or not transformer.own_scope)
-
-
-def make_transformer(factory: object, scope: Namespace) -> StreamTransformer:
-    """A transformer for `scope`.
-
-    Raises:
-        PrebuiltTransformer: `factory` is no class or factory, or does not make a transformer.
-    """
-    if isinstance(factory, StreamTransformer):
-        raise PrebuiltTransformer(type(factory).__name__)
-    if not callable(factory):
-        raise PrebuiltTransformer(type(factory).__name__, callable_wanted=True)
-    made = factory(scope)
-    if not isinstance(made, StreamTransformer):
-        raise InvalidHook(getattr(factory, "__name__", repr(factory)), f"made a {type(made).__name__}, no transformer.")
-    return made

@@ -3,16 +3,15 @@
 Rules:
 
 - One router per run. It knows the mux of every namespace that has one, and keeps for each namespace a table of
-  routes, method -> route. A namespace without a mux of its own shares the table of the nearest one above.
+  compiled routes, method -> callable. A namespace without a mux of its own shares the table of the nearest one above.
 - Tables are filled as events arrive, and emptied when somebody starts or stops reading a raw log.
-- `dispatch` is one function for both lanes: it returns `None`, or a coroutine if hooks must be awaited.
+- Taking a part is the same for both lanes: it gives `None`, or a coroutine if hooks must be awaited.
 - What a transformer emits while it handles an event is dispatched right after that hook, before the event goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from time import time
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, final
 
 import attrs
@@ -20,24 +19,41 @@ import attrs
 from anyiostream.events import (
     Namespace,
     ProtocolEvent,
-    ProtocolEventParams,
     method_and_namespace,
 )
-from anyiostream.mux.routes import Route, Stage, StageKind, blame, keep_of, run_stages
+from anyiostream.mux.routes import PayloadRoute, Route, Stage, StageKind, blame, keep_of, run_stages
+from anyiostream.mux.taking import Take, taking_events, taking_payloads
 
 if TYPE_CHECKING:
     from anyiostream.mux.mux import Mux
+    from anyiostream.state import GraphState
 
-__all__ = ["Router"]
+__all__ = ["Router", "Table"]
 
 INNER = "/inner"
 """Suffix of the key under which a table keeps the route below the root for events that open and end subgraphs."""
 
-AS_EVENT = "/event"
-"""Suffix of the key under which a table keeps the route of a method for callers that have an event already."""
-
 MAX_SHARED_TABLES = 4096
 """Namespaces without a mux that are remembered at a time; beyond it they are looked up anew."""
+
+
+@final
+@attrs.frozen(eq=False)
+class Table:
+    """The routes of one namespace.
+
+    Attributes:
+        takes: Method -> what takes a part through its route.
+        routes: Method -> route for callers that have an event already.
+    """
+
+    takes: dict[str, Take] = attrs.field(factory=dict)
+    routes: dict[str, Route] = attrs.field(factory=dict)
+
+    def clear(self) -> None:
+        """Compile them anew."""
+        self.takes.clear()
+        self.routes.clear()
 
 
 @final
@@ -46,15 +62,17 @@ class Router:
     """The routes of one run.
 
     Attributes:
+        takes: Namespace -> method -> what takes such a part through its route. What it does not have, `take_of` has.
         seq: The `seq` of the last event of the root's raw log.
         namespace: Namespace of the event being dispatched.
         waits_for_children: Whether ending a subgraph may have to wait, for its hooks or its scheduled work.
     """
 
+    takes: dict[Namespace, dict[str, Take]] = attrs.field(factory=dict)
     seq: int = 0
     namespace: Namespace = ()
     waits_for_children: bool = False
-    _tables: dict[Namespace, dict[str, Route]] = attrs.field(factory=dict)
+    _tables: dict[Namespace, Table] = attrs.field(factory=dict)
     _muxes: dict[Namespace, Mux] = attrs.field(factory=dict)
     _shared: dict[Namespace, Mux] = attrs.field(factory=dict)
     _begun: bool = False
@@ -70,12 +88,12 @@ class Router:
         depth = len(mux.scope)
         for namespace in [known for known in self._shared if known[:depth] == mux.scope]:
             self.forget(namespace)
-        self._tables[mux.scope] = {}
+        self._set_table(mux.scope, Table())
 
     def leave(self, mux: Mux) -> None:
         """`mux` has ended; events at its namespace go to its parent only."""
         if self._muxes.pop(mux.scope, None) is not None:
-            del self._tables[mux.scope]
+            del self._tables[mux.scope], self.takes[mux.scope]
             if mux.parent is not None:
                 mux.parent.children.pop(mux.scope, None)
             for namespace in [known for known, owner in self._shared.items() if owner is mux]:
@@ -85,6 +103,7 @@ class Router:
         """Nothing more is expected at a namespace that has no mux."""
         if self._shared.pop(namespace, None) is not None:
             self._tables.pop(namespace, None)
+            self.takes.pop(namespace, None)
 
     def mux_at(self, namespace: Namespace) -> Mux | None:
         """The mux whose scope is `namespace`."""
@@ -100,9 +119,10 @@ class Router:
         path.reverse()
         return path
 
-    def recompile_at(self, namespace: Namespace) -> None:
+    def recompile_at(self, mux: Mux) -> None:
         """Somebody has started or stopped reading a projection: compile the routes of its scope anew."""
-        table = self._tables.get(namespace)
+        mux.forget_stages()
+        table = self._tables.get(mux.scope)
         if table is not None:
             table.clear()
 
@@ -114,91 +134,65 @@ class Router:
             table = self._tables.get(mux.scope)
             if table is not None:
                 table.clear()
+            mux.forget_stages()
             mux.below.clear()
             pending.extend(mux.children.values())
 
     # --- dispatch ---
 
-    def dispatch(  # noqa: C901 -- the hot path: a call costs more than most of what is done here
-        self, part: Any
-    ) -> Coroutine[Any, Any, None] | None:
-        """Take a part through its route.
-
-        Returns:
-            `None` if that is done, or a coroutine that does it, if hooks must be awaited.
+    def take_of(self, part: object) -> tuple[Take, Any]:
+        """What takes `part` through its route, and its data, after all checks.
 
         Raises:
             MalformedPart: It is no part.
-            BaseException: Whatever a hook raised, with a note that names the hook.
         """
-        try:
-            method = part["type"]
-            namespace = part["ns"]
-            data = part["data"]
-            route = self._tables[namespace][method]
-        except (KeyError, TypeError, IndexError, AttributeError):
-            method, namespace = method_and_namespace(part)
-            data = part["data"]
-            route = self._route(namespace, method)
-        self.namespace = namespace
-        state = route.state
-        if state is not None:
-            # As state.observe does, without the call: a values part is the commonest there is.
-            state.latest = data
-            interrupts = part.get("interrupts")
-            if interrupts:
-                state.observe(data, interrupts)
-        consumers = route.consumers
-        if consumers is not None:
-            if route.logged:
-                self.seq += 1
-            consume = None
-            try:
-                for consume in consumers:
-                    consume(data)
-            except BaseException as exc:
-                owner = next(owner for call, owner in zip(consumers, route.owners, strict=True) if call is consume)
-                blamed = blame(exc, owner, "consume", method)
-                if blamed is exc:
-                    raise
-                raise blamed from exc
-            return None
-        # As convert_to_protocol_event does, whose checks the look-ups above have made.
-        params: ProtocolEventParams = {
-            "namespace": list(namespace),
-            "timestamp": int(time() * 1000),
-            "data": data,
-        }
-        if "interrupts" in part:
-            params["interrupts"] = part["interrupts"]
-        event: ProtocolEvent = {"type": "event", "method": method, "params": params}
-        segments = route.segments
-        if len(segments) == 1 and type(segments[0]) is tuple:
-            run_stages(segments[0], event, 0, self._after_hook)
-            return None
-        return self._run(route, event)
+        method, namespace = method_and_namespace(part)
+        assert isinstance(part, Mapping)
+        self._begin()
+        table = self._table(namespace)
+        take = table.takes.get(method)
+        if take is None:
+            path = self.path(namespace)
+            stages = path[0].stages(path, 0, method, namespace)
+            state = _state(path, namespace, method)
+            payload_route = PayloadRoute.of(stages, state)
+            if payload_route is None:
+                take = taking_events(self, Route.of(stages, state, waits=self.waits_for_children), method)
+            else:
+                log = path[0].events
+                take = taking_payloads(self, payload_route, method, log.sink() if log.watched else None)
+            table.takes[method] = take
+        return take, part["data"]
 
     def dispatch_event(self, event: ProtocolEvent) -> Coroutine[Any, Any, None] | None:
         """As `dispatch`, for an event."""
         params = event["params"]
         namespace = tuple(params["namespace"])
-        route = self._route(namespace, event["method"], as_event=True)
+        self._begin()
+        method = event["method"]
+        table = self._table(namespace)
+        route = table.routes.get(method)
+        if route is None:
+            path = self.path(namespace)
+            stages = path[0].stages(path, 0, method, namespace)
+            state = _state(path, namespace, method)
+            route = table.routes[method] = Route.of(stages, state, waits=self.waits_for_children)
         self.namespace = namespace
         if route.state is not None:
             route.state.observe(params["data"], params.get("interrupts", ()))
-        return self._run(route, event)
+        return self.run(route, event)
 
     def dispatch_below_root(self, event: ProtocolEvent) -> Coroutine[Any, Any, None] | None:
         """Take an event that opens or ends subgraphs to the muxes below the root, as they are now."""
         namespace = tuple(event["params"]["namespace"])
         key = event["method"] + INNER
         table = self._table(namespace)
-        route = table.get(key)
+        route = table.routes.get(key)
         if route is None:
             path = self.path(namespace)
             stages = path[0].stages(path, 1, event["method"], namespace) if len(path) > 1 else []
-            route = table[key] = Route.of(stages, None, waits=self.waits_for_children, log_read=True)
-        return self._run(route, event) if route.segments else None
+            route = table.routes[key] = Route.of(stages, None, waits=self.waits_for_children)
+        return self.run(route, event) if route.segments else None
 
     def emit(self, namespace: Namespace, event: ProtocolEvent) -> None:
         """Dispatch `event` after the hook that is running now."""
@@ -207,7 +201,12 @@ class Router:
 
     # --- inside ---
 
-    def _table(self, namespace: Namespace) -> dict[str, Route]:
+    def _set_table(self, namespace: Namespace, table: Table) -> Table:
+        self._tables[namespace] = table
+        self.takes[namespace] = table.takes
+        return table
+
+    def _table(self, namespace: Namespace) -> Table:
         table = self._tables.get(namespace)
         if table is None:
             mux = self._nearest(namespace)
@@ -215,24 +214,13 @@ class Router:
                 for known in list(self._shared):
                     self.forget(known)
             self._shared[namespace] = mux
-            table = self._tables[namespace] = mux.below
+            table = self._set_table(namespace, mux.below)
         return table
 
-    def _route(self, namespace: Namespace, method: str, *, as_event: bool = False) -> Route:
+    def _begin(self) -> None:
         if not self._begun:
             self._begun = True
             next(iter(self._muxes.values())).follower.begin()
-        table = self._table(namespace)
-        key = method + AS_EVENT if as_event else method
-        route = table.get(key)
-        if route is None:
-            path = self.path(namespace)
-            stages = path[0].stages(path, 0, method, namespace)
-            own = path[-1] if path[-1].scope == namespace else None
-            state = own.state if own is not None and method == "values" else None
-            log_read = as_event or path[0].events.watched
-            route = table[key] = Route.of(stages, state, waits=self.waits_for_children, log_read=log_read)
-        return route
 
     def _nearest(self, namespace: Namespace) -> Mux:
         for depth in range(len(namespace), -1, -1):
@@ -242,7 +230,8 @@ class Router:
         # The root's own scope may be longer than the namespace, for a run inside a node of another run.
         return next(iter(self._muxes.values()))
 
-    def _run(self, route: Route, event: ProtocolEvent) -> Coroutine[Any, Any, None] | None:
+    def run(self, route: Route, event: ProtocolEvent) -> Coroutine[Any, Any, None] | None:
+        """Take an event through the stages of its route: `None`, or a coroutine that has to be awaited."""
         if route.waits:
             return self._run_waiting(route, event)
         suppressed = 0
@@ -286,3 +275,8 @@ class Router:
             if waiting is not None:
                 await waiting
             self.namespace = namespace
+
+
+def _state(path: list[Mux], namespace: Namespace, method: str) -> GraphState | None:
+    """The state that takes note of such an event: that of the mux at `namespace` itself."""
+    return path[-1].state if method == "values" and path[-1].scope == namespace else None

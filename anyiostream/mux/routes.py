@@ -7,16 +7,16 @@ the place of its parent's `SubgraphTransformer`.
 
 Two forms:
 
-- If nobody wants the event itself (no transformer with `process`, no reader of a raw log), the route is a tuple of
-  `consumers`, called with the payload alone, and no event is built.
-- Otherwise it is a tuple of `Stage`s. Each belongs to one mux, told by a bit: a transformer that suppresses the event
-  sets its mux's bit, and that mux's raw log then leaves the event out.
+- If no transformer wants the event itself, the route is a tuple of `consumers`, called with the payload alone; only
+  if somebody reads the root's raw log an event is built, after them (`PayloadRoute`).
+- Otherwise it is a tuple of `Stage`s (`Route`). Each belongs to one mux, told by a bit: a transformer that suppresses
+  the event sets its mux's bit, and that mux's raw log then leaves the event out.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, final
 
 import attrs
@@ -26,7 +26,11 @@ from anyiostream.events import ProtocolEvent
 from anyiostream.state import GraphState
 from anyiostream.transformer import StreamTransformer
 
-__all__ = ["Route", "Stage", "StageKind", "blame"]
+__all__ = ["ROOT_BIT", "PayloadRoute", "Route", "Stage", "StageKind", "blame"]
+
+
+ROOT_BIT: Final = 1
+"""The bit of the root's mux."""
 
 
 @final
@@ -74,46 +78,55 @@ class Stage:
 @final
 @attrs.frozen(eq=False)
 class Route:
-    """What to call for one method at one namespace.
+    """The stages for one method at one namespace.
 
     Attributes:
-        state: Takes note of a `values` part, before anything else is called; or `None`.
-        consumers: What to call with the payload, if nothing wants the event; else `None`.
-        owners: The transformer of each consumer.
-        logged: Whether an event without readers counts in the raw log's `seq` all the same.
+        state: Takes note of a `values` event, before anything else is called; or `None`.
         segments: The stages, in runs that do not wait, and single stages that may.
+        waits: Whether there are such.
     """
 
     state: GraphState | None
-    consumers: tuple[Callable[[Any], object], ...] | None
-    owners: tuple[StreamTransformer, ...]
-    logged: bool
     segments: tuple[tuple[Stage, ...] | Stage, ...]
+    waits: bool
 
     @classmethod
-    def of(cls, stages: list[Stage], state: GraphState | None, *, waits: bool, log_read: bool) -> Route:
-        """The route for `stages`.
-
-        Args:
-            stages: In order of their calls.
-            state: As the attribute.
-            waits: Whether stages of kind SUBGRAPHS may have to wait.
-            log_read: Whether the root's raw log has a reader.
-        """
-        logged = any(stage.kind is StageKind.LOG for stage in stages)
-        payloads = [stage for stage in stages if stage.kind is StageKind.PAYLOAD and stage.owner is not None]
-        if len(payloads) + logged == len(stages) and not log_read:
-            consumers = tuple(stage.call for stage in payloads)
-            return cls(state, consumers, tuple(stage.owner for stage in payloads if stage.owner), logged, ())
-        return cls(state, None, (), logged, _segments(stages, waits=waits))
-
-    @property
-    def waits(self) -> bool:
-        """Whether running it may have to wait."""
-        return any(isinstance(segment, Stage) for segment in self.segments)
+    def of(cls, stages: Sequence[Stage], state: GraphState | None, *, waits: bool) -> Route:
+        """The route for `stages`, in order of their calls; `waits`: whether those of kind SUBGRAPHS may have to."""
+        segments = _segments(stages, waits=waits)
+        return cls(state, segments, any(isinstance(segment, Stage) for segment in segments))
 
 
-def _segments(stages: list[Stage], *, waits: bool) -> tuple[tuple[Stage, ...] | Stage, ...]:
+@final
+@attrs.frozen(eq=False)
+class PayloadRoute:
+    """What to call for one method at one namespace if no transformer wants the event itself.
+
+    Attributes:
+        state: As for `Route`.
+        consumers: What to call with the payload.
+        owners: The transformer of each consumer.
+        logged: Whether the event has a `seq` of the root's raw log.
+    """
+
+    state: GraphState | None
+    consumers: tuple[Callable[[Any], object], ...]
+    owners: tuple[StreamTransformer, ...]
+    logged: bool
+
+    @classmethod
+    def of(cls, stages: Sequence[Stage], state: GraphState | None) -> PayloadRoute | None:
+        """The route for `stages`, or `None` if one of them wants the event."""
+        # The root's log, which is the only one that events without readers pass through, comes last.
+        logged = bool(stages) and stages[-1].kind is StageKind.LOG and stages[-1].bit == ROOT_BIT
+        payloads = stages[:-1] if logged else stages
+        if not all(stage.kind is StageKind.PAYLOAD for stage in payloads):
+            return None
+        owners = tuple(stage.owner for stage in payloads if stage.owner is not None)
+        return cls(state, tuple(stage.call for stage in payloads), owners, logged)
+
+
+def _segments(stages: Sequence[Stage], *, waits: bool) -> tuple[tuple[Stage, ...] | Stage, ...]:
     segments: list[tuple[Stage, ...] | Stage] = []
     plain: list[Stage] = []
     for stage in stages:
@@ -148,7 +161,8 @@ def run_stages(stages: tuple[Stage, ...], event: ProtocolEvent, suppressed: int,
             else:
                 stage.call(event)
     except BaseException as exc:
-        assert stage is not None
+        if stage is None:
+            raise  # an interrupt, before the first was called
         blamed = blame(exc, stage.owner, stage.hook, event["method"])
         if blamed is exc:
             raise

@@ -22,7 +22,7 @@ import attrs
 
 from anyiostream.channels.latch import Callback, Latch
 from anyiostream.channels.outbox import FullBuffer, Outbox, current_outbox
-from anyiostream.errors import ScheduleRefused
+from anyiostream.errors import HookStopped, ScheduleRefused
 from anyiostream.events import Namespace
 from anyiostream.mux.port import RunPort, SpawnedTask
 from anyiostream.transformer import OnError, StreamTransformer
@@ -180,16 +180,27 @@ class Nursery:
                 work.coro.close()
             else:
                 await work.coro
-        except Exception as exc:
-            if work.on_error == "raise":
-                exc.add_note(f"raised by {work.outbox.owner}")
-                self._port.interject(exc)
-            else:
-                logger.exception("%s failed; its error was not to end the run", work.outbox.owner)
+        except Exception as exc:  # noqa: BLE001 -- logged, or ends the run
+            self._failed(work, exc)
         except (KeyboardInterrupt, SystemExit) as exc:
             self._port.interject(exc)
+        except BaseException as exc:
+            # asyncio's can be raised by anybody; trio's is always real.
+            if work.cancelled or type(exc).__name__ != "CancelledError":
+                raise
+            # Nobody has cancelled it: an error like any other, but one that readers would take for their own.
+            stopped = HookStopped(work.outbox.owner, type(exc).__name__)
+            stopped.__cause__ = exc
+            self._failed(work, stopped)
         finally:
             self._returned(work)
+
+    def _failed(self, work: Scheduled, error: Exception) -> None:
+        if work.on_error == "raise":
+            error.add_note(f"raised by {work.outbox.owner}")
+            self._port.interject(error)
+        else:
+            logger.error("%s failed; its error was not to end the run", work.outbox.owner, exc_info=error)
 
     def _never_ran(self, work: Scheduled) -> None:
         """Its task has ended: if it was cancelled before it ran at all, nothing else has told so."""
@@ -237,4 +248,4 @@ def _within(namespace: Namespace, scope: Namespace) -> bool:
 
 
 def _any_within(counts: Counter[Namespace], scope: Namespace) -> bool:
-    return any(count and _within(namespace, scope) for namespace, count in counts.items())
+    return bool(counts) and any(count and _within(namespace, scope) for namespace, count in counts.items())

@@ -48,31 +48,31 @@ class DataTransformer(PayloadTransformer):
         return self._log.sink() if type(self).consume is DataTransformer.consume else self.consume
 
 
-@builtin
+@builtin("values")
 class ValuesTransformer(DataTransformer, mode="values"):
     """`run.values`: snapshots of the whole state, the last of which is the output."""
 
 
-@builtin
+@builtin("updates")
 class UpdatesTransformer(DataTransformer, mode="updates"):
     """`run.updates`: what each step changed, node name -> update."""
 
 
-@builtin
+@builtin("custom")
 class CustomTransformer(DataTransformer, mode="custom"):
     """`run.custom`: whatever the graph's nodes wrote with their stream writer."""
 
 
-@builtin
+@builtin("checkpoints")
 class CheckpointsTransformer(DataTransformer, mode="checkpoints"):
     """`run.checkpoints`: saved checkpoints, in the format of `get_state()`; none without a checkpointer."""
 
 
-@builtin
+@builtin("debug")
 class DebugTransformer(DataTransformer, mode="debug"):
     """`run.debug`: checkpoints, task starts and task results, wrapped with step number and time."""
 
 
-@builtin
+@builtin("tasks")
 class TasksTransformer(DataTransformer, mode="tasks"):
     """`run.tasks`: task starts and results, also where `lifecycle` keeps them out of the raw log."""

@@ -23,7 +23,7 @@ from anyiostream.transformer import StreamTransformer, builtin
 __all__ = ["LifecycleTransformer"]
 
 
-@builtin
+@builtin("lifecycle")
 class LifecycleTransformer(StreamTransformer):
     """`run.lifecycle`: a payload when a subgraph below the scope starts, and one when it ends, inner before outer.
 

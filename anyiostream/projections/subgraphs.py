@@ -14,7 +14,7 @@ from anyiostream.transformer import StreamTransformer, builtin
 __all__ = ["SubagentTransformer", "SubgraphTransformer"]
 
 
-@builtin
+@builtin("subgraphs")
 class SubgraphTransformer(StreamTransformer):
     """`run.subgraphs`: a run stream of its own for each subgraph directly below the scope, when it starts.
 
@@ -61,26 +61,31 @@ class SubgraphTransformer(StreamTransformer):
         """Nothing to show."""
 
     async def end_open(self, end: SubgraphEnd, ending: Ending) -> None:
-        """End the handles that are open."""
-        handles, self._handles = self._handles, {}
-        for handle in handles.values():
+        """End the handles that are open. If cancelled, those that are left are ended by the next call."""
+        for namespace, handle in list(self._handles.items()):
             await handle.conclude(end, ending)
+            self._handles.pop(namespace, None)
 
     def shows(self, subgraph: Subgraph) -> bool:  # noqa: ARG002 -- for subclasses
         """Whether the projection shows a subgraph that is directly below."""
         return True
 
     async def subgraph_ended(self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None) -> None:
-        """A subgraph has ended."""
-        handle = self._handles.pop(subgraph.namespace, None)
+        """A subgraph has ended. If cancelled, its handle is still there to be ended by another call."""
+        handle = self._handles.get(subgraph.namespace)
         if handle is None:
             return
         if ending is None:
             ending = _ending_of(end)
-        await handle.conclude(end, ending)
+        try:
+            await handle.conclude(end, ending)
+        except Exception:
+            del self._handles[subgraph.namespace]
+            raise
+        del self._handles[subgraph.namespace]
 
 
-@builtin
+@builtin("subagents")
 class SubagentTransformer(SubgraphTransformer):
     """`run.subagents`: the subgraphs directly below that are agents with a name. As LangChain's class of that name.
 
@@ -91,12 +96,6 @@ class SubagentTransformer(SubgraphTransformer):
 
     def run_started(self) -> None:
         """Nothing to show."""
-
-    async def end_open(self, end: SubgraphEnd, ending: Ending) -> None:
-        """End the handles that are open."""
-        handles, self._handles = self._handles, {}
-        for handle in handles.values():
-            await handle.conclude(end, ending)
 
     def shows(self, subgraph: Subgraph) -> bool:
         """Named agents only."""

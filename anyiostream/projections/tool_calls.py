@@ -128,7 +128,7 @@ class ToolCallStream:
             raise self._run.deliver(self._failure.error)
 
 
-@builtin
+@builtin("tool_calls")
 class ToolCallTransformer(PayloadTransformer):
     """`run.tool_calls`: a stream for each tool call of the scope, as soon as it starts.
 

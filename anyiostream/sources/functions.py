@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 import anyio
 
 from anyiostream import parts
-from anyiostream.errors import ForeignAwait
+from anyiostream.errors import ForeignAwait, WriterClosed
 from anyiostream.events import Namespace, StreamPart
 from anyiostream.projections.messages.assembling import assemble_chat_message
 from anyiostream.pump import END, readable
@@ -96,6 +96,7 @@ class HostedFunction:
                 result = await self._function(self._given, StreamWriter(sink))
                 if result is not None:
                     await sink.write(parts.values(result), last=True)
+                sink.ended = self.name
         except BaseException as exc:  # noqa: BLE001 -- ends the inbox, or is raised by close()
             error = exc
         if gate.stopped:
@@ -108,15 +109,20 @@ class HostedFunction:
 
 @final
 class InboxSink:
-    """Puts parts into the inbox."""
+    """Puts parts into the inbox.
 
-    __slots__ = ("_gate", "_inbox", "_loop", "_subgraphs")
+    Attributes:
+        ended: The graph's name once its function has returned; whoever writes then has been forgotten by it.
+    """
+
+    __slots__ = ("_gate", "_inbox", "_loop", "_subgraphs", "ended")
 
     def __init__(self, inbox: Inbox, gate: Gate, loop: Loop, subgraphs: AbortedSubgraphs) -> None:
         self._inbox = inbox
         self._gate = gate
         self._loop = loop
         self._subgraphs = subgraphs
+        self.ended = ""
 
     async def announce(self, namespace: Namespace, part: StreamPart) -> None:
         """Write the first part of a subgraph."""
@@ -129,13 +135,15 @@ class InboxSink:
         await self._write(part, last=last)
 
     async def _write(self, part: StreamPart, *, last: bool = False) -> None:
+        if self.ended:
+            raise WriterClosed("the writer", f"{self.ended} returned")
         gate = self._gate
-        if not gate.may_advance():
+        if not gate.open:
             await gate.permission(self._loop, offering=True)
         if gate.stopped:
             return
         self._inbox.put(part)
-        if not last and not gate.may_advance():
+        if not last and not gate.open:
             await gate.permission(self._loop)
 
     @asynccontextmanager
@@ -238,8 +246,13 @@ class DrivenFunction:
         except StopIteration as stop:
             self._ended = True
             return END if stop.value is None else parts.values(stop.value)
-        except BaseException:
+        except BaseException as exc:
             self._ended = True
+            if _wanted_loop(exc):
+                exc.add_note(
+                    f"{self.name} runs on the sync lane, which has no event loop: there it may await its writer only. "
+                    "Open the run with `async with open_run(...)`."
+                )
             raise
         if isinstance(awaited, Handed):
             return awaited.part
@@ -257,6 +270,14 @@ class DrivenFunction:
             self._sink.closing = True
             if self._coro is not None:
                 self._coro.close()
+
+
+def _wanted_loop(error: BaseException) -> bool:
+    """Whether the error says that an event loop, or an async library, was looked for and not found."""
+    return type(error).__name__ in {"NoEventLoopError", "AsyncLibraryNotFoundError"} or str(error) in {
+        "no running event loop",
+        "must be called from async context",
+    }
 
 
 async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:

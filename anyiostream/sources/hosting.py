@@ -55,10 +55,12 @@ class IteratorHost:
 
     async def run(self, loop: HostLoop) -> None:
         """Advance the iterable whenever the gate permits, until it ends or is to stop, and close it."""
+        gate, put = self._gate, self._receiver.put
         iterator: AsyncIterator[Any] | None = None
         error: BaseException | None = None
         try:
-            while await self._gate.permission(loop):
+            # Asking for permission costs a coroutine; most parts of a burst need not.
+            while gate.open or await gate.permission(loop):
                 self.advancing = True
                 try:
                     if iterator is None:
@@ -68,7 +70,7 @@ class IteratorHost:
                     break
                 finally:
                     self.advancing = False
-                self._receiver.put(part)
+                put(part)
         except BaseException as exc:  # noqa: BLE001 -- handed to the receiver, or kept as `late_error`
             error = exc
         closing = await _close(iterator)

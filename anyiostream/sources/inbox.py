@@ -45,20 +45,21 @@ class Gate:
     """Whether a graph may produce its next part.
 
     Attributes:
+        open: Whether the graph may produce its next part.
         ahead: Parts produced and not taken.
-        stopped: Whether the graph is to stop.
+        stopped: Whether the graph is to stop. The gate is closed then, and nobody waits at it.
     """
 
     __slots__ = (
         "_barrier",
         "_barriers_below",
-        "_demanded",
         "_low",
         "_offering",
         "_pausing",
         "_prefetch",
         "_root_depth",
         "ahead",
+        "open",
         "stopped",
     )
 
@@ -76,8 +77,8 @@ class Gate:
         self._barriers_below = barriers_below
         self._offering: deque[Parked] = deque()
         self._pausing: deque[Parked] = deque()
-        self._demanded = False
         self._barrier = True  # nothing runs before somebody wants something
+        self.open = False
         self.ahead = 0
         self.stopped = False
 
@@ -85,27 +86,26 @@ class Gate:
 
     def taken(self, count: int = 1) -> None:
         """`count` parts have been taken."""
-        self.ahead -= count
-        if (self._pausing or self._offering) and self.ahead <= self._low and self.may_advance():
-            self._wake()
+        self.ahead = ahead = self.ahead - count
+        if not self._barrier and ahead < self._prefetch and not self.stopped:
+            self.open = True
+            if ahead <= self._low and (self._pausing or self._offering):
+                self._wake()
 
     def demand(self) -> None:
         """A reader waits, and there is nothing for it."""
-        if not self._demanded:
-            self._demanded = True
+        if not self.open and not self.stopped:
+            self.open = True
             self._wake()
 
     def stop(self) -> None:
         """Let nobody wait for permission any longer."""
         self.stopped = True
+        self.open = False
         while self._offering or self._pausing:
             self._wake()
 
     # --- the graph's end ---
-
-    def may_advance(self) -> bool:
-        """Whether the graph may produce its next part."""
-        return self._demanded or (not self._barrier and self.ahead < self._prefetch)
 
     async def permission(self, parking: Parking, *, offering: bool = False) -> bool:
         """Wait until the graph may produce its next part; false if it is to stop instead.
@@ -115,7 +115,7 @@ class Gate:
             offering: Whether the caller has that part already, so that it goes before those who would only go on.
         """
         waiting = self._offering if offering else self._pausing
-        while not self.stopped and not self.may_advance():
+        while not (self.open or self.stopped):
             waiter = parking.waiter()
             waiting.append(waiter)
             try:
@@ -123,22 +123,26 @@ class Gate:
             except BaseException:
                 if waiter in waiting:
                     waiting.remove(waiter)
-                elif self.may_advance():
+                else:
                     # It was woken and cancelled in the same turn: others may go.
-                    self._wake()
+                    self._pass_on()
                 raise
         return not self.stopped
 
     def produced(self, part: Any) -> None:
         """A part has been produced."""
         self.ahead += 1
-        self._demanded = False
         try:
             self._barrier = part["type"] in BARRIERS and (self._barriers_below or len(part["ns"]) <= self._root_depth)
         except (TypeError, KeyError, AttributeError):
             self._barrier = True  # it is no part, and will fail the run
+        self.open = not self._barrier and self.ahead < self._prefetch and not self.stopped
 
     # --- inside ---
+
+    def _pass_on(self) -> None:
+        if self.open:
+            self._wake()
 
     def _wake(self) -> None:
         if self._offering:
@@ -170,7 +174,7 @@ class Inbox:
         return len(self._parts)
 
     def notify(self, on_part: Callable[[], object]) -> None:
-        """Call `on_part` whenever there is something to pull."""
+        """Call `on_part` when there is something to pull after there was nothing."""
         self._on_part = on_part
 
     @property
@@ -180,11 +184,11 @@ class Inbox:
 
     def pull(self) -> Any:
         """The next part, `NOTHING`, or `END`; raises the error that ended the graph, once."""
-        if self._parts:
-            part = self._parts.popleft()
+        parts = self._parts
+        if parts:
             if self._gate is not None:
                 self._gate.taken()
-            return part
+            return parts.popleft()
         if not self._ended:
             return NOTHING
         error, self._error = self._error, None
@@ -194,10 +198,12 @@ class Inbox:
 
     def put(self, part: Any) -> None:
         """Add a part."""
-        self._parts.append(part)
+        parts = self._parts
+        parts.append(part)
         if self._gate is not None:
             self._gate.produced(part)
-        self._on_part()
+        if len(parts) == 1:
+            self._on_part()
 
     def put_batch(self, batch: list[Any]) -> None:
         """Add several parts."""

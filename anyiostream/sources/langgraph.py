@@ -48,7 +48,7 @@ COORDINATES = ("thread_id", "checkpoint_ns", "checkpoint_id", "checkpoint_map")
 
 def open_async_graph(call: GraphCall, mux: Mux) -> AsyncSource:
     """The graph as a source of the async lane, on the loop that is running."""
-    modes = mux.required_modes()
+    modes = mux.roster.required_modes()
     gate = Gate(call.prefetch, root_depth=len(mux.scope), barriers_below=False)
 
     def start() -> AsyncIterator[Any]:
@@ -66,7 +66,7 @@ def open_async_graph(call: GraphCall, mux: Mux) -> AsyncSource:
 
 def open_sync_graph(call: GraphCall, mux: Mux) -> SyncSource:
     """The graph as a source of the sync lane."""
-    return IterableSource(_stream(call, mux.required_modes()), call.name, assemble_ai_message)
+    return IterableSource(_stream(call, mux.roster.required_modes()), call.name, assemble_ai_message)
 
 
 def compiled_transformers(graph: Any) -> Sequence[TransformerFactory]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, final
 
 from anyiostream import parts
+from anyiostream.errors import WriterClosed
 from anyiostream.events import Namespace, StreamPart
 
 __all__ = ["MessageWriter", "ToolCallWriter", "writing_message", "writing_tool_call"]
@@ -37,6 +37,7 @@ class MessageWriter:
         self._index = -1
         self._kind: str | None = None
         self._pieces: list[str] = []
+        self._open = True
 
     async def text(self, piece: str) -> None:
         """Write a piece of text."""
@@ -48,6 +49,8 @@ class MessageWriter:
 
     async def tool_call(self, name: str, args: Mapping[str, Any], *, tool_call_id: str) -> None:
         """Write a call of a tool that the model asks for."""
+        import json  # noqa: PLC0415 -- a ms of each program's start, and few programs write
+
         await self.finish_block()
         self._index += 1
         chunk = {"type": "tool_call_chunk", "id": tool_call_id, "name": name, "args": ""}
@@ -59,7 +62,13 @@ class MessageWriter:
         await self.event("content-block-finish", index=self._index, content=call)
 
     async def event(self, event: str, **fields: Any) -> None:
-        """Write one event of the streaming protocol, as it is."""
+        """Write one event of the streaming protocol, as it is.
+
+        Raises:
+            WriterClosed: The message's block has been left.
+        """
+        if not self._open:
+            raise WriterClosed(f"the writer of message {self.message_id!r}", "its block was left")
         await self._sink.write(parts.messages({"event": event, **fields}, self._metadata, ns=self._namespace))
 
     async def finish_block(self) -> None:
@@ -68,6 +77,10 @@ class MessageWriter:
             content = {"type": self._kind, self._kind: "".join(self._pieces)}
             self._kind, self._pieces = None, []
             await self.event("content-block-finish", index=self._index, content=content)
+
+    def close(self) -> None:
+        """The block has been left."""
+        self._open = False
 
     async def _piece(self, kind: str, piece: str) -> None:
         if self._kind != kind:
@@ -91,9 +104,12 @@ async def writing_message(
     except Exception as exc:
         await message.event("error", message=str(exc) or type(exc).__name__)
         raise
-    await message.finish_block()
-    finish = {"usage": dict(message.usage)} if message.usage is not None else {}
-    await message.event("message-finish", **finish)
+    else:
+        await message.finish_block()
+        finish = {"usage": dict(message.usage)} if message.usage is not None else {}
+        await message.event("message-finish", **finish)
+    finally:
+        message.close()
 
 
 @final

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -87,12 +88,15 @@ def open_async_source(call: GraphCall, mux: Mux) -> AsyncSource:
     function = _called(graph)
     gate = Gate(call.prefetch, root_depth=len(mux.scope), barriers_below=_awaits(function))
     if _awaits(function):
+        _check_call(graph, "async", "input", "writer")
         return HostedFunction(graph, call.given, call.name, gate)
     if inspect.isasyncgenfunction(function):
+        _check_call(graph, "async", "input")
         return HostedIterator(lambda: graph(call.given), call.name, gate)
     if isinstance(graph, AsyncIterable):
         return HostedIterator(lambda: graph, call.name, gate)
     if inspect.isgeneratorfunction(function):
+        _check_call(graph, "async", "input")
         return IterableSource(_Called(graph, call.given), call.name)
     if _is_iterable(graph):
         return IterableSource(graph, call.name)
@@ -112,13 +116,15 @@ def open_sync_source(call: GraphCall, mux: Mux) -> SyncSource:
         return open_sync_graph(call, mux)
     function = _called(graph)
     if _awaits(function):
+        _check_call(graph, "sync", "input", "writer")
         return DrivenFunction(graph, call.given, call.name)
-    if inspect.isasyncgenfunction(function) or isinstance(graph, AsyncIterable):
-        raise NotAGraph(graph, "sync", "it is asynchronous; use `async with open_run(...)`")
     if inspect.isgeneratorfunction(function):
+        _check_call(graph, "sync", "input")
         return IterableSource(_Called(graph, call.given), call.name)
     if _is_iterable(graph):
         return IterableSource(graph, call.name)
+    if inspect.isasyncgenfunction(function) or isinstance(graph, AsyncIterable):
+        raise NotAGraph(graph, "sync", "it is asynchronous; use `async with open_run(...)`")
     raise NotAGraph(graph, "sync", _problem(graph))
 
 
@@ -143,7 +149,26 @@ def _problem(graph: object) -> str:
     if inspect.iscoroutine(graph):
         graph.close()
         return "it is a coroutine; pass the function itself, without calling it"
+    if inspect.isroutine(graph):
+        return "it is a plain function; make it `async def`, or let it yield its parts"
+    if isinstance(graph, Mapping):
+        return "it is a mapping; if it is a part, pass a list of parts"
     return ""
+
+
+def _check_call(graph: Any, lane: str, *arguments: str) -> None:
+    """Raise `NotAGraph` if a function cannot be called with these arguments."""
+    if isinstance(graph, FunctionType) and graph.__code__.co_argcount == len(arguments):
+        return
+    try:
+        signature = inspect.signature(graph)
+    except ValueError:
+        return  # written in C, without a signature
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        problem = f"it is called as `graph({', '.join(arguments)})`, and takes `{signature}`"
+        raise NotAGraph(graph, lane, problem) from None
 
 
 class _Called(Iterable[Any]):

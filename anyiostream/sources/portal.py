@@ -50,6 +50,7 @@ class Portal:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @asynccontextmanager
+    @trio.lowlevel.enable_ki_protection  # who is counted as a user is one of the thread's; not so the block itself
     async def lease(self) -> AsyncGenerator[asyncio.AbstractEventLoop]:
         """The loop of the thread, which lives at least as long as this block."""
         with trio.CancelScope(shield=True):
@@ -212,6 +213,7 @@ class RemoteHost:
         else:
             self._loop.call_soon_threadsafe(call, *args)
 
+    @trio.lowlevel.enable_ki_protection
     def attach(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
         """Begin, on `loop`."""
         # trio's caller may have been started by AnyIO, which says so in this variable; the host runs elsewhere.

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol, final
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any, Generic, Protocol, final
 
 import attrs
 
@@ -22,6 +21,15 @@ from anyiostream import parts
 from anyiostream.errors import GraphInterrupt
 from anyiostream.events import Namespace, StreamPart
 from anyiostream.sources.message_writer import MessageWriter, ToolCallWriter, writing_message, writing_tool_call
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # with defaults, which Python has from 3.13
+
+    StateT_contra = TypeVar("StateT_contra", contravariant=True, default=Any)
+else:
+    from typing import TypeVar
+
+    StateT_contra = TypeVar("StateT_contra", contravariant=True)
 
 __all__ = ["Interrupt", "PartSink", "StreamWriter", "SubgraphLeft"]
 
@@ -76,8 +84,10 @@ class PartSink(Protocol):
         """The subgraph at `namespace` has ended."""
 
 
-class StreamWriter:
+class StreamWriter(Generic[StateT_contra]):
     """Writes the parts of one level of a function graph.
+
+    Generic in the type of the graph's state: `writer: StreamWriter[MyState]` types the run's `values` and output.
 
     Attributes:
         namespace: The level's namespace; `()` for the graph itself.
@@ -90,7 +100,7 @@ class StreamWriter:
         self._state: Any = None
         self.namespace = namespace
 
-    async def values(self, state: Any, *, interrupts: Iterable[Any] = ()) -> None:
+    async def values(self, state: StateT_contra, *, interrupts: Iterable[Any] = ()) -> None:
         """Write a snapshot of the whole state. The last one is the run's output."""
         self._state = state
         await self._sink.write(parts.values(state, interrupts=interrupts, ns=self.namespace))
@@ -127,7 +137,7 @@ class StreamWriter:
             message_id: The message's id; minted if not given.
             metadata: What is known of the model: `{"provider": ..., "model": ...}`.
         """
-        return writing_message(self._sink, self.namespace, node, message_id or str(uuid4()), metadata)
+        return writing_message(self._sink, self.namespace, node, message_id or _new_id(), metadata)
 
     def tool_call(
         self,
@@ -145,7 +155,7 @@ class StreamWriter:
             input: Its arguments.
             tool_call_id: The id that the model gave the call; minted if not given.
         """
-        return writing_tool_call(self._sink, self.namespace, name, input, tool_call_id or str(uuid4()))
+        return writing_tool_call(self._sink, self.namespace, name, input, tool_call_id or _new_id())
 
     @asynccontextmanager
     async def subgraph(
@@ -168,7 +178,7 @@ class StreamWriter:
             agent: Its name, if it is an agent.
             tool_call_id: The tool call that caused it.
         """
-        task_id, inner_id = str(uuid4()), str(uuid4())
+        task_id, inner_id = _new_id(), _new_id()
         namespace = (*self.namespace, f"{name}:{task_id}")
         given = input if tool_call_id is None else {"tool_call": {"id": tool_call_id}, "input": input}
         metadata = {"lc_agent_name": agent} if agent is not None else None
@@ -221,13 +231,13 @@ class StreamWriter:
         Raises:
             GraphInterrupt: Always. Let it pass.
         """
-        interrupt = Interrupt(value, interrupt_id or str(uuid4()))
+        interrupt = Interrupt(value, interrupt_id or _new_id())
         await self.values(self._state, interrupts=(interrupt,))
         raise GraphInterrupt((interrupt,))
 
 
 @final
-class SubgraphWriter(StreamWriter):
+class SubgraphWriter(StreamWriter[Any]):
     """Writes the parts of a subgraph.
 
     Attributes:
@@ -239,3 +249,9 @@ class SubgraphWriter(StreamWriter):
     def __init__(self, sink: PartSink, namespace: Namespace) -> None:
         super().__init__(sink, namespace)
         self.result: Any = None
+
+
+def _new_id() -> str:
+    from uuid import uuid4  # noqa: PLC0415 -- nearly a ms of each program's start, and few programs write
+
+    return str(uuid4())

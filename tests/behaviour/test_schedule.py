@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from anyiostream import (
+    HookStopped,
     RunAborted,
     ScheduleRefused,
     StreamChannel,
@@ -163,6 +165,19 @@ async def test_scheduled_work_that_fails_at_the_very_end_fails_the_run(script: A
     async with open_run(script(parts.values(1)).agen(), transformers=[scheduling(work, on_error="raise")]) as run:
         with pytest.raises(Boom):
             await run.output()
+        assert run.status == "failed"
+
+
+async def test_scheduled_work_that_cancels_itself_fails_the_run(script: Any) -> None:
+    """asyncio's cancellation exception, raised by work that nobody has cancelled, is an error, not nothing."""
+
+    async def work(channel: Any) -> None:
+        raise asyncio.CancelledError
+
+    async with open_run(script(parts.values(1)).agen(), transformers=[scheduling(work, on_error="raise")]) as run:
+        with pytest.raises(HookStopped) as caught:
+            await run.output()
+        assert isinstance(caught.value.__cause__, asyncio.CancelledError)
         assert run.status == "failed"
 
 

@@ -112,10 +112,10 @@ def test_its_options(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("json", "a module and an attribute are needed"),
+        ("json", "does not name anything"),
         ("no_such_module_here:x", "there is no module 'no_such_module_here'"),
         ("json.nothing:x", "there is no module 'json.nothing'"),
-        ("json:nothing", "it has no attribute 'nothing'"),
+        ("json:nothing", "json has no attribute 'nothing'"),
     ],
 )
 def test_what_is_not_there(name: str, problem: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,5 +126,5 @@ def test_what_is_not_there(name: str, problem: str, capsys: pytest.CaptureFixtur
 
 def test_two_graphs_of_one_name(capsys: pytest.CaptureFixture[str]) -> None:
     """They have to be told apart."""
-    assert main(["serve", "json:dumps", "marshal:dumps"]) == 2
+    assert main(["serve", "examples.chat:assistant", "assistant=examples.researchers:research"]) == 2
     assert "one name" in capsys.readouterr().err

@@ -99,11 +99,11 @@ def test_putting_wakes_the_reader_and_leaves_the_item(make: Any, make_reader: An
     """A parked reader is woken once, is parked no longer, and finds the item still in the buffer."""
     buffer, reader = make(), make_reader()
     buffer.park(reader)
-    assert buffer.parked
+    assert buffer.parked is not None
     buffer.put("a")
     buffer.put("b")
     assert reader.woken == 1
-    assert not buffer.parked
+    assert buffer.parked is None
     assert buffer.depth == 2
 
 
@@ -112,7 +112,7 @@ def test_a_reader_that_no_longer_waits_is_not_woken(make: Any, make_reader: Any)
     buffer, reader, other = make(), make_reader(), make_reader()
     buffer.park(reader)
     buffer.unpark(other)
-    assert buffer.parked
+    assert buffer.parked is not None
     buffer.unpark(reader)
     buffer.put("a")
     assert reader.woken == 0

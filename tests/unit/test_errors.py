@@ -37,13 +37,22 @@ EXAMPLES: dict[str, tuple[type[BaseException], BaseException]] = {
     "MalformedPart": (TypeError, errors.MalformedPart(3, "a part is a mapping, not int")),
     "MessageFailed": (RuntimeError, errors.MessageFailed("the model's own words")),
     "MissingExtra": (ImportError, errors.MissingExtra("the demo", "demo")),
+    "MissingProjection": (
+        AttributeError,
+        errors.MissingProjection("GraphRunStream", "vlaues", ["values"], errors.suggestion("vlaues", ["values"])),
+    ),
     "NotAChannel": (TypeError, errors.NotAChannel("mine", "int")),
     "NotAGraph": (TypeError, errors.NotAGraph(3, "sync")),
+    "NotATransformer": (TypeError, errors.NotATransformer("Mine", "does not derive from StreamTransformer")),
+    "NotAwaited": (TypeError, errors.NotAwaited("run.output()")),
+    "NotAwaitedWarning": (RuntimeWarning, errors.NotAwaitedWarning("run.output()")),
     "PrebuiltTransformer": (TypeError, errors.PrebuiltTransformer("Mine")),
     "ProjectionConflict": (ValueError, errors.ProjectionConflict("Mine", {"values": "ValuesTransformer"})),
     "PromiseUnresolved": (RuntimeError, errors.PromiseUnresolved("promise 'total'")),
     "RunAborted": (Exception, errors.RunAborted(partial={"n": 1})),
+    "RunBlocksLoopWarning": (RuntimeWarning, errors.RunBlocksLoopWarning("the run of the graph g")),
     "RunClosed": (RuntimeError, errors.RunClosed("channel 'values'")),
+    "RunNotEntered": (TypeError, errors.RunNotEntered("cannot be iterated")),
     "RunReentered": (RuntimeError, errors.RunReentered()),
     "RunUnclosedWarning": (ResourceWarning, errors.RunUnclosedWarning("a run's block was never left. Use `with`.")),
     "RunWaitsForItself": (RuntimeError, errors.RunWaitsForItself("Mine.process()", "output()")),
@@ -52,6 +61,7 @@ EXAMPLES: dict[str, tuple[type[BaseException], BaseException]] = {
     "SubgraphFailed": (RuntimeError, errors.SubgraphFailed("ValueError('no')")),
     "UnknownOption": (TypeError, errors.UnknownOption("stream_mode", "register a transformer for another one.")),
     "UnknownProjection": (KeyError, errors.UnknownProjection("nope", ["values", "custom"])),
+    "WriterClosed": (RuntimeError, errors.WriterClosed("the writer", "the graph g returned")),
     "WrongLane": (TypeError, errors.WrongLane("channel 'values'", "async", "use 'async for' instead.")),
 }
 
@@ -168,6 +178,13 @@ def test_an_unknown_projection_reads_as_a_sentence() -> None:
     assert "custom, values" in str(error)
     assert error.args == ("nope",)
     assert "none" in str(errors.UnknownProjection("nope", []))
+
+
+def test_a_misspelt_name_is_suggested() -> None:
+    """The nearest known name, if any is near."""
+    assert errors.suggestion("mesages", ["values", "messages"]) == "; did you mean 'messages'?"
+    assert errors.suggestion("nonsense", ["values", "messages"]) == ""
+    assert errors.suggestion("context", ["config"], likeness=0.8) == ""
 
 
 def test_a_conflict_names_keys_and_owners() -> None:

@@ -64,32 +64,32 @@ def gate(prefetch: int = 4, *, root_depth: int = 0, barriers_below: bool = False
 def test_nothing_runs_before_somebody_wants_something() -> None:
     """A graph does not begin before the first demand, whatever it may run ahead."""
     new = Gate(4, root_depth=0, barriers_below=False)
-    assert not new.may_advance()
+    assert not new.open
     new.demand()
-    assert new.may_advance()
+    assert new.open
 
 
 def test_a_graph_may_run_prefetch_parts_ahead() -> None:
     """Without demand a graph goes on as long as fewer than `prefetch` parts wait."""
     ahead = gate(3)
     for _ in range(3):
-        assert ahead.may_advance()
+        assert ahead.open
         ahead.produced(TOKEN)
-    assert not ahead.may_advance()
+    assert not ahead.open
     ahead.taken()
-    assert ahead.may_advance()
+    assert ahead.open
 
 
 def test_without_prefetch_a_graph_moves_on_demand_only() -> None:
     """`prefetch=0` is lock-step: one part per demand, however many were taken."""
     step = gate(0)
-    assert not step.may_advance()
+    assert not step.open
     step.demand()
-    assert step.may_advance()
+    assert step.open
     step.produced(TOKEN)
-    assert not step.may_advance()
+    assert not step.open
     step.taken()
-    assert not step.may_advance()
+    assert not step.open
 
 
 @pytest.mark.parametrize("kind", sorted(BARRIERS))
@@ -97,11 +97,11 @@ def test_a_graph_stops_at_a_superstep(kind: str) -> None:
     """After a part that ends a superstep the graph waits for demand, although there is room."""
     step = gate()
     step.produced({"type": kind, "ns": (), "data": None})
-    assert not step.may_advance()
+    assert not step.open
     step.taken()
-    assert not step.may_advance()
+    assert not step.open
     step.demand()
-    assert step.may_advance()
+    assert step.open
 
 
 @pytest.mark.parametrize("kind", ["custom", "messages", "tools"])
@@ -109,7 +109,7 @@ def test_tokens_are_no_superstep(kind: str) -> None:
     """Tokens and custom data are read ahead."""
     step = gate()
     step.produced({"type": kind, "ns": (), "data": None})
-    assert step.may_advance()
+    assert step.open
 
 
 def test_one_demand_is_one_part_past_the_barrier() -> None:
@@ -118,10 +118,10 @@ def test_one_demand_is_one_part_past_the_barrier() -> None:
     step.produced(STEP)
     step.demand()
     step.produced(STEP)
-    assert not step.may_advance()
+    assert not step.open
     step.demand()
     step.produced(TOKEN)
-    assert step.may_advance()
+    assert step.open
 
 
 def test_demand_counts_once_until_it_is_met() -> None:
@@ -130,7 +130,7 @@ def test_demand_counts_once_until_it_is_met() -> None:
     step.demand()
     step.demand()
     step.produced(TOKEN)
-    assert not step.may_advance()
+    assert not step.open
 
 
 @pytest.mark.parametrize("barriers_below", [True, False])
@@ -138,17 +138,17 @@ def test_supersteps_below_the_root(barriers_below: bool) -> None:
     """A subgraph's superstep stops the graph only where `barriers_below` says so."""
     step = gate(barriers_below=barriers_below)
     step.produced(parts.values({}, ns=("node:1",)))
-    assert step.may_advance() is not barriers_below
+    assert step.open is not barriers_below
 
 
 def test_the_roots_own_level_may_be_deep() -> None:
     """For a run inside a node the supersteps of its own level count."""
     step = gate(root_depth=1)
     step.produced(parts.values({}, ns=("node:1",)))
-    assert not step.may_advance()
+    assert not step.open
     step.demand()
     step.produced(parts.values({}, ns=("node:1", "deep:2")))
-    assert step.may_advance()
+    assert step.open
 
 
 @pytest.mark.parametrize("part", [None, 3, "custom", {}, {"type": "values"}, {"type": "values", "ns": 3}])
@@ -156,7 +156,7 @@ def test_what_is_no_part_stops_the_graph(part: Any) -> None:
     """Something that will fail the run is not read past."""
     step = gate()
     step.produced(part)
-    assert not step.may_advance()
+    assert not step.open
 
 
 # --- waiting for permission ---
@@ -314,10 +314,10 @@ def test_the_gate_is_told_of_what_comes_and_goes() -> None:
     inbox.put(TOKEN)
     inbox.put(TOKEN)
     assert ahead.ahead == 2
-    assert not ahead.may_advance()
+    assert not ahead.open
     inbox.pull()
     assert ahead.ahead == 1
-    assert ahead.may_advance()
+    assert ahead.open
 
 
 def test_somebody_is_told_of_each_arrival() -> None:

@@ -18,6 +18,7 @@ from anyiostream import (
     ValuesTransformer,
     parts,
 )
+from anyiostream.channels.latch import Latch
 from anyiostream.inline import run_inline
 from anyiostream.mux.mux import Mux
 from anyiostream.pump import END, NOTHING, Pump, Step, readable
@@ -76,12 +77,16 @@ class Rig:
     def __init__(self, port: Any, answers: Iterable[Any], factories: Iterable[Any]) -> None:
         self.port = port
         self.source = Script(answers)
-        self.pump = Pump(Mux(port, factories=list(factories)), self.source, port.outbox)
+        self.ends = 0
+        self.pump = Pump(Mux(port, factories=list(factories)), self.source, port.outbox, self._note_end)
         self.extensions = self.pump.mux.extensions
 
     def step(self) -> Step:
-        """One step."""
-        return self.port.context.run(self.pump.step)
+        """Dispatch one part, for somebody who wants more than that."""
+        return self.port.context.run(self.pump.advance, Latch("more"), 1)
+
+    def _note_end(self) -> None:
+        self.ends += 1
 
     def run(self) -> list[Step]:
         """Step until the run has ended; the steps."""
@@ -117,9 +122,9 @@ def close(rig: Rig) -> None:
 
 
 def test_a_step_dispatches_one_part(make: Any) -> None:
-    """Each step takes one part, counts it, and reports progress; the part after it is not touched."""
+    """A step of one part counts it, and reports that its limit is spent; the part after it is not touched."""
     rig = make(parts.custom(1), parts.custom(2))
-    assert rig.step() is Step.PROGRESS
+    assert rig.step() is Step.SPENT
     assert rig.notes == [1]
     assert rig.pump.parts == 1
     assert len(rig.source.answers) == 1
@@ -132,14 +137,15 @@ def test_a_source_without_a_part_needs_one(make: Any) -> None:
     assert not rig.pump.can_step
     assert rig.step() is Step.NEEDS_PART
     assert rig.pump.can_step
-    assert rig.step() is Step.PROGRESS
+    assert rig.step() is Step.SPENT
 
 
 def test_the_end_of_the_source_completes_the_run(make: Any) -> None:
     """The hooks are called, the channels ended, the status published; further steps do nothing."""
     rig = make(parts.values({"n": 1}))
     values: Any = iter(rig.extensions["values"])
-    assert rig.run() == [Step.PROGRESS, Step.PROGRESS]
+    assert rig.run() == [Step.SPENT, Step.ENDED]
+    assert rig.ends == 1
     assert rig.notes == [{"n": 1}, "finalize"]
     assert rig.pump.status == "completed"
     assert rig.pump.result() == {"n": 1}
@@ -153,14 +159,14 @@ def test_no_part_is_pulled_while_items_wait_for_room(make: Any) -> None:
     """A full channel stops the run, not the event; it goes on when its reader has made room."""
     rig = make(parts.custom(1), parts.custom(2), parts.custom(3), maxlen=1)
     custom = iter(rig.extensions["custom"])
-    assert rig.step() is Step.PROGRESS
-    assert rig.step() is Step.PROGRESS
+    assert rig.step() is Step.SPENT
+    assert rig.step() is Step.SPENT
     assert rig.step() is Step.NEEDS_ROOM
     assert not rig.pump.can_step
     assert rig.notes == [1, 2]
     assert next(custom) == 1
     assert rig.pump.can_step
-    assert rig.step() is Step.PROGRESS
+    assert rig.step() is Step.SPENT
     assert list(custom) == [2, 3]
 
 
@@ -321,7 +327,7 @@ def test_an_interjected_error_fails_the_run_at_the_next_step(make: Any) -> None:
     rig.pump.interject(error)
     assert rig.pump.can_step
     assert rig.pump.interjected is error
-    assert rig.step() is Step.PROGRESS
+    assert rig.step() is Step.ENDED
     assert rig.pump.status == "failed"
     assert rig.notes == [1, ("fail", error)]
 

@@ -64,7 +64,8 @@ class Watcher(StreamTransformer):
 def dispatch(mux: Mux, *given: Any) -> None:
     """Take parts through the routes; nothing has to be awaited."""
     for part in given:
-        assert mux.router.dispatch(part) is None
+        take, data = mux.router.take_of(part)
+        assert take(part, data) is None
 
 
 def open_child(mux: Mux, namespace: tuple[str, ...] = NODE) -> Mux:
@@ -129,7 +130,7 @@ def test_what_is_no_part_is_refused(make: Any, part: Any) -> None:
     """Anything else raises `MalformedPart` and counts nowhere."""
     mux = make(CustomTransformer)
     with pytest.raises(MalformedPart):
-        mux.router.dispatch(part)
+        dispatch(mux, part)
     assert mux.router.seq == 0
 
 
@@ -229,7 +230,7 @@ def test_an_error_in_a_consumer_names_its_transformer(make: Any) -> None:
 
     mux = make(CustomTransformer, Fails)
     with pytest.raises(ValueError, match="no") as caught:
-        mux.router.dispatch(parts.custom(1))
+        dispatch(mux, parts.custom(1))
     assert caught.value.__notes__ == ["raised by Fails.consume() while handling a 'custom' event"]
 
 
@@ -453,4 +454,4 @@ def test_a_task_payload_is_a_dict(make: Any) -> None:
     """A `tasks` part with any other payload is no part."""
     mux = make(SubgraphTransformer)
     with pytest.raises(MalformedPart, match="dict"):
-        mux.router.dispatch({"type": "tasks", "ns": (), "data": "started"})
+        dispatch(mux, {"type": "tasks", "ns": (), "data": "started"})

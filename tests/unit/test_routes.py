@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from anyiostream import HookStopped, InvalidHook, ProtocolEvent, StreamTransformer, convert_to_protocol_event, parts
-from anyiostream.mux.routes import Route, Stage, StageKind, blame, keep_of, run_stages
-from anyiostream.state import GraphState
+from anyiostream.mux.routes import PayloadRoute, Route, Stage, StageKind, blame, keep_of, run_stages
 
 EVENT = convert_to_protocol_event(parts.custom("payload"))
 
@@ -50,58 +49,51 @@ def noted(notes: list[Any], answer: Any = True) -> Callable[[Any], Any]:
 
 
 def test_payloads_alone_make_consumers() -> None:
-    """Where nobody wants the event itself, a route is the calls with the payload, in order, and their owners."""
+    """Where no transformer wants the event, a route is the calls with the payload, in order, and their owners."""
     first, second, log = stage(StageKind.PAYLOAD), stage(StageKind.PAYLOAD), stage(StageKind.LOG)
-    route = Route.of([first, second, log], None, waits=False, log_read=False)
+    route = PayloadRoute.of([first, second, log], None)
+    assert route is not None
     assert route.consumers == (first.call, second.call)
     assert route.owners == (first.owner, second.owner)
     assert route.logged
-    assert not route.waits
 
 
 def test_a_route_that_leads_nowhere_is_empty() -> None:
     """A method that nobody reads has no consumers, and counts in the log if there is a log at all."""
-    assert Route.of([], None, waits=False, log_read=False).consumers == ()
-    assert not Route.of([], None, waits=False, log_read=False).logged
-    assert Route.of([stage(StageKind.LOG)], None, waits=False, log_read=False).logged
+    nowhere, counted = PayloadRoute.of([], None), PayloadRoute.of([stage(StageKind.LOG)], None)
+    assert nowhere is not None
+    assert counted is not None
+    assert nowhere.consumers == counted.consumers == ()
+    assert not nowhere.logged
+    assert counted.logged
 
 
 @pytest.mark.parametrize("kind", [StageKind.HOOK, StageKind.ASYNC_HOOK, StageKind.SUBGRAPHS])
-def test_one_stage_that_wants_the_event_makes_segments(kind: StageKind) -> None:
-    """As soon as one stage wants the event, it is built, and all are stages."""
-    route = Route.of([stage(StageKind.PAYLOAD), stage(kind), stage(StageKind.LOG)], None, waits=False, log_read=False)
-    assert route.consumers is None
-    assert route.segments
+def test_one_stage_that_wants_the_event_makes_stages(kind: StageKind) -> None:
+    """As soon as one stage wants the event, there is no shorter form."""
+    assert PayloadRoute.of([stage(StageKind.PAYLOAD), stage(kind), stage(StageKind.LOG)], None) is None
 
 
-def test_a_reader_of_the_log_makes_segments() -> None:
-    """With a reader of the raw log the event is built."""
-    route = Route.of([stage(StageKind.PAYLOAD), stage(StageKind.LOG)], None, waits=False, log_read=True)
-    assert route.consumers is None
-    assert len(route.segments) == 1
+def test_the_log_of_a_subgraph_makes_stages() -> None:
+    """Such a log has an event only if it is read, and the root's log has the same one."""
+    assert PayloadRoute.of([stage(StageKind.LOG, bit=2), stage(StageKind.LOG)], None) is None
 
 
 def test_stages_that_wait_stand_alone() -> None:
     """Runs of plain stages stay together; a stage that may have to be awaited is a segment by itself."""
     plain = [stage(StageKind.HOOK) for _ in range(4)]
     waits = stage(StageKind.ASYNC_HOOK)
-    route = Route.of([plain[0], plain[1], waits, plain[2], waits, waits, plain[3]], None, waits=False, log_read=False)
+    route = Route.of([plain[0], plain[1], waits, plain[2], waits, waits, plain[3]], None, waits=False)
     assert route.segments == ((plain[0], plain[1]), waits, (plain[2],), waits, waits, (plain[3],))
     assert route.waits
+    assert not Route.of(plain, None, waits=False).waits
 
 
 @pytest.mark.parametrize("waits", [True, False])
 def test_subgraphs_are_awaited_only_where_their_end_may_wait(waits: bool) -> None:
     """A SUBGRAPHS stage is plain unless ending a subgraph may have to wait."""
-    route = Route.of([stage(StageKind.SUBGRAPHS)], None, waits=waits, log_read=False)
+    route = Route.of([stage(StageKind.SUBGRAPHS)], None, waits=waits)
     assert route.waits is waits
-
-
-def test_the_state_is_kept() -> None:
-    """The state to take note of is the route's own, whatever its form."""
-    state = GraphState()
-    assert Route.of([], state, waits=False, log_read=False).state is state
-    assert Route.of([], None, waits=False, log_read=True).state is None
 
 
 # --- running stages ---

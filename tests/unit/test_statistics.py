@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import pytest
 
-from anyiostream import ChannelStatistics, CustomTransformer, RunStatistics, StreamChannel, open_run, parts
+from anyiostream import (
+    ChannelStatistics,
+    CustomTransformer,
+    RunStatistics,
+    StreamChannel,
+    StreamTransformer,
+    open_run,
+    parts,
+)
+
+
+class Burst(StreamTransformer):
+    """Pushes four items per event."""
+
+    required_stream_modes = ("custom",)
+
+    def init(self) -> dict[str, Any]:
+        self.bursts: StreamChannel[int] = StreamChannel()
+        return {"bursts": self.bursts}
+
+    def process(self, event: Any) -> bool:
+        for n in range(4):
+            self.bursts.push(n)
+        return True
 
 
 def test_figures_of_a_run_before_anything_happened() -> None:
@@ -82,3 +107,45 @@ def test_figures_of_a_channel_without_a_run() -> None:
     assert (figures.maxlen, figures.overflow, figures.readers, figures.depth) == (3, "drop_oldest", 0, 0)
     assert "mine" in figures.name
     assert StreamChannel().statistics().maxlen == float("inf")
+
+
+def test_waits_are_counted_over_all_readers() -> None:
+    """Every item that found a buffer full, whether or not it has found its place since."""
+    with open_run([parts.custom(n) for n in range(3)], transformers=[Burst], buffer=2) as run:
+        first, second = run.extensions["bursts"].tee(2)
+        assert next(first) == 0
+        figures = run.extensions["bursts"].statistics()
+        assert (figures.depth, figures.waiting, figures.waits) == (2, 3, 4)
+        assert [next(first) for _ in range(3)] == [1, 2, 3]
+        assert [next(second) for _ in range(4)] == [0, 1, 2, 3]
+        second.close()
+        assert list(first) == [*range(4)] * 2
+        figures = run.extensions["bursts"].statistics()
+        assert (figures.waiting, figures.ended) == (0, True)
+        assert figures.waits > 4
+
+
+def test_the_peak_is_that_of_any_reader_also_of_one_that_left() -> None:
+    """A branch that leaves takes its items with it, not the memory of how many they were."""
+    with open_run([parts.custom(n) for n in range(5)], transformers=[CustomTransformer]) as run:
+        first, second = run.custom.tee(2)
+        assert [next(first) for _ in range(4)] == [0, 1, 2, 3]
+        second.close()
+        assert run.custom.statistics().peak == 4
+        assert list(first) == [4]
+        assert run.custom.statistics().peak == 4
+
+
+def test_what_a_handle_keeps_counts_as_buffered() -> None:
+    """Before its reader comes, depth and peak are those of what is kept."""
+    given = [
+        parts.task_start("1", "node"),
+        parts.task_start("2", "inner", ns=("node:1",)),
+        parts.values(1, ns=("node:1",)),
+        parts.values(2, ns=("node:1",)),
+        parts.task_result("1", "node"),
+    ]
+    with open_run(given) as run:
+        (handle,) = run.subgraphs
+        figures = handle.values.statistics()
+        assert (figures.readers, figures.depth, figures.peak) == (0, 2, 2)

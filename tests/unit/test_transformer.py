@@ -22,7 +22,7 @@ from anyiostream import (
     parts,
 )
 from anyiostream.inline import run_inline
-from anyiostream.transformer import is_builtin, overrides, reason_for_async
+from anyiostream.transformer import builtin_projections, hooks_of, reason_for_async
 
 
 class Plain(StreamTransformer):
@@ -122,8 +122,8 @@ def test_overrides_tells_what_a_class_defines() -> None:
     class Child(Hooks):
         pass
 
-    assert overrides(Child(), "finalize")
-    assert not overrides(Child(), "afinalize")
+    assert "finalize" in hooks_of(Child).overridden
+    assert "afinalize" not in hooks_of(Child).overridden
 
 
 # --- which lane ---
@@ -177,9 +177,9 @@ def test_only_the_librarys_own_are_built_in() -> None:
     class Mine(ValuesTransformer):
         pass
 
-    assert is_builtin(ValuesTransformer())
-    assert not is_builtin(Mine())
-    assert not is_builtin(Plain())
+    assert builtin_projections(ValuesTransformer) == ("values",)
+    assert builtin_projections(Mine) == ()
+    assert builtin_projections(Plain) == ()
 
 
 # --- payload transformers ---

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
@@ -53,6 +52,8 @@ def finish_tool_call(chunk: Mapping[str, Any]) -> dict[str, Any]:
     Its type is `tool_call`, or `invalid_tool_call` if the arguments are no JSON object.
     """
     extras = {key: value for key, value in chunk.items() if key not in _CHUNK_KEYS and value is not None}
+    import json  # noqa: PLC0415 -- a ms of each program's start, for messages with tool calls only
+
     raw = chunk.get("args") or ""
     try:
         args = json.loads(raw) if raw else {}

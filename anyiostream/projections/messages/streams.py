@@ -6,9 +6,10 @@ Each projection may be read by any number of readers, any number of times: every
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from typing import Any, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, final
 
 from anyiostream.channels.deltas import AsyncDeltaCursor, DeltaCursor, DeltaLog, ReaderPort, await_end, wait_for_end
+from anyiostream.errors import NotAwaited, WrongLane
 from anyiostream.projections.messages.output import Assembler
 from anyiostream.projections.messages.record import MessageRecord, MessageStatus
 
@@ -47,6 +48,14 @@ class MessageProjection(Generic[T, R]):
         """The final value, as text; raises as `get`."""
         return str(self.get())
 
+    if not TYPE_CHECKING:  # for type checkers it is no asynchronous iterable, and no awaitable
+
+        def __aiter__(self) -> NoReturn:
+            raise WrongLane(self._log.name, "sync", "use 'for' instead.")
+
+        def __await__(self) -> NoReturn:
+            raise WrongLane(self._log.name, "sync", "use get() instead.")
+
 
 @final
 class AsyncMessageProjection(Generic[T, R]):
@@ -71,6 +80,21 @@ class AsyncMessageProjection(Generic[T, R]):
             BaseException: The error that ended the message, each time it is asked for.
         """
         return self._wait().__await__()
+
+    def __repr__(self) -> str:
+        return f"<{self._log.name}: `await` it for the whole, `async for` for the pieces>"
+
+    if not TYPE_CHECKING:  # for type checkers it is no iterable, and has no value yet
+
+        def __iter__(self) -> NoReturn:
+            raise WrongLane(self._log.name, "async", "use 'async for' instead.")
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            if name == "get":
+                raise WrongLane(self._log.name, "async", "await it instead.")
+            raise NotAwaited(self._log.name, example=f"(await message.output).{name}")
 
     async def _wait(self) -> R:
         await await_end(self._run, self._log)

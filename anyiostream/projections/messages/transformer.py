@@ -10,14 +10,18 @@ from typing import Any
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.errors import MalformedPart, RunAborted
 from anyiostream.events import Namespace
-from anyiostream.projections.messages.record import MessageRecord
+from anyiostream.projections.messages.record import STREAMING, MessageRecord
 from anyiostream.projections.messages.streams import AsyncChatModelStream, ChatModelStream
 from anyiostream.transformer import PayloadTransformer, TransformerPort, builtin
 
 __all__ = ["MessagesTransformer"]
 
 
-@builtin
+PIECES = frozenset({"content-block-start", "content-block-delta", "content-block-finish"})
+"""Events after which a message goes on."""
+
+
+@builtin("messages")
 class MessagesTransformer(PayloadTransformer):
     """`run.messages`: a stream for each model call of the scope, as soon as the call starts.
 
@@ -60,6 +64,20 @@ class MessagesTransformer(PayloadTransformer):
         """
         try:
             payload, metadata = data
+            record = self._open[metadata["run_id"]]
+            is_piece = payload["event"] in PIECES
+        except (KeyError, TypeError, ValueError):
+            self._consume(data)
+            return
+        if is_piece:
+            # The way of each token, with few calls; the other one does the same.
+            record.dispatch(payload)
+        else:
+            self._consume(data)
+
+    def _consume(self, data: Any) -> None:
+        try:
+            payload, metadata = data
         except (TypeError, ValueError):
             raise MalformedPart(data, "the data of a 'messages' part is a pair (payload, metadata)") from None
         if metadata is None:
@@ -71,7 +89,7 @@ class MessagesTransformer(PayloadTransformer):
             record = self._open.get(key)
             if record is not None and payload.get("event") != "message-start":
                 record.dispatch(payload)
-                if record.status != "streaming":
+                if record.status is not STREAMING:
                     del self._open[key]
             else:
                 self._begin(key, payload, metadata)

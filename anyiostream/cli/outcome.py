@@ -1,0 +1,90 @@
+"""`Outcome`: how a run ended, for whoever reports it, and what a report is made of."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any, Protocol, final
+
+import attrs
+
+from anyiostream.events import ProtocolEvent
+from anyiostream.statistics import RunStatistics
+
+__all__ = ["EXIT_CODES", "STOPPED", "Outcome", "Output", "OutputClosed"]
+
+EXIT_CODES = {"completed": 0, "failed": 1, "interrupted": 3, "aborted": 1}
+"""How a run ended -> exit code."""
+
+STOPPED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
+
+
+class OutputClosed(Exception):
+    """Nobody reads what the program writes any more."""
+
+
+class Output(Protocol):
+    """What a run is shown by."""
+
+    @property
+    def backlog(self) -> bool:
+        """Whether the reader should `flush` before it reads on."""
+        ...
+
+    def event(self, event: ProtocolEvent) -> None:
+        """The run has an event. Does not block.
+
+        Raises:
+            OutputClosed: Nobody reads what is written.
+        """
+
+    def statistics(self, statistics: RunStatistics) -> None:
+        """The run has figures. Does not block."""
+
+    def flush(self) -> None:
+        """Write what has not been written. May block.
+
+        Raises:
+            OutputClosed: Nobody reads what is written.
+        """
+
+    def result(self, outcome: Outcome) -> None:
+        """The run has ended.
+
+        Raises:
+            OutputClosed: Nobody reads what is written.
+        """
+
+
+@final
+@attrs.define
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        status: `"completed"`, `"failed"`, `"interrupted"` or `"aborted"`.
+        output: The final state, if it has one.
+        interrupts: What the graph waits for its user with.
+        error: The exception that it failed with.
+        stopped: Whether the user stopped it.
+        unread: Whether it was stopped because nobody reads what is written.
+    """
+
+    status: str = "aborted"
+    output: Any = None
+    interrupts: list[Any] = attrs.field(factory=list)
+    error: BaseException | None = None
+    stopped: bool = False
+    unread: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """What the process tells its caller."""
+        return STOPPED if self.stopped else EXIT_CODES[self.status]
+
+    @property
+    def error_text(self) -> str | None:
+        """The error with its type, and its notes."""
+        if self.error is None:
+            return None
+        return "".join(traceback.format_exception_only(self.error)).strip()

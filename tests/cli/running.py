@@ -1,0 +1,143 @@
+"""Running the command, in a process of its own, with a pipe or a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+GRAPHS = str(Path(__file__).with_name("graphs.py"))
+TIMEOUT = 50
+
+CONTROL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+"""Makes standard input the controlling terminal, so that Ctrl-C means something, and becomes another program."""
+
+ENVIRONMENT = {**os.environ, "TERM": "xterm-256color", "PYTHONWARNINGS": "default", "PYTHONUNBUFFERED": ""}
+
+__all__ = ["ENVIRONMENT", "GRAPHS", "ROOT", "TIMEOUT", "Ended", "command", "in_terminal", "resize", "run", "type_keys"]
+
+
+@attrs.frozen
+class Ended:
+    """What came of a command."""
+
+    code: int
+    out: str
+    err: str = ""
+
+    @property
+    def lines(self) -> list[Any]:
+        """Its output, as lines of JSON."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def result(self) -> Any:
+        """The last line."""
+        return self.lines[-1]
+
+    def events(self, method: str) -> list[Any]:
+        """The data of all events of a method."""
+        return [line["params"]["data"] for line in self.lines[:-1] if line["method"] == method]
+
+
+def command(graph: str, *options: str) -> list[str]:
+    """The command line for one of the tests' graphs."""
+    return [sys.executable, "-m", "anyiostream", "run", f"{GRAPHS}:{graph}", *options]
+
+
+def run(graph: str, *options: str, given: str | None = None) -> Ended:
+    """Run the command to its end, with pipes."""
+    done = subprocess.run(
+        command(graph, *options),
+        input=given,
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def in_terminal(
+    arguments: Sequence[str],
+    steps: Sequence[tuple[str, Callable[[int], Any]]] = (),
+    *,
+    rows: int = 24,
+    columns: int = 80,
+) -> Ended:
+    """Run a command in a pseudo-terminal.
+
+    Args:
+        arguments: The command line.
+        steps: What to wait for in the output after the last step, and what is then done with the terminal.
+        rows: Its height.
+        columns: Its width.
+    """
+    import pty
+
+    main, terminal = pty.openpty()
+    resize(rows, columns)(main)
+    process = subprocess.Popen(
+        [sys.executable, "-c", CONTROL, *arguments],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    seen, waiting, searched = b"", list(steps), 0
+    try:
+        deadline = time.monotonic() + TIMEOUT
+        while time.monotonic() < deadline:
+            if not select.select([main], [], [], 1)[0]:
+                continue
+            try:
+                piece = os.read(main, 65536)
+            except OSError:  # Linux says so when the other side is closed.
+                break
+            if not piece:
+                break
+            seen += piece
+            while waiting and (at := seen.find(waiting[0][0].encode(), searched)) >= 0:
+                searched = at + len(waiting[0][0])
+                waiting.pop(0)[1](main)
+        code = process.wait(timeout=5)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        os.close(main)
+    assert not waiting, f"{waiting[0][0]!r} was never shown"
+    return Ended(code, seen.decode("utf-8", "replace"))
+
+
+def resize(rows: int, columns: int) -> Callable[[int], None]:
+    """What gives a terminal another size."""
+
+    def change(terminal: int) -> None:
+        import fcntl
+        import struct
+        import termios
+
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    return change
+
+
+def type_keys(keys: str) -> Callable[[int], None]:
+    """What types keys."""
+    return lambda terminal: os.write(terminal, keys.encode()) and None

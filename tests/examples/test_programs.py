@@ -1,0 +1,114 @@
+"""The examples are complete programs, and do on every loop what they say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LOOPS = ("asyncio", "trio")
+
+
+def program(name: str, *arguments: str, given: str = "") -> list[str]:
+    """What a program shows; it says nothing on standard error, and succeeds."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error:::__main__", "-m", f"examples.{name}", *arguments],
+        cwd=ROOT,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_chat(loop: str) -> None:
+    """Tools are called and their results are told; the next question is another run."""
+    lines = program("chat", "--backend", loop, given="What is 2 and 40, and how late is it in Tokyo?\nHello?\n\n")
+    assert lines == [
+        "you:   (clock: It is 21 o'clock in Tokyo.)",
+        "  (add: 2 + 40 = 42.)",
+        "It is 21 o'clock in Tokyo. 2 + 40 = 42.",
+        "you: I have no tool for 'Hello?'.",
+        "you: ",
+    ]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_chat_ends_with_its_input(loop: str) -> None:
+    """Without an empty line, too."""
+    assert program("chat", "--backend", loop) == ["you: "]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_researchers(loop: str) -> None:
+    """Each says its facts in order; the summary comes last; they work side by side."""
+    lines = program("researchers", "--backend", loop, "tides", "dunes")
+    for name, facts in (
+        ("tides", ["The moon pulls the sea. ", "Twice a day it is high water. ", "2"]),
+        ("dunes", ["Wind piles up sand. ", "Grass holds it in place. ", "Without grass a dune wanders. ", "3"]),
+    ):
+        *said, end = [line.partition("] ")[2] for line in lines if line.startswith(f"[researcher of {name}]")]
+        assert [*said, end.split()[2]] == facts
+    assert lines[-1] == "[summary] 5 facts about tides, dunes."
+    first = [line.partition("]")[0] for line in lines[:2]]
+    assert len(set(first)) == 2
+
+
+@pytest.mark.parametrize("loop", [*LOOPS, "sync"])
+def test_redaction(loop: str) -> None:
+    """Nothing private is shown, although it comes in pieces; all else is."""
+    assert program("redaction", "--backend", loop) == [
+        "custom: {'asked by': '[redacted]', 'question': 'How do I reach Ada?'}",
+        "message: Write to [redacted] or call [redacted], she is in.",
+        "state: {'answer': 'Write to [redacted] or call [redacted], she is in.'}",
+    ]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_moderation(loop: str) -> None:
+    """Every message is shown and scored, and no score waits for another."""
+    lines = program("moderation", "--backend", loop)
+    assert [line for line in lines if line.startswith("message")] == [
+        "message: Certainly, with pleasure.",
+        "message: What a stupid question!",
+        "message: It depends on the weather.",
+    ]
+    assert sorted(line for line in lines if not line.startswith("message")) == [
+        "BLOCK 0.9: What a stupid question!",
+        "ok    0.0: Certainly, with pleasure.",
+        "ok    0.1: It depends on the weather.",
+    ]
+
+
+def test_trio_host() -> None:
+    """The node sees the caller's context, is cancelled with it, and the program's other tasks go on."""
+    lines = program("trio_host")
+    assert lines[:5] == [
+        "An order:",
+        "  fetch the kettle for Ada",
+        "  wrap the kettle for Ada",
+        "  label the kettle for Ada",
+        "  packed: True",
+    ]
+    assert lines[5:7] == ["An order that takes too long:", "  fetch the piano for Ada"]
+    assert lines[-3:] == ["  the node was cancelled", "  given up: True", "The program went on beside it: True"]
+
+
+def test_service() -> None:
+    """A client that leaves stops the run in its response, and not the one that the service keeps."""
+    assert program("service") == [
+        "A client that leaves its answer:",
+        "  the agent was stopped: first",
+        "A client that leaves a job, and comes back:",
+        "  the agent has finished: second",
+        "  every event was seen once: True",
+        "A job that is stopped:",
+        "  the agent was stopped: third",
+    ]

@@ -1,0 +1,67 @@
+"""A part of the battery, the same each time: each fault in some places, at every step that it can strike."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from .battery import Figures, draw, sweep
+from .engine import run_scenario
+from .faults import FAULTS, Fault
+from .scenarios import Scenario
+
+SWEEPS = 2
+"""Places in which each fault is swept."""
+
+RUNS = 40
+"""Runs after which a fault has struck often enough for here."""
+
+
+@pytest.mark.parametrize(
+    "fault", [fault for fault in FAULTS.values() if fault.name != "none"], ids=lambda each: each.name
+)
+def test_no_invariant_is_violated(fault: Fault) -> None:
+    """Wherever the fault strikes, the invariants hold; and it does strike."""
+    figures = Figures()
+    dice = random.Random(fault.name)
+    sweeps = 0
+    while sweeps < SWEEPS or not figures.landed[fault.name]:
+        sweeps += 1
+        for outcome in sweep(draw(fault, dice), step=dice.choice((2, 3, 5)) if fault.at == "turn" else 1):
+            figures.add(outcome)
+            if figures.runs > RUNS:
+                break
+        assert sweeps < 50, "it never strikes"
+    assert figures.examples == []
+    assert figures.left == 0
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio", "debug", "uvloop", "sync"])
+@pytest.mark.parametrize("readers", ["two", "log", "woven", "echo", "all"])
+def test_nothing_happens_without_a_fault(loop: str, readers: str) -> None:
+    """Each kind of source, each tree, each set of readers: all get everything."""
+    figures = Figures()
+    for source in ("iterable", "function", "writer", "langgraph") + (
+        ("generator", "iterator") if loop != "sync" else ()
+    ):
+        for number, tree in enumerate(("flat", "one", "two")):
+            for outcome in sweep(Scenario(source, tree, readers, "none", 1, loop, number)):
+                figures.add(outcome)
+    assert figures.examples == []
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_a_scenario_is_repeatable(loop: str) -> None:
+    """The line that names a scenario is enough to see the same events again."""
+    for fault in ("cancel-reader-by-scope-at-turn", "abort-in-turn", "failing-sibling"):
+        for k in (3, 12, 21):
+            scenario = Scenario("function", "two", "all", fault, k, loop, 7)
+            assert Scenario.parse(str(scenario)) == scenario
+            assert run_scenario(scenario) == run_scenario(scenario)
+
+
+def test_seeds_decide_the_order() -> None:
+    """Different seeds give different traces of one program."""
+    traces = {run_scenario(Scenario("function", "two", "all", "none", 1, "asyncio", seed)).trace for seed in range(20)}
+    assert len(traces) > 15

@@ -1,0 +1,46 @@
+"""The guide to figures and log messages is complete."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import attrs
+import pytest
+
+import anyiostream
+from anyiostream import ChannelStatistics, RunStatistics
+
+PACKAGE = Path(anyiostream.__file__).parent
+GUIDE = (PACKAGE.parent / "docs" / "guides" / "observability.md").read_text(encoding="utf-8")
+LEVELS = {"debug", "info", "warning", "error", "exception", "log"}
+PLACEHOLDER = re.compile(r"%[-+0-9.]*[sdgr]")
+
+
+def logged() -> set[str]:
+    """The messages that the package logs, with `...` for what is filled in."""
+    messages: set[str] = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LEVELS):
+                continue
+            if isinstance(node.func.value, ast.Name) and node.func.value.id == "logger":
+                text = node.args[1 if node.func.attr == "log" else 0]
+                messages.add(PLACEHOLDER.sub("...", ast.literal_eval(text)))
+    return messages
+
+
+def test_every_message_is_in_the_guide() -> None:
+    """And the guide lists no other."""
+    listed = set(re.findall(r"^\| (?:DEBUG|INFO|WARNING|ERROR) \| `(.+?)` \|", GUIDE, re.MULTILINE))
+    assert logged() == listed
+    assert len(listed) >= 9
+
+
+@pytest.mark.parametrize("figures", [RunStatistics, ChannelStatistics])
+def test_every_figure_is_in_the_guide_and_in_its_docstring(figures: type) -> None:
+    """By its name."""
+    for field in attrs.fields(figures):
+        assert re.search(rf"^\| .*`{field.name}`", GUIDE, re.MULTILINE), field.name
+        assert f"{field.name}:" in (figures.__doc__ or "")
