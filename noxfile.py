@@ -3,6 +3,8 @@
 Versions are listed once, in pyproject.toml. Every session runs on the Python that runs nox.
 """
 
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2025.2.9"  # the first that reads dependency groups
@@ -24,6 +26,17 @@ def demo(session: nox.Session) -> None:
     """Run one small agent in every lane, and compare what its readers saw."""
     install(session)
     session.run("python", "-m", "examples.demo", *session.posargs)
+
+
+@nox.session
+def example(session: nox.Session) -> None:
+    """Run one of the examples: `nox -s example -- chat --backend trio`."""
+    if not session.posargs:
+        names = sorted(path.stem for path in Path("examples").glob("*.py") if path.stem != "__init__")
+        session.error(f"name an example: {', '.join(names)}; as in `nox -s example -- {names[0]}`")
+    install(session, "examples")
+    name, *arguments = session.posargs
+    session.run("python", "-m", f"examples.{name}", *arguments)
 
 
 @nox.session
@@ -79,3 +92,10 @@ def soak(session: nox.Session) -> None:
     """Run random programs and watch for what grows or is left. Arguments: `nox -s soak -- --minutes 60`."""
     install(session, "bench")
     session.run("python", "-m", "benchmarks.soak", *(session.posargs or ("--minutes", "10")))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation's site into build/site; warnings are errors. `nox -s docs -- serve` shows it."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "docs"))  # the package is read, not imported
+    session.run("python", "-m", "mkdocs", *(session.posargs or ["build"]), env={"NO_MKDOCS_2_WARNING": "1"})

@@ -146,8 +146,8 @@ def open_run(
         InvalidBound: A bound is none.
         UnknownOption: The graph does not take an option.
         NotATransformer: `transformers` is no list of classes or factories.
-        Entering raises what is wrong with the graph or a transformer: NotAGraph, PrebuiltTransformer,
-        ProjectionConflict, AsyncTransformerRefused, ...
+        AnyioStreamError: On entering, what is wrong with the graph or a transformer: NotAGraph, PrebuiltTransformer,
+            ProjectionConflict, AsyncTransformerRefused, ...
     """
     _check_bounds(buffer, prefetch, checkpoint_every)
     _check_transformers(transformers)
@@ -205,7 +205,7 @@ class OpenRun(Generic[StateT_co]):
 
         Raises:
             RunReentered: It has been entered before.
-            Otherwise as `open_run` says.
+            AnyioStreamError: Otherwise as `open_run` says.
         """
         self._enter()
         if _is_async(sys._getframe(1)) and in_loop():  # noqa: SLF001 -- whose block it is cannot be told otherwise
@@ -246,7 +246,7 @@ class OpenRun(Generic[StateT_co]):
         """Open the run on the async lane. Does not checkpoint on asyncio.
 
         Raises:
-            As `__enter__`.
+            AnyioStreamError: As `__enter__`.
         """
         self._enter()
         scope = self._own_scope()

@@ -60,7 +60,7 @@ class StreamMux:
             maxlen: Bound of channels that name none, in items.
 
         Raises:
-            As `open_run` when it is entered.
+            AnyioStreamError: As `open_run` when it is entered.
         """
         self.is_async: Final = is_async
         self.scope: Final = scope

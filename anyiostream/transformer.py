@@ -107,7 +107,7 @@ class StreamTransformer(ABC):
     _native: ClassVar[bool] = False
 
     def __init__(self, scope: Namespace = ()) -> None:
-        """Make an instance for one scope; the mux does this, once per scope that has readers."""
+        """Make an instance for one scope; the mux does this, for each scope."""
         self.scope: Namespace = scope
 
     @abstractmethod

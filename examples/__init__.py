@@ -1,1 +1,1 @@
-"""Examples, each run by `python -m examples.NAME`."""
+"""Examples: `nox -s example -- NAME`, or, where their dependencies are installed, `python -m examples.NAME`."""

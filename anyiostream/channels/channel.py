@@ -244,7 +244,7 @@ class StreamChannel(Generic[T]):
         wait, and otherwise after `checkpoint_every` items; cancelling it loses no item.
 
         Raises:
-            As `__iter__`.
+            AnyioStreamError: As `__iter__`.
         """
         cursor: ObjectReceiveStream[T] = self._open_cursor(is_async=True)
         return cursor
@@ -257,7 +257,7 @@ class StreamChannel(Generic[T]):
 
         Raises:
             InvalidBound: `n` is less than 1.
-            Otherwise as `__iter__`.
+            AnyioStreamError: Otherwise as `__iter__`.
         """
         return self._open_branches(n, maxlen, is_async=False, called="tee")
 
@@ -344,7 +344,7 @@ class StreamChannel(Generic[T]):
         """Take the channel's one subscription: a buffer for each branch, holding what was retained.
 
         Raises:
-            As `__iter__`.
+            AnyioStreamError: As `__iter__`.
         """
         port = self._bound_port()
         port.admit(self._label)

@@ -84,7 +84,7 @@ class Promise(Generic[T]):
         """Run the graph on the sync lane as far as needed, and return the value.
 
         Raises:
-            As for `await`.
+            BaseException: As for `await`.
         """
         port = self._bound_port()
         if port.is_async:

@@ -106,6 +106,8 @@ def run(arguments: argparse.Namespace) -> int:
         return STOPPED
     if outcome.error is not None and (arguments.traceback or not live):
         _tell(outcome.error, whole=arguments.traceback)
+    if outcome.error is not None and not arguments.traceback:
+        sys.stderr.write("With --traceback it shows where.\n")
     return outcome.exit_code
 
 

@@ -72,7 +72,7 @@ def test_a_failed_run_is_told_by_its_exit_code(backend: str) -> None:
     assert done.code == 1
     assert done.result["status"] == "failed"
     assert done.result["error"] == {"type": "ValueError", "message": "it broke \x1b[31m !"}
-    assert done.err == "ValueError: it broke \ufffd[31m !\n"
+    assert done.err == "ValueError: it broke \ufffd[31m !\nWith --traceback it shows where.\n"
     assert "in fails" in run("fails", "--traceback", "--backend", backend).err
 
 
