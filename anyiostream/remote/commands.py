@@ -185,8 +185,8 @@ def _input_respond(params: Mapping[str, Any], limits: Limits) -> InputRespond:
         entries = [params]
     if not isinstance(entries, list) or not entries:
         raise _invalid("`responses` is a list of at least one answer.")
-    if len(entries) > limits.subscriptions:
-        raise _invalid(f"there are at most {limits.subscriptions} answers at a time.")
+    if len(entries) > limits.answers:
+        raise _invalid(f"a command answers at most {limits.answers} interrupts.")
     answers = tuple(_answer(entry, limits) for entry in entries)
     if len({answer.interrupt_id for answer in answers}) != len(answers):
         raise _invalid("an interrupt is answered once.")

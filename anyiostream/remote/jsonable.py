@@ -31,6 +31,8 @@ DEEPEST: Final = 100
 
 TEXTUAL = (uuid.UUID, decimal.Decimal, pathlib.PurePath)
 
+NO_FORM: Final = object()
+
 # `str.splitlines` breaks at these, and so do some readers of event streams.
 LINE_SEPARATORS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
@@ -79,7 +81,7 @@ def plain(value: Any) -> Any:
     return _plain(value, DEEPEST, ())
 
 
-def _plain(value: Any, left: int, inside: tuple[int, ...]) -> Any:  # noqa: C901, PLR0911, PLR0912 -- one line per kind
+def _plain(value: Any, left: int, inside: tuple[int, ...]) -> Any:  # noqa: C901, PLR0911 -- one line per kind
     if value is None or isinstance(value, (bool, str, int, float)):
         return _scalar(value)
     if left == 0 or id(value) in inside:
@@ -101,15 +103,24 @@ def _plain(value: Any, left: int, inside: tuple[int, ...]) -> Any:  # noqa: C901
         return redacted(f"{type(value).__name__}: {value}")
     if isinstance(value, type):
         return value.__name__
+    try:
+        shown = _object(value)
+    except Exception:  # noqa: BLE001 -- the graph's own objects: one that cannot be shown must not end the run
+        shown = NO_FORM
+    return f"<{type(value).__name__}>" if shown is NO_FORM else _plain(shown, left, inside)
+
+
+def _object(value: Any) -> Any:
+    """What an object consists of: the fields of a model or a class, or the items of a collection."""
     dump = getattr(value, "model_dump", None)
     if callable(dump):
-        return _plain(dump(), left, inside)
+        return dump()
     names = _fields(value)
     if names is not None:
-        return {name: _plain(getattr(value, name, None), left, inside) for name in names}
+        return {name: getattr(value, name, None) for name in names}
     if isinstance(value, Iterable) and hasattr(value, "__len__"):
-        return [_plain(each, left, inside) for each in value]
-    return f"<{type(value).__name__}>"
+        return list(value)
+    return NO_FORM
 
 
 def _scalar(value: Any) -> Any:

@@ -26,6 +26,7 @@ class Limits:
         subscriptions: Subscriptions of one WebSocket.
         namespaces: Namespaces of one subscription, and segments of one namespace.
         channels: Channels of one subscription.
+        answers: Interrupts that one command answers.
         connections: Streams open at a time, SSE and WebSocket together.
         threads: Threads that are remembered. The one idle for longest is forgotten for a new one.
         runs: Runs at a time, over all threads.
@@ -45,6 +46,7 @@ class Limits:
     subscriptions: int = attrs.field(default=64, validator=_positive)
     namespaces: int = attrs.field(default=64, validator=_positive)
     channels: int = attrs.field(default=64, validator=_positive)
+    answers: int = attrs.field(default=64, validator=_positive)
     connections: int = attrs.field(default=1000, validator=_positive)
     threads: int = attrs.field(default=1000, validator=_positive)
     runs: int = attrs.field(default=100, validator=_positive)

@@ -78,6 +78,8 @@ class Service:
     async def running(self) -> AsyncGenerator[None]:
         """A block in which runs are run. At its end they are aborted, and nothing of them is alive after it."""
         async with anyio.create_task_group() as tasks:
+            # Served once more, maybe in another event loop, it is a new server.
+            self._threads.clear()
             self._tasks = tasks
             self.closing = False
             try:

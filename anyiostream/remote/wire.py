@@ -80,7 +80,7 @@ class WireEncoder:
         elif method == "messages":
             for shown, node in self._messages.encode(namespace, data):
                 yield Draft("messages", namespace, shown, timestamp, {} if node is None else {"node": node})
-        elif method == "lifecycle":
+        elif method == "lifecycle" and isinstance(data, Mapping):
             yield from self._lifecycle(timestamp, data)
         elif method == "tasks":
             yield self._task(namespace, timestamp, data)

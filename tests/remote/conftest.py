@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -13,11 +14,20 @@ from .graphs import ASSISTANTS, Progress
 from .serving import SERVERS, serving
 
 
-@pytest.fixture(scope="session", params=SERVERS)
-def server(request: pytest.FixtureRequest) -> Iterator[str]:
+@pytest.fixture(scope="session")
+def servers() -> Iterator[dict[str, str]]:
+    """The addresses of a server on asyncio and one on trio, for all tests, in whatever order they run."""
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(serving(name, app(ASSISTANTS, transformers=[Progress], heartbeat=0.5)))
+            for name in SERVERS
+        }
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, servers: dict[str, str]) -> str:
     """The address of a server on asyncio, and of one on trio."""
-    with serving(request.param, app(ASSISTANTS, transformers=[Progress], heartbeat=0.5)) as url:
-        yield url
+    return servers[request.param]
 
 
 @pytest.fixture(params=["sse", "websocket"])

@@ -58,10 +58,11 @@ def test_a_graph_knows_its_run() -> None:
 
 
 def test_it_is_served_again() -> None:
-    """After it has been stopped; its threads are still there."""
+    """After it has been stopped, also in another event loop; as a new server, which knows no thread."""
     application = app(ASSISTANTS)
-    for turn in range(2):
-        with serving("uvicorn", application) as url, Client(url) as client:
+    for turn, name in enumerate(["uvicorn", "hypercorn-trio", "uvicorn"]):
+        with serving(name, application) as url, Client(url) as client:
+            assert client.state().status_code == 404
             client.start("everything", turn)
             assert client.ended()[-1]["params"]["data"]["event"] == "completed"
             assert client.state().json()["values"]["given"] == turn

@@ -31,25 +31,31 @@ def client() -> Path:
     return FOLDER
 
 
-@pytest.fixture(scope="module", params=["sse", "websocket"])
-def results(request: pytest.FixtureRequest, client: Path, server: str) -> dict[str, Any]:
+@pytest.fixture(scope="session")
+def found() -> dict[tuple[str, str], dict[str, Any]]:
+    """Server and transport -> what the scenarios have read there; they run once each."""
+    return {}
+
+
+@pytest.fixture
+def results(client: Path, server: str, transport: str, found: dict[Any, Any]) -> dict[str, Any]:
     """What the scenarios have read."""
+    if (server, transport) not in found:
+        found[server, transport] = run(client, server, transport)
+    read: dict[str, Any] = found[server, transport]
+    return read
+
+
+def run(client: Path, server: str, transport: str) -> dict[str, Any]:
+    """Run the scenarios."""
     with proxied(server) as proxy:
         # Over WebSocket, which is compressed, the client does not survive a cut while it subscribes anew.
-        proxy.cuts = [9000, 14000, 12000] if request.param == "sse" else [2500]
-        command = [
-            "node",
-            "--no-warnings",
-            "--experimental-websocket",
-            "scenarios.mjs",
-            server,
-            proxy.url,
-            request.param,
-        ]
+        proxy.cuts = [9000, 14000, 12000] if transport == "sse" else [2500]
+        command = ["node", "--no-warnings", "--experimental-websocket", "scenarios.mjs", server, proxy.url, transport]
         done = subprocess.run(command, cwd=client, capture_output=True, text=True, timeout=100, check=False)
         assert done.returncode == 0, done.stderr
-        found: dict[str, Any] = json.loads(done.stdout)
-        return {**found, "cuts left": len(proxy.cuts), "transport": request.param}
+        read: dict[str, Any] = json.loads(done.stdout)
+        return {**read, "cuts left": len(proxy.cuts), "transport": transport}
 
 
 def test_projections(results: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import enum
 import json
 import math
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -82,6 +83,26 @@ class Slotted:
     _secret: str = "hidden"
 
 
+class Collection:
+    def __len__(self) -> int:
+        return 2
+
+    def __iter__(self) -> Iterator[int]:
+        return iter((1, 2))
+
+
+class Broken:
+    """It cannot say what it is."""
+
+    def model_dump(self) -> Any:
+        raise ValueError("no")
+
+
+class Model:
+    def model_dump(self) -> Any:
+        return {"inside": Point(1)}
+
+
 class Opaque:
     """Its repr would show an address."""
 
@@ -102,6 +123,9 @@ class Opaque:
         (b"\x00\x01", "AAE="),
         (dt.date(2026, 1, 2), "2026-01-02"),
         (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (Collection(), [1, 2]),
+        (Model(), {"inside": {"x": 1, "y": None}}),
+        (Broken(), "<Broken>"),
         (Opaque(), "<Opaque>"),
         (Opaque, "Opaque"),
         (ValueError("no /etc/passwd"), "ValueError: no <path>"),
