@@ -23,6 +23,7 @@ from anyiostream.mux.mux import Mux
 from anyiostream.projections.messages.langchain import assemble_ai_message
 from anyiostream.sources.inbox import Gate
 from anyiostream.sources.iterables import HostedIterator, IterableSource
+from anyiostream.sources.langgraph_threads import StreamWithThreads, threaded_nodes
 from anyiostream.sources.langgraph_transformers import adapt_transformers
 from anyiostream.transformer import TransformerFactory
 
@@ -50,12 +51,13 @@ def open_async_graph(call: GraphCall, mux: Mux) -> AsyncSource:
     """The graph as a source of the async lane, on the loop that is running."""
     modes = mux.roster.required_modes()
     gate = Gate(call.prefetch, root_depth=len(mux.scope), barriers_below=False)
+    threaded = threaded_nodes(call.graph)
 
     def start() -> AsyncIterator[Any]:
         stream: AsyncIterator[Any] = call.graph.astream(
             call.given, _config(call), stream_mode=modes, subgraphs=True, version="v2", **call.options
         )
-        return stream
+        return StreamWithThreads(stream, mux.scope, threaded, call.name) if threaded else stream
 
     if on_trio():
         from anyiostream.sources.portal import BridgedIterator  # noqa: PLC0415 -- trio only where it runs

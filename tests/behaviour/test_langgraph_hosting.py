@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import operator
 import threading
 import time
@@ -565,3 +566,53 @@ async def test_transformers_compiled_into_the_graph_count() -> None:
     async with open_run(graph, START_STATE) as run:
         methods = [method async for method in run.extensions["compiled"]]
     assert methods.count("values") == 2
+
+
+# --- synchronous nodes ---
+
+
+async def test_a_synchronous_node_that_runs_on_in_its_thread_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """It cannot be stopped; the log says so when the block is left before it has returned."""
+    started, released = threading.Event(), threading.Event()
+
+    def blocking(state: State) -> dict[str, Any]:
+        started.set()
+        assert released.wait(10)
+        return {"trail": ["blocking"]}
+
+    class Release(logging.Handler):
+        """Lets the node return once it has been named."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            released.set()
+
+    graph = StateGraph(State).add_node("blocking", blocking).add_edge(START, "blocking").add_edge("blocking", END)
+    logger, handler = logging.getLogger("anyiostream"), Release(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        async with open_run(graph.compile(), START_STATE) as run:
+            assert await anext(aiter(run.values)) == START_STATE
+            cursor = aiter(run)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(anext, cursor)
+                await until(started.is_set)
+                tasks.cancel_scope.cancel()
+    finally:
+        logger.removeHandler(handler)
+    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert record.getMessage() == (
+        "node 'blocking' of the graph CompiledStateGraph is synchronous: it cannot be stopped, "
+        "and runs on in its thread until it returns"
+    )
+
+
+async def test_a_synchronous_node_that_has_returned_is_not_named(caplog: pytest.LogCaptureFixture) -> None:
+    """Nor is one of a run that has come to its end."""
+
+    def plain(state: State) -> dict[str, Any]:
+        return {"trail": ["plain"]}
+
+    graph = StateGraph(State).add_node("plain", plain).add_edge(START, "plain").add_edge("plain", END).compile()
+    async with open_run(graph, START_STATE) as run:
+        assert await run.output() == {"trail": ["plain"]}
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
