@@ -177,8 +177,9 @@ class RemoteThread:
 
         Raises:
             RemoteRefused: The server does not run it.
-            Readers get RemoteRunFailed if the graph fails, RemoteGap if the server has lost events, and
-            RemoteUnreachable if the connection cannot be made again.
+            RemoteRunFailed: For readers: the graph fails.
+            RemoteGap: For readers: the server has lost events.
+            RemoteUnreachable: For readers: the connection cannot be made again.
         """
         params: dict[str, Any] = {"assistant_id": self.assistant, "input": input}
         if config is not None:

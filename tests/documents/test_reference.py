@@ -15,6 +15,7 @@ SHOWN = [
     for name in re.findall(r"^::: (\S+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
 ]
 WHOLE_MODULES = {"anyiostream.errors": anyiostream.errors.__all__, "anyiostream.parts": ["parts"]}
+MODULES_OF_THEIR_OWN = {"anyiostream.testing", "anyiostream.testing.langchain", "anyiostream.remote"}
 
 
 def test_every_public_name_is_in_the_reference() -> None:
@@ -24,6 +25,7 @@ def test_every_public_name_is_in_the_reference() -> None:
         assert module in SHOWN
         listed.update(names)
     assert set(anyiostream.__all__) - listed == set()
+    assert set(SHOWN) >= MODULES_OF_THEIR_OWN
 
 
 def test_no_name_is_shown_twice() -> None:
