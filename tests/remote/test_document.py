@@ -1,4 +1,4 @@
-"""The programs of docs/remote.md run as they are written."""
+"""The clients that docs/remote.md shows read what its server serves."""
 
 from __future__ import annotations
 
@@ -7,17 +7,27 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import anyiostream
 from anyiostream.remote import app
 
+from .raw import Client
 from .serving import serving
 
 ROOT = Path(anyiostream.__file__).parent.parent
-FENCE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-GRAPH, APPLICATION, OFFICIAL, OURS, HOOK = FENCE.findall((ROOT / "docs" / "remote.md").read_text(encoding="utf-8"))
+TEXT = (ROOT / "docs" / "remote.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The blocks of the document: `python` for whole programs, `py` for what needs a server and an event loop."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+
+
+GRAPH, APPLICATION, HOOK = blocks("python")
+OFFICIAL, OURS = blocks("py")
 
 
 def as_program(block: str) -> str:
@@ -34,16 +44,18 @@ def test_the_clients(block: str, shown: str) -> None:
     """Both read what the graph of the document says."""
     names: dict[str, object] = {}
     exec(GRAPH, names)
-    exec(APPLICATION, names)
-    with serving("uvicorn", names["application"]) as url:
+    with serving("uvicorn", app({"greet": names["greet"]})) as url:
         program = as_program(block).replace("http://127.0.0.1:2024", url)
         command = [sys.executable, "-c", program]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, shown, "")
 
 
-def test_the_hook() -> None:
-    """It is one."""
-    names: dict[str, object] = {}
+def test_the_application_and_the_hook() -> None:
+    """They fit together."""
+    names: dict[str, Any] = {}
     exec(HOOK, names)
-    app({}, authorize=names["authorize"])  # type: ignore[arg-type]
+    exec(APPLICATION.replace("limits=", "authorize=authorize, limits="), names)
+    with serving("uvicorn", names["application"]) as url, Client(url) as client:
+        assert client.state().status_code == 401
+        assert client.http.get("/threads/t/state", headers={"authorization": "Bearer 3f1c"}).status_code == 404
