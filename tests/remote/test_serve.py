@@ -131,9 +131,9 @@ def test_an_address_that_is_taken(backend: str) -> None:
     """It is said in one line, with what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
+        options = ("--port", str(port), "--backend", backend)
         done = subprocess.run(  # a process of its own, because the server's library leaves its socket behind
-            [sys.executable, "-m", "anyiostream", "serve", "examples.chat:assistant", "--port", str(port)]
-            + ["--backend", backend],
+            [sys.executable, "-m", "anyiostream", "serve", "examples.chat:assistant", *options],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -141,10 +141,8 @@ def test_an_address_that_is_taken(backend: str) -> None:
             check=False,
         )
     assert done.returncode == 2
-    assert done.stderr.splitlines()[1:] == [
-        f"python -m anyiostream: cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}; "
-        "--host and --port name another"
-    ]
+    said = f"cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}; --host and --port name another"
+    assert done.stderr.splitlines()[1:] == [f"python -m anyiostream: {said}"]
 
 
 def test_without_its_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
