@@ -65,15 +65,14 @@ def serve(arguments: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; the exit status.
 
     Raises:
-        UsageError: A graph, a transformer or the hook is not there.
-        MissingExtra: The extra `remote` is not installed.
+        UsageError: A graph, a transformer, the hook, or the extra `remote` is not there, or the address is taken.
     """
     try:
         from hypercorn.config import Config  # noqa: PLC0415 -- an extra
 
         from anyiostream.remote import LOOPBACK, app  # noqa: PLC0415 -- likewise
     except ImportError as exc:
-        raise MissingExtra("anyiostream serve", "remote") from exc
+        raise UsageError(str(MissingExtra("anyiostream serve", "remote"))) from exc
     assistants = dict(_named(graph) for graph in arguments.graphs)
     if len(assistants) != len(arguments.graphs):
         raise UsageError(f"two of {' '.join(arguments.graphs)} have one name; write name=module:graph")
@@ -120,7 +119,10 @@ def _say(text: str) -> None:
 async def _serve(application: Starlette, config: Config, names: Sequence[str]) -> None:
     from anyiostream.remote import close_streams  # noqa: PLC0415 -- an extra
 
-    sockets = config.create_sockets()
+    try:
+        sockets = config.create_sockets()
+    except OSError as exc:
+        raise UsageError(f"cannot listen on {config.bind[0]}: {exc.strerror}; --host and --port name another") from exc
     for each in sockets.insecure_sockets:
         each.listen(config.backlog)
         address, port = each.getsockname()[:2]

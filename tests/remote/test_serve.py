@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -122,6 +124,32 @@ def test_what_is_not_there(name: str, problem: str, capsys: pytest.CaptureFixtur
     """It is said in one line."""
     assert main(["serve", name]) == 2
     assert problem in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_an_address_that_is_taken(backend: str) -> None:
+    """It is said in one line, with what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        options = ("--port", str(port), "--backend", backend)
+        done = subprocess.run(  # a process of its own, because the server's library leaves its socket behind
+            [sys.executable, "-m", "anyiostream", "serve", "examples.chat:assistant", *options],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == 2
+    said = f"cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}; --host and --port name another"
+    assert done.stderr.splitlines()[1:] == [f"python -m anyiostream: {said}"]
+
+
+def test_without_its_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said in one line, with what to install."""
+    monkeypatch.setitem(sys.modules, "hypercorn.config", None)
+    assert main(["serve", "examples.chat:assistant"]) == 2
+    assert "the extra `remote`" in capsys.readouterr().err
 
 
 def test_two_graphs_of_one_name(capsys: pytest.CaptureFixture[str]) -> None:
