@@ -15,7 +15,7 @@ from __future__ import annotations
 import enum
 import weakref
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Literal, Protocol, final
 
 import attrs
@@ -25,14 +25,15 @@ from anyiostream.channels.latch import Latch
 from anyiostream.channels.outbox import Outbox
 from anyiostream.channels.raising import Recorded
 from anyiostream.ending import Ending
-from anyiostream.errors import GraphInterrupt, RunAborted, SourceStopped, SubgraphFailed
+from anyiostream.errors import GraphInterrupt, RunAborted, SubgraphFailed
 from anyiostream.events import Namespace
 from anyiostream.inline import run_inline
 from anyiostream.mux.mux import Mux
 from anyiostream.mux.taking import Take
+from anyiostream.source import END, NOTHING, Source, readable
 from anyiostream.statistics import RunStatistics
 
-__all__ = ["END", "NOTHING", "Pump", "RunStatus", "Source", "Step"]
+__all__ = ["CONTROL_FLOW", "Pump", "RunStatus", "Step"]
 
 RunStatus = Literal["running", "completed", "failed", "interrupted", "aborted"]
 """How a run stands. Everything but `running` is final."""
@@ -46,59 +47,12 @@ KEPT_FAILURES: Final = 64
 """Failed subgraphs, the latest ones, whose cause is looked for when the run fails."""
 
 
-@final
-class Marker(enum.Enum):
-    """What a source answers in place of a part."""
-
-    NOTHING = enum.auto()
-    END = enum.auto()
-
-
-NOTHING: Final = Marker.NOTHING
-"""No part is there yet."""
-
-END: Final = Marker.END
-"""The graph has ended well."""
-
-
-Assembler = Callable[[Sequence[Mapping[str, Any]], str | None], Any]
-"""Builds the final message from a model call's events, and its id."""
-
-
 class Wanted(Protocol):
     """What the run is advanced for."""
 
     @property
     def ready(self) -> int:
         """Not 0 once it is there."""
-        ...
-
-
-class Source(Protocol):
-    """Where the parts of a run come from."""
-
-    @property
-    def name(self) -> str:
-        """What it is called in messages."""
-        ...
-
-    @property
-    def assemble_message(self) -> Assembler:
-        """Builds the final message of a model call, in the graph's own class."""
-        ...
-
-    def abort_subgraph(self, namespace: Namespace) -> bool:
-        """Stop one subgraph, if the graph allows that; whether it does."""
-        ...
-
-    @property
-    def has_part(self) -> bool:
-        """Whether `pull` would answer something else than `NOTHING`."""
-        ...
-
-    @property
-    def pull(self) -> Callable[[], Any]:
-        """Returns the next part, `NOTHING`, or `END`; raises the graph's error. Never waits."""
         ...
 
 
@@ -431,12 +385,3 @@ class Pump:
 def abortion(mux: Mux) -> Ending:
     """The ending of a run that is aborted now."""
     return Ending(RunAborted(partial=mux.state.latest), quietly=True)
-
-
-def readable(error: BaseException, source: str) -> BaseException:
-    """The error to end a run with when its source raised `error`: itself, or one that readers cannot misread."""
-    if isinstance(error, (StopIteration, StopAsyncIteration)) or type(error).__name__ == "CancelledError":
-        stopped = SourceStopped(source, type(error).__name__)
-        stopped.__cause__ = error
-        return stopped
-    return error

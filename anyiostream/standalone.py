@@ -16,7 +16,7 @@ from anyiostream.lanes.sync_run import SyncRun
 from anyiostream.lanes.sync_streams import SubgraphRunStream
 from anyiostream.loops import current_loop
 from anyiostream.projections.messages.assembling import assemble_chat_message
-from anyiostream.pump import NOTHING
+from anyiostream.source import NOTHING
 from anyiostream.transformer import StreamTransformer, TransformerFactory
 
 if TYPE_CHECKING:

@@ -30,6 +30,7 @@ LAYERS = (
     # The core, and what plugs into it.
     ("projections.*",),
     ("mux.*",),
+    ("source",),
     ("pump",),
     # The outer world: event loops, graphs, programs.
     ("loops.*",),

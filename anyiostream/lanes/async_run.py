@@ -42,9 +42,9 @@ from anyiostream.pump import (
     READY,
     SPENT,
     Pump,
-    Source,
     Step,
 )
+from anyiostream.source import Source
 from anyiostream.statistics import RunStatistics
 from anyiostream.subgraphs import Handle, Subgraph
 from anyiostream.transformer import StreamTransformer, TransformerFactory

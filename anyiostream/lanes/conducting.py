@@ -13,7 +13,8 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, final
 
 from anyiostream.loops.interface import LoopTask, Waiter
-from anyiostream.pump import CONTROL_FLOW, NEEDS_PART, NEEDS_ROOM, READY, SPENT, readable
+from anyiostream.pump import CONTROL_FLOW, NEEDS_PART, NEEDS_ROOM, READY, SPENT
+from anyiostream.source import readable
 
 if TYPE_CHECKING:
     from anyiostream.lanes.async_run import AsyncRun

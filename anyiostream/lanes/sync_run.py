@@ -25,7 +25,8 @@ from anyiostream.inline import run_inline
 from anyiostream.lanes.sync_cursors import SyncCursor
 from anyiostream.mux.mux import Mux
 from anyiostream.mux.port import SpawnedTask
-from anyiostream.pump import CONTROL_FLOW, NEEDS_ROOM, Pump, Source
+from anyiostream.pump import CONTROL_FLOW, NEEDS_ROOM, Pump
+from anyiostream.source import Source
 from anyiostream.statistics import RunStatistics
 from anyiostream.subgraphs import Handle, Subgraph
 from anyiostream.transformer import StreamTransformer, TransformerFactory

@@ -12,7 +12,7 @@ from anyiostream import parts
 from anyiostream.errors import ForeignAwait, WriterClosed
 from anyiostream.events import Namespace, StreamPart
 from anyiostream.projections.messages.assembling import assemble_chat_message
-from anyiostream.pump import END, readable
+from anyiostream.source import END, readable
 from anyiostream.sources.hosting import consists_of
 from anyiostream.sources.inbox import Gate, Inbox
 from anyiostream.sources.writer import StreamWriter, SubgraphLeft

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any, Protocol, final
 
-from anyiostream.pump import readable
+from anyiostream.source import readable
 from anyiostream.sources.inbox import Gate, Parking
 
 __all__ = ["IteratorHost", "PartReceiver", "consists_of"]

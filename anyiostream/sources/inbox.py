@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, final
 
-from anyiostream.pump import END, NOTHING
+from anyiostream.source import END, NOTHING
 
 __all__ = ["BARRIERS", "Gate", "Inbox", "Parking"]
 

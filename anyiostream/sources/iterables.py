@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 from anyiostream.events import Namespace
 from anyiostream.projections.messages.assembling import assemble_chat_message
 from anyiostream.projections.messages.output import Assembler
-from anyiostream.pump import END
+from anyiostream.source import END
 from anyiostream.sources.hosting import IteratorHost
 from anyiostream.sources.inbox import Gate, Inbox
 

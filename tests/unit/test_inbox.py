@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from anyiostream import parts
-from anyiostream.pump import END, NOTHING
+from anyiostream.source import END, NOTHING
 from anyiostream.sources.inbox import BARRIERS, Gate, Inbox
 
 TOKEN = parts.custom("token")

@@ -21,7 +21,8 @@ from anyiostream import (
 from anyiostream.channels.latch import Latch
 from anyiostream.inline import run_inline
 from anyiostream.mux.mux import Mux
-from anyiostream.pump import END, NOTHING, Pump, Step, readable
+from anyiostream.pump import Pump, Step
+from anyiostream.source import END, NOTHING, readable
 
 
 class Script:
