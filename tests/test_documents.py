@@ -11,11 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-TESTED_ELSEWHERE = {"remote.md"}  # whose programs need a server: tests/remote/test_document.py
 BLOCKS = [
     pytest.param(block, id=f"{document.name} {n}")
     for document in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-    if document.name not in TESTED_ELSEWHERE
     for n, block in enumerate(FENCE.findall(document.read_text(encoding="utf-8")), 1)
 ]
 
