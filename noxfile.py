@@ -45,7 +45,8 @@ def tests(session: nox.Session) -> None:
     install(session, "test")
     session.run(
         "python", "-m", "pytest",
-        "--random-order", "--cov=anyiostream", "--cov-branch", "--cov-report=term-missing:skip-covered",
+        "--random-order", "--numprocesses=auto", "--dist=loadfile",
+        "--cov=anyiostream", "--cov-branch", "--cov-report=term-missing:skip-covered",
         *session.posargs,
     )  # fmt: skip
 

@@ -70,6 +70,11 @@ def run(graph: str, *options: str, given: str | None = None) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
+def interruptible() -> None:
+    """Let SIGINT interrupt a child, also where whoever runs the tests ignores it, as shells do in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def in_terminal(
     arguments: Sequence[str],
     steps: Sequence[tuple[str, Callable[[int], Any]]] = (),
@@ -97,6 +102,7 @@ def in_terminal(
         cwd=ROOT,
         env=ENVIRONMENT,
         start_new_session=True,
+        preexec_fn=interruptible,  # noqa: PLW1509 -- it takes no lock
     )
     os.close(terminal)
     seen, waiting, searched = b"", list(steps), 0

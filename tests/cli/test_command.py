@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from .running import ENVIRONMENT, ROOT, TIMEOUT, command, run
+from .running import ENVIRONMENT, ROOT, TIMEOUT, command, interruptible, run
 
 BACKENDS = ("asyncio", "trio", "sync")
 
@@ -24,6 +24,7 @@ def started() -> Iterator[Callable[..., Any]]:
 
     def start(graph: str, *options: str, text: bool = True) -> subprocess.Popen[Any]:
         pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": text}
+        pipes["preexec_fn"] = interruptible
         processes.append(subprocess.Popen(command(graph, *options), cwd=ROOT, env=ENVIRONMENT, **pipes))
         return processes[-1]
 
