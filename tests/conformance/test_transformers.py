@@ -136,7 +136,9 @@ async def _hook(self: Any, *args: Any) -> bool:
 
 
 @pytest.mark.parametrize(
-    "member", [{"requires_async": True}, {"aprocess": _hook}, {"afinalize": _hook}, {"afail": _hook}], ids=str
+    "member",
+    [{"requires_async": True}, {"aprocess": _hook}, {"afinalize": _hook}, {"afail": _hook}],
+    ids=lambda member: next(iter(member)),
 )
 async def test_async_transformer_on_the_sync_lane(lab: Lab, member: dict[str, Any]) -> None:
     """(46) A transformer that requires async or overrides an async hook is refused at registration on the sync lane."""
