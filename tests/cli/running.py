@@ -22,7 +22,9 @@ TIMEOUT = 50
 CONTROL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 """Makes standard input the controlling terminal, so that Ctrl-C means something, and becomes another program."""
 
-ENVIRONMENT = {**os.environ, "TERM": "xterm-256color", "PYTHONWARNINGS": "default", "PYTHONUNBUFFERED": ""}
+# Without what a test runner says of its own terminal's size.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+ENVIRONMENT |= {"TERM": "xterm-256color", "PYTHONWARNINGS": "default", "PYTHONUNBUFFERED": ""}
 
 __all__ = ["ENVIRONMENT", "GRAPHS", "ROOT", "TIMEOUT", "Ended", "command", "in_terminal", "resize", "run", "type_keys"]
 
