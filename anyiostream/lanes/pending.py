@@ -73,7 +73,8 @@ class Pending(Coroutine[Any, Any, T]):
         return f"<{self._what}, {'not awaited yet' if self._begin is not None else 'awaited'}>"
 
     def __del__(self) -> None:
-        if self._begin is not None:
+        # Not of one whose making was interrupted.
+        if getattr(self, "_begin", None) is not None and getattr(self, "_caller", None) is not None:
             warnings.warn_explicit(NotAwaitedWarning(self._what), None, *self._caller)
 
     def _coroutine(self) -> Coroutine[Any, Any, T]:

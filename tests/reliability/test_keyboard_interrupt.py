@@ -9,6 +9,7 @@ time instead, which takes about twenty minutes (with pytest's `-o faulthandler_t
 
 from __future__ import annotations
 
+import gc
 import linecache
 import os
 import warnings
@@ -21,6 +22,16 @@ import pytest
 from anyiostream import CustomTransformer, RunAborted, open_run, parts, pump
 
 from .interrupting import BACKENDS, GRAPHS, Hung, Line, Tracer, occurrence, reference, run_program, violations
+
+
+@pytest.fixture(autouse=True)
+def nothing_for_others() -> Iterator[None]:
+    """What interrupts leave behind is collected here: a call that was interrupted before its `await`, say."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
+
 
 EVERY_TIME: Final = os.environ.get("ANYIOSTREAM_INTERRUPTS") == "all"
 
