@@ -322,7 +322,7 @@ class OpenRun(Generic[StateT_co]):
             logger.info("a run of %s failed after %d part(s): %r", name, pump.parts, pump.failure.error)
         else:
             logger.debug("a run of %s ended as %s after %d part(s)", name, pump.status, pump.parts)
-        for channel in run.statistics(pump.mux).channels.values():
+        for channel in (made.statistics() for made in pump.mux.made_channels()):
             if channel.dropped:
                 logger.info(
                     "%s of %s dropped %d item(s): its reader did not keep up, and its policy is %r",

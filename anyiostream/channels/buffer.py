@@ -278,10 +278,7 @@ class Buffer(Generic[T]):
             self.dropped += 1
         elif self.overflow == "drop_oldest":
             self.dropped += 1
-            if self._first is EMPTY:
-                self._receive()
-            self._first = EMPTY
-            self.ready -= 1
+            self.pop()
             if self._watcher is not None:
                 self._watcher("dropped")
             self.put(item)

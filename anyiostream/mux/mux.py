@@ -14,7 +14,6 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
 from typing import Any, Final, final
 
 from anyiostream.channels.buffer import Ended
@@ -75,7 +74,7 @@ class Mux:
         self.router: Final[Router] = parent.router if parent is not None else Router()
         self.nursery: Final[Nursery] = parent.nursery if parent is not None else Nursery(port)
         self.events: Final[StreamChannel[ProtocolEvent]] = StreamChannel()
-        self.events.bind(port, "events", on_watched=partial(self.router.recompile_from, self))
+        self.events.bind(port, "events", on_watched=self._recompile)
         self.state: Final = GraphState()
         self.children: Final[dict[Namespace, Mux]] = {}
         self.below: Final = Table()
@@ -111,6 +110,10 @@ class Mux:
     def extensions(self) -> dict[str, Any]:
         """Projection name -> channel, promise or other value, over all transformers."""
         return self.roster.projections()
+
+    def made_channels(self) -> list[StreamChannel[Any]]:
+        """The raw log, and the channels of the projections that somebody or something has asked for."""
+        return [self.events, *self.roster.made_channels()]
 
     @property
     def shows_children(self) -> bool:
@@ -234,7 +237,7 @@ class Mux:
         self._around.clear()
 
     def _recompile(self) -> None:
-        self.router.recompile_at(self)
+        self.router.recompile_from(self)
 
     def _stage(self, registration: Registration) -> Stage:
         transformer, bit = self.roster.ready(registration), self._bit

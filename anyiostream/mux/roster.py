@@ -221,12 +221,15 @@ class Roster:
         """Those that have been made, and so may have been told of a subgraph."""
         return (each.observer for each in self.registrations if each.observer is not None)
 
+    def made_channels(self) -> Iterator[StreamChannel[Any]]:
+        """The channels among the projections, as far as they have been made."""
+        return (each for each in self._projections.values() if isinstance(each, StreamChannel))
+
     def retain(self) -> None:
         """Keep the first items of each projection for a reader that is to come."""
         self._retaining = True
-        for projection in self._projections.values():
-            if isinstance(projection, StreamChannel):
-                projection.retain()
+        for channel in self.made_channels():
+            channel.retain()
 
     def end(self, ending: Ending) -> None:
         """End the projections."""

@@ -119,15 +119,8 @@ class Router:
         path.reverse()
         return path
 
-    def recompile_at(self, mux: Mux) -> None:
-        """Somebody has started or stopped reading a projection: compile the routes of its scope anew."""
-        mux.forget_stages()
-        table = self._tables.get(mux.scope)
-        if table is not None:
-            table.clear()
-
     def recompile_from(self, mux: Mux) -> None:
-        """Somebody has started or stopped reading the raw log of `mux`: compile anew what passes through it."""
+        """Somebody has started or stopped reading something of `mux`: compile anew what passes through it."""
         pending = [mux]
         while pending:
             mux = pending.pop()
@@ -152,20 +145,18 @@ class Router:
         table = self._table(namespace)
         take = table.takes.get(method)
         if take is None:
-            path = self.path(namespace)
-            stages = path[0].stages(path, 0, method, namespace)
-            state = _state(path, namespace, method)
+            stages, state = self._stages(namespace, method)
             payload_route = PayloadRoute.of(stages, state)
             if payload_route is None:
                 take = taking_events(self, Route.of(stages, state, waits=self.waits_for_children), method)
             else:
-                log = path[0].events
+                log = self._root.events
                 take = taking_payloads(self, payload_route, method, log.sink() if log.watched else None)
             table.takes[method] = take
         return take, part["data"]
 
     def dispatch_event(self, event: ProtocolEvent) -> Coroutine[Any, Any, None] | None:
-        """As `dispatch`, for an event."""
+        """Take an event through its route: `None`, or a coroutine that has to be awaited."""
         params = event["params"]
         namespace = tuple(params["namespace"])
         self._begin()
@@ -173,9 +164,7 @@ class Router:
         table = self._table(namespace)
         route = table.routes.get(method)
         if route is None:
-            path = self.path(namespace)
-            stages = path[0].stages(path, 0, method, namespace)
-            state = _state(path, namespace, method)
+            stages, state = self._stages(namespace, method)
             route = table.routes[method] = Route.of(stages, state, waits=self.waits_for_children)
         self.namespace = namespace
         if route.state is not None:
@@ -220,7 +209,18 @@ class Router:
     def _begin(self) -> None:
         if not self._begun:
             self._begun = True
-            next(iter(self._muxes.values())).follower.begin()
+            self._root.follower.begin()
+
+    @property
+    def _root(self) -> Mux:
+        return next(iter(self._muxes.values()))
+
+    def _stages(self, namespace: Namespace, method: str) -> tuple[list[Stage], GraphState | None]:
+        """What such an event passes through, and the state that takes note of it: that of the mux at `namespace`."""
+        path = self.path(namespace)
+        nearest = path[-1]
+        state = nearest.state if method == "values" and nearest.scope == namespace else None
+        return path[0].stages(path, 0, method, namespace), state
 
     def _nearest(self, namespace: Namespace) -> Mux:
         for depth in range(len(namespace), -1, -1):
@@ -228,7 +228,7 @@ class Router:
             if mux is not None:
                 return mux
         # The root's own scope may be longer than the namespace, for a run inside a node of another run.
-        return next(iter(self._muxes.values()))
+        return self._root
 
     def run(self, route: Route, event: ProtocolEvent) -> Coroutine[Any, Any, None] | None:
         """Take an event through the stages of its route: `None`, or a coroutine that has to be awaited."""
@@ -275,8 +275,3 @@ class Router:
             if waiting is not None:
                 await waiting
             self.namespace = namespace
-
-
-def _state(path: list[Mux], namespace: Namespace, method: str) -> GraphState | None:
-    """The state that takes note of such an event: that of the mux at `namespace` itself."""
-    return path[-1].state if method == "values" and path[-1].scope == namespace else None

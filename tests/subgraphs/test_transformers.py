@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from anyiostream import CustomTransformer, StreamChannel, StreamTransformer, open_run, parts
+from anyiostream import CustomTransformer, PayloadTransformer, StreamChannel, StreamTransformer, open_run, parts
 
 from .scripts import ON_LOOPS, nest, subgraph
 
@@ -281,3 +281,39 @@ async def test_registered_data_projections_are_on_handles(lane: Any) -> None:
         assert await lane.collect(handle.custom) == ["outer"]
         (inner,) = await lane.collect(handle.subgraphs)
         assert await lane.collect(inner.custom) == ["inner"]
+
+
+class DeepTransformer(PayloadTransformer):
+    """The custom data of its subgraph and of all below."""
+
+    methods = frozenset({"custom"})
+    own_scope = False
+
+    def init(self) -> dict[str, Any]:
+        self.deep: StreamChannel[Any] = StreamChannel()
+        return {"deep": self.deep}
+
+    def consume(self, data: Any) -> None:
+        self.deep.push(data)
+
+    def consumer(self) -> Any:
+        return self.deep.sink()
+
+
+async def test_a_sink_is_asked_for_again_when_its_reader_comes(lane: Any) -> None:
+    """Also for events of subgraphs below that nobody has a handle of: their routes have the sink as well."""
+    outer, inner = ("sub:1",), ("sub:1", "in:2")
+    script = [
+        parts.task_start("1", "sub"),
+        parts.task_start("x", "n", ns=outer),
+        parts.custom(0, ns=inner),
+        parts.values(0, ns=outer),
+        parts.custom(1, ns=inner),
+        parts.values(1, ns=outer),
+        parts.task_result("1", "sub"),
+    ]
+    async with lane.open(lane.source(script), transformers=[DeepTransformer]) as run:
+        handle = await lane.next(lane.cursor(run.subgraphs))
+        values = lane.cursor(handle.values)
+        assert await lane.next(values) == 0
+        assert await lane.collect(handle.extensions["deep"]) == [0, 1]
