@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 import attrs
 
-__all__ = ["Ending"]
+__all__ = ["GOOD_ENDING", "Ending"]
 
 
 @final
@@ -23,3 +23,7 @@ class Ending:
     error: BaseException | None = None
     quietly: bool = False
     interrupted: bool = False
+
+
+GOOD_ENDING: Final = Ending()
+"""That of a graph that has come to its end."""

@@ -85,7 +85,7 @@ class StreamMux:
         self._mux = self._run.pump.mux
         self.events: Final[StreamChannel[ProtocolEvent]] = self._mux.events
         self.extensions: Final[dict[str, Any]] = self._mux.extensions
-        self.native_keys: Final[set[str]] = self._mux.roster.native_keys
+        self.native_keys: Final[set[str]] = set(self._mux.roster.native_keys)
 
     def transformer_by_key(self, key: str) -> StreamTransformer | None:
         """The transformer that contributed the projection `key`."""

@@ -14,8 +14,8 @@ is forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NotRequired, Protocol, TypedDict, final
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from typing import Any, ClassVar, Literal, NotRequired, Protocol, TypedDict, final
 
 import attrs
 
@@ -27,6 +27,7 @@ from anyiostream.state import GraphState
 __all__ = [
     "Handle",
     "HandleMaker",
+    "LateObserver",
     "LifecycleCause",
     "LifecyclePayload",
     "Subgraph",
@@ -34,6 +35,7 @@ __all__ = [
     "SubgraphObserver",
     "SubgraphStatus",
     "SubgraphTracker",
+    "UntoldSubgraphs",
     "end_by_exception",
     "end_by_result",
 ]
@@ -88,7 +90,7 @@ class Subgraph:
     trigger_call_id: str | None
     cause: LifecycleCause | None
     is_agent: bool = False
-    _children: dict[Namespace, Subgraph] = attrs.field(factory=dict)
+    _children: dict[Namespace, Subgraph] | None = None
 
     def started(self) -> LifecyclePayload:
         """The payload that announces it."""
@@ -110,11 +112,14 @@ class Subgraph:
 
     def adopt(self, child: Subgraph) -> None:
         """`child` runs inside."""
+        if self._children is None:
+            self._children = {}
         self._children[child.namespace] = child
 
     def disown(self, child: Subgraph) -> None:
         """`child` has ended."""
-        self._children.pop(child.namespace, None)
+        if self._children is not None:
+            self._children.pop(child.namespace, None)
 
     def inner_first(self) -> Iterator[Subgraph]:
         """The open subgraphs inside, and then this one, each after those inside it."""
@@ -123,7 +128,8 @@ class Subgraph:
         while pending:
             subgraph = pending.pop()
             order.append(subgraph)
-            pending.extend(subgraph._children.values())  # noqa: SLF001 -- of its own class
+            if subgraph._children:  # noqa: SLF001 -- of its own class
+                pending.extend(subgraph._children.values())  # noqa: SLF001
         return reversed(order)
 
 
@@ -160,17 +166,75 @@ class HandleMaker(Protocol):
 class SubgraphObserver(Protocol):
     """A transformer that is told of the subgraphs below its scope, instead of being called with `tasks` events."""
 
+    children_only: ClassVar[bool]
+    """Whether it need not be told of subgraphs that are not directly below its scope."""
+
     def subgraph_started(self, subgraph: Subgraph) -> None:
         """A subgraph has started."""
 
     def run_started(self) -> None:
         """The run has its first part."""
 
-    async def end_open(self, end: SubgraphEnd, ending: Ending) -> None:
+    def end_open(self, end: SubgraphEnd, ending: Ending) -> Coroutine[Any, Any, None] | None:
         """The scope itself ends although subgraphs inside are open: it was aborted alone."""
+        ...
 
-    async def subgraph_ended(self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None) -> None:
+    def subgraph_ended(
+        self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None
+    ) -> Coroutine[Any, Any, None] | None:
         """It has ended: with its task's result, or, if `ending` is given, with the run."""
+        ...
+
+
+@final
+class UntoldSubgraphs:
+    """Notes what an observer will be told of once it is made, as far as its projection holds it.
+
+    Attributes:
+        notes: When which subgraph started, or how it ended: stamp, subgraph, end.
+        missed: How many there were, if they were more than the projection holds; there are no notes then.
+    """
+
+    children_only: ClassVar[bool] = False
+    __slots__ = ("_bound", "_stamp", "missed", "notes")
+
+    def __init__(self, stamp: Callable[[], int], bound: float) -> None:
+        self._stamp = stamp
+        self._bound = bound
+        self.notes: list[tuple[int, Subgraph, SubgraphEnd | None]] = []
+        self.missed = 0
+
+    def subgraph_started(self, subgraph: Subgraph) -> None:
+        """Note it."""
+        self._note(subgraph, None)
+
+    def run_started(self) -> None:
+        """The run itself is no subgraph."""
+
+    def end_open(self, end: SubgraphEnd, ending: Ending) -> None:
+        """Those inside run on."""
+
+    def subgraph_ended(self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None) -> None:  # noqa: ARG002
+        """Note it."""
+        self._note(subgraph, end)
+
+    def _note(self, subgraph: Subgraph, end: SubgraphEnd | None) -> None:
+        if subgraph.trigger_call_id is None:
+            return
+        if self.missed:
+            self.missed += 1
+        elif len(self.notes) < self._bound:
+            self.notes.append((self._stamp(), subgraph, end))
+        else:
+            self.missed = len(self.notes) + 1
+            self.notes.clear()
+
+
+class LateObserver(SubgraphObserver, Protocol):
+    """An observer that may be made when its projection is read."""
+
+    def catch_up(self, untold: UntoldSubgraphs) -> None:
+        """Show what was noted before it was made."""
 
 
 @final
@@ -185,6 +249,9 @@ class SubgraphTracker:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def __contains__(self, namespace: object) -> bool:
+        return namespace in self._open
 
     def start(self, namespace: Namespace, data: Mapping[str, Any]) -> Subgraph | None:
         """Take note of a task that starts at `namespace`; the subgraph that this reveals, if it does."""

@@ -32,6 +32,7 @@ __all__ = [
     "TransformerPort",
     "builtin",
     "builtin_projections",
+    "catches_up",
     "hooks_of",
     "reason_for_async",
 ]
@@ -265,11 +266,13 @@ class Hooks:
         overridden: Their names.
         awaited: Those of them that are awaited on the async lane.
         ends_async: Whether its end may have to be awaited there.
+        ends: Whether there is a hook to be called at its end.
     """
 
     overridden: frozenset[str]
     awaited: frozenset[str]
     ends_async: bool
+    ends: bool
 
     def ending(self, hook: str, *, is_async: bool) -> str | None:
         """`hook`, or its async variant where that is what is overridden; `None` if neither is."""
@@ -288,7 +291,8 @@ def hooks_of(kind: type[StreamTransformer]) -> Hooks:
         overridden = frozenset(hook for hook in HOOKS if getattr(kind, hook) is not getattr(StreamTransformer, hook))
         awaited = overridden & AWAITED
         ends_async = bool(awaited) or any(inspect.iscoroutinefunction(getattr(kind, hook)) for hook in ENDING)
-        hooks = _hooks[kind] = Hooks(overridden, awaited, ends_async)
+        ends = not overridden.isdisjoint({*ENDING, *("a" + hook for hook in ENDING)})
+        hooks = _hooks[kind] = Hooks(overridden, awaited, ends_async, ends)
     return hooks
 
 
@@ -303,16 +307,20 @@ def reason_for_async(transformer: StreamTransformer) -> str | None:
 
 
 _builtins: dict[type[StreamTransformer], tuple[str, ...]] = {}
+_late: set[type[StreamTransformer]] = set()
 
 
-def builtin(*projections: str) -> Callable[[type[T]], type[T]]:
+def builtin(*projections: str, late: bool = False) -> Callable[[type[T]], type[T]]:
     """Mark a transformer of the library's own, which does nothing but fill projections, and say which.
 
-    Where nobody can see these, it need not run; and it need not be made before there is something for them.
+    Where nobody can see these, it need not run; and it need not be made before there is something for them. If it can
+    be `late`, it need not be made before somebody reads them: its observer is a `LateObserver`.
     """
 
     def mark(transformer: type[T]) -> type[T]:
         _builtins[transformer] = projections
+        if late:
+            _late.add(transformer)
         return transformer
 
     return mark
@@ -321,3 +329,8 @@ def builtin(*projections: str) -> Callable[[type[T]], type[T]]:
 def builtin_projections(kind: type[Any]) -> tuple[str, ...]:
     """The projections of one of the library's own transformers; of any other class, also a subclass of one, none."""
     return _builtins.get(kind, ())
+
+
+def catches_up(kind: type[Any]) -> bool:
+    """Whether its observer may be made late, and told then what it has missed."""
+    return kind in _late

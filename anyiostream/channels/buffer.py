@@ -29,7 +29,7 @@ from anyiostream.channels.outbox import Outbox, current_outbox
 from anyiostream.channels.raising import Recorded
 from anyiostream.errors import BackpressureDeadlock, ChannelFull
 
-__all__ = ["Arrival", "Buffer", "Ended", "Home", "Overflow", "Wakeable"]
+__all__ = ["GOOD_END", "Arrival", "Buffer", "Ended", "Home", "Overflow", "Wakeable"]
 
 T = TypeVar("T")
 
@@ -70,7 +70,11 @@ class Ended:
     @classmethod
     def by(cls, error: BaseException | None) -> Ended:
         """The end that `error` brought, or a good one."""
-        return cls(None if error is None else Recorded.of(error))
+        return GOOD_END if error is None else cls(Recorded.of(error))
+
+
+GOOD_END = Ended()
+"""The end of a stream that just came to its end."""
 
 
 TICKET = object()

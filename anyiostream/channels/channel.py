@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final
 
 from anyiostream.channels.buffer import Buffer, Ended, Home, Overflow
@@ -292,6 +292,7 @@ class StreamChannel(Generic[T]):
         *,
         forward: Callable[[T], None] | None = None,
         on_watched: Callable[[], None] | None = None,
+        retain: bool = False,
     ) -> None:
         """Join a run. Called by the mux at registration.
 
@@ -300,6 +301,7 @@ class StreamChannel(Generic[T]):
             label: The projection's name, for messages.
             forward: Called with each item pushed, after it was buffered.
             on_watched: Called when `watched` or `sink` has changed.
+            retain: As `retain()`, right now.
 
         Raises:
             AlreadyBound: It has joined one before.
@@ -309,6 +311,8 @@ class StreamChannel(Generic[T]):
         self._port = port
         self._label = f"channel {label!r}"
         self._forward = forward
+        if retain:
+            self.retain()  # nobody has asked for `sink` yet
         self._on_watched = on_watched
 
     def retain(self) -> None:
@@ -316,6 +320,13 @@ class StreamChannel(Generic[T]):
         if self._backlog is None and not self._subscribed:
             self._backlog = deque()
             self._set_put(self._keep)
+
+    def restore(self, kept: Iterable[tuple[int, T]], missed: int) -> None:
+        """What would have been kept since `retain`, with the stamps of their arrival, or how many were missed."""
+        assert self._backlog is not None
+        self._backlog.extend(kept)
+        if missed:
+            self._miss_all(missed)
 
     def sink(self) -> Callable[[T], None]:
         """What a producer may call in place of `push` until `on_watched` is called: it does the same, faster."""
@@ -459,9 +470,12 @@ class StreamChannel(Generic[T]):
                 self._backlog.popleft()
                 self._backlog.append((self._bound_port().stamp(), item))
         else:
-            self._missed = len(self._backlog) + 1
-            self._backlog = None
-            self._set_put(self._miss)
+            self._miss_all(len(self._backlog) + 1)
+
+    def _miss_all(self, missed: int) -> None:
+        self._missed = missed
+        self._backlog = None
+        self._set_put(self._miss)
 
     def _miss(self, item: T) -> None:  # noqa: ARG002 -- has the signature of a put
         self._missed += 1

@@ -155,7 +155,9 @@ class SubgraphHandle(RunStream):
             what = f"subgraph {self.path[-1]!r}"
             ending = Ending(RunAborted(what, partial=self._mux.state.latest), quietly=True)
         for observer in self._mux.roster.made_observers():
-            await observer.end_open(end, ending)
+            waiting = observer.end_open(end, ending)
+            if waiting is not None:
+                await waiting
         became, errors = await self._mux.end(ending)
         self._pump.errors += errors
         self._status = end.status

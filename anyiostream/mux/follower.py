@@ -7,7 +7,7 @@ each event is looked at once, however many levels watch.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, final
 
 from anyiostream.ending import Ending
@@ -42,25 +42,54 @@ class SubgraphFollower:
         """How many subgraphs are open."""
         return len(self._tracker)
 
+    def __contains__(self, namespace: object) -> bool:
+        """Whether the subgraph at `namespace` is open."""
+        return namespace in self._tracker
+
     def begin(self) -> None:
         """The run has its first part."""
         for mux in self._router.path(self._tracker.scope):
             for observer in mux.roster.made_observers():
                 observer.run_started()
 
-    def track(self, event: ProtocolEvent) -> Coroutine[Any, Any, None] | None:
-        """Handle a `tasks` event: start or end subgraphs, and take the event on to their muxes.
+    def track(
+        self, namespace: Namespace, data: Any, event: ProtocolEvent | None = None
+    ) -> Coroutine[Any, Any, None] | None:
+        """Handle the payload of a `tasks` part: start or end subgraphs.
+
+        Args:
+            namespace: Where the task is.
+            data: The payload.
+            event: The event to take on to the muxes of subgraphs, if their transformers may want it.
 
         Returns:
             `None` if that is done, or a coroutine that does it.
 
         Raises:
-            MalformedPart: The event's data is no task payload.
+            MalformedPart: `data` is no task payload.
         """
-        if self._router.waits_for_children:
-            return self._track(event)
-        run_inline(self._track(event), "a subgraph's transformer")
-        return None
+        if not isinstance(data, dict):
+            raise MalformedPart(data, f"the data of a 'tasks' part is a dict, not {type(data).__name__}")
+        if "result" in data:
+            ended = self._tracker.result(namespace, data)
+            if ended:
+                self._to_end(ended)
+                ending = self._end(end_by_result(data), event)
+                if self._router.waits_for_children:
+                    return ending
+                run_inline(ending, "a subgraph's transformer")
+                return None
+        else:
+            started = self._tracker.start(namespace, data)
+            if started is not None:
+                for observer in self._observers(namespace):
+                    observer.subgraph_started(started)
+        return None if event is None else self._router.dispatch_below_root(event)
+
+    def track_event(self, event: ProtocolEvent) -> Coroutine[Any, Any, None] | None:
+        """As `track`, for an event that the muxes of subgraphs may want."""
+        params = event["params"]
+        return self.track(tuple(params["namespace"]), params["data"], event)
 
     async def end_all(self, ending: Ending) -> None:
         """The run ends: end what is still open, inner before outer.
@@ -83,24 +112,10 @@ class SubgraphFollower:
         if first is not None:
             raise first
 
-    async def _track(self, event: ProtocolEvent) -> None:
-        params = event["params"]
-        namespace, data = tuple(params["namespace"]), params["data"]
-        if not isinstance(data, dict):
-            raise MalformedPart(data, f"the data of a 'tasks' part is a dict, not {type(data).__name__}")
-        if "result" in data:
-            ended = self._tracker.result(namespace, data)
-            if ended:
-                end = end_by_result(data)
-                self._to_end(ended)
-                while self._ending:
-                    await self._end_next(end, None)
-        else:
-            started = self._tracker.start(namespace, data)
-            if started is not None:
-                for observer in self._observers(started.namespace):
-                    observer.subgraph_started(started)
-        waiting = self._router.dispatch_below_root(event)
+    async def _end(self, end: SubgraphEnd, event: ProtocolEvent | None) -> None:
+        while self._ending:
+            await self._end_next(end, None)
+        waiting = None if event is None else self._router.dispatch_below_root(event)
         if waiting is not None:
             await waiting
 
@@ -112,7 +127,9 @@ class SubgraphFollower:
         subgraph, observers = self._ending[0]
         while observers:
             try:
-                await observers[0].subgraph_ended(subgraph, end, ending)
+                waiting = observers[0].subgraph_ended(subgraph, end, ending)
+                if waiting is not None:
+                    await waiting
             except Exception:
                 observers.popleft()
                 raise
@@ -120,6 +137,8 @@ class SubgraphFollower:
         self._ending.popleft()
         self._router.forget(subgraph.namespace)
 
-    def _observers(self, namespace: Namespace) -> Iterator[SubgraphObserver]:
-        for mux in self._router.path(namespace[:-1]):
-            yield from mux.roster.observers()
+    def _observers(self, namespace: Namespace) -> list[SubgraphObserver]:
+        parent, found = namespace[:-1], []
+        for mux in self._router.path(parent):
+            found += mux.roster.observers(direct=mux.scope == parent)
+        return found

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, final
 
-from anyiostream.channels.buffer import Ended
+from anyiostream.channels.buffer import GOOD_END, Ended
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.outbox import current_outbox
 from anyiostream.ending import Ending
@@ -26,14 +26,18 @@ from anyiostream.inline import run_inline
 from anyiostream.mux.follower import SubgraphFollower
 from anyiostream.mux.port import RunPort
 from anyiostream.mux.roster import Registration, Roster
-from anyiostream.mux.router import Router, Table
-from anyiostream.mux.routes import ROOT_BIT, Stage, StageKind, blame
+from anyiostream.mux.router import Router
+from anyiostream.mux.routes import ROOT_BIT, Passage, Stage, StageKind, blame
 from anyiostream.mux.scheduling import Nursery
+from anyiostream.mux.taking import Take
 from anyiostream.state import GraphState
 from anyiostream.subgraphs import Handle, Subgraph
 from anyiostream.transformer import PayloadTransformer, StreamTransformer, TransformerFactory
 
 __all__ = ["Mux"]
+
+BELOW_ROOT: Final = "/below the root"
+"""Suffix of the method under which passages are kept that leave the root's own stages out."""
 
 
 @final
@@ -45,14 +49,40 @@ class Mux:
         parent: The mux above, `None` for the root's.
         router: The run's router.
         nursery: Scheduled work of the run.
-        events: The raw log.
+        log: The raw log, once somebody has asked for it.
         roster: Its transformers, and their projections.
         state: The state of the graph at this scope.
         handle: The run stream over it, if it is a child.
         follower: Follows the run's subgraphs.
         children: The muxes directly below.
-        below: Routes for namespaces below that have no mux of their own.
+        takes: Compiled routes of its scope, by method.
+        takes_below: Those of namespaces below that have no mux of their own.
+        sharing: These namespaces.
+        ended: Whether it has ended.
     """
+
+    __slots__ = (
+        "_around",
+        "_bit",
+        "_ended",
+        "_factories",
+        "_own",
+        "_port",
+        "children",
+        "ended",
+        "follower",
+        "handle",
+        "log",
+        "nursery",
+        "parent",
+        "roster",
+        "router",
+        "scope",
+        "sharing",
+        "state",
+        "takes",
+        "takes_below",
+    )
 
     def __init__(
         self,
@@ -71,36 +101,44 @@ class Mux:
         """
         self.scope: Final = scope
         self.parent: Final = parent
-        self.router: Final[Router] = parent.router if parent is not None else Router()
-        self.nursery: Final[Nursery] = parent.nursery if parent is not None else Nursery(port)
-        self.events: Final[StreamChannel[ProtocolEvent]] = StreamChannel()
-        self.events.bind(port, "events", on_watched=self._recompile)
+        self.log: StreamChannel[ProtocolEvent] | None = None
         self.state: Final = GraphState()
         self.children: Final[dict[Namespace, Mux]] = {}
-        self.below: Final = Table()
+        self.takes: Final[dict[str, Take]] = {}
+        self.takes_below: Final[dict[str, Take]] = {}
+        self.sharing: Final[dict[Namespace, None]] = {}
         self.ended = False
         self.handle: Handle | None = None
         self._port = port
         self._factories = factories
+        self._own: dict[str, Passage] = {}
+        self._around: dict[str, Passage] = {}
+        self._ended = GOOD_END
+        self.router: Final[Router] = Router() if parent is None else parent.router
+        self.nursery: Final[Nursery] = Nursery(port) if parent is None else parent.nursery
         self.follower: Final[SubgraphFollower] = (
-            parent.follower if parent is not None else SubgraphFollower(self.router, scope)
+            SubgraphFollower(self.router, scope) if parent is None else parent.follower
         )
         self._bit = ROOT_BIT if parent is None else parent.child_bit()
-        self._around: dict[str, tuple[list[Stage], list[Stage]]] = {}
-        self.roster: Final = Roster(
-            port,
-            scope,
-            self,
-            self.nursery.for_scope(scope),
-            forwarder=self._forwarder,
-            recompile=self._recompile,
-            emit=self.router.emit,
-        )
+        self.roster: Final = Roster(self, port)
         self.router.enter(self)
         self.roster.register_all(factories or (), transformers)
+        if parent is None:
+            self.router.tasks_go_below = self.roster.reads_tasks
         if port.is_async and (self.roster.any_async or not self.roster.all_builtin):
             # Transformers may schedule work, which the end of a subgraph then waits for.
             self.router.waits_for_children = True
+
+    @property
+    def events(self) -> StreamChannel[ProtocolEvent]:
+        """The raw log; most subgraphs' are never made."""
+        log = self.log
+        if log is None:
+            log = self.log = StreamChannel()
+            log.bind(self._port, "events", on_watched=self._log_watched)
+            if self.ended:
+                log.end(self._ended)
+        return log
 
     def child_bit(self) -> int:
         """The bit by which routes tell this mux's children."""
@@ -112,8 +150,9 @@ class Mux:
         return self.roster.projections()
 
     def made_channels(self) -> list[StreamChannel[Any]]:
-        """The raw log, and the channels of the projections that somebody or something has asked for."""
-        return [self.events, *self.roster.made_channels()]
+        """The raw log and the channels of the projections, as far as somebody or something has asked for them."""
+        made = list(self.roster.made_channels())
+        return made if self.log is None else [self.log, *made]
 
     @property
     def shows_children(self) -> bool:
@@ -153,25 +192,28 @@ class Mux:
 
     # --- the raw log ---
 
-    def _forwarder(self, method: str) -> Callable[[object], None]:
+    def forwarder(self, method: str) -> Callable[[object], None]:
+        """What appends each item of a named channel to the raw log, as events of `method`."""
+
         def forward(item: object) -> None:
-            if self.events.watched:
+            log = self.log
+            if log is not None and log.watched:
                 outbox = current_outbox.get(None)
                 if outbox is None:
                     namespace = self.scope
                 else:
                     namespace = self.router.namespace if outbox.scope is None else outbox.scope
-                self._append(synthetic_event(method, namespace, item))
+                self._append(log, synthetic_event(method, namespace, item))
             elif self.parent is None:
                 self.router.seq += 1
 
         return forward
 
-    def _append(self, event: ProtocolEvent) -> None:
+    def _append(self, log: StreamChannel[ProtocolEvent], event: ProtocolEvent) -> None:
         if self.parent is None:
             self.router.seq += 1
             event["seq"] = self.router.seq
-        self.events.push(event)
+        log.push(event)
 
     def _appender(self) -> Callable[[ProtocolEvent], None]:
         """`_append`, as fast as it can be until somebody starts or stops reading the log."""
@@ -185,59 +227,79 @@ class Mux:
 
         return append
 
+    def _log_watched(self) -> None:
+        if self.log is not None and self.log.watched:
+            # What they push is in the log as well.
+            self.roster.make_observers()
+        self.recompile()
+
     # --- routes ---
 
-    def stages(self, path: Sequence[Mux], level: int, method: str, namespace: Namespace) -> list[Stage]:
-        """What an event passes through, from the mux at `path[level]` on inwards.
+    def passage(self, method: str, *, own: bool, below_root: bool = False) -> Passage:
+        """What an event passes through.
 
         Args:
-            path: The muxes from the root to the event.
-            level: Where to begin.
             method: The event's method.
-            namespace: Where it happened.
+            own: Whether it happened at this scope; otherwise below, where no other mux is nearer.
+            below_root: Leave the root's own stages out.
         """
-        # From the innermost mux outwards, so that deep nesting needs no deep recursion.
-        inner: list[Stage] = []
-        for mux in reversed(path[level:]):
-            inner = mux._own_stages(method, mux.scope == namespace, inner)  # noqa: SLF001 -- of its own class
-        return inner
+        if not own:
+            return self._passage_around(method, below_root=below_root)
+        key = method + BELOW_ROOT if below_root else method
+        passage = self._own.get(key)
+        if passage is None:
+            if self.parent is not None:
+                outer = self.parent._passage_around(method, below_root=below_root)  # noqa: SLF001 -- of its own class
+                passage = outer.around(*self._stages_around(method, own=True))
+            elif below_root:
+                passage = Passage()
+            else:
+                passage = Passage(*self._stages_around(method, own=True))
+            self._own[key] = passage
+        return passage
 
-    def _own_stages(self, method: str, own: bool, inner: list[Stage]) -> list[Stage]:  # noqa: FBT001
-        if own:
-            before, after = self._stages_around(method, own=True)
-        else:
-            # The same for every namespace below.
-            around = self._around.get(method)
-            if around is None:
-                around = self._around[method] = self._stages_around(method, own=False)
-            before, after = around
-        return [*before, *inner, *after]
+    def _passage_around(self, method: str, *, below_root: bool) -> Passage:
+        """For every namespace below; that of the mux above, if this one adds nothing."""
+        key = method + BELOW_ROOT if below_root else method
+        # Not by recursion, which deep nesting would break.
+        missing: list[Mux] = []
+        mux: Mux | None = self
+        while mux is not None and key not in mux._around:  # noqa: SLF001 -- of its own class
+            missing.append(mux)
+            mux = mux.parent
+        passage = Passage() if mux is None else mux._around[key]  # noqa: SLF001
+        for mux in reversed(missing):
+            if mux.parent is not None or not below_root:
+                passage = passage.around(*mux._stages_around(method, own=False))  # noqa: SLF001
+            mux._around[key] = passage  # noqa: SLF001
+        return passage
 
-    def _stages_around(self, method: str, *, own: bool) -> tuple[list[Stage], list[Stage]]:
+    def _stages_around(self, method: str, *, own: bool) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
         """The stages of this mux before those of its children, and after them."""
-        before: list[Stage] = []
-        after: list[Stage] = []
-        stages, tracked = before, False
-        for registration in self.roster.registrations:
-            if registration.observes:
+        registrations, readers = self.roster.registrations, self.roster.readers(method, own=own)
+        before = tuple([self._stage(registrations[place]) for place in readers.before])
+        after = tuple([self._stage(registrations[place]) for place in readers.after])
+        if self.parent is None:
+            if readers.tracked:
                 # Children come at the first observer's place. On the way to it a `tasks` event starts and ends
                 # subgraphs; below the root that has been done.
-                if method == "tasks" and self.parent is None and not tracked:
-                    stages.append(Stage(StageKind.SUBGRAPHS, self.follower.track, self._bit))
-                stages = after
-                tracked = tracked or method == "tasks"
-            elif registration.reads(method, own=own):
-                stages.append(self._stage(registration))
-        if not tracked and (self.parent is None or self.events.watched):
-            stages.append(Stage(StageKind.LOG, self._appender(), self._bit))
+                return (*before, Stage(StageKind.SUBGRAPHS, self.follower.track_event, self._bit)), after
+            return before, (*after, Stage(StageKind.LOG, self._appender(), self._bit))
+        if self.log is not None and self.log.watched and not readers.tracked:
+            after = (*after, Stage(StageKind.LOG, self._appender(), self._bit))
         return before, after
 
-    def forget_stages(self) -> None:
-        """Somebody has started or stopped reading the raw log, or a projection: compile the stages anew."""
+    def forget_routes(self) -> None:
+        """Somebody has started or stopped reading the raw log, or a projection: compile everything anew."""
+        self.takes.clear()
+        self.takes_below.clear()
+        self._own.clear()
         self._around.clear()
 
-    def _recompile(self) -> None:
-        self.router.recompile_from(self)
+    def recompile(self) -> None:
+        """Somebody has started or stopped reading a projection."""
+        if not self.ended:
+            self.router.recompile_from(self)
 
     def _stage(self, registration: Registration) -> Stage:
         transformer, bit = self.roster.ready(registration), self._bit
@@ -289,26 +351,37 @@ class Mux:
         if self.ended:
             return ending, []
         if ending.error is None:
-            await self.nursery.drain(self.scope)
+            if self.nursery:
+                await self.nursery.drain(self.scope)
             if self._port.interjected is not None:
                 ending = Ending(self._port.interjected)
-        if ending.error is not None:
+        if ending.error is not None and self.nursery:
             await self.nursery.cancel(self.scope)
-        errors: list[BaseException] = []
-        hook = "finalize" if ending.error is None else "fail"
-        for registration in self.roster.registrations:
-            if registration.transformer is not None and not registration.ended:
-                error = await self._call_ending_hook(registration, registration.transformer, hook, ending)
-                if error is not None:
-                    errors.append(error)
+        errors = await self._call_ending_hooks(ending)
         if errors and ending.error is None:
             ending = Ending(errors.pop(0))
         self.ended = True
-        self.roster.end(ending)
-        self.events.end(Ended.by(None if ending.quietly else ending.error))
+        self._ended = Ended.by(None if ending.quietly else ending.error)
+        self.roster.end(self._ended, ending)
+        if self.log is not None:
+            self.log.end(self._ended)
         if self.parent is not None:
             self.router.leave(self)
         return ending, errors
+
+    async def _call_ending_hooks(self, ending: Ending) -> list[BaseException]:
+        """Their errors, in order."""
+        errors: list[BaseException] = []
+        hook = "finalize" if ending.error is None else "fail"
+        for registration in self.roster.registrations:
+            if registration.transformer is None or registration.ended:
+                continue
+            if registration.ends_silently and self.parent is not None:
+                continue
+            error = await self._call_ending_hook(registration, registration.transformer, hook, ending)
+            if error is not None:
+                errors.append(error)
+        return errors
 
     async def _call_ending_hook(
         self, registration: Registration, transformer: StreamTransformer, hook: str, ending: Ending

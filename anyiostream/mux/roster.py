@@ -11,9 +11,10 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, cast, final
 
 import attrs
 
@@ -30,21 +31,27 @@ from anyiostream.errors import (
 )
 from anyiostream.events import Namespace, ProtocolEvent
 from anyiostream.mux.port import RunPort
-from anyiostream.subgraphs import HandleMaker, SubgraphObserver
+from anyiostream.subgraphs import LateObserver, SubgraphObserver, UntoldSubgraphs
 from anyiostream.transformer import (
     Hooks,
-    Scheduler,
     StreamEmitter,
     StreamTransformer,
     builtin_projections,
+    catches_up,
     hooks_of,
     reason_for_async,
 )
+
+if TYPE_CHECKING:
+    from anyiostream.mux.mux import Mux
 
 __all__ = ["Registration", "Roster", "make_transformer"]
 
 PROCESSING: Final = frozenset({"process", "aprocess"})
 """A transformer overrides one of these."""
+
+MAX_METHODS: Final = 256
+"""Methods for which it is remembered who reads them: there are a dozen, and those that users' transformers make up."""
 
 
 @final
@@ -56,7 +63,7 @@ class Registration:
         kind: Its class.
         hooks: What that overrides.
         transformer: The transformer, once it has been made.
-        observer: What is told of subgraphs, if it wants to be, and has been made.
+        observer: What is told of subgraphs, if it wants to be; before it has been made, what notes them for it.
         ended: Whether its ending hook has been called.
         handling: Whether one of its hooks is running that may emit events.
     """
@@ -92,6 +99,11 @@ class Registration:
         return self.observer is not None
 
     @property
+    def ends_silently(self) -> bool:
+        """Whether it has no hook to be called at its mux's end."""
+        return not self.hooks.ends
+
+    @property
     def declared(self) -> StreamTransformer | type[StreamTransformer]:
         """Where its attributes are declared: on the transformer, or on its class."""
         return self.kind if self.transformer is None else self.transformer
@@ -103,6 +115,34 @@ class Registration:
 
 
 @final
+@attrs.define(eq=False)
+class Readers:
+    """Who is called for the events of one method.
+
+    Attributes:
+        before: The places of those before the first that is told of subgraphs.
+        after: The places of those behind it.
+        tracked: Whether there is such a one, and the events are those that subgraphs are told from.
+    """
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    tracked: bool
+
+    @classmethod
+    def of(cls, registrations: Sequence[Registration], method: str, *, own: bool) -> Readers:
+        """Those among `registrations`, for events of their own scope or of those below."""
+        places: tuple[list[int], list[int]] = ([], [])
+        observed = False
+        for place, registration in enumerate(registrations):
+            if registration.observes:
+                observed = True
+            elif registration.reads(method, own=own):
+                places[observed].append(place)
+        return cls(tuple(places[False]), tuple(places[True]), observed and method == "tasks")
+
+
+@final
 class Roster:
     """The transformers of one mux.
 
@@ -111,47 +151,42 @@ class Roster:
         registrations: The transformers, in dispatch order.
         any_async: Whether the mux's end may have to be awaited for the sake of its hooks.
         all_builtin: Whether none is the user's.
+        reads_tasks: Whether one may want `tasks` events themselves, and not just be told of subgraphs.
     """
 
-    def __init__(
-        self,
-        port: RunPort,
-        scope: Namespace,
-        maker: HandleMaker,
-        scheduler: Scheduler,
-        *,
-        forwarder: Callable[[str], Callable[[object], None]],
-        recompile: Callable[[], None],
-        emit: Callable[[Namespace, ProtocolEvent], None],
-    ) -> None:
-        """Make an empty roster.
+    __slots__ = (
+        "_all",
+        "_end",
+        "_mux",
+        "_observers",
+        "_owners",
+        "_port",
+        "_projections",
+        "_readers",
+        "_retaining",
+        "all_builtin",
+        "any_async",
+        "native_keys",
+        "reads_tasks",
+        "registrations",
+    )
 
-        Args:
-            port: What projections need of the run.
-            scope: The mux's scope.
-            maker: Makes the handles of subgraphs.
-            scheduler: Runs what the transformers schedule.
-            forwarder: Makes, for a method, what appends each item of a named channel to the raw log.
-            recompile: Called when somebody starts or stops reading a projection.
-            emit: Dispatches an event that a transformer synthesises.
-        """
+    def __init__(self, mux: Mux, port: RunPort) -> None:
+        """Make the empty roster of `mux`."""
+        self._mux = mux
         self._port = port
-        self._scope = scope
-        self._maker = maker
-        self._scheduler = scheduler
-        self._forwarder = forwarder
-        self._recompile = recompile
-        self._emit = emit
-        self._owners: dict[str, Registration] = {}
+        self._owners: dict[str, int] = {}
         self._projections: dict[str, Any] = {}
         self._all: dict[str, Any] | None = None
-        self._observers: list[SubgraphObserver] | None = None
+        self._observers: tuple[list[SubgraphObserver], list[SubgraphObserver]] | None = None
+        self._readers: tuple[dict[str, Readers], dict[str, Readers]] = ({}, {})
         self._retaining = False
-        self._ending: Ending | None = None
-        self.native_keys: Final[set[str]] = set()
+        self._end: tuple[Ended, Ending] | None = None
+        self.native_keys: AbstractSet[str] = frozenset()
         self.registrations: Final[list[Registration]] = []
         self.any_async = False
         self.all_builtin = True
+        self.reads_tasks = True
 
     def register_all(self, factories: Sequence[object], transformers: Iterable[StreamTransformer]) -> None:
         """Register what the factories make, and transformers; of each, first those that want to be first.
@@ -165,14 +200,25 @@ class Roster:
             # is made once takes a quarter off the cost of a mux.
             plan = _plan(factories)
             if plan is not None:
-                self.registrations.extend(Registration(kind, hooks, None) for kind, hooks in plan.kinds)
-                self._owners = dict(zip(plan.keys, map(self.registrations.__getitem__, plan.indices), strict=True))
-                self.native_keys.update(plan.native_keys)
+                self.registrations.extend([Registration(kind, hooks, None) for kind, hooks in plan.kinds])
+                self._owners, self._readers = plan.owners, plan.readers
+                self.native_keys, self.reads_tasks = plan.native_keys, plan.reads_tasks
                 return
-        made = [Registration.by(factory, self._scope) for factory in factories]
+        scope = self._mux.scope
+        made = [Registration.by(factory, scope) for factory in factories]
         given = [Registration.of(transformer) for transformer in transformers]
         for registration in (*_ordered(made), *_ordered(given)):
             self._register(registration)
+
+    def readers(self, method: str, *, own: bool) -> Readers:
+        """Who is called for events of `method`, of this scope or of those below."""
+        known = self._readers[own]
+        readers = known.get(method)
+        if readers is None:
+            readers = Readers.of(self.registrations, method, own=own)
+            if len(known) < MAX_METHODS:
+                known[method] = readers
+        return readers
 
     def required_modes(self) -> list[str]:
         """The stream modes that the transformers need of the graph, each once, in order of first mention."""
@@ -180,15 +226,22 @@ class Roster:
 
     def ready(self, registration: Registration) -> StreamTransformer:
         """Its transformer, made now if it has not been."""
-        if registration.transformer is None:
-            registration.transformer = registration.kind(self._scope)
-            self._connect(registration, registration.transformer, registration.transformer.init())
-        return registration.transformer
+        transformer = registration.transformer
+        if transformer is None:
+            untold, self._observers = registration.observer, None
+            transformer = registration.transformer = registration.kind(self._mux.scope)
+            projection = transformer.init()
+            self._connect(registration, transformer, projection)
+            if isinstance(untold, UntoldSubgraphs):
+                cast("LateObserver", registration.observer).catch_up(untold)
+            if self._end is not None:
+                _end(projection.values(), *self._end)
+        return transformer
 
     def transformer_by_key(self, key: str) -> StreamTransformer | None:
         """The transformer that contributes the projection `key`."""
-        registration = self._owners.get(key)
-        return None if registration is None else self.ready(registration)
+        place = self._owners.get(key)
+        return None if place is None else self.ready(self.registrations[place])
 
     def projection(self, key: str) -> Any:
         """The projection of that name.
@@ -197,7 +250,7 @@ class Roster:
             KeyError: There is none.
         """
         if key not in self._projections:
-            self.ready(self._owners[key])
+            self.ready(self.registrations[self._owners[key]])
         return self._projections[key]
 
     def projections(self) -> dict[str, Any]:
@@ -208,17 +261,23 @@ class Roster:
             self._all = {key: self._projections[key] for key in self._owners}
         return self._all
 
-    def observers(self) -> list[SubgraphObserver]:
-        """Those to be told of subgraphs; made now."""
-        if self._observers is None:
-            for registration in self.registrations:
-                if registration.observes:
-                    self.ready(registration)
-            self._observers = list(self.made_observers())
-        return self._observers
+    def observers(self, *, direct: bool) -> list[SubgraphObserver]:
+        """Those to be told of subgraphs: of those directly below the scope, or of those further down."""
+        observers = self._observers
+        if observers is None:
+            found = [self._observer(registration) for registration in self.registrations if registration.observes]
+            all_of_them = [each for each in found if each is not None]
+            observers = self._observers = ([each for each in all_of_them if not each.children_only], all_of_them)
+        return observers[direct]
+
+    def make_observers(self) -> None:
+        """Make those that are told of subgraphs, so that they push what they are told of as it happens."""
+        for registration in self.registrations:
+            if registration.observes:
+                self.ready(registration)
 
     def made_observers(self) -> Iterator[SubgraphObserver]:
-        """Those that have been made, and so may have been told of a subgraph."""
+        """Those that may have been told of a subgraph."""
         return (each.observer for each in self.registrations if each.observer is not None)
 
     def made_channels(self) -> Iterator[StreamChannel[Any]]:
@@ -231,12 +290,21 @@ class Roster:
         for channel in self.made_channels():
             channel.retain()
 
-    def end(self, ending: Ending) -> None:
-        """End the projections."""
-        self._ending = ending
-        _end(self._projections.values(), ending)
+    def end(self, ended: Ended, ending: Ending) -> None:
+        """End the projections; with `ended`, what their readers get."""
+        self._end = ended, ending
+        _end(self._projections.values(), ended, ending)
 
     # --- inside ---
+
+    def _observer(self, registration: Registration) -> SubgraphObserver | None:
+        if registration.observer is None:
+            if self._retaining and catches_up(registration.kind):
+                # Most handles' `lifecycle` is never read: to note what it would show takes a tenth of making it.
+                registration.observer = UntoldSubgraphs(self._port.stamp, self._port.maxlen)
+            else:
+                self.ready(registration)
+        return registration.observer
 
     def _register(self, registration: Registration) -> None:
         name, hooks, is_async = registration.kind.__name__, registration.hooks, self._port.is_async
@@ -255,44 +323,41 @@ class Roster:
                 raise InvalidProjection(name, type(projection).__name__)
             self._claim(registration, projection)
             self._connect(registration, transformer, projection)
+            transformer.attach(self._mux.nursery.for_scope(self._mux.scope))
             self.any_async = self.any_async or (is_async and hooks.ends_async)
             self.all_builtin = self.all_builtin and bool(builtin_projections(registration.kind))
 
     def _claim(self, registration: Registration, keys: Iterable[str]) -> None:
         if not self._owners.keys().isdisjoint(keys):
-            taken = {key: self._owners[key].kind.__name__ for key in keys if key in self._owners}
+            owners = {key: self.registrations[place] for key, place in self._owners.items()}
+            taken = {key: owners[key].kind.__name__ for key in keys if key in owners}
             raise ProjectionConflict(registration.kind.__name__, taken)
-        self.registrations.append(registration)
         for key in keys:
-            self._owners[key] = registration
+            self._owners[key] = len(self.registrations)
+        self.registrations.append(registration)
         if registration.declared._native:  # noqa: SLF001 -- LangGraph's name for it
-            self.native_keys.update(keys)
+            self.native_keys |= set(keys)
 
     def _connect(self, registration: Registration, transformer: StreamTransformer, projection: dict[str, Any]) -> None:
-        registration.observer = transformer.subgraph_observer(self._maker)
+        registration.observer = transformer.subgraph_observer(self._mux)
         for key, value in projection.items():
             self._bind(key, value, native=transformer._native)  # noqa: SLF001 -- likewise
         transformer.connect(self._port)
-        transformer.attach(self._scheduler)
         if "on_register" in registration.hooks.overridden:
             transformer.on_register(StreamEmitter(registration.kind.__name__, partial(self._emit_for, registration)))
-        if self._ending is not None:
-            _end(projection.values(), self._ending)
 
     def _bind(self, key: str, value: Any, *, native: bool) -> None:
         if isinstance(value, StreamChannel):
             method = None if value.name is None else value.name if native else f"custom:{value.name}"
-            forward = None if method is None else self._forwarder(method)
-            value.bind(self._port, key, forward=forward, on_watched=self._recompile)
-            if self._retaining:
-                value.retain()
+            forward = None if method is None else self._mux.forwarder(method)
+            value.bind(self._port, key, forward=forward, on_watched=self._mux.recompile, retain=self._retaining)
         elif isinstance(value, Promise):
             value.bind(self._port, key)
         self._projections[key] = value
 
     def _emit_for(self, registration: Registration, namespace: Namespace, event: ProtocolEvent) -> bool:
         if registration.handling:
-            self._emit(namespace, event)
+            self._mux.router.emit(namespace, event)
         return registration.handling
 
 
@@ -303,15 +368,17 @@ class Plan:
 
     Attributes:
         kinds: The classes in dispatch order, and their hooks.
-        keys: The projections, in order.
-        indices: For each of them, the place of its transformer.
+        owners: Projection -> the place of its transformer, in order.
         native_keys: Those that are native.
+        reads_tasks: As of the roster.
+        readers: Method -> who is called for events of the scopes below, and of the scope itself; filled as they come.
     """
 
     kinds: tuple[tuple[type[StreamTransformer], Hooks], ...]
-    keys: tuple[str, ...]
-    indices: tuple[int, ...]
+    owners: dict[str, int]
     native_keys: frozenset[str]
+    reads_tasks: bool
+    readers: tuple[dict[str, Readers], dict[str, Readers]] = attrs.field(factory=lambda: ({}, {}))
 
 
 _plans: dict[tuple[type[StreamTransformer], ...], Plan | None] = {}
@@ -319,24 +386,25 @@ _plans: dict[tuple[type[StreamTransformer], ...], Plan | None] = {}
 
 def _plan(factories: Sequence[object]) -> Plan | None:
     """The plan for `factories`, or `None` if they are not just the library's own classes, each once."""
-    kinds: tuple[type[StreamTransformer], ...] = tuple(
-        factory for factory in factories if isinstance(factory, type) and builtin_projections(factory)
-    )
-    if len(kinds) < len(factories):
+    kinds = cast("tuple[type[StreamTransformer], ...]", tuple(factories))
+    try:
+        return _plans[kinds]
+    except (KeyError, TypeError):  # not seen yet, or not hashable
+        pass
+    if not all(isinstance(kind, type) and builtin_projections(kind) for kind in kinds):
         return None
-    if kinds not in _plans:
-        claims = [(key, place) for place, kind in enumerate(kinds) for key in builtin_projections(kind)]
-        keys = tuple(key for key, _ in claims)
-        _plans[kinds] = None
-        if len(set(keys)) == len(keys):
-            native = frozenset(key for key, place in claims if kinds[place]._native)  # noqa: SLF001 -- likewise
-            hooks = tuple((kind, hooks_of(kind)) for kind in kinds)
-            _plans[kinds] = Plan(hooks, keys, tuple(place for _, place in claims), native)
+    claims = [(key, place) for place, kind in enumerate(kinds) for key in builtin_projections(kind)]
+    owners = dict(claims)
+    _plans[kinds] = None
+    if len(owners) == len(claims):
+        native = frozenset(key for key, place in claims if kinds[place]._native)  # noqa: SLF001 -- likewise
+        registrations = [Registration(kind, hooks_of(kind), None) for kind in kinds]
+        reads_tasks = any(not each.observes and each.reads("tasks", own=True) for each in registrations)
+        _plans[kinds] = Plan(tuple((each.kind, each.hooks) for each in registrations), owners, native, reads_tasks)
     return _plans[kinds]
 
 
-def _end(projections: Iterable[Any], ending: Ending) -> None:
-    ended = Ended.by(None if ending.quietly else ending.error)
+def _end(projections: Iterable[Any], ended: Ended, ending: Ending) -> None:
     for projection in projections:
         if isinstance(projection, StreamChannel):
             projection.end(ended)

@@ -21,39 +21,16 @@ from anyiostream.events import (
     ProtocolEvent,
     method_and_namespace,
 )
-from anyiostream.mux.routes import PayloadRoute, Route, Stage, StageKind, blame, keep_of, run_stages
-from anyiostream.mux.taking import Take, taking_events, taking_payloads
+from anyiostream.mux.routes import Passage, PayloadRoute, Route, Stage, StageKind, blame, keep_of, run_stages
+from anyiostream.mux.taking import Take, taking_events, taking_payloads, taking_tasks
 
 if TYPE_CHECKING:
     from anyiostream.mux.mux import Mux
-    from anyiostream.state import GraphState
 
-__all__ = ["Router", "Table"]
-
-INNER = "/inner"
-"""Suffix of the key under which a table keeps the route below the root for events that open and end subgraphs."""
+__all__ = ["Router"]
 
 MAX_SHARED_TABLES = 4096
 """Namespaces without a mux that are remembered at a time; beyond it they are looked up anew."""
-
-
-@final
-@attrs.frozen(eq=False)
-class Table:
-    """The routes of one namespace.
-
-    Attributes:
-        takes: Method -> what takes a part through its route.
-        routes: Method -> route for callers that have an event already.
-    """
-
-    takes: dict[str, Take] = attrs.field(factory=dict)
-    routes: dict[str, Route] = attrs.field(factory=dict)
-
-    def clear(self) -> None:
-        """Compile them anew."""
-        self.takes.clear()
-        self.routes.clear()
 
 
 @final
@@ -66,13 +43,14 @@ class Router:
         seq: The `seq` of the last event of the root's raw log.
         namespace: Namespace of the event being dispatched.
         waits_for_children: Whether ending a subgraph may have to wait, for its hooks or its scheduled work.
+        tasks_go_below: Whether muxes below the root have transformers that want `tasks` events.
     """
 
     takes: dict[Namespace, dict[str, Take]] = attrs.field(factory=dict)
     seq: int = 0
     namespace: Namespace = ()
     waits_for_children: bool = False
-    _tables: dict[Namespace, Table] = attrs.field(factory=dict)
+    tasks_go_below: bool = True
     _muxes: dict[Namespace, Mux] = attrs.field(factory=dict)
     _shared: dict[Namespace, Mux] = attrs.field(factory=dict)
     _begun: bool = False
@@ -82,27 +60,31 @@ class Router:
 
     def enter(self, mux: Mux) -> None:
         """`mux` is there from now on; its parent, if it has one, is there already."""
-        self._muxes[mux.scope] = mux
-        if mux.parent is not None:
-            mux.parent.children[mux.scope] = mux
-        depth = len(mux.scope)
-        for namespace in [known for known in self._shared if known[:depth] == mux.scope]:
-            self.forget(namespace)
-        self._set_table(mux.scope, Table())
+        scope = mux.scope
+        self._muxes[scope] = mux
+        parent = mux.parent
+        if parent is not None:
+            parent.children[scope] = mux
+            if parent.sharing:
+                depth = len(scope)
+                for namespace in [known for known in parent.sharing if known[:depth] == scope]:
+                    self.forget(namespace)
+        self.takes[scope] = mux.takes
 
     def leave(self, mux: Mux) -> None:
         """`mux` has ended; events at its namespace go to its parent only."""
         if self._muxes.pop(mux.scope, None) is not None:
-            del self._tables[mux.scope], self.takes[mux.scope]
+            del self.takes[mux.scope]
             if mux.parent is not None:
                 mux.parent.children.pop(mux.scope, None)
-            for namespace in [known for known, owner in self._shared.items() if owner is mux]:
+            for namespace in list(mux.sharing):
                 self.forget(namespace)
 
     def forget(self, namespace: Namespace) -> None:
         """Nothing more is expected at a namespace that has no mux."""
-        if self._shared.pop(namespace, None) is not None:
-            self._tables.pop(namespace, None)
+        mux = self._shared.pop(namespace, None)
+        if mux is not None:
+            mux.sharing.pop(namespace, None)
             self.takes.pop(namespace, None)
 
     def mux_at(self, namespace: Namespace) -> Mux | None:
@@ -124,11 +106,7 @@ class Router:
         pending = [mux]
         while pending:
             mux = pending.pop()
-            table = self._tables.get(mux.scope)
-            if table is not None:
-                table.clear()
-            mux.forget_stages()
-            mux.below.clear()
+            mux.forget_routes()
             pending.extend(mux.children.values())
 
     # --- dispatch ---
@@ -142,45 +120,36 @@ class Router:
         method, namespace = method_and_namespace(part)
         assert isinstance(part, Mapping)
         self._begin()
-        table = self._table(namespace)
-        take = table.takes.get(method)
+        takes = self.takes.get(namespace)
+        if takes is None:
+            mux = self._nearest(namespace)
+            if method == "tasks" and namespace not in mux.follower:
+                # It may be the start of a subgraph that gets a mux, and a table of its own.
+                return self._compile(mux, method, own=False), part["data"]
+            takes = self._share(namespace, mux)
+        take = takes.get(method)
         if take is None:
-            stages, state = self._stages(namespace, method)
-            payload_route = PayloadRoute.of(stages, state)
-            if payload_route is None:
-                take = taking_events(self, Route.of(stages, state, waits=self.waits_for_children), method)
-            else:
-                log = self._root.events
-                take = taking_payloads(self, payload_route, method, log.sink() if log.watched else None)
-            table.takes[method] = take
+            mux = self._nearest(namespace)
+            take = takes[method] = self._compile(mux, method, own=mux.scope == namespace)
         return take, part["data"]
 
     def dispatch_event(self, event: ProtocolEvent) -> Coroutine[Any, Any, None] | None:
         """Take an event through its route: `None`, or a coroutine that has to be awaited."""
-        params = event["params"]
+        method, params = event["method"], event["params"]
         namespace = tuple(params["namespace"])
         self._begin()
-        method = event["method"]
-        table = self._table(namespace)
-        route = table.routes.get(method)
-        if route is None:
-            stages, state = self._stages(namespace, method)
-            route = table.routes[method] = Route.of(stages, state, waits=self.waits_for_children)
         self.namespace = namespace
-        if route.state is not None:
-            route.state.observe(params["data"], params.get("interrupts", ()))
-        return self.run(route, event)
+        mux = self._nearest(namespace)
+        own = mux.scope == namespace
+        if own and method == "values":
+            mux.state.observe(params["data"], params.get("interrupts", ()))
+        return self.run(self._route(mux.passage(method, own=own)), event)
 
     def dispatch_below_root(self, event: ProtocolEvent) -> Coroutine[Any, Any, None] | None:
         """Take an event that opens or ends subgraphs to the muxes below the root, as they are now."""
         namespace = tuple(event["params"]["namespace"])
-        key = event["method"] + INNER
-        table = self._table(namespace)
-        route = table.routes.get(key)
-        if route is None:
-            path = self.path(namespace)
-            stages = path[0].stages(path, 1, event["method"], namespace) if len(path) > 1 else []
-            route = table.routes[key] = Route.of(stages, None, waits=self.waits_for_children)
+        mux = self._nearest(namespace)
+        route = self._route(mux.passage(event["method"], own=mux.scope == namespace, below_root=True))
         return self.run(route, event) if route.segments else None
 
     def emit(self, namespace: Namespace, event: ProtocolEvent) -> None:
@@ -189,22 +158,6 @@ class Router:
         self._emitted.append(event)
 
     # --- inside ---
-
-    def _set_table(self, namespace: Namespace, table: Table) -> Table:
-        self._tables[namespace] = table
-        self.takes[namespace] = table.takes
-        return table
-
-    def _table(self, namespace: Namespace) -> Table:
-        table = self._tables.get(namespace)
-        if table is None:
-            mux = self._nearest(namespace)
-            if len(self._shared) >= MAX_SHARED_TABLES:
-                for known in list(self._shared):
-                    self.forget(known)
-            self._shared[namespace] = mux
-            table = self._set_table(namespace, mux.below)
-        return table
 
     def _begin(self) -> None:
         if not self._begun:
@@ -215,13 +168,6 @@ class Router:
     def _root(self) -> Mux:
         return next(iter(self._muxes.values()))
 
-    def _stages(self, namespace: Namespace, method: str) -> tuple[list[Stage], GraphState | None]:
-        """What such an event passes through, and the state that takes note of it: that of the mux at `namespace`."""
-        path = self.path(namespace)
-        nearest = path[-1]
-        state = nearest.state if method == "values" and nearest.scope == namespace else None
-        return path[0].stages(path, 0, method, namespace), state
-
     def _nearest(self, namespace: Namespace) -> Mux:
         for depth in range(len(namespace), -1, -1):
             mux = self._muxes.get(namespace[:depth])
@@ -229,6 +175,38 @@ class Router:
                 return mux
         # The root's own scope may be longer than the namespace, for a run inside a node of another run.
         return self._root
+
+    def _share(self, namespace: Namespace, mux: Mux) -> dict[str, Take]:
+        if len(self._shared) >= MAX_SHARED_TABLES:
+            for known in list(self._shared):
+                self.forget(known)
+        self._shared[namespace] = mux
+        mux.sharing[namespace] = None
+        self.takes[namespace] = mux.takes_below
+        return mux.takes_below
+
+    def _compile(self, mux: Mux, method: str, *, own: bool) -> Take:
+        passage = mux.passage(method, own=own)
+        state = mux.state if own and method == "values" else None
+        if state is None and passage.take is not None:
+            return passage.take
+        stages = passage.stages
+        route = PayloadRoute.of(stages)
+        if route is not None:
+            log = self._root.log
+            take = taking_payloads(self, route, method, state, log.sink() if log is not None and log.watched else None)
+        elif len(stages) == 1 and stages[0].kind is StageKind.SUBGRAPHS and not self.tasks_go_below:
+            take = taking_tasks(self, mux.follower.track)
+        else:
+            take = taking_events(self, self._route(passage), method, state)
+        if state is None:
+            passage.take = take
+        return take
+
+    def _route(self, passage: Passage) -> Route:
+        if passage.route is None:
+            passage.route = Route.of(passage.stages, waits=self.waits_for_children)
+        return passage.route
 
     def run(self, route: Route, event: ProtocolEvent) -> Coroutine[Any, Any, None] | None:
         """Take an event through the stages of its route: `None`, or a coroutine that has to be awaited."""

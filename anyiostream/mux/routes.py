@@ -23,10 +23,9 @@ import attrs
 
 from anyiostream.errors import HookStopped, InvalidHook
 from anyiostream.events import ProtocolEvent
-from anyiostream.state import GraphState
 from anyiostream.transformer import StreamTransformer
 
-__all__ = ["ROOT_BIT", "PayloadRoute", "Route", "Stage", "StageKind", "blame"]
+__all__ = ["ROOT_BIT", "Passage", "PayloadRoute", "Route", "Stage", "StageKind", "blame"]
 
 
 ROOT_BIT: Final = 1
@@ -56,7 +55,7 @@ LOG: Final = StageKind.LOG
 
 
 @final
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Stage:
     """One call of a route.
 
@@ -76,54 +75,80 @@ class Stage:
 
 
 @final
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
+class Passage:
+    """The stages of an event on its way in to its namespace, and on its way out again.
+
+    Where muxes add nothing to that of the mux above they share it, and with it what has been compiled from it.
+
+    Attributes:
+        before: The stages on the way in.
+        after: The stages on the way out.
+        take: What takes a part through them, once it has been compiled; for namespaces whose state nobody keeps.
+        route: The same for events.
+    """
+
+    before: tuple[Stage, ...] = ()
+    after: tuple[Stage, ...] = ()
+    take: Callable[[Any, Any], Any] | None = None
+    route: Route | None = None
+
+    def around(self, before: tuple[Stage, ...], after: tuple[Stage, ...]) -> Passage:
+        """With the stages of a mux further in."""
+        return Passage((*self.before, *before), (*after, *self.after)) if before or after else self
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """All of them, in order."""
+        return (*self.before, *self.after)
+
+
+@final
+@attrs.define(eq=False)
 class Route:
     """The stages for one method at one namespace.
 
     Attributes:
-        state: Takes note of a `values` event, before anything else is called; or `None`.
         segments: The stages, in runs that do not wait, and single stages that may.
         waits: Whether there are such.
     """
 
-    state: GraphState | None
     segments: tuple[tuple[Stage, ...] | Stage, ...]
     waits: bool
 
     @classmethod
-    def of(cls, stages: Sequence[Stage], state: GraphState | None, *, waits: bool) -> Route:
+    def of(cls, stages: Sequence[Stage], *, waits: bool) -> Route:
         """The route for `stages`, in order of their calls; `waits`: whether those of kind SUBGRAPHS may have to."""
         segments = _segments(stages, waits=waits)
-        return cls(state, segments, any(isinstance(segment, Stage) for segment in segments))
+        return cls(segments, any(isinstance(segment, Stage) for segment in segments))
 
 
 @final
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class PayloadRoute:
     """What to call for one method at one namespace if no transformer wants the event itself.
 
     Attributes:
-        state: As for `Route`.
         consumers: What to call with the payload.
         owners: The transformer of each consumer.
         logged: Whether the event has a `seq` of the root's raw log.
     """
 
-    state: GraphState | None
     consumers: tuple[Callable[[Any], object], ...]
     owners: tuple[StreamTransformer, ...]
     logged: bool
 
     @classmethod
-    def of(cls, stages: Sequence[Stage], state: GraphState | None) -> PayloadRoute | None:
+    def of(cls, stages: Sequence[Stage]) -> PayloadRoute | None:
         """The route for `stages`, or `None` if one of them wants the event."""
         # The root's log, which is the only one that events without readers pass through, comes last.
-        logged = bool(stages) and stages[-1].kind is StageKind.LOG and stages[-1].bit == ROOT_BIT
+        logged = bool(stages) and stages[-1].kind is LOG and stages[-1].bit == ROOT_BIT
         payloads = stages[:-1] if logged else stages
-        if not all(stage.kind is StageKind.PAYLOAD for stage in payloads):
-            return None
-        owners = tuple(stage.owner for stage in payloads if stage.owner is not None)
-        return cls(state, tuple(stage.call for stage in payloads), owners, logged)
+        for stage in payloads:
+            if stage.kind is not PAYLOAD:
+                return None
+        owners = tuple([stage.owner for stage in payloads if stage.owner is not None])
+        return cls(tuple([stage.call for stage in payloads]), owners, logged)
 
 
 def _segments(stages: Sequence[Stage], *, waits: bool) -> tuple[tuple[Stage, ...] | Stage, ...]:

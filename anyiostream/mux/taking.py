@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 from anyiostream.events import Namespace, ProtocolEvent, ProtocolEventParams
 from anyiostream.mux.routes import PayloadRoute, Route, blame
+from anyiostream.state import GraphState
 
-__all__ = ["Take", "taking_events", "taking_payloads"]
+__all__ = ["Take", "taking_events", "taking_payloads", "taking_tasks"]
 
 Take = Callable[[Any, Any], Coroutine[Any, Any, None] | None]
 """Takes a part, given with its data, through its route: `None`, or a coroutine that has to be awaited."""
@@ -33,13 +34,17 @@ class Books(Protocol):
 
 
 def taking_payloads(
-    books: Books, route: PayloadRoute, method: str, log: Callable[[ProtocolEvent], None] | None
+    books: Books,
+    route: PayloadRoute,
+    method: str,
+    state: GraphState | None,
+    log: Callable[[ProtocolEvent], None] | None,
 ) -> Take:
-    """Calls the consumers; then, for `log` if it is given, builds the event."""
-    take = _taking_data(books, route, method)
+    """Calls the consumers, after `state` has taken note if it is given; then, for `log` if given, builds the event."""
+    take = _taking_data(books, route, method, state)
     if log is None or not route.logged:
         return take
-    consumed = bool(route.consumers) or route.state is not None
+    consumed = bool(route.consumers) or state is not None
 
     def take_and_log(part: Any, data: Any) -> None:
         if consumed:
@@ -56,8 +61,8 @@ def taking_payloads(
     return take_and_log
 
 
-def _taking_data(books: Books, route: PayloadRoute, method: str) -> Take:
-    state, consumers, counted = route.state, route.consumers, int(route.logged)
+def _taking_data(books: Books, route: PayloadRoute, method: str, state: GraphState | None) -> Take:
+    consumers, counted = route.consumers, int(route.logged)
 
     def take(part: Any, data: Any) -> None:
         books.namespace = part["ns"]
@@ -83,9 +88,18 @@ def _taking_data(books: Books, route: PayloadRoute, method: str) -> Take:
     return take
 
 
-def taking_events(books: Books, route: Route, method: str) -> Take:
-    """Builds the event and takes it through the stages."""
-    state = route.state
+def taking_tasks(books: Books, track: Callable[[Namespace, Any], Coroutine[Any, Any, None] | None]) -> Take:
+    """Starts and ends subgraphs, where no transformer wants the event: saves making one."""
+
+    def take(part: Any, data: Any) -> Coroutine[Any, Any, None] | None:
+        books.namespace = namespace = tuple(part["ns"])
+        return track(namespace, data)
+
+    return take
+
+
+def taking_events(books: Books, route: Route, method: str, state: GraphState | None) -> Take:
+    """Builds the event and takes it through the stages, after `state` has taken note of it, if it is given."""
 
     def take(part: Any, data: Any) -> Coroutine[Any, Any, None] | None:
         books.namespace = tuple(part["ns"])

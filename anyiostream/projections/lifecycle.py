@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.ending import Ending
@@ -16,6 +16,7 @@ from anyiostream.subgraphs import (
     SubgraphEnd,
     SubgraphObserver,
     SubgraphStatus,
+    UntoldSubgraphs,
     end_by_exception,
 )
 from anyiostream.transformer import StreamTransformer, builtin
@@ -23,7 +24,7 @@ from anyiostream.transformer import StreamTransformer, builtin
 __all__ = ["LifecycleTransformer"]
 
 
-@builtin("lifecycle")
+@builtin("lifecycle", late=True)
 class LifecycleTransformer(StreamTransformer):
     """`run.lifecycle`: a payload when a subgraph below the scope starts, and one when it ends, inner before outer.
 
@@ -34,6 +35,7 @@ class LifecycleTransformer(StreamTransformer):
     _native = True
     required_stream_modes = ("tasks",)
     methods = ("tasks",)
+    children_only: ClassVar[bool] = False
 
     def __init__(self, scope: Namespace = (), *, root: Namespace | None = None) -> None:
         """Make the transformer and its channel.
@@ -67,7 +69,7 @@ class LifecycleTransformer(StreamTransformer):
         if self._root is not None:
             self._channel.push({"event": "running", "namespace": list(self._root)})
 
-    async def end_open(self, end: SubgraphEnd, ending: Ending) -> None:
+    def end_open(self, end: SubgraphEnd, ending: Ending) -> None:
         """The subgraphs inside run on; their ends are reported at the run's own level."""
 
     def finalize(self) -> None:
@@ -87,10 +89,17 @@ class LifecycleTransformer(StreamTransformer):
             self._pending_cause = subgraph.cause
             self._on_started(subgraph.namespace, subgraph.graph_name, subgraph.trigger_call_id)
 
-    async def subgraph_ended(self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None) -> None:  # noqa: ARG002
+    def subgraph_ended(self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None) -> None:  # noqa: ARG002
         """A subgraph has ended."""
         if subgraph.trigger_call_id is not None and self._should_track(subgraph.namespace):
             self._on_terminal(subgraph.namespace, end.status, end.error)
+
+    def catch_up(self, untold: UntoldSubgraphs) -> None:
+        """Show what was noted before there was this transformer."""
+        shown = [
+            (stamp, subgraph.started() if end is None else subgraph.ended(end)) for stamp, subgraph, end in untold.notes
+        ]
+        self._channel.restore(shown, untold.missed)
 
     def _should_track(self, ns: Namespace) -> bool:
         depth = len(self.scope)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Any, ClassVar
 
 from anyiostream.channels.channel import StreamChannel
-from anyiostream.ending import Ending
+from anyiostream.ending import GOOD_ENDING, Ending
 from anyiostream.errors import RunAborted, SubgraphFailed
 from anyiostream.events import Namespace, ProtocolEvent
 from anyiostream.subgraphs import Handle, HandleMaker, Subgraph, SubgraphEnd, SubgraphObserver
@@ -25,6 +26,7 @@ class SubgraphTransformer(StreamTransformer):
     required_stream_modes = ("tasks",)
     methods = ("tasks",)
     projection: ClassVar[str] = "subgraphs"
+    children_only: ClassVar[bool] = True
 
     def __init__(self, scope: Namespace = ()) -> None:
         """Make the transformer and its channel."""
@@ -70,19 +72,22 @@ class SubgraphTransformer(StreamTransformer):
         """Whether the projection shows a subgraph that is directly below."""
         return True
 
-    async def subgraph_ended(self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None) -> None:
+    def subgraph_ended(
+        self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None
+    ) -> Coroutine[Any, Any, None] | None:
         """A subgraph has ended. If cancelled, its handle is still there to be ended by another call."""
         handle = self._handles.get(subgraph.namespace)
         if handle is None:
-            return
-        if ending is None:
-            ending = _ending_of(end)
+            return None
+        return self._end(subgraph.namespace, handle, end, _ending_of(end) if ending is None else ending)
+
+    async def _end(self, namespace: Namespace, handle: Handle, end: SubgraphEnd, ending: Ending) -> None:
         try:
             await handle.conclude(end, ending)
         except Exception:
-            del self._handles[subgraph.namespace]
+            del self._handles[namespace]
             raise
-        del self._handles[subgraph.namespace]
+        del self._handles[namespace]
 
 
 @builtin("subagents")
@@ -107,4 +112,4 @@ def _ending_of(end: SubgraphEnd) -> Ending:
         return Ending(SubgraphFailed(end.error or "Subgraph failed"))
     if end.status == "aborted":
         return Ending(RunAborted("the subgraph"), quietly=True)
-    return Ending()
+    return GOOD_ENDING
