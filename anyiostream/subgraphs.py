@@ -14,8 +14,8 @@ is forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from typing import Any, ClassVar, Literal, NotRequired, Protocol, TypedDict, final
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final, Literal, NotRequired, Protocol, TypedDict, final
 
 import attrs
 
@@ -30,12 +30,13 @@ __all__ = [
     "LateObserver",
     "LifecycleCause",
     "LifecyclePayload",
+    "Note",
+    "ObserverToCome",
     "Subgraph",
     "SubgraphEnd",
     "SubgraphObserver",
     "SubgraphStatus",
     "SubgraphTracker",
-    "UntoldSubgraphs",
     "end_by_exception",
     "end_by_result",
 ]
@@ -70,6 +71,10 @@ class SubgraphEnd:
 
     status: SubgraphStatus
     error: str | None = None
+
+
+COMPLETED: Final = SubgraphEnd("completed")
+"""The end of most."""
 
 
 @final
@@ -136,8 +141,13 @@ class Subgraph:
 class Handle(Protocol):
     """A subgraph's run stream, as its parent sees it."""
 
-    async def conclude(self, end: SubgraphEnd, ending: Ending) -> None:
-        """The subgraph has ended: end its mux, then tell those who wait for it."""
+    def conclude(self, end: SubgraphEnd, ending: Ending) -> Coroutine[Any, Any, None] | None:
+        """The subgraph has ended: end its mux, then tell those who wait for it. `None`, or a coroutine that does it."""
+        ...
+
+
+Note = tuple[int, Subgraph, SubgraphEnd | None]
+"""A stamp that tells when, and which subgraph started, or ended and how."""
 
 
 class HandleMaker(Protocol):
@@ -186,55 +196,71 @@ class SubgraphObserver(Protocol):
         ...
 
 
-@final
-class UntoldSubgraphs:
-    """Notes what an observer will be told of once it is made, as far as its projection holds it.
+class LateObserver(SubgraphObserver, Protocol):
+    """An observer that need not be made before its projection is read."""
 
-    Attributes:
-        notes: When which subgraph started, or how it ended: stamp, subgraph, end.
-        missed: How many there were, if they were more than the projection holds; there are no notes then.
-    """
+    def catch_up(self, notes: Sequence[Note], missed: int) -> None:
+        """Show what was noted before it was made; or `missed`, how much that was, if it was too much to be kept."""
+
+
+@final
+class ObserverToCome:
+    """Stands for a `LateObserver`: notes what that will be told once it is made, and hands on what comes after that."""
 
     children_only: ClassVar[bool] = False
-    __slots__ = ("_bound", "_stamp", "missed", "notes")
+    __slots__ = ("_bound", "_missed", "_notes", "_observer", "_stamp")
 
     def __init__(self, stamp: Callable[[], int], bound: float) -> None:
+        """Begin to take notes.
+
+        Args:
+            stamp: Gives a number that rises with each call.
+            bound: How many notes to keep: as many as the projection would.
+        """
         self._stamp = stamp
         self._bound = bound
-        self.notes: list[tuple[int, Subgraph, SubgraphEnd | None]] = []
-        self.missed = 0
+        self._notes: list[Note] = []
+        self._missed = 0
+        self._observer: LateObserver | None = None
+
+    def has_come(self, observer: LateObserver) -> None:
+        """It has been made."""
+        self._observer = observer
+        observer.catch_up(self._notes, self._missed)
+        self._notes = []
 
     def subgraph_started(self, subgraph: Subgraph) -> None:
-        """Note it."""
-        self._note(subgraph, None)
+        """Note it, or hand it on."""
+        if self._observer is not None:
+            self._observer.subgraph_started(subgraph)
+        elif subgraph.trigger_call_id is not None:
+            self._note(subgraph, None)
 
     def run_started(self) -> None:
         """The run itself is no subgraph."""
 
-    def end_open(self, end: SubgraphEnd, ending: Ending) -> None:
-        """Those inside run on."""
+    def end_open(self, end: SubgraphEnd, ending: Ending) -> Coroutine[Any, Any, None] | None:
+        """Hand it on."""
+        return None if self._observer is None else self._observer.end_open(end, ending)
 
-    def subgraph_ended(self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None) -> None:  # noqa: ARG002
-        """Note it."""
-        self._note(subgraph, end)
+    def subgraph_ended(
+        self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None
+    ) -> Coroutine[Any, Any, None] | None:
+        """Note it, or hand it on."""
+        if self._observer is not None:
+            return self._observer.subgraph_ended(subgraph, end, ending)
+        if subgraph.trigger_call_id is not None:
+            self._note(subgraph, end)
+        return None
 
     def _note(self, subgraph: Subgraph, end: SubgraphEnd | None) -> None:
-        if subgraph.trigger_call_id is None:
-            return
-        if self.missed:
-            self.missed += 1
-        elif len(self.notes) < self._bound:
-            self.notes.append((self._stamp(), subgraph, end))
+        if self._missed:
+            self._missed += 1
+        elif len(self._notes) < self._bound:
+            self._notes.append((self._stamp(), subgraph, end))
         else:
-            self.missed = len(self.notes) + 1
-            self.notes.clear()
-
-
-class LateObserver(SubgraphObserver, Protocol):
-    """An observer that may be made when its projection is read."""
-
-    def catch_up(self, untold: UntoldSubgraphs) -> None:
-        """Show what was noted before it was made."""
+            self._missed = len(self._notes) + 1
+            self._notes.clear()
 
 
 @final
@@ -249,9 +275,6 @@ class SubgraphTracker:
 
     def __len__(self) -> int:
         return len(self._open)
-
-    def __contains__(self, namespace: object) -> bool:
-        return namespace in self._open
 
     def start(self, namespace: Namespace, data: Mapping[str, Any]) -> Subgraph | None:
         """Take note of a task that starts at `namespace`; the subgraph that this reveals, if it does."""
@@ -298,7 +321,7 @@ class SubgraphTracker:
 
     def _note_tool_call(self, data: Mapping[str, Any]) -> None:
         task_id, given = data.get("id"), data.get("input")
-        if not isinstance(task_id, str):
+        if given is None or not isinstance(task_id, str):
             return
         calls = [given.get("tool_call")] if isinstance(given, dict) else given if isinstance(given, list) else ()
         for call in calls:
@@ -323,7 +346,7 @@ def end_by_result(data: Mapping[str, Any]) -> SubgraphEnd:
     if data.get("interrupts"):
         return SubgraphEnd("interrupted")
     error = data.get("error")
-    return SubgraphEnd("failed", str(error)) if error else SubgraphEnd("completed")
+    return SubgraphEnd("failed", str(error)) if error else COMPLETED
 
 
 def end_by_exception(error: BaseException) -> SubgraphEnd:

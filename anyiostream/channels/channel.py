@@ -370,13 +370,14 @@ class StreamChannel(Generic[T]):
                 ItemsDroppedWarning,
                 stacklevel=4,
             )
-        backlog, self._backlog = self._backlog or (), None
+        backlog, self._backlog = self._backlog, None
         bound = self._bound() if maxlen is None else maxlen
-        buffers = [self._new_buffer(bound) for _ in range(branches)]
+        buffers: list[Buffer[T]] = [Buffer(self._label, bound, self.overflow, port.home) for _ in range(branches)]
         for buffer in buffers:
-            outbox = Outbox("the backlog", port.home, bounded=False)
-            for _, item in backlog:
-                buffer.put_waiting(item, outbox)
+            if backlog:
+                outbox = Outbox("the backlog", port.home, bounded=False)
+                for _, item in backlog:
+                    buffer.put_waiting(item, outbox)
             if self._ended is not None:
                 buffer.end(self._ended)
         self._subscribed = True
@@ -415,9 +416,6 @@ class StreamChannel(Generic[T]):
         if self._maxlen is not None:
             return self._maxlen
         return self._port.maxlen if self._port is not None else math.inf
-
-    def _new_buffer(self, bound: float) -> Buffer[T]:
-        return Buffer(self._label, bound, self.overflow, self._bound_port().home)
 
     def _open_cursor(self, *, is_async: bool) -> Any:
         self.check_lane(is_async=is_async)

@@ -128,7 +128,7 @@ class AsyncRun:
         self._shutdown = Shutdown(self)
         self._tasks: dict[LoopTask, None] = {}
         self.closed = False
-        self._stamps = count(1)
+        self.stamp = count(1).__next__
         mux = Mux(self, factories=factories, transformers=transformers, scope=scope)
         self.source: Final = open_source(mux)
         self.pump: Final = Pump(mux, self.source, outbox, self.source.stop)
@@ -150,10 +150,6 @@ class AsyncRun:
     def interjected(self) -> BaseException | None:
         """The error with which the run is about to fail."""
         return self.pump.interjected
-
-    def stamp(self) -> int:
-        """A number that rises with each call."""
-        return next(self._stamps)
 
     def admit(self, what: str) -> None:
         """Raise `RunClosed` once the block has been left, `RunWaitsForItself` inside the run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, final
 
 from anyiostream.channels.latch import Latch
@@ -143,12 +143,25 @@ class SubgraphHandle(RunStream):
         self._latch = Latch(f"the output of subgraph {subgraph.namespace[-1]!r}")
         self._failure = None
 
-    async def conclude(self, end: SubgraphEnd, ending: Ending) -> None:
+    def conclude(self, end: SubgraphEnd, ending: Ending) -> Coroutine[Any, Any, None] | None:
         """The subgraph has ended, or was aborted by this handle. Idempotent.
 
-        Raises:
-            BaseException: The error of a hook that made a good end a bad one.
+        Returns:
+            `None` if that is done, or a coroutine that does it, and raises the error of a hook that made a good end a
+            bad one.
         """
+        if self._latch.ready:
+            return None
+        if ending.error is None and self._mux.ends_silently:
+            # As most do.
+            self._mux.end_silently(ending)
+            self._status = end.status
+            self.error = end.error
+            self._latch.open()
+            return None
+        return self._conclude(end, ending)
+
+    async def _conclude(self, end: SubgraphEnd, ending: Ending) -> None:
         if self._latch.ready:
             return
         if ending.quietly:
@@ -176,4 +189,4 @@ class SubgraphHandle(RunStream):
         """Stop the subgraph if the graph allows that, and end the handle at the next step either way."""
         if not self._latch.ready:
             self._pump.source.abort_subgraph(self.path)
-            self._pump.request(lambda: self.conclude(SubgraphEnd("aborted"), Ending(quietly=True)))
+            self._pump.request(lambda: self._conclude(SubgraphEnd("aborted"), Ending(quietly=True)))

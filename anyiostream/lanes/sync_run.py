@@ -66,7 +66,7 @@ class SyncRun:
         self.context = copy_context()
         self.context.run(current_outbox.set, outbox)
         self._make_handle = make_handle
-        self._stamps = count(1)
+        self.stamp = count(1).__next__
         mux = Mux(self, factories=factories, transformers=transformers, scope=scope)
         self._source = open_source(mux)
         self.pump = Pump(mux, self._source, outbox, self._source_ended)
@@ -85,10 +85,6 @@ class SyncRun:
     def interjected(self) -> BaseException | None:
         """Nothing runs beside the pump here that could fail."""
         return None
-
-    def stamp(self) -> int:
-        """A number that rises with each call."""
-        return next(self._stamps)
 
     def admit(self, what: str) -> None:
         """Raise `RunClosed` once the block has been left."""

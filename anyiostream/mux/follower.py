@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, final
 
+import attrs
+
 from anyiostream.ending import Ending
 from anyiostream.errors import MalformedPart
 from anyiostream.events import Namespace, ProtocolEvent
@@ -30,27 +32,38 @@ __all__ = ["SubgraphFollower"]
 
 
 @final
+@attrs.define(eq=False)
+class EndingSubgraph:
+    """A subgraph that has ended, and those who are being told.
+
+    Attributes:
+        subgraph: The subgraph.
+        observers: Who is to be told.
+        told: How many have been.
+    """
+
+    subgraph: Subgraph
+    observers: tuple[SubgraphObserver, ...]
+    told: int = 0
+
+
+@final
 class SubgraphFollower:
     """Follows the subgraphs of one run."""
 
     def __init__(self, router: Router, scope: Namespace) -> None:
         self._router = router
         self._tracker = SubgraphTracker(scope)
-        self._ending: deque[tuple[Subgraph, deque[SubgraphObserver]]] = deque()
+        self._ending: deque[EndingSubgraph] = deque()
 
     def __len__(self) -> int:
         """How many subgraphs are open."""
         return len(self._tracker)
 
-    def __contains__(self, namespace: object) -> bool:
-        """Whether the subgraph at `namespace` is open."""
-        return namespace in self._tracker
-
     def begin(self) -> None:
         """The run has its first part."""
-        for mux in self._router.path(self._tracker.scope):
-            for observer in mux.roster.made_observers():
-                observer.run_started()
+        for observer in self._router.nearest(self._tracker.scope).roster.made_observers():
+            observer.run_started()
 
     def track(
         self, namespace: Namespace, data: Any, event: ProtocolEvent | None = None
@@ -120,25 +133,24 @@ class SubgraphFollower:
             await waiting
 
     def _to_end(self, subgraphs: list[Subgraph]) -> None:
-        self._ending += [(subgraph, deque(self._observers(subgraph.namespace))) for subgraph in subgraphs]
+        self._ending.extend([EndingSubgraph(each, self._observers(each.namespace)) for each in subgraphs])
 
     async def _end_next(self, end: SubgraphEnd, ending: Ending | None) -> None:
         """Tell of the end of one subgraph. If cancelled, it is still the next one; an observer is told once."""
-        subgraph, observers = self._ending[0]
-        while observers:
+        each = self._ending[0]
+        while each.told < len(each.observers):
             try:
-                waiting = observers[0].subgraph_ended(subgraph, end, ending)
+                waiting = each.observers[each.told].subgraph_ended(each.subgraph, end, ending)
                 if waiting is not None:
                     await waiting
             except Exception:
-                observers.popleft()
+                each.told += 1
                 raise
-            observers.popleft()
+            each.told += 1
         self._ending.popleft()
-        self._router.forget(subgraph.namespace)
+        self._router.forget(each.subgraph.namespace)
 
-    def _observers(self, namespace: Namespace) -> list[SubgraphObserver]:
-        parent, found = namespace[:-1], []
-        for mux in self._router.path(parent):
-            found += mux.roster.observers(direct=mux.scope == parent)
-        return found
+    def _observers(self, namespace: Namespace) -> tuple[SubgraphObserver, ...]:
+        parent = namespace[:-1]
+        mux = self._router.nearest(parent)
+        return mux.observers(direct=mux.scope == parent)

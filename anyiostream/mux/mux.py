@@ -31,7 +31,7 @@ from anyiostream.mux.routes import ROOT_BIT, Passage, Stage, StageKind, blame
 from anyiostream.mux.scheduling import Nursery
 from anyiostream.mux.taking import Take
 from anyiostream.state import GraphState
-from anyiostream.subgraphs import Handle, Subgraph
+from anyiostream.subgraphs import Handle, Subgraph, SubgraphObserver
 from anyiostream.transformer import PayloadTransformer, StreamTransformer, TransformerFactory
 
 __all__ = ["Mux"]
@@ -66,6 +66,7 @@ class Mux:
         "_bit",
         "_ended",
         "_factories",
+        "_observers",
         "_own",
         "_port",
         "children",
@@ -111,6 +112,7 @@ class Mux:
         self.handle: Handle | None = None
         self._port = port
         self._factories = factories
+        self._observers: tuple[tuple[SubgraphObserver, ...], tuple[SubgraphObserver, ...]] | None = None
         self._own: dict[str, Passage] = {}
         self._around: dict[str, Passage] = {}
         self._ended = GOOD_END
@@ -124,7 +126,7 @@ class Mux:
         self.router.enter(self)
         self.roster.register_all(factories or (), transformers)
         if parent is None:
-            self.router.tasks_go_below = self.roster.reads_tasks
+            self.router.only_follows_tasks = self.roster.only_follows_tasks
         if port.is_async and (self.roster.any_async or not self.roster.all_builtin):
             # Transformers may schedule work, which the end of a subgraph then waits for.
             self.router.waits_for_children = True
@@ -233,6 +235,22 @@ class Mux:
             self.roster.make_observers()
         self.recompile()
 
+    # --- subgraphs ---
+
+    def observers(self, *, direct: bool) -> tuple[SubgraphObserver, ...]:
+        """Those to be told of subgraphs, from the root's on inwards.
+
+        Args:
+            direct: Of the subgraphs directly below this scope, or of those further down.
+        """
+        observers = self._observers
+        if observers is None:
+            above = () if self.parent is None else self.parent.observers(direct=False)
+            own = self.roster.observers()
+            distant = [each for each in own if not each.children_only]
+            observers = self._observers = ((*above, *distant), (*above, *own))
+        return observers[direct]
+
     # --- routes ---
 
     def passage(self, method: str, *, own: bool, below_root: bool = False) -> Passage:
@@ -298,7 +316,8 @@ class Mux:
 
     def recompile(self) -> None:
         """Somebody has started or stopped reading a projection."""
-        if not self.ended:
+        # Whatever passes through has been compiled from what is kept here.
+        if (self._own or self._around) and not self.ended:
             self.router.recompile_from(self)
 
     def _stage(self, registration: Registration) -> Stage:
@@ -360,6 +379,22 @@ class Mux:
         errors = await self._call_ending_hooks(ending)
         if errors and ending.error is None:
             ending = Ending(errors.pop(0))
+        self.end_silently(ending)
+        return ending, errors
+
+    @property
+    def ends_silently(self) -> bool:
+        """Whether a good end takes no more than `end_silently`: no hook is to be called, nothing to be waited for."""
+        return (
+            self.parent is not None
+            and self.roster.ends_silently
+            and not self.children
+            and not self.nursery
+            and self._port.interjected is None
+        )
+
+    def end_silently(self, ending: Ending) -> None:
+        """End the projections and the log. Hooks and scheduled work are done."""
         self.ended = True
         self._ended = Ended.by(None if ending.quietly else ending.error)
         self.roster.end(self._ended, ending)
@@ -367,7 +402,6 @@ class Mux:
             self.log.end(self._ended)
         if self.parent is not None:
             self.router.leave(self)
-        return ending, errors
 
     async def _call_ending_hooks(self, ending: Ending) -> list[BaseException]:
         """Their errors, in order."""
@@ -375,8 +409,6 @@ class Mux:
         hook = "finalize" if ending.error is None else "fail"
         for registration in self.roster.registrations:
             if registration.transformer is None or registration.ended:
-                continue
-            if registration.ends_silently and self.parent is not None:
                 continue
             error = await self._call_ending_hook(registration, registration.transformer, hook, ending)
             if error is not None:

@@ -11,7 +11,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast, final
@@ -31,7 +31,7 @@ from anyiostream.errors import (
 )
 from anyiostream.events import Namespace, ProtocolEvent
 from anyiostream.mux.port import RunPort
-from anyiostream.subgraphs import LateObserver, SubgraphObserver, UntoldSubgraphs
+from anyiostream.subgraphs import LateObserver, ObserverToCome, SubgraphObserver
 from anyiostream.transformer import (
     Hooks,
     StreamEmitter,
@@ -99,11 +99,6 @@ class Registration:
         return self.observer is not None
 
     @property
-    def ends_silently(self) -> bool:
-        """Whether it has no hook to be called at its mux's end."""
-        return not self.hooks.ends
-
-    @property
     def declared(self) -> StreamTransformer | type[StreamTransformer]:
         """Where its attributes are declared: on the transformer, or on its class."""
         return self.kind if self.transformer is None else self.transformer
@@ -150,15 +145,15 @@ class Roster:
         native_keys: Names of projections that are attributes of the run stream as well.
         registrations: The transformers, in dispatch order.
         any_async: Whether the mux's end may have to be awaited for the sake of its hooks.
+        ends_silently: Whether none of those that have been made has a hook to be called at the mux's end.
         all_builtin: Whether none is the user's.
-        reads_tasks: Whether one may want `tasks` events themselves, and not just be told of subgraphs.
+        only_follows_tasks: Whether `tasks` events are of no other use to them than to be told of subgraphs.
     """
 
     __slots__ = (
         "_all",
         "_end",
         "_mux",
-        "_observers",
         "_owners",
         "_port",
         "_projections",
@@ -166,8 +161,9 @@ class Roster:
         "_retaining",
         "all_builtin",
         "any_async",
+        "ends_silently",
         "native_keys",
-        "reads_tasks",
+        "only_follows_tasks",
         "registrations",
     )
 
@@ -178,15 +174,15 @@ class Roster:
         self._owners: dict[str, int] = {}
         self._projections: dict[str, Any] = {}
         self._all: dict[str, Any] | None = None
-        self._observers: tuple[list[SubgraphObserver], list[SubgraphObserver]] | None = None
         self._readers: tuple[dict[str, Readers], dict[str, Readers]] = ({}, {})
         self._retaining = False
         self._end: tuple[Ended, Ending] | None = None
         self.native_keys: AbstractSet[str] = frozenset()
         self.registrations: Final[list[Registration]] = []
         self.any_async = False
+        self.ends_silently = True
         self.all_builtin = True
-        self.reads_tasks = True
+        self.only_follows_tasks = False
 
     def register_all(self, factories: Sequence[object], transformers: Iterable[StreamTransformer]) -> None:
         """Register what the factories make, and transformers; of each, first those that want to be first.
@@ -202,7 +198,7 @@ class Roster:
             if plan is not None:
                 self.registrations.extend([Registration(kind, hooks, None) for kind, hooks in plan.kinds])
                 self._owners, self._readers = plan.owners, plan.readers
-                self.native_keys, self.reads_tasks = plan.native_keys, plan.reads_tasks
+                self.native_keys, self.only_follows_tasks = plan.native_keys, plan.only_follows_tasks
                 return
         scope = self._mux.scope
         made = [Registration.by(factory, scope) for factory in factories]
@@ -228,12 +224,13 @@ class Roster:
         """Its transformer, made now if it has not been."""
         transformer = registration.transformer
         if transformer is None:
-            untold, self._observers = registration.observer, None
+            stand_in = registration.observer
             transformer = registration.transformer = registration.kind(self._mux.scope)
             projection = transformer.init()
             self._connect(registration, transformer, projection)
-            if isinstance(untold, UntoldSubgraphs):
-                cast("LateObserver", registration.observer).catch_up(untold)
+            if isinstance(stand_in, ObserverToCome):
+                stand_in.has_come(cast("LateObserver", registration.observer))
+                registration.observer = stand_in
             if self._end is not None:
                 _end(projection.values(), *self._end)
         return transformer
@@ -261,14 +258,9 @@ class Roster:
             self._all = {key: self._projections[key] for key in self._owners}
         return self._all
 
-    def observers(self, *, direct: bool) -> list[SubgraphObserver]:
-        """Those to be told of subgraphs: of those directly below the scope, or of those further down."""
-        observers = self._observers
-        if observers is None:
-            found = [self._observer(registration) for registration in self.registrations if registration.observes]
-            all_of_them = [each for each in found if each is not None]
-            observers = self._observers = ([each for each in all_of_them if not each.children_only], all_of_them)
-        return observers[direct]
+    def observers(self) -> list[SubgraphObserver]:
+        """Those to be told of subgraphs below."""
+        return [self._observer(registration) for registration in self.registrations if registration.observes]
 
     def make_observers(self) -> None:
         """Make those that are told of subgraphs, so that they push what they are told of as it happens."""
@@ -297,13 +289,14 @@ class Roster:
 
     # --- inside ---
 
-    def _observer(self, registration: Registration) -> SubgraphObserver | None:
+    def _observer(self, registration: Registration) -> SubgraphObserver:
         if registration.observer is None:
             if self._retaining and catches_up(registration.kind):
                 # Most handles' `lifecycle` is never read: to note what it would show takes a tenth of making it.
-                registration.observer = UntoldSubgraphs(self._port.stamp, self._port.maxlen)
+                registration.observer = ObserverToCome(self._port.stamp, self._port.maxlen)
             else:
                 self.ready(registration)
+        assert registration.observer is not None
         return registration.observer
 
     def _register(self, registration: Registration) -> None:
@@ -323,7 +316,6 @@ class Roster:
                 raise InvalidProjection(name, type(projection).__name__)
             self._claim(registration, projection)
             self._connect(registration, transformer, projection)
-            transformer.attach(self._mux.nursery.for_scope(self._mux.scope))
             self.any_async = self.any_async or (is_async and hooks.ends_async)
             self.all_builtin = self.all_builtin and bool(builtin_projections(registration.kind))
 
@@ -340,17 +332,23 @@ class Roster:
 
     def _connect(self, registration: Registration, transformer: StreamTransformer, projection: dict[str, Any]) -> None:
         registration.observer = transformer.subgraph_observer(self._mux)
+        # No route leads to what is told of subgraphs.
+        on_watched = self._mux.recompile if registration.observer is None else None
         for key, value in projection.items():
-            self._bind(key, value, native=transformer._native)  # noqa: SLF001 -- likewise
+            self._bind(key, value, on_watched, native=transformer._native)  # noqa: SLF001 -- likewise
         transformer.connect(self._port)
+        self.ends_silently = self.ends_silently and not registration.hooks.ends
+        if not builtin_projections(registration.kind):
+            # The library's own schedule nothing.
+            transformer.attach(self._mux.nursery.for_scope(self._mux.scope))
         if "on_register" in registration.hooks.overridden:
             transformer.on_register(StreamEmitter(registration.kind.__name__, partial(self._emit_for, registration)))
 
-    def _bind(self, key: str, value: Any, *, native: bool) -> None:
+    def _bind(self, key: str, value: Any, on_watched: Callable[[], None] | None, *, native: bool) -> None:
         if isinstance(value, StreamChannel):
             method = None if value.name is None else value.name if native else f"custom:{value.name}"
             forward = None if method is None else self._mux.forwarder(method)
-            value.bind(self._port, key, forward=forward, on_watched=self._mux.recompile, retain=self._retaining)
+            value.bind(self._port, key, forward=forward, on_watched=on_watched, retain=self._retaining)
         elif isinstance(value, Promise):
             value.bind(self._port, key)
         self._projections[key] = value
@@ -370,14 +368,14 @@ class Plan:
         kinds: The classes in dispatch order, and their hooks.
         owners: Projection -> the place of its transformer, in order.
         native_keys: Those that are native.
-        reads_tasks: As of the roster.
+        only_follows_tasks: As of the roster.
         readers: Method -> who is called for events of the scopes below, and of the scope itself; filled as they come.
     """
 
     kinds: tuple[tuple[type[StreamTransformer], Hooks], ...]
     owners: dict[str, int]
     native_keys: frozenset[str]
-    reads_tasks: bool
+    only_follows_tasks: bool
     readers: tuple[dict[str, Readers], dict[str, Readers]] = attrs.field(factory=lambda: ({}, {}))
 
 
@@ -399,8 +397,11 @@ def _plan(factories: Sequence[object]) -> Plan | None:
     if len(owners) == len(claims):
         native = frozenset(key for key, place in claims if kinds[place]._native)  # noqa: SLF001 -- likewise
         registrations = [Registration(kind, hooks_of(kind), None) for kind in kinds]
-        reads_tasks = any(not each.observes and each.reads("tasks", own=True) for each in registrations)
-        _plans[kinds] = Plan(tuple((each.kind, each.hooks) for each in registrations), owners, native, reads_tasks)
+        observed = any(each.observes for each in registrations)
+        read = any(each.reads("tasks", own=True) for each in registrations if not each.observes)
+        _plans[kinds] = Plan(
+            tuple((each.kind, each.hooks) for each in registrations), owners, native, observed and not read
+        )
     return _plans[kinds]
 
 

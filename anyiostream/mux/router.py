@@ -11,7 +11,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, final
 
 import attrs
@@ -43,14 +43,15 @@ class Router:
         seq: The `seq` of the last event of the root's raw log.
         namespace: Namespace of the event being dispatched.
         waits_for_children: Whether ending a subgraph may have to wait, for its hooks or its scheduled work.
-        tasks_go_below: Whether muxes below the root have transformers that want `tasks` events.
+        only_follows_tasks: Whether `tasks` events are of no other use than to tell of subgraphs.
     """
 
     takes: dict[Namespace, dict[str, Take]] = attrs.field(factory=dict)
     seq: int = 0
     namespace: Namespace = ()
     waits_for_children: bool = False
-    tasks_go_below: bool = True
+    only_follows_tasks: bool = False
+    _take_of_tasks: Take | None = None
     _muxes: dict[Namespace, Mux] = attrs.field(factory=dict)
     _shared: dict[Namespace, Mux] = attrs.field(factory=dict)
     _begun: bool = False
@@ -91,15 +92,14 @@ class Router:
         """The mux whose scope is `namespace`."""
         return self._muxes.get(namespace)
 
-    def path(self, namespace: Namespace) -> list[Mux]:
-        """The muxes from the root to the one nearest to `namespace`."""
-        path = []
-        mux: Mux | None = self._nearest(namespace)
-        while mux is not None:
-            path.append(mux)
-            mux = mux.parent
-        path.reverse()
-        return path
+    def nearest(self, namespace: Namespace) -> Mux:
+        """The mux at `namespace`, or the nearest one above."""
+        for depth in range(len(namespace), -1, -1):
+            mux = self._muxes.get(namespace[:depth])
+            if mux is not None:
+                return mux
+        # The root's own scope may be longer than the namespace, for a run inside a node of another run.
+        return self._root
 
     def recompile_from(self, mux: Mux) -> None:
         """Somebody has started or stopped reading something of `mux`: compile anew what passes through it."""
@@ -111,25 +111,28 @@ class Router:
 
     # --- dispatch ---
 
-    def take_of(self, part: object) -> tuple[Take, Any]:
+    def take_of(self, part: Any) -> tuple[Take, Any]:
         """What takes `part` through its route, and its data, after all checks.
 
         Raises:
             MalformedPart: It is no part.
         """
         method, namespace = method_and_namespace(part)
-        assert isinstance(part, Mapping)
         self._begin()
         takes = self.takes.get(namespace)
+        if method == "tasks" and self.only_follows_tasks:
+            # The same everywhere. In a namespace of its own it may be the start of a subgraph that gets its own table.
+            take = self._take_of_tasks
+            if take is None:
+                take = self._take_of_tasks = self._compile(self._root, method, own=False)
+            if takes is not None:
+                takes[method] = take
+            return take, part["data"]
+        mux = self.nearest(namespace)
         if takes is None:
-            mux = self._nearest(namespace)
-            if method == "tasks" and namespace not in mux.follower:
-                # It may be the start of a subgraph that gets a mux, and a table of its own.
-                return self._compile(mux, method, own=False), part["data"]
             takes = self._share(namespace, mux)
         take = takes.get(method)
         if take is None:
-            mux = self._nearest(namespace)
             take = takes[method] = self._compile(mux, method, own=mux.scope == namespace)
         return take, part["data"]
 
@@ -139,7 +142,7 @@ class Router:
         namespace = tuple(params["namespace"])
         self._begin()
         self.namespace = namespace
-        mux = self._nearest(namespace)
+        mux = self.nearest(namespace)
         own = mux.scope == namespace
         if own and method == "values":
             mux.state.observe(params["data"], params.get("interrupts", ()))
@@ -148,7 +151,7 @@ class Router:
     def dispatch_below_root(self, event: ProtocolEvent) -> Coroutine[Any, Any, None] | None:
         """Take an event that opens or ends subgraphs to the muxes below the root, as they are now."""
         namespace = tuple(event["params"]["namespace"])
-        mux = self._nearest(namespace)
+        mux = self.nearest(namespace)
         route = self._route(mux.passage(event["method"], own=mux.scope == namespace, below_root=True))
         return self.run(route, event) if route.segments else None
 
@@ -167,14 +170,6 @@ class Router:
     @property
     def _root(self) -> Mux:
         return next(iter(self._muxes.values()))
-
-    def _nearest(self, namespace: Namespace) -> Mux:
-        for depth in range(len(namespace), -1, -1):
-            mux = self._muxes.get(namespace[:depth])
-            if mux is not None:
-                return mux
-        # The root's own scope may be longer than the namespace, for a run inside a node of another run.
-        return self._root
 
     def _share(self, namespace: Namespace, mux: Mux) -> dict[str, Take]:
         if len(self._shared) >= MAX_SHARED_TABLES:
@@ -195,7 +190,7 @@ class Router:
         if route is not None:
             log = self._root.log
             take = taking_payloads(self, route, method, state, log.sink() if log is not None and log.watched else None)
-        elif len(stages) == 1 and stages[0].kind is StageKind.SUBGRAPHS and not self.tasks_go_below:
+        elif method == "tasks" and self.only_follows_tasks:
             take = taking_tasks(self, mux.follower.track)
         else:
             take = taking_events(self, self._route(passage), method, state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from anyiostream.channels.channel import StreamChannel
@@ -12,11 +13,11 @@ from anyiostream.subgraphs import (
     HandleMaker,
     LifecycleCause,
     LifecyclePayload,
+    Note,
     Subgraph,
     SubgraphEnd,
     SubgraphObserver,
     SubgraphStatus,
-    UntoldSubgraphs,
     end_by_exception,
 )
 from anyiostream.transformer import StreamTransformer, builtin
@@ -50,6 +51,8 @@ class LifecycleTransformer(StreamTransformer):
         self._state: GraphState | None = None
         self._channel: StreamChannel[LifecyclePayload] = StreamChannel("lifecycle")
         self._pending_cause: LifecycleCause | None = None
+        # The three methods that a subclass may override make everything anew from their arguments, as LangGraph's do.
+        self._is_plain = type(self) is LifecycleTransformer
 
     def init(self) -> dict[str, Any]:
         """One projection, `lifecycle`."""
@@ -85,21 +88,26 @@ class LifecycleTransformer(StreamTransformer):
 
     def subgraph_started(self, subgraph: Subgraph) -> None:
         """A subgraph has started."""
-        if self._should_track(subgraph.namespace):
+        if self._is_plain:
+            if subgraph.trigger_call_id is not None:
+                self._channel.push(subgraph.started())
+        elif self._should_track(subgraph.namespace):
             self._pending_cause = subgraph.cause
             self._on_started(subgraph.namespace, subgraph.graph_name, subgraph.trigger_call_id)
 
     def subgraph_ended(self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None) -> None:  # noqa: ARG002
         """A subgraph has ended."""
-        if subgraph.trigger_call_id is not None and self._should_track(subgraph.namespace):
+        if subgraph.trigger_call_id is None:
+            return
+        if self._is_plain:
+            self._channel.push(subgraph.ended(end))
+        elif self._should_track(subgraph.namespace):
             self._on_terminal(subgraph.namespace, end.status, end.error)
 
-    def catch_up(self, untold: UntoldSubgraphs) -> None:
+    def catch_up(self, notes: Sequence[Note], missed: int) -> None:
         """Show what was noted before there was this transformer."""
-        shown = [
-            (stamp, subgraph.started() if end is None else subgraph.ended(end)) for stamp, subgraph, end in untold.notes
-        ]
-        self._channel.restore(shown, untold.missed)
+        shown = [(stamp, subgraph.started() if end is None else subgraph.ended(end)) for stamp, subgraph, end in notes]
+        self._channel.restore(shown, missed)
 
     def _should_track(self, ns: Namespace) -> bool:
         depth = len(self.scope)

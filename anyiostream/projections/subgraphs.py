@@ -65,7 +65,9 @@ class SubgraphTransformer(StreamTransformer):
     async def end_open(self, end: SubgraphEnd, ending: Ending) -> None:
         """End the handles that are open. If cancelled, those that are left are ended by the next call."""
         for namespace, handle in list(self._handles.items()):
-            await handle.conclude(end, ending)
+            waiting = handle.conclude(end, ending)
+            if waiting is not None:
+                await waiting
             self._handles.pop(namespace, None)
 
     def shows(self, subgraph: Subgraph) -> bool:  # noqa: ARG002 -- for subclasses
@@ -79,11 +81,15 @@ class SubgraphTransformer(StreamTransformer):
         handle = self._handles.get(subgraph.namespace)
         if handle is None:
             return None
-        return self._end(subgraph.namespace, handle, end, _ending_of(end) if ending is None else ending)
+        waiting = handle.conclude(end, _ending_of(end) if ending is None else ending)
+        if waiting is not None:
+            return self._end(subgraph.namespace, waiting)
+        del self._handles[subgraph.namespace]
+        return None
 
-    async def _end(self, namespace: Namespace, handle: Handle, end: SubgraphEnd, ending: Ending) -> None:
+    async def _end(self, namespace: Namespace, waiting: Coroutine[Any, Any, None]) -> None:
         try:
-            await handle.conclude(end, ending)
+            await waiting
         except Exception:
             del self._handles[namespace]
             raise

@@ -251,14 +251,14 @@ def test_an_event_takes_the_same_way_as_its_part(make: Any) -> None:
 # --- muxes below ---
 
 
-def test_the_path_leads_from_the_root_to_the_nearest_mux(make: Any) -> None:
+def test_each_namespace_belongs_to_the_nearest_mux(make: Any) -> None:
     """A namespace without a mux of its own belongs to the nearest one above."""
     root = make(ValuesTransformer)
     child = open_child(root)
-    assert root.router.path(()) == [root]
-    assert root.router.path(NODE) == [root, child]
-    assert root.router.path((*NODE, "deep:2")) == [root, child]
-    assert root.router.path(("other:9",)) == [root]
+    assert root.router.nearest(()) is root
+    assert root.router.nearest(NODE) is child
+    assert root.router.nearest((*NODE, "deep:2")) is child
+    assert root.router.nearest(("other:9",)) is root
     assert root.router.mux_at(NODE) is child
     assert root.router.mux_at(("other:9",)) is None
 
