@@ -25,7 +25,8 @@ from anyiostream.events import Namespace, ProtocolEvent, synthetic_event
 from anyiostream.inline import run_inline
 from anyiostream.mux.follower import SubgraphFollower
 from anyiostream.mux.port import RunPort
-from anyiostream.mux.roster import Registration, Roster
+from anyiostream.mux.registrations import Registration
+from anyiostream.mux.roster import Roster
 from anyiostream.mux.router import Router
 from anyiostream.mux.routes import ROOT_BIT, Passage, Stage, StageKind, blame
 from anyiostream.mux.scheduling import Nursery
@@ -124,7 +125,8 @@ class Mux:
         self._bit = ROOT_BIT if parent is None else parent.child_bit()
         self.roster: Final = Roster(self, port)
         self.router.enter(self)
-        self.roster.register_all(factories or (), transformers)
+        if parent is None or not self.roster.register_as(parent.roster):
+            self.roster.register_all(factories or (), transformers)
         if parent is None:
             self.router.only_follows_tasks = self.roster.only_follows_tasks
         if port.is_async and (self.roster.any_async or not self.roster.all_builtin):
@@ -294,9 +296,10 @@ class Mux:
 
     def _stages_around(self, method: str, *, own: bool) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
         """The stages of this mux before those of its children, and after them."""
-        registrations, readers = self.roster.registrations, self.roster.readers(method, own=own)
-        before = tuple([self._stage(registrations[place]) for place in readers.before])
-        after = tuple([self._stage(registrations[place]) for place in readers.after])
+        roster = self.roster
+        readers = roster.readers(method, own=own)
+        before = tuple([self._stage(roster.registration(place)) for place in readers.before])
+        after = tuple([self._stage(roster.registration(place)) for place in readers.after])
         if self.parent is None:
             if readers.tracked:
                 # Children come at the first observer's place. On the way to it a `tasks` event starts and ends
@@ -407,7 +410,7 @@ class Mux:
         """Their errors, in order."""
         errors: list[BaseException] = []
         hook = "finalize" if ending.error is None else "fail"
-        for registration in self.roster.registrations:
+        for registration in self.roster.used():
             if registration.transformer is None or registration.ended:
                 continue
             error = await self._call_ending_hook(registration, registration.transformer, hook, ending)

@@ -16,8 +16,6 @@ from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
-import attrs
-
 from anyiostream.channels.buffer import Ended
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.promise import Promise
@@ -26,26 +24,24 @@ from anyiostream.errors import (
     AsyncTransformerRefused,
     InvalidHook,
     InvalidProjection,
-    PrebuiltTransformer,
     ProjectionConflict,
 )
 from anyiostream.events import Namespace, ProtocolEvent
 from anyiostream.mux.port import RunPort
+from anyiostream.mux.registrations import Plan, Readers, Registration, plan_for
 from anyiostream.subgraphs import LateObserver, ObserverToCome, SubgraphObserver
 from anyiostream.transformer import (
-    Hooks,
     StreamEmitter,
     StreamTransformer,
     builtin_projections,
     catches_up,
-    hooks_of,
     reason_for_async,
 )
 
 if TYPE_CHECKING:
     from anyiostream.mux.mux import Mux
 
-__all__ = ["Registration", "Roster", "make_transformer"]
+__all__ = ["Roster"]
 
 PROCESSING: Final = frozenset({"process", "aprocess"})
 """A transformer overrides one of these."""
@@ -55,95 +51,11 @@ MAX_METHODS: Final = 256
 
 
 @final
-@attrs.define(eq=False)
-class Registration:
-    """One transformer of a mux.
-
-    Attributes:
-        kind: Its class.
-        hooks: What that overrides.
-        transformer: The transformer, once it has been made.
-        observer: What is told of subgraphs, if it wants to be; before it has been made, what notes them for it.
-        ended: Whether its ending hook has been called.
-        handling: Whether one of its hooks is running that may emit events.
-    """
-
-    kind: type[StreamTransformer]
-    hooks: Hooks
-    transformer: StreamTransformer | None
-    observer: SubgraphObserver | None = None
-    ended: bool = False
-    handling: bool = False
-
-    @classmethod
-    def of(cls, transformer: StreamTransformer) -> Registration:
-        """A transformer that has been made."""
-        return cls(type(transformer), hooks_of(type(transformer)), transformer)
-
-    @classmethod
-    def by(cls, factory: object, scope: Namespace) -> Registration:
-        """What `factory` makes for `scope`, made now unless that can wait.
-
-        Raises:
-            As `make_transformer`.
-        """
-        if isinstance(factory, type) and builtin_projections(factory):
-            return cls(factory, hooks_of(factory), None)
-        return cls.of(make_transformer(factory, scope))
-
-    @property
-    def observes(self) -> bool:
-        """Whether it is told of subgraphs, instead of being called with `tasks` events."""
-        if self.transformer is None:
-            return "subgraph_observer" in self.hooks.overridden
-        return self.observer is not None
-
-    @property
-    def declared(self) -> StreamTransformer | type[StreamTransformer]:
-        """Where its attributes are declared: on the transformer, or on its class."""
-        return self.kind if self.transformer is None else self.transformer
-
-    def reads(self, method: str, *, own: bool) -> bool:
-        """Whether it is called for events of `method`, of its own scope or of one below."""
-        declared = self.declared
-        return (declared.methods is None or method in declared.methods) and (own or not declared.own_scope)
-
-
-@final
-@attrs.define(eq=False)
-class Readers:
-    """Who is called for the events of one method.
-
-    Attributes:
-        before: The places of those before the first that is told of subgraphs.
-        after: The places of those behind it.
-        tracked: Whether there is such a one, and the events are those that subgraphs are told from.
-    """
-
-    before: tuple[int, ...]
-    after: tuple[int, ...]
-    tracked: bool
-
-    @classmethod
-    def of(cls, registrations: Sequence[Registration], method: str, *, own: bool) -> Readers:
-        """Those among `registrations`, for events of their own scope or of those below."""
-        places: tuple[list[int], list[int]] = ([], [])
-        observed = False
-        for place, registration in enumerate(registrations):
-            if registration.observes:
-                observed = True
-            elif registration.reads(method, own=own):
-                places[observed].append(place)
-        return cls(tuple(places[False]), tuple(places[True]), observed and method == "tasks")
-
-
-@final
 class Roster:
     """The transformers of one mux.
 
     Attributes:
         native_keys: Names of projections that are attributes of the run stream as well.
-        registrations: The transformers, in dispatch order.
         any_async: Whether the mux's end may have to be awaited for the sake of its hooks.
         ends_silently: Whether none of those that have been made has a hook to be called at the mux's end.
         all_builtin: Whether none is the user's.
@@ -155,16 +67,17 @@ class Roster:
         "_end",
         "_mux",
         "_owners",
+        "_plan",
         "_port",
         "_projections",
         "_readers",
+        "_registrations",
         "_retaining",
         "all_builtin",
         "any_async",
         "ends_silently",
         "native_keys",
         "only_follows_tasks",
-        "registrations",
     )
 
     def __init__(self, mux: Mux, port: RunPort) -> None:
@@ -178,7 +91,8 @@ class Roster:
         self._retaining = False
         self._end: tuple[Ended, Ending] | None = None
         self.native_keys: AbstractSet[str] = frozenset()
-        self.registrations: Final[list[Registration]] = []
+        self._plan: Plan | None = None
+        self._registrations: list[Registration | None] = []
         self.any_async = False
         self.ends_silently = True
         self.all_builtin = True
@@ -192,19 +106,42 @@ class Roster:
             AlreadyBound: As the names say.
         """
         if not transformers:
-            # Most runs, and all their subgraphs, have nothing but the library's own. To register these by a list that
-            # is made once takes a quarter off the cost of a mux.
-            plan = _plan(factories)
+            plan = plan_for(factories)
             if plan is not None:
-                self.registrations.extend([Registration(kind, hooks, None) for kind, hooks in plan.kinds])
-                self._owners, self._readers = plan.owners, plan.readers
-                self.native_keys, self.only_follows_tasks = plan.native_keys, plan.only_follows_tasks
+                self._follow(plan)
                 return
         scope = self._mux.scope
         made = [Registration.by(factory, scope) for factory in factories]
         given = [Registration.of(transformer) for transformer in transformers]
         for registration in (*_ordered(made), *_ordered(given)):
             self._register(registration)
+
+    def register_as(self, other: Roster) -> bool:
+        """Register the same as the roster of the mux above, if all are the library's own; whether that is so."""
+        if other._plan is None:
+            return False
+        self._follow(other._plan)
+        return True
+
+    def _follow(self, plan: Plan) -> None:
+        self._plan = plan
+        self._registrations = [None] * len(plan.kinds)
+        self._owners, self._readers = plan.owners, plan.readers
+        self.native_keys, self.only_follows_tasks = plan.native_keys, plan.only_follows_tasks
+
+    @property
+    def registrations(self) -> list[Registration]:
+        """The transformers, in dispatch order."""
+        return [self.registration(place) for place in range(len(self._registrations))]
+
+    def registration(self, place: int) -> Registration:
+        """The transformer at a place in dispatch order."""
+        registration = self._registrations[place]
+        if registration is None:
+            assert self._plan is not None
+            kind, hooks = self._plan.kinds[place]
+            registration = self._registrations[place] = Registration(kind, hooks, None)
+        return registration
 
     def readers(self, method: str, *, own: bool) -> Readers:
         """Who is called for events of `method`, of this scope or of those below."""
@@ -238,7 +175,7 @@ class Roster:
     def transformer_by_key(self, key: str) -> StreamTransformer | None:
         """The transformer that contributes the projection `key`."""
         place = self._owners.get(key)
-        return None if place is None else self.ready(self.registrations[place])
+        return None if place is None else self.ready(self.registration(place))
 
     def projection(self, key: str) -> Any:
         """The projection of that name.
@@ -247,7 +184,7 @@ class Roster:
             KeyError: There is none.
         """
         if key not in self._projections:
-            self.ready(self.registrations[self._owners[key]])
+            self.ready(self.registration(self._owners[key]))
         return self._projections[key]
 
     def projections(self) -> dict[str, Any]:
@@ -260,7 +197,9 @@ class Roster:
 
     def observers(self) -> list[SubgraphObserver]:
         """Those to be told of subgraphs below."""
-        return [self._observer(registration) for registration in self.registrations if registration.observes]
+        if self._plan is not None:
+            return [self._observer(self.registration(place)) for place in self._plan.observing]
+        return [self._observer(each) for each in self.registrations if each.observes]
 
     def make_observers(self) -> None:
         """Make those that are told of subgraphs, so that they push what they are told of as it happens."""
@@ -270,7 +209,11 @@ class Roster:
 
     def made_observers(self) -> Iterator[SubgraphObserver]:
         """Those that may have been told of a subgraph."""
-        return (each.observer for each in self.registrations if each.observer is not None)
+        return (each.observer for each in self.used() if each.observer is not None)
+
+    def used(self) -> list[Registration]:
+        """The transformers that have been made, or have somebody take notes for them."""
+        return [each for each in self._registrations if each is not None]
 
     def made_channels(self) -> Iterator[StreamChannel[Any]]:
         """The channels among the projections, as far as they have been made."""
@@ -321,12 +264,12 @@ class Roster:
 
     def _claim(self, registration: Registration, keys: Iterable[str]) -> None:
         if not self._owners.keys().isdisjoint(keys):
-            owners = {key: self.registrations[place] for key, place in self._owners.items()}
+            owners = {key: self.registration(place) for key, place in self._owners.items()}
             taken = {key: owners[key].kind.__name__ for key in keys if key in owners}
             raise ProjectionConflict(registration.kind.__name__, taken)
         for key in keys:
-            self._owners[key] = len(self.registrations)
-        self.registrations.append(registration)
+            self._owners[key] = len(self._registrations)
+        self._registrations.append(registration)
         if registration.declared._native:  # noqa: SLF001 -- LangGraph's name for it
             self.native_keys |= set(keys)
 
@@ -359,52 +302,6 @@ class Roster:
         return registration.handling
 
 
-@final
-@attrs.frozen(eq=False)
-class Plan:
-    """The registrations that a list of the library's own transformers leads to.
-
-    Attributes:
-        kinds: The classes in dispatch order, and their hooks.
-        owners: Projection -> the place of its transformer, in order.
-        native_keys: Those that are native.
-        only_follows_tasks: As of the roster.
-        readers: Method -> who is called for events of the scopes below, and of the scope itself; filled as they come.
-    """
-
-    kinds: tuple[tuple[type[StreamTransformer], Hooks], ...]
-    owners: dict[str, int]
-    native_keys: frozenset[str]
-    only_follows_tasks: bool
-    readers: tuple[dict[str, Readers], dict[str, Readers]] = attrs.field(factory=lambda: ({}, {}))
-
-
-_plans: dict[tuple[type[StreamTransformer], ...], Plan | None] = {}
-
-
-def _plan(factories: Sequence[object]) -> Plan | None:
-    """The plan for `factories`, or `None` if they are not just the library's own classes, each once."""
-    kinds = cast("tuple[type[StreamTransformer], ...]", tuple(factories))
-    try:
-        return _plans[kinds]
-    except (KeyError, TypeError):  # not seen yet, or not hashable
-        pass
-    if not all(isinstance(kind, type) and builtin_projections(kind) for kind in kinds):
-        return None
-    claims = [(key, place) for place, kind in enumerate(kinds) for key in builtin_projections(kind)]
-    owners = dict(claims)
-    _plans[kinds] = None
-    if len(owners) == len(claims):
-        native = frozenset(key for key, place in claims if kinds[place]._native)  # noqa: SLF001 -- likewise
-        registrations = [Registration(kind, hooks_of(kind), None) for kind in kinds]
-        observed = any(each.observes for each in registrations)
-        read = any(each.reads("tasks", own=True) for each in registrations if not each.observes)
-        _plans[kinds] = Plan(
-            tuple((each.kind, each.hooks) for each in registrations), owners, native, observed and not read
-        )
-    return _plans[kinds]
-
-
 def _end(projections: Iterable[Any], ended: Ended, ending: Ending) -> None:
     for projection in projections:
         if isinstance(projection, StreamChannel):
@@ -419,19 +316,3 @@ def _end(projections: Iterable[Any], ended: Ended, ending: Ending) -> None:
 def _ordered(registrations: Sequence[Registration]) -> Iterator[Registration]:
     yield from (each for each in registrations if each.declared.before_builtins)
     yield from (each for each in registrations if not each.declared.before_builtins)
-
-
-def make_transformer(factory: object, scope: Namespace) -> StreamTransformer:
-    """A transformer for `scope`.
-
-    Raises:
-        PrebuiltTransformer: `factory` is no class or factory, or does not make a transformer.
-    """
-    if isinstance(factory, StreamTransformer):
-        raise PrebuiltTransformer(type(factory).__name__)
-    if not callable(factory):
-        raise PrebuiltTransformer(type(factory).__name__, callable_wanted=True)
-    made: object = factory(scope)
-    if not isinstance(made, StreamTransformer):
-        raise InvalidHook(getattr(factory, "__name__", repr(factory)), f"made a {type(made).__name__}, no transformer.")
-    return made

@@ -22,7 +22,7 @@ from anyiostream.errors import PromiseUnresolved
 from anyiostream.events import Namespace, ProtocolEvent
 from anyiostream.lanes.async_streams import AsyncGraphRunStream
 from anyiostream.lanes.sync_streams import GraphRunStream
-from anyiostream.mux.roster import make_transformer
+from anyiostream.mux.registrations import make_transformer
 from anyiostream.run import open_run
 from anyiostream.testing.recording import Recording, arecord, record
 from anyiostream.testing.sources import ScriptedSource, Step
