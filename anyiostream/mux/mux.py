@@ -13,7 +13,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, final
 
 from anyiostream.channels.buffer import GOOD_END, Ended
@@ -22,13 +22,13 @@ from anyiostream.channels.outbox import current_outbox
 from anyiostream.ending import Ending
 from anyiostream.errors import ChildrenRefused
 from anyiostream.events import Namespace, ProtocolEvent, synthetic_event
-from anyiostream.inline import run_inline
+from anyiostream.mux.ending_hooks import call_ending_hooks
 from anyiostream.mux.follower import SubgraphFollower
 from anyiostream.mux.port import RunPort
 from anyiostream.mux.registrations import Registration
 from anyiostream.mux.roster import Roster
 from anyiostream.mux.router import Router
-from anyiostream.mux.routes import ROOT_BIT, Passage, Stage, StageKind, blame
+from anyiostream.mux.routes import ROOT_BIT, Passage, Stage, StageKind
 from anyiostream.mux.scheduling import Nursery
 from anyiostream.mux.taking import Take
 from anyiostream.state import GraphState
@@ -125,8 +125,9 @@ class Mux:
         self._bit = ROOT_BIT if parent is None else parent.child_bit()
         self.roster: Final = Roster(self, port)
         self.router.enter(self)
-        if parent is None or not self.roster.register_as(parent.roster):
-            self.roster.register_all(factories or (), transformers)
+        if parent is not None and self.roster.register_as(parent.roster):
+            return
+        self.roster.register_all(factories or (), transformers)
         if parent is None:
             self.router.only_follows_tasks = self.roster.only_follows_tasks
         if port.is_async and (self.roster.any_async or not self.roster.all_builtin):
@@ -379,7 +380,8 @@ class Mux:
                 ending = Ending(self._port.interjected)
         if ending.error is not None and self.nursery:
             await self.nursery.cancel(self.scope)
-        errors = await self._call_ending_hooks(ending)
+        end_subgraphs = self.follower.end_all if self.parent is None else None
+        errors = await call_ending_hooks(self.roster.used(), self._port, ending, end_subgraphs)
         if errors and ending.error is None:
             ending = Ending(errors.pop(0))
         self.end_silently(ending)
@@ -405,51 +407,3 @@ class Mux:
             self.log.end(self._ended)
         if self.parent is not None:
             self.router.leave(self)
-
-    async def _call_ending_hooks(self, ending: Ending) -> list[BaseException]:
-        """Their errors, in order."""
-        errors: list[BaseException] = []
-        hook = "finalize" if ending.error is None else "fail"
-        for registration in self.roster.used():
-            if registration.transformer is None or registration.ended:
-                continue
-            error = await self._call_ending_hook(registration, registration.transformer, hook, ending)
-            if error is not None:
-                errors.append(error)
-        return errors
-
-    async def _call_ending_hook(
-        self, registration: Registration, transformer: StreamTransformer, hook: str, ending: Ending
-    ) -> BaseException | None:
-        own = registration.hooks.ending(hook, is_async=self._port.is_async)
-        hook = own or hook
-        waiting = None
-        try:
-            if registration.observer is not None and self.parent is None:
-                await self.follower.end_all(ending)
-            # Called once, even if it is cancelled.
-            registration.ended = True
-            if own is None:
-                return None
-            if ending.error is None:
-                waiting = getattr(transformer, hook)()
-            else:
-                waiting = getattr(transformer, hook)(ending.error)
-            if waiting is not None:
-                await self._wait_for_hook(f"{type(transformer).__name__}.{hook}()", waiting, ending)
-        except BaseException as exc:
-            if waiting is not None and self._port.is_cancellation(exc):
-                raise
-            blamed = blame(exc, transformer, hook)
-            if blamed is not exc:
-                blamed.__cause__ = exc
-            return blamed
-        return None
-
-    async def _wait_for_hook(self, name: str, waiting: Coroutine[Any, Any, object], ending: Ending) -> None:
-        if not self._port.is_async:
-            run_inline(waiting, name)
-        elif ending.error is None:
-            await waiting
-        else:
-            await self._port.with_grace(name, waiting)

@@ -222,8 +222,9 @@ class Roster:
     def retain(self) -> None:
         """Keep the first items of each projection for a reader that is to come."""
         self._retaining = True
-        for channel in self.made_channels():
-            channel.retain()
+        if self._projections:
+            for channel in self.made_channels():
+                channel.retain()
 
     def end(self, ended: Ended, ending: Ending) -> None:
         """End the projections; with `ended`, what their readers get."""

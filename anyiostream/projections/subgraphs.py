@@ -50,11 +50,11 @@ class SubgraphTransformer(StreamTransformer):
 
     def subgraph_started(self, subgraph: Subgraph) -> None:
         """A subgraph has started: make and show its handle if anybody could see it."""
-        namespace = subgraph.namespace
-        if namespace[:-1] != self.scope or self._maker is None or not self.shows(subgraph):
+        maker = self._maker
+        if maker is None or not self.shows(subgraph):
             return
-        if self._maker.can_show_children and (self._channel.watched or self._maker.shows_children):
-            handle = self._handles[namespace] = self._maker.open_handle(subgraph, self._channel)
+        if maker.can_show_children and (self._channel.watched or maker.shows_children):
+            handle = self._handles[subgraph.namespace] = maker.open_handle(subgraph, self._channel)
             self._channel.push(handle)
         else:
             self._channel.pass_by()
