@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import pytest
 
-from anyiostream import GraphInterrupt, parts
+from anyiostream import GraphInterrupt, ItemsMissed, StreamTransformer, parts
 
-from .scripts import nest, subgraph
+from .scripts import ON_LOOPS, nest, subgraph
 
 pytestmark = pytest.mark.anyio
+
+
+def no_parts(ns: tuple[str, ...]) -> list[Any]:
+    """Nothing."""
+    return []
+
+
+def mark(what: str, ns: tuple[str, ...]) -> Any:
+    """A snapshot, to read on to."""
+    return parts.values(what, ns=ns)
 
 
 def brief(payloads: list[Any]) -> list[Any]:
@@ -132,3 +143,81 @@ async def test_the_raw_log_has_the_lifecycle_and_no_tasks(lane: Any) -> None:
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     assert [event["method"] for event in events].count("lifecycle") == 4
     assert {event["method"] for event in events} == {"values", "lifecycle"}
+
+
+# --- read later than it happened ---
+
+
+async def test_it_may_be_read_when_all_is_over(lane: Any) -> None:
+    """A handle keeps what happened below it, at every depth, for who reads it last."""
+    async with lane.open(lane.source(nest(4))) as run:
+        handle = await lane.next(lane.cursor(run.subgraphs))
+        await lane.output(run)
+        assert brief(await lane.collect(handle.lifecycle)) == [
+            *(("started", f"sub:{n}") for n in range(2, 5)),
+            *(("completed", f"sub:{n}") for n in range(4, 1, -1)),
+        ]
+        inner = await lane.next(lane.cursor(handle.subgraphs))
+        assert [each["event"] for each in await lane.collect(inner.lifecycle)] == ["started"] * 2 + ["completed"] * 2
+
+
+async def test_it_may_be_read_in_the_middle(lane: Any) -> None:
+    """What was kept comes first, then what happens, each once."""
+    script = subgraph("1", lambda ns: [part for n in "23" for part in (*subgraph(n, no_parts, ns=ns), mark(n, ns))])
+    async with lane.open(lane.source(script)) as run:
+        handle = await lane.next(lane.cursor(run.subgraphs))
+        assert await lane.next(lane.cursor(handle.values)) == "2"
+        assert brief(await lane.collect(handle.lifecycle)) == [
+            (event, f"sub:{n}") for n in "23" for event in ("started", "completed")
+        ]
+
+
+async def test_a_handle_keeps_as_much_of_it_as_of_anything_else(lane: Any) -> None:
+    """Beyond the run's buffer its reader is told how much has been missed, by then."""
+    script = subgraph("1", lambda ns: [part for n in range(2, 7) for part in subgraph(str(n), no_parts, ns=ns)])
+    async with lane.open(lane.source(script), buffer=8) as run:
+        handle = await lane.next(lane.cursor(run.subgraphs))
+        await lane.output(run)
+        with pytest.raises(ItemsMissed) as missed:
+            await lane.collect(handle.lifecycle)
+        assert "10" in str(missed.value)
+        assert handle.statistics().channels["lifecycle"].dropped == 10
+
+
+async def test_the_raw_log_of_a_handle_has_the_lifecycle(lane: Any) -> None:
+    """Also where nobody reads `handle.lifecycle`."""
+    async with lane.open(lane.source(nest(2))) as run:
+        handle = await lane.next(lane.cursor(run.subgraphs))
+        events = await lane.collect(handle)
+    assert brief([each["params"]["data"] for each in events if each["method"] == "lifecycle"]) == [
+        ("started", "sub:2"),
+        ("completed", "sub:2"),
+    ]
+
+
+@ON_LOOPS
+async def test_nothing_is_lost_where_it_is_first_read_while_an_end_is_awaited(lane: Any) -> None:
+    """The end of a subgraph that waits for a hook is told to a projection that is made meanwhile."""
+    reached, go_on = anyio.Event(), anyio.Event()
+
+    class Slow(StreamTransformer):
+        def init(self) -> dict[str, Any]:
+            return {}
+
+        def process(self, event: Any) -> bool:
+            return True
+
+        async def afinalize(self) -> None:
+            if len(self.scope) == 2:
+                reached.set()
+                await go_on.wait()
+
+    payloads: list[Any] = []
+    async with lane.open(lane.source(nest(2)), transformers=[Slow]) as run, anyio.create_task_group() as tasks:
+        handle = await lane.next(lane.cursor(run.subgraphs))
+        tasks.start_soon(lane.output, run)
+        await reached.wait()
+        cursor = lane.cursor(handle.lifecycle)
+        go_on.set()
+        payloads += [payload async for payload in cursor]
+    assert brief(payloads) == [("started", "sub:2"), ("completed", "sub:2")]
