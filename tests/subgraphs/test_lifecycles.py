@@ -208,16 +208,27 @@ async def test_nothing_is_lost_where_it_is_first_read_while_an_end_is_awaited(la
             return True
 
         async def afinalize(self) -> None:
-            if len(self.scope) == 2:
+            if len(self.scope) == 3:
                 reached.set()
                 await go_on.wait()
 
+    spaces = [tuple(f"sub:{n}" for n in range(1, depth + 1)) for depth in range(1, 4)]
+    script = [
+        *(parts.task_start("in", "inner", ns=space) for space in spaces),
+        parts.task_result("2", "sub", ns=spaces[0]),  # and with it what is inside
+        parts.task_result("1", "sub"),
+    ]
     payloads: list[Any] = []
-    async with lane.open(lane.source(nest(2)), transformers=[Slow]) as run, anyio.create_task_group() as tasks:
+    async with lane.open(lane.source(script), transformers=[Slow]) as run, anyio.create_task_group() as tasks:
         handle = await lane.next(lane.cursor(run.subgraphs))
         tasks.start_soon(lane.output, run)
         await reached.wait()
         cursor = lane.cursor(handle.lifecycle)
         go_on.set()
         payloads += [payload async for payload in cursor]
-    assert brief(payloads) == [("started", "sub:2"), ("completed", "sub:2")]
+    assert brief(payloads) == [
+        ("started", "sub:2"),
+        ("started", "sub:3"),
+        ("completed", "sub:3"),
+        ("completed", "sub:2"),
+    ]
