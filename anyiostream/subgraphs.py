@@ -128,6 +128,8 @@ class Subgraph:
 
     def inner_first(self) -> Iterator[Subgraph]:
         """The open subgraphs inside, and then this one, each after those inside it."""
+        if not self._children:
+            return iter((self,))
         pending: list[Subgraph] = [self]
         order: list[Subgraph] = []
         while pending:
@@ -278,24 +280,25 @@ class SubgraphTracker:
 
     def start(self, namespace: Namespace, data: Mapping[str, Any]) -> Subgraph | None:
         """Take note of a task that starts at `namespace`; the subgraph that this reveals, if it does."""
-        self._note_tool_call(data)
+        if data.get("input") is not None:
+            self._note_tool_call(data)
         depth = len(self.scope)
         if len(namespace) <= depth or namespace in self._open or namespace[:depth] != self.scope:
             return None
         name, separator, task_id = namespace[-1].partition(":")
-        agent = (data.get("metadata") or {}).get("lc_agent_name")
-        tool_call = self._tool_calls.get(task_id) if agent is not None else None
-        subgraph = Subgraph(
-            namespace,
-            graph_name=agent if agent is not None else name or None,
-            trigger_call_id=task_id if separator else None,
-            cause={"type": "toolCall", "tool_call_id": tool_call} if tool_call else None,
-            is_agent=agent is not None,
-        )
+        metadata = data.get("metadata")
+        agent = metadata.get("lc_agent_name") if metadata else None
+        if agent is None:
+            subgraph = Subgraph(namespace, name or None, task_id if separator else None, None)
+        else:
+            tool_call = self._tool_calls.get(task_id)
+            cause: LifecycleCause | None = {"type": "toolCall", "tool_call_id": tool_call} if tool_call else None
+            subgraph = Subgraph(namespace, agent, task_id if separator else None, cause, is_agent=True)
+        around = namespace[:-1]
         self._open[namespace] = subgraph
         if separator:
-            self._by_task.setdefault((namespace[:-1], task_id), []).append(subgraph)
-        parent = self._open.get(namespace[:-1])
+            self._by_task.setdefault((around, task_id), []).append(subgraph)
+        parent = self._open.get(around)
         if parent is not None:
             parent.adopt(subgraph)
         return subgraph
@@ -306,7 +309,10 @@ class SubgraphTracker:
         if not isinstance(task_id, str):
             return []
         self._tool_calls.pop(task_id, None)
-        ended = [inner for outer in self._by_task.get((namespace, task_id), ()) for inner in outer.inner_first()]
+        outermost = self._by_task.get((namespace, task_id))
+        if outermost is None:
+            return []
+        ended = [inner for outer in outermost for inner in outer.inner_first()]
         for subgraph in ended:
             self._forget(subgraph)
         return ended
@@ -320,8 +326,8 @@ class SubgraphTracker:
         return ended
 
     def _note_tool_call(self, data: Mapping[str, Any]) -> None:
-        task_id, given = data.get("id"), data.get("input")
-        if given is None or not isinstance(task_id, str):
+        task_id, given = data.get("id"), data["input"]
+        if not isinstance(task_id, str):
             return
         calls = [given.get("tool_call")] if isinstance(given, dict) else given if isinstance(given, list) else ()
         for call in calls:
