@@ -1,61 +1,18 @@
-"""What the tests of behaviour share: the two lanes behind one interface, scripted sources, and bounds on time."""
+"""What the tests of behaviour share: the two lanes behind one interface, scripted sources, and what is left behind."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import inspect
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 import sniffio
 import trio
 
 from anyiostream import open_run
-
-SECONDS = 10
-"""Longer than any of these tests takes on a busy machine."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """No test hangs, although none has a deadline: a finite deadline would change what a run does about a stall."""
-    for item in items:
-        here = isinstance(item, pytest.Function) and item.path.parent == Path(__file__).parent
-        if here and item.get_closest_marker("anyio") and inspect.iscoroutinefunction(item.obj):
-            item.obj = bounded(item.obj)
-
-
-def bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """`test`, cancelled after `SECONDS` by another task."""
-
-    @functools.wraps(test)
-    async def run(*args: Any, **kwargs: Any) -> None:
-        expired = False
-
-        async def watch(scope: anyio.CancelScope) -> None:
-            nonlocal expired
-            await anyio.sleep(SECONDS)
-            expired = True
-            scope.cancel()
-
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(watch, tasks.cancel_scope)
-                await test(*args, **kwargs)
-                tasks.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            if len(group.exceptions) > 1:
-                raise
-            raise group.exceptions[0] from None
-        if expired:
-            pytest.fail(f"hung for {SECONDS} s")
-
-    return run
 
 
 class AsyncLane:

@@ -1,22 +1,12 @@
-"""Each test runs on asyncio, on uvloop, on trio and on the sync lane, and none can hang."""
+"""Each test runs on asyncio, on uvloop, on trio and on the sync lane."""
 
 from __future__ import annotations
 
-import inspect
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .lanes import LOOPS, SyncLane, bounded
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """No test of this folder hangs."""
-    for item in items:
-        here = isinstance(item, pytest.Function) and item.path.parent == Path(__file__).parent
-        if here and item.get_closest_marker("anyio") and inspect.iscoroutinefunction(item.obj):
-            item.obj = bounded(item.obj)
+from .lanes import LOOPS, SyncLane
 
 
 @pytest.fixture(params=[*LOOPS.values(), SyncLane()], ids=[*LOOPS, "sync"])

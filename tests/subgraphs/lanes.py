@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
-import pytest
 
 from anyiostream import open_run
 
-__all__ = ["LOOPS", "AsyncLane", "SyncLane", "bounded"]
-
-SECONDS = 5
-"""Longer than any of these tests takes on a busy machine."""
+__all__ = ["LOOPS", "AsyncLane", "SyncLane"]
 
 
 class AsyncLane:
@@ -148,31 +143,3 @@ LOOPS = {
     "trio": AsyncLane(("trio", {})),
 }
 """The async lane on each event loop."""
-
-
-def bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """`test`, cancelled after `SECONDS` by another task: a deadline of its own would change how stalls are told."""
-
-    @functools.wraps(test)
-    async def run(*args: Any, **kwargs: Any) -> None:
-        expired = False
-
-        async def watch(scope: anyio.CancelScope) -> None:
-            nonlocal expired
-            await anyio.sleep(SECONDS)
-            expired = True
-            scope.cancel()
-
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(watch, tasks.cancel_scope)
-                await test(*args, **kwargs)
-                tasks.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            if len(group.exceptions) > 1:
-                raise
-            raise group.exceptions[0] from None
-        if expired:
-            pytest.fail(f"hung for {SECONDS} s")
-
-    return run
