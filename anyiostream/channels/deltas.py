@@ -13,9 +13,9 @@ from typing import Any, Generic, Protocol, Self, TypeVar, final
 
 import attrs
 
-from anyiostream.channels.buffer import Ended, Wakeable
 from anyiostream.channels.latch import Awaited
 from anyiostream.channels.raising import Recorded
+from anyiostream.channels.unread import Ended, Wakeable
 from anyiostream.errors import WrongLane
 
 __all__ = ["AsyncDeltaCursor", "DeltaCursor", "DeltaLog", "ReaderPort"]

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, final
 
-from anyiostream.channels.buffer import Arrival, Buffer, Ended, Wakeable
+from anyiostream.channels.buffer import Arrival, Buffer
 from anyiostream.channels.channel import StreamChannel
+from anyiostream.channels.unread import Ended, Wakeable
 from anyiostream.errors import NotAChannel, UnknownProjection
 
 __all__ = ["Interleaving"]
@@ -77,7 +78,7 @@ class Interleaving:
             if self._stale[name]:
                 self._stale[name] -= 1
                 return None
-            return name, buffer.pop()
+            return name, buffer.take()
         self._open.discard(name)
         assert buffer.ended is not None
         deliver(buffer.ended)
@@ -110,6 +111,7 @@ class Interleaving:
         channel.check_lane(is_async=is_async)
         backlog = [(stamp, name) for stamp in channel.backlog_stamps()]
         (buffer,) = channel.subscribe("atee" if is_async else "tee")
+        assert isinstance(buffer, Buffer)
         self._buffers[name] = buffer
         self._channels[name] = channel
         buffer.watch(partial(self._arrived, name))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, final
 from anyio import EndOfStream
 from anyio.abc import ObjectReceiveStream
 
-from anyiostream.channels.buffer import Buffer, Ended
+from anyiostream.channels.branches import Branch
 from anyiostream.channels.interleaving import Interleaving
+from anyiostream.channels.unread import EMPTY, Ended, Unread
 from anyiostream.errors import CursorBusy, WrongLane
 
 if TYPE_CHECKING:
@@ -27,9 +28,12 @@ class AsyncCursor(ObjectReceiveStream[T]):
     Checkpoints when it has to wait, and before the item that follows `checkpoint_every` items read without waiting.
     """
 
-    def __init__(self, run: AsyncRun, buffer: Buffer[T], released: Callable[[Buffer[T]], None]) -> None:
+    def __init__(self, run: AsyncRun, buffer: Unread[T], released: Callable[[Unread[T]], None]) -> None:
         self._run = run
         self._buffer = buffer
+        # To ask a branch how much it has takes as long as to take an item.
+        self._shares = isinstance(buffer, Branch)
+        self._current_task: Callable[[], object] | None = None
         self._released = released
         self._ended = False
 
@@ -47,7 +51,20 @@ class AsyncCursor(ObjectReceiveStream[T]):
             BaseException: What ended the run, once, after all items.
         """
         buffer, run = self._buffer, self._run
-        if not buffer.ready:
+        budget = run.budget
+        if budget > 0 and (self._shares or buffer.ready):
+            item = buffer.take()
+            if item is not EMPTY:
+                run.budget = budget - 1
+                # Whose loop it is may be unknown when the cursor is made.
+                current_task = self._current_task or self._find_current_task()
+                buffer.reader = current_task()
+                return item
+        if buffer.ready:
+            if budget <= 0:
+                await run.checkpoint()
+            run.budget -= 1
+        else:
             if self._ended:
                 raise StopAsyncIteration
             if buffer.parked is not None:
@@ -55,16 +72,12 @@ class AsyncCursor(ObjectReceiveStream[T]):
             step = run.advance(buffer)
             if step is not None:
                 await run.wait_for(buffer, step)
-        elif run.budget > 0:
-            run.budget -= 1
-        else:
-            await run.checkpoint()
-            run.budget -= 1
         buffer.reader = run.loop.current_task()
-        if buffer.ended is None or buffer.ready > 1:
-            return buffer.pop()
-        self._end(buffer.ended)
-        raise StopAsyncIteration
+        item = buffer.take()
+        if item is EMPTY:
+            self._end()
+            raise StopAsyncIteration
+        return item
 
     async def receive(self) -> T:
         """The next item, as AnyIO's streams give it.
@@ -99,10 +112,15 @@ class AsyncCursor(ObjectReceiveStream[T]):
             buffer, released = self._buffer, self._released
             self._run.loop.from_any_thread(lambda: released(buffer))
 
-    def _end(self, ended: Ended) -> None:
+    def _find_current_task(self) -> Callable[[], object]:
+        self._current_task = self._run.loop.current_task
+        return self._current_task
+
+    def _end(self) -> None:
+        ended = self._buffer.ended
         if not self._ended:
             self.leave()
-            if ended.error is not None:
+            if ended is not None and ended.error is not None:
                 raise self._run.deliver(ended.error)
 
 

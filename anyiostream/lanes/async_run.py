@@ -21,11 +21,11 @@ from contextvars import Context, copy_context
 from itertools import count
 from typing import Any, Final, Protocol, TypeVar, final
 
-from anyiostream.channels.buffer import Buffer
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.latch import Awaited, Callback, Latch
 from anyiostream.channels.outbox import FullBuffer, Outbox, current_outbox
 from anyiostream.channels.raising import Recorded
+from anyiostream.channels.unread import Unread
 from anyiostream.errors import ForeignExit, RunClosed, RunWaitsForItself
 from anyiostream.events import Namespace
 from anyiostream.lanes.async_cursors import AsyncCursor
@@ -161,7 +161,7 @@ class AsyncRun:
         if self.closed:
             raise RunClosed(what)
 
-    def cursor(self, buffer: Buffer[T], released: Callable[[Buffer[T]], None]) -> AsyncCursor[T]:
+    def cursor(self, buffer: Unread[T], released: Callable[[Unread[T]], None]) -> AsyncCursor[T]:
         """A cursor over `buffer`."""
         return AsyncCursor(self, buffer, released)
 
@@ -216,10 +216,9 @@ class AsyncRun:
             return
         while (full := next((buffer for buffer in channel.buffers if not buffer.has_room), None)) is not None:
             await self._settled(full, full.await_room)
-        for buffer in channel.buffers:
-            buffer.put(item)
+        channel.put_to_all(item)
 
-    async def _settled(self, buffer: Buffer[Any], put: Callable[[Outbox], None]) -> None:
+    async def _settled(self, buffer: Unread[Any], put: Callable[[Outbox], None]) -> None:
         waiter = self.loop.waiter()
         outbox = Outbox("send()", self, bounded=False, withdrawable=True, emptied=waiter.wake)
         outbox.given_up = lambda: waiter.woken  # by nothing else before the item has found its place

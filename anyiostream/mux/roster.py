@@ -17,9 +17,9 @@ from typing import Any, Final, final
 
 import attrs
 
-from anyiostream.channels.buffer import Ended
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.promise import Promise
+from anyiostream.channels.unread import Ended
 from anyiostream.ending import Ending
 from anyiostream.errors import (
     AsyncTransformerRefused,
