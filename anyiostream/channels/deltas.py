@@ -43,7 +43,7 @@ class ReaderPort(Protocol):
     def refuse_inside(self, what: str) -> None:
         """Raise `RunWaitsForItself` if the caller is a hook, scheduled work, or the graph, of this run."""
 
-    async def wait_for(self, target: Awaited, step: Any) -> None:
+    async def wait_for(self, target: Awaited, step: Any) -> object:
         """Wait until `target` is ready, after `advance`."""
 
     async def checkpoint(self) -> None:
