@@ -138,9 +138,12 @@ class Branch(Unread[T], Generic[T]):
     @property
     def ready(self) -> int:
         """Steps that the reader can take without waiting: one per item, and one more once the end is known."""
-        # Asked most often by who has read everything.
-        items = 0 if self._next[1] is None else self.depth
-        return items if self.ended is None else items + 1
+        _, following, passed = self._next
+        if following is None:
+            return self._end_steps
+        # As `depth`, which would take as long again to call: asked after each part by who waits for the next one.
+        unread: int = self.log.last[2] - passed
+        return (unread if unread <= self.maxlen else cast("int", self.maxlen)) + self._end_steps
 
     @property
     def depth(self) -> int:
@@ -172,6 +175,7 @@ class Branch(Unread[T], Generic[T]):
         """No more items will come. What is in the log, or waits, is still read first."""
         if self.ended is None:
             self.ended = ended
+            self._end_steps = 1
             self.wake()
 
     def take(self) -> T:

@@ -53,7 +53,6 @@ class Buffer(Unread[T], Generic[T]):
     ready: int = 0
     peak: int = 0
     _unquestioned: int = 0
-    _end_steps: int = 0
     _first: T = EMPTY
     _send: Callable[[T], None] = attrs.field(init=False)
     _receive: Callable[[], T] = _not_made

@@ -96,6 +96,7 @@ class Unread(ABC, Generic[T]):
     ended: Ended | None = attrs.field(default=None, init=False)
     left: bool = attrs.field(default=False, init=False)
     parked: Wakeable | None = attrs.field(default=None, init=False)
+    _end_steps: int = attrs.field(default=0, init=False)
     _line: deque[tuple[T, Outbox]] | None = attrs.field(default=None, init=False)
 
     @property

@@ -49,16 +49,17 @@ class AsyncCursor(ObjectReceiveStream[T]):
             BaseException: What ended the run, once, after all items.
         """
         buffer, run = self._buffer, self._run
-        if self._is_branch:
+        if self._is_branch and run.budget > 0:
             # To ask a branch how much it has takes longer than to take an item: a tenth of what a branch costs.
-            budget = run.budget
-            if budget > 0:
-                item = buffer.take()
-                if item is not EMPTY:
-                    run.budget = budget - 1
-                    buffer.reader = run.loop.current_task()
-                    return item
-        if not buffer.ready:
+            item = buffer.take()
+            if item is not EMPTY:
+                run.budget -= 1
+                buffer.reader = run.loop.current_task()
+                return item
+            ready: int = buffer.ended is not None
+        else:
+            ready = buffer.ready
+        if not ready:
             if self._ended:
                 raise StopAsyncIteration
             if buffer.parked is not None:
