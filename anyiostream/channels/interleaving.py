@@ -27,7 +27,7 @@ class Interleaving:
     nothing to channels that are not interleaved.
     """
 
-    __slots__ = ("_buffers", "_channels", "_open", "_order", "_stale", "name")
+    __slots__ = ("_buffers", "_channels", "_open", "_order", "_reader", "_stale", "name")
 
     def __init__(self, projections: Mapping[str, Any], names: tuple[str, ...], *, is_async: bool) -> None:
         """Subscribe to the channels called `names`.
@@ -41,6 +41,7 @@ class Interleaving:
         self._open = set(names)
         self._channels: dict[str, StreamChannel[Any]] = {}
         self._buffers: dict[str, Buffer[Any]] = {}
+        self._reader: object = None
         try:
             backlog: list[tuple[int, str]] = []
             for name in dict.fromkeys(names):
@@ -72,8 +73,10 @@ class Interleaving:
         """
         name, arrival = self._order.popleft()
         buffer = self._buffers[name]
-        for each in self._buffers.values():
-            each.reader = reader
+        if reader is not self._reader:
+            self._reader = reader
+            for each in self._buffers.values():
+                each.reader = reader
         if arrival == "item":
             if self._stale[name]:
                 self._stale[name] -= 1

@@ -112,9 +112,9 @@ class AsyncCursor(ObjectReceiveStream[T]):
 
     def _end(self) -> None:
         ended = self._buffer.ended
-        if not self._ended:
+        if ended is not None and not self._ended:
             self.leave()
-            if ended is not None and ended.error is not None:
+            if ended.error is not None:
                 raise self._run.deliver(ended.error)
 
 

@@ -313,7 +313,8 @@ class AsyncRun:
             RunWaitsForItself: The caller is a hook, a scheduled coroutine, or the graph of this run.
             BackpressureDeadlock: The run is stalled by a full channel whose reader is the calling task.
         """
-        self.refuse_inside(target.name)
+        if current_outbox.get(None) is not None:
+            self.refuse_inside(target.name)
         loop, parked, suspects = self.loop, self._parked, self._stalls.suspects
         task = loop.current_task()
         while step is not None:

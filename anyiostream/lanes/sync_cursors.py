@@ -46,8 +46,6 @@ class SyncCursor(Generic[T]):
             if self._ended:
                 raise StopIteration
             self._run.advance(buffer)
-            if not buffer.ready:
-                raise StopIteration
         item = buffer.take()
         return self._end() if item is EMPTY else item
 
@@ -72,9 +70,9 @@ class SyncCursor(Generic[T]):
 
     def _end(self) -> T:
         ended = self._buffer.ended
-        if not self._ended:
+        if ended is not None and not self._ended:
             self.leave()
-            if ended is not None and ended.error is not None:
+            if ended.error is not None:
                 raise self._run.deliver(ended.error)
         raise StopIteration
 

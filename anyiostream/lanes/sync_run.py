@@ -115,8 +115,9 @@ class SyncRun:
             RunWaitsForItself: A hook of this run wants it.
             BackpressureDeadlock: The run is stalled by a full channel.
         """
+        enter = self._enter
         try:
-            step = self._enter(self._advance, target)
+            step = enter(self._advance, target)
         except RuntimeError as exc:
             if str(exc).startswith("cannot enter context"):
                 raise RunWaitsForItself("code inside the run", target.name) from None
