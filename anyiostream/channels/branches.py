@@ -120,25 +120,26 @@ class Branch(Unread[T], Generic[T]):
 
     Attributes:
         log: Where the items are.
+        next: The link that its reader takes next.
     """
 
     log: SharedLog[T]
-    _next: Link = attrs.field(init=False)
+    next: Link = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Begin with what is put next."""
-        self._next = self.log.last
+        self.next = self.log.last
 
     @property
     def place(self) -> int:
         """How many items of the log it has passed."""
-        passed: int = self._next[2]
+        passed: int = self.next[2]
         return passed
 
     @property
     def ready(self) -> int:
         """Steps that the reader can take without waiting: one per item, and one more once the end is known."""
-        _, following, passed = self._next
+        _, following, passed = self.next
         if following is None:
             return self._end_steps
         # As `depth`, which would take as long again to call: asked after each part by who waits for the next one.
@@ -150,7 +151,7 @@ class Branch(Unread[T], Generic[T]):
         """Items that it has room for of those that are in the log and not passed."""
         if self.left:
             return 0
-        unread: int = self.log.last[2] - self._next[2]
+        unread: int = self.log.last[2] - self.next[2]
         return unread if unread <= self.maxlen else cast("int", self.maxlen)
 
     @property
@@ -169,7 +170,7 @@ class Branch(Unread[T], Generic[T]):
     @property
     def has_room(self) -> bool:
         """Whether an item put now would fit at once."""
-        return self.left or self.log.last[2] - self._next[2] < self.maxlen
+        return self.left or self.log.last[2] - self.next[2] < self.maxlen
 
     def end(self, ended: Ended) -> None:
         """No more items will come. What is in the log, or waits, is still read first."""
@@ -181,12 +182,12 @@ class Branch(Unread[T], Generic[T]):
     def take(self) -> T:
         """The next item; `EMPTY` if there is none."""
         item: T
-        item, following, _ = self._next
+        item, following, _ = self.next
         if following is None:
             return EMPTY  # type: ignore[no-any-return]  # it is of any type
-        self._next = following
-        if self._line:
-            self._refill()
+        self.next = following
+        if self.line:
+            self.refill()
         return item
 
     def park(self, reader: Wakeable) -> None:
@@ -201,7 +202,7 @@ class Branch(Unread[T], Generic[T]):
 
     def _forget(self) -> None:
         # The chain hangs on the links that branches hold.
-        self._next = [EMPTY, None, 0] if self.left else self.log.last
+        self.next = [EMPTY, None, 0] if self.left else self.log.last
 
     def _admit(self, item: T, outbox: Outbox) -> None:  # noqa: ARG002 -- nobody watches a branch
         if item is not LOGGED:

@@ -128,8 +128,8 @@ class Buffer(Unread[T], Generic[T]):
             item = receive()
         else:
             self._first = EMPTY
-        if self._line:
-            self._refill()
+        if self.line:
+            self.refill()
         return item
 
     def watch(self, watcher: Callable[[Arrival], None]) -> None:
@@ -159,7 +159,7 @@ class Buffer(Unread[T], Generic[T]):
             # Its reader has gone while the event that puts is on its way.
             return
         if self.ready < self.maxlen:
-            self.peak = self._unquestioned = self.ready + 1
+            self.peak = self._unquestioned = self.ready + 1  # pyright: ignore[reportIncompatibleMethodOverride]  # the faster way
             self.put(item)
         elif self.overflow == "drop_newest":
             self.dropped += 1
@@ -182,6 +182,6 @@ class Buffer(Unread[T], Generic[T]):
 
     def _admit(self, item: T, outbox: Outbox) -> None:
         self._send(item)
-        self.ready += 1
+        self.ready += 1  # pyright: ignore[reportIncompatibleMethodOverride]  # likewise
         if self._watcher is not None and outbox.withdrawable:
             self._watcher("item")

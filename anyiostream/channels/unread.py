@@ -84,6 +84,7 @@ class Unread(ABC, Generic[T]):
         ended: The end, once it is known. There may still be items before it.
         left: Whether the reader is gone for good.
         parked: The reader that waits, and has not been woken yet.
+        line: What waits for room, with the accounts of the producers, or `None`.
     """
 
     name: str
@@ -97,7 +98,7 @@ class Unread(ABC, Generic[T]):
     left: bool = attrs.field(default=False, init=False)
     parked: Wakeable | None = attrs.field(default=None, init=False)
     _end_steps: int = attrs.field(default=0, init=False)
-    _line: deque[tuple[T, Outbox]] | None = attrs.field(default=None, init=False)
+    line: deque[tuple[T, Outbox]] | None = attrs.field(default=None, init=False)
 
     @property
     @abstractmethod
@@ -147,18 +148,18 @@ class Unread(ABC, Generic[T]):
 
     def line_up(self, item: T, outbox: Outbox) -> None:
         """Let an item wait until there is room."""
-        if self._line is None:
-            self._line = deque()
-        self._line.append((item, outbox))
+        if self.line is None:
+            self.line = deque()
+        self.line.append((item, outbox))
         self.waits += 1
         outbox.spilled(self)
 
     def withdraw(self, outbox: Outbox) -> None:
         """Take back what waits on `outbox`: its producer was cancelled."""
-        if self._line is not None:
-            kept = deque(entry for entry in self._line if entry[1] is not outbox)
-            withdrawn = len(self._line) - len(kept)
-            self._line = kept or None
+        if self.line is not None:
+            kept = deque(entry for entry in self.line if entry[1] is not outbox)
+            withdrawn = len(self.line) - len(kept)
+            self.line = kept or None
             if withdrawn:
                 outbox.settled(withdrawn)
 
@@ -189,13 +190,27 @@ class Unread(ABC, Generic[T]):
     @property
     def waiting(self) -> int:
         """Items that wait for room, on the account of their producers."""
-        return len(self._line) if self._line else 0
+        return len(self.line) if self.line else 0
 
     # --- the reader's end ---
 
     @abstractmethod
     def take(self) -> T:
         """The next item; `EMPTY` if there is none."""
+
+    def refill(self) -> None:
+        """The reader has taken an item: let in whoever is first in the line, which is not empty."""
+        assert self.line
+        item, outbox = self.line.popleft()
+        if not self.line:
+            self.line = None
+        given_up = outbox.given_up()
+        if item is not TICKET and not given_up:
+            self._admit(item, outbox)
+        outbox.settled()
+        if self.line and (given_up or item is TICKET):
+            # The room is for what comes next; whoever waited for it looks again.
+            self.refill()
 
     def park(self, reader: Wakeable) -> None:
         """`reader` waits for the next step."""
@@ -210,7 +225,7 @@ class Unread(ABC, Generic[T]):
         """Forget all items and free the memory; the number of items forgotten. Their producers go on."""
         forgotten = self.depth + self.waiting
         self._forget()
-        line, self._line = self._line, None
+        line, self.line = self.line, None
         for _, outbox in line or ():
             outbox.settled()
         return forgotten
@@ -235,17 +250,3 @@ class Unread(ABC, Generic[T]):
     @abstractmethod
     def _admit(self, item: T, outbox: Outbox) -> None:
         """Add an item that has waited: there is room."""
-
-    def _refill(self) -> None:
-        """There is room for one: let in whoever is first in the line."""
-        assert self._line
-        item, outbox = self._line.popleft()
-        if not self._line:
-            self._line = None
-        given_up = outbox.given_up()
-        if item is not TICKET and not given_up:
-            self._admit(item, outbox)
-        outbox.settled()
-        if self._line and (given_up or item is TICKET):
-            # The room is for what comes next; whoever waited for it looks again.
-            self._refill()

@@ -31,7 +31,7 @@ class AsyncCursor(ObjectReceiveStream[T]):
     def __init__(self, run: AsyncRun, buffer: Unread[T], released: Callable[[Unread[T]], None]) -> None:
         self._run = run
         self._buffer = buffer
-        self._is_branch = isinstance(buffer, Branch)
+        self._branch: Branch[T] | None = buffer if isinstance(buffer, Branch) else None
         self._released = released
         self._ended = False
 
@@ -49,13 +49,18 @@ class AsyncCursor(ObjectReceiveStream[T]):
             BaseException: What ended the run, once, after all items.
         """
         buffer, run = self._buffer, self._run
-        if self._is_branch and run.budget > 0:
-            # To ask a branch how much it has takes longer than to take an item: a tenth of what a branch costs.
-            item = buffer.take()
-            if item is not EMPTY:
-                run.budget -= 1
-                buffer.reader = run.loop.current_task()
-                return item
+        branch = self._branch
+        if branch is not None and (budget := run.budget) > 0:
+            # As `branch.take()`, without the call, and without asking first whether there is an item: that saves an
+            # eighth of what an item costs at each branch.
+            item, following, _ = branch.next
+            if following is not None:
+                branch.next = following
+                if branch.line:
+                    branch.refill()
+                run.budget = budget - 1
+                branch.reader = run.loop.current_task()
+                return item  # type: ignore[no-any-return]  # links have no types
             ready: int = buffer.ended is not None
         else:
             ready = buffer.ready
