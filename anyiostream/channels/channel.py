@@ -4,7 +4,7 @@ Rules:
 
 - A channel keeps nothing before its one subscriber comes, and nothing after it has left. Only the channels of a
   subgraph's handle keep, from birth, what the first reader will want (`retain`).
-- It has one subscription in its life. `tee` makes that subscription several branches, each with a buffer of its own;
+- It has one subscription in its life. `tee` makes that subscription several branches, each with a bound of its own;
   the fullest one paces the run.
 - It ends once, by `close` or `fail`; readers get what is buffered first. The mux ends the channels of its
   transformers, so that these need not.
@@ -19,8 +19,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final
 
-from anyiostream.channels.buffer import Buffer, Ended, Home, Overflow
+from anyiostream.channels.branches import Branch, SharedLog
+from anyiostream.channels.buffer import Buffer
 from anyiostream.channels.outbox import Outbox
+from anyiostream.channels.unread import Ended, Home, Overflow, Unread
 from anyiostream.errors import (
     AlreadyBound,
     AlreadySubscribed,
@@ -68,7 +70,7 @@ class ChannelPort(Protocol):
     def admit(self, what: str) -> None:
         """Raise `RunClosed` if the run's block has been left."""
 
-    def cursor(self, buffer: Buffer[T], released: Callable[[Buffer[T]], None]) -> Any:
+    def cursor(self, buffer: Unread[T], released: Callable[[Unread[T]], None]) -> Any:
         """This lane's cursor over `buffer`; calls `released` once its reader has left."""
         ...
 
@@ -130,7 +132,7 @@ class StreamChannel(Generic[T]):
         self._maxlen = maxlen
         self._label = f"StreamChannel({name!r})" if name else "StreamChannel"
         self._port: ChannelPort | None = None
-        self._buffers: tuple[Buffer[T], ...] = ()
+        self._buffers: tuple[Unread[T], ...] = ()
         self._put: Callable[[T], None] | None = None
         self._forward: Callable[[T], None] | None = None
         self._on_watched: Callable[[], None] | None = None
@@ -347,11 +349,13 @@ class StreamChannel(Generic[T]):
         return any(buffer.parked is not None for buffer in self._buffers)
 
     @property
-    def buffers(self) -> tuple[Buffer[T], ...]:
+    def buffers(self) -> tuple[Unread[T], ...]:
         """The buffers of the live readers."""
         return self._buffers
 
-    def subscribe(self, fan_out: str = "tee", *, branches: int = 1, maxlen: float | None = None) -> list[Buffer[T]]:
+    def subscribe(
+        self, fan_out: str = "tee", *, branches: int = 1, maxlen: float | None = None
+    ) -> tuple[Unread[T], ...]:
         """Take the channel's one subscription: a buffer for each branch, holding what was retained.
 
         Raises:
@@ -372,19 +376,25 @@ class StreamChannel(Generic[T]):
             )
         backlog, self._backlog = self._backlog, None
         bound = self._bound() if maxlen is None else maxlen
-        buffers: list[Buffer[T]] = [Buffer(self._label, bound, self.overflow, port.home) for _ in range(branches)]
-        for buffer in buffers:
-            if backlog:
-                outbox = Outbox("the backlog", port.home, bounded=False)
-                for _, item in backlog:
-                    buffer.put_waiting(item, outbox)
-            if self._ended is not None:
+        buffers = self._new_buffers(branches, bound, port.home)
+        if backlog:
+            outbox = Outbox("the backlog", port.home, bounded=False)
+            for _, item in backlog:
+                for each in storages(buffers):
+                    each.put_waiting(item, outbox)
+        if self._ended is not None:
+            for buffer in buffers:
                 buffer.end(self._ended)
         self._subscribed = True
-        self._set_buffers(tuple(buffers))
+        self._set_buffers(buffers)
         return buffers
 
-    def unsubscribe(self, buffer: Buffer[T]) -> None:
+    def put_to_all(self, item: T) -> None:
+        """Give an item to all readers there are."""
+        for each in storages(self._buffers):
+            each.put(item)
+
+    def unsubscribe(self, buffer: Unread[T]) -> None:
         """The reader of `buffer` has left for good: free it."""
         self._peak = max(self._peak, buffer.peak)
         self._dropped += buffer.dropped
@@ -392,7 +402,7 @@ class StreamChannel(Generic[T]):
         buffer.leave()
         self._set_buffers(tuple(other for other in self._buffers if other is not buffer))
 
-    def release(self, buffer: Buffer[T]) -> None:
+    def release(self, buffer: Unread[T]) -> None:
         """As `unsubscribe`, but the channel may be subscribed again."""
         self.unsubscribe(buffer)
         self._subscribed = bool(self._buffers)
@@ -417,6 +427,11 @@ class StreamChannel(Generic[T]):
             return self._maxlen
         return self._port.maxlen if self._port is not None else math.inf
 
+    def _new_buffers(self, count: int, bound: float, home: Home) -> tuple[Unread[T], ...]:
+        if count > 1 and self.overflow in {"wait", "fail"}:
+            return SharedLog[T](bound).branch_off(count, self._label, self.overflow, home)
+        return tuple(Buffer(self._label, bound, self.overflow, home) for _ in range(count))
+
     def _open_cursor(self, *, is_async: bool) -> Any:
         self.check_lane(is_async=is_async)
         (buffer,) = self.subscribe("atee" if is_async else "tee")
@@ -432,28 +447,21 @@ class StreamChannel(Generic[T]):
             port.cursor(buffer, self.unsubscribe) for buffer in self.subscribe(called, branches=n, maxlen=maxlen)
         )
 
-    def _set_buffers(self, buffers: tuple[Buffer[T], ...]) -> None:
+    def _set_buffers(self, buffers: tuple[Unread[T], ...]) -> None:
         self._buffers = buffers
         if not buffers:
             self._set_put(None)
         elif self._ended is not None:
             self._set_put(self._refuse)
         else:
-            self._set_put(buffers[0].put if len(buffers) == 1 else self._put_to_all)
+            places = storages(buffers)
+            self._set_put(places[0].put if len(places) == 1 else self.put_to_all)
 
     def _set_put(self, put: Callable[[T], None] | None) -> None:
         changed = put != self._put
         self._put = put
         if changed and self._on_watched is not None:
             self._on_watched()
-
-    def _put_to_all(self, item: T) -> None:
-        # All or none: branches never differ.
-        for buffer in self._buffers:
-            if buffer.ready >= buffer.room:
-                buffer.check_room()
-        for buffer in self._buffers:
-            buffer.put(item)
 
     def _refuse(self, item: T) -> None:  # noqa: ARG002 -- has the signature of a put
         raise ChannelClosed(self._label)
@@ -477,6 +485,12 @@ class StreamChannel(Generic[T]):
 
     def _miss(self, item: T) -> None:  # noqa: ARG002 -- has the signature of a put
         self._missed += 1
+
+
+def storages(buffers: tuple[Unread[T], ...]) -> tuple[Unread[T] | SharedLog[T], ...]:
+    """Where items are put for these readers: in the log that they share, or in the buffer of each."""
+    first = buffers[0] if buffers else None
+    return (first.log,) if isinstance(first, Branch) else buffers
 
 
 def check_maxlen(maxlen: float | None) -> None:

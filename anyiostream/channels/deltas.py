@@ -13,9 +13,9 @@ from typing import Any, Generic, Protocol, Self, TypeVar, final
 
 import attrs
 
-from anyiostream.channels.buffer import Ended, Wakeable
 from anyiostream.channels.latch import Awaited
 from anyiostream.channels.raising import Recorded
+from anyiostream.channels.unread import Ended, Wakeable
 from anyiostream.errors import WrongLane
 
 __all__ = ["AsyncDeltaCursor", "DeltaCursor", "DeltaLog", "ReaderPort"]
@@ -43,7 +43,7 @@ class ReaderPort(Protocol):
     def refuse_inside(self, what: str) -> None:
         """Raise `RunWaitsForItself` if the caller is a hook, scheduled work, or the graph, of this run."""
 
-    async def wait_for(self, target: Awaited, step: Any) -> None:
+    async def wait_for(self, target: Awaited, step: Any) -> object:
         """Wait until `target` is ready, after `advance`."""
 
     async def checkpoint(self) -> None:

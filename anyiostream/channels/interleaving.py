@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, final
 
-from anyiostream.channels.buffer import Arrival, Buffer, Ended, Wakeable
+from anyiostream.channels.buffer import Arrival, Buffer
 from anyiostream.channels.channel import StreamChannel
+from anyiostream.channels.unread import Ended, Wakeable
 from anyiostream.errors import NotAChannel, UnknownProjection
 
 __all__ = ["Interleaving"]
@@ -26,7 +27,7 @@ class Interleaving:
     nothing to channels that are not interleaved.
     """
 
-    __slots__ = ("_buffers", "_channels", "_open", "_order", "_stale", "name")
+    __slots__ = ("_buffers", "_channels", "_open", "_order", "_reader", "_stale", "name")
 
     def __init__(self, projections: Mapping[str, Any], names: tuple[str, ...], *, is_async: bool) -> None:
         """Subscribe to the channels called `names`.
@@ -40,6 +41,7 @@ class Interleaving:
         self._open = set(names)
         self._channels: dict[str, StreamChannel[Any]] = {}
         self._buffers: dict[str, Buffer[Any]] = {}
+        self._reader: object = None
         try:
             backlog: list[tuple[int, str]] = []
             for name in dict.fromkeys(names):
@@ -71,13 +73,15 @@ class Interleaving:
         """
         name, arrival = self._order.popleft()
         buffer = self._buffers[name]
-        for each in self._buffers.values():
-            each.reader = reader
+        if reader is not self._reader:
+            self._reader = reader
+            for each in self._buffers.values():
+                each.reader = reader
         if arrival == "item":
             if self._stale[name]:
                 self._stale[name] -= 1
                 return None
-            return name, buffer.pop()
+            return name, buffer.take()
         self._open.discard(name)
         assert buffer.ended is not None
         deliver(buffer.ended)
@@ -110,6 +114,7 @@ class Interleaving:
         channel.check_lane(is_async=is_async)
         backlog = [(stamp, name) for stamp in channel.backlog_stamps()]
         (buffer,) = channel.subscribe("atee" if is_async else "tee")
+        assert isinstance(buffer, Buffer)
         self._buffers[name] = buffer
         self._channels[name] = channel
         buffer.watch(partial(self._arrived, name))

@@ -7,7 +7,7 @@ from typing import Protocol, final
 
 import attrs
 
-from anyiostream.channels.buffer import Wakeable
+from anyiostream.channels.unread import Wakeable
 
 __all__ = ["Awaited", "Callback", "Latch"]
 

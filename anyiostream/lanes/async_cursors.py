@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, final
 from anyio import EndOfStream
 from anyio.abc import ObjectReceiveStream
 
-from anyiostream.channels.buffer import Buffer, Ended
+from anyiostream.channels.branches import Branch
 from anyiostream.channels.interleaving import Interleaving
+from anyiostream.channels.unread import EMPTY, Ended, Unread
 from anyiostream.errors import CursorBusy, WrongLane
 
 if TYPE_CHECKING:
@@ -27,9 +28,10 @@ class AsyncCursor(ObjectReceiveStream[T]):
     Checkpoints when it has to wait, and before the item that follows `checkpoint_every` items read without waiting.
     """
 
-    def __init__(self, run: AsyncRun, buffer: Buffer[T], released: Callable[[Buffer[T]], None]) -> None:
+    def __init__(self, run: AsyncRun, buffer: Unread[T], released: Callable[[Unread[T]], None]) -> None:
         self._run = run
         self._buffer = buffer
+        self._branch: Branch[T] | None = buffer if isinstance(buffer, Branch) else None
         self._released = released
         self._ended = False
 
@@ -47,24 +49,38 @@ class AsyncCursor(ObjectReceiveStream[T]):
             BaseException: What ended the run, once, after all items.
         """
         buffer, run = self._buffer, self._run
-        if not buffer.ready:
+        branch = self._branch
+        if branch is not None and (budget := run.budget) > 0:
+            # As `branch.take()`, without the call, and without asking first whether there is an item: that saves an
+            # eighth of what an item costs at each branch.
+            item, following, _ = branch.next
+            if following is not None:
+                branch.next = following
+                if branch.line:
+                    branch.refill()
+                run.budget = budget - 1
+                branch.reader = run.loop.current_task()
+                return item  # type: ignore[no-any-return]  # links have no types
+            ready: int = buffer.ended is not None
+        else:
+            ready = buffer.ready
+        if not ready:
             if self._ended:
                 raise StopAsyncIteration
             if buffer.parked is not None:
                 raise CursorBusy(buffer.name, "atee")
             step = run.advance(buffer)
-            if step is not None:
-                await run.wait_for(buffer, step)
-        elif run.budget > 0:
-            run.budget -= 1
+            buffer.reader = run.loop.current_task() if step is None else await run.wait_for(buffer, step)
         else:
-            await run.checkpoint()
+            if run.budget <= 0:
+                await run.checkpoint()
             run.budget -= 1
-        buffer.reader = run.loop.current_task()
-        if buffer.ended is None or buffer.ready > 1:
-            return buffer.pop()
-        self._end(buffer.ended)
-        raise StopAsyncIteration
+            buffer.reader = run.loop.current_task()
+        item = buffer.take()
+        if item is EMPTY:
+            self._end()
+            raise StopAsyncIteration
+        return item
 
     async def receive(self) -> T:
         """The next item, as AnyIO's streams give it.
@@ -99,8 +115,9 @@ class AsyncCursor(ObjectReceiveStream[T]):
             buffer, released = self._buffer, self._released
             self._run.loop.from_any_thread(lambda: released(buffer))
 
-    def _end(self, ended: Ended) -> None:
-        if not self._ended:
+    def _end(self) -> None:
+        ended = self._buffer.ended
+        if ended is not None and not self._ended:
             self.leave()
             if ended.error is not None:
                 raise self._run.deliver(ended.error)

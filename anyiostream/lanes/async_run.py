@@ -21,11 +21,11 @@ from contextvars import Context, copy_context
 from itertools import count
 from typing import Any, Final, Protocol, TypeVar, final
 
-from anyiostream.channels.buffer import Buffer
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.latch import Awaited, Callback, Latch
 from anyiostream.channels.outbox import FullBuffer, Outbox, current_outbox
 from anyiostream.channels.raising import Recorded
+from anyiostream.channels.unread import Unread
 from anyiostream.errors import ForeignExit, RunClosed, RunWaitsForItself
 from anyiostream.events import Namespace
 from anyiostream.lanes.async_cursors import AsyncCursor
@@ -157,7 +157,7 @@ class AsyncRun:
         if self.closed:
             raise RunClosed(what)
 
-    def cursor(self, buffer: Buffer[T], released: Callable[[Buffer[T]], None]) -> AsyncCursor[T]:
+    def cursor(self, buffer: Unread[T], released: Callable[[Unread[T]], None]) -> AsyncCursor[T]:
         """A cursor over `buffer`."""
         return AsyncCursor(self, buffer, released)
 
@@ -212,10 +212,9 @@ class AsyncRun:
             return
         while (full := next((buffer for buffer in channel.buffers if not buffer.has_room), None)) is not None:
             await self._settled(full, full.await_room)
-        for buffer in channel.buffers:
-            buffer.put(item)
+        channel.put_to_all(item)
 
-    async def _settled(self, buffer: Buffer[Any], put: Callable[[Outbox], None]) -> None:
+    async def _settled(self, buffer: Unread[Any], put: Callable[[Outbox], None]) -> None:
         waiter = self.loop.waiter()
         outbox = Outbox("send()", self, bounded=False, withdrawable=True, emptied=waiter.wake)
         outbox.given_up = lambda: waiter.woken  # by nothing else before the item has found its place
@@ -260,8 +259,9 @@ class AsyncRun:
             return NEEDS_AWAIT
         pump = self.pump
         before = pump.parts
+        enter = self._enter
         try:
-            step = self._enter(self._advance, target, budget)
+            step = enter(self._advance, target, budget)
         except BaseException:
             # Control flow goes on in whoever meets it; what has to be awaited at the end is for the others, who wait.
             if pump.job is not None:
@@ -295,52 +295,66 @@ class AsyncRun:
         if step is not None:
             await self.wait_for(target, step)
 
-    async def wait_for(self, target: Awaited, step: Step | None) -> None:
+    async def wait_for(  # noqa: C901, PLR0912 -- the hot path of readers that wait for each item
+        self, target: Awaited, step: Step | None
+    ) -> object:
         """Wait until `target` is ready, after `advance` has said why it is not.
 
         If cancelled, nothing is lost: whatever arrived stays where it is.
+
+        Returns:
+            The calling task: who asks for it takes 0.1 us.
 
         Raises:
             RunWaitsForItself: The caller is a hook, a scheduled coroutine, or the graph of this run.
             BackpressureDeadlock: The run is stalled by a full channel whose reader is the calling task.
         """
-        self.refuse_inside(target.name)
+        if current_outbox.get(None) is not None:
+            self.refuse_inside(target.name)
+        loop, parked, suspects = self.loop, self._parked, self._stalls.suspects
+        task = loop.current_task()
         while step is not None:
+            in_charge = True
             try:
                 if step is SPENT:
                     await self._pause(target)
                 else:
-                    waiter = self.loop.waiter(self.loop.current_task())
+                    waiter = loop.waiter(task)
                     target.park(waiter)
-                    self._parked[waiter] = target
+                    parked[waiter] = target
                     if self.conductor.at_work and self.pump.mux.nursery.draining:
                         self.check_stall()
                     try:
                         await waiter.wait()
                     except BaseException:
-                        self._stalls.suspects.pop(waiter, None)
+                        suspects.pop(waiter, None)
                         raise
                     finally:
                         target.unpark(waiter)
-                        del self._parked[waiter]
+                        del parked[waiter]
                         if self._nudged is waiter:
                             self._nudged = None
+                        elif self._held is not waiter:
+                            in_charge = False
                         if self._held is waiter:
                             self._release()
                     # Waiting does not renew the budget: AnyIO on asyncio cancels only tasks whose future is pending at
                     # the moment when it looks, and a reader and its source that wake each other every turn never show
                     # it one.
                     self.budget -= 1
-                    if waiter in self._stalls.suspects:
+                    if suspects and waiter in suspects:
                         self._stalls.question(waiter, target)
             except BaseException:
                 # Whoever moved the run leaves it to those who still wait.
                 self.pass_on()
                 raise
             if target.ready:
-                self.pass_on()
-                return
+                # Who was only told of an item has not been asked to move the run.
+                if in_charge:
+                    self.pass_on()
+                break
             step = self.advance(target)
+        return task
 
     def refuse_inside(self, what: str) -> None:
         """Raise `RunWaitsForItself` if the caller is a hook, scheduled work, or the graph, of this run."""
@@ -397,8 +411,10 @@ class AsyncRun:
         """If somebody waits and the pump could move, let one of them move it."""
         if self.conductor.at_work or self._nudged is not None or self._held is not None:
             return
-        waiter = self._longest_parked()
-        if waiter is None:
+        for waiter in self._parked:
+            if not waiter.woken:
+                break
+        else:
             return
         if self.pump.can_step:
             # In this order: to an interrupt in between, nobody has been nudged who has not been woken.
@@ -411,11 +427,7 @@ class AsyncRun:
 
     def demanded(self) -> Awaited | None:
         """What the reader waits for that has waited longest, and has not been woken."""
-        waiter = self._longest_parked()
-        return None if waiter is None else self._parked[waiter]
-
-    def _longest_parked(self) -> Waiter | None:
-        return next((waiter for waiter in self._parked if not waiter.woken), None)
+        return next((target for waiter, target in self._parked.items() if not waiter.woken), None)
 
     # --- stalls ---
 

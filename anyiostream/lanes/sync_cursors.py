@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, final
 
-from anyiostream.channels.buffer import Buffer, Ended
 from anyiostream.channels.interleaving import Interleaving
+from anyiostream.channels.unread import EMPTY, Ended, Unread
 from anyiostream.errors import WrongLane
 
 __all__ = ["SyncCursor", "SyncInterleaveCursor"]
@@ -23,7 +23,7 @@ class SyncCursor(Generic[T]):
 
     __slots__ = ("_buffer", "_ended", "_released", "_run")
 
-    def __init__(self, run: SyncRun, buffer: Buffer[T], released: Callable[[Buffer[T]], None]) -> None:
+    def __init__(self, run: SyncRun, buffer: Unread[T], released: Callable[[Unread[T]], None]) -> None:
         self._run = run
         self._buffer = buffer
         self._released = released
@@ -46,13 +46,8 @@ class SyncCursor(Generic[T]):
             if self._ended:
                 raise StopIteration
             self._run.advance(buffer)
-            if not buffer.ready:
-                raise StopIteration
-        if buffer.ended is None:
-            return buffer.pop()
-        if buffer.ready > 1:
-            return buffer.pop()
-        return self._end(buffer.ended)
+        item = buffer.take()
+        return self._end() if item is EMPTY else item
 
     def leave(self) -> None:
         """End the subscription and free the buffer. Idempotent."""
@@ -73,12 +68,12 @@ class SyncCursor(Generic[T]):
     def __del__(self) -> None:
         self.leave()
 
-    def _end(self, ended: Ended) -> T:
-        if self._ended:
-            raise StopIteration
-        self.leave()
-        if ended.error is not None:
-            raise self._run.deliver(ended.error)
+    def _end(self) -> T:
+        ended = self._buffer.ended
+        if ended is not None and not self._ended:
+            self.leave()
+            if ended.error is not None:
+                raise self._run.deliver(ended.error)
         raise StopIteration
 
 

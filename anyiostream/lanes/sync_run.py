@@ -14,11 +14,11 @@ from contextvars import Context, copy_context
 from itertools import count
 from typing import Any, Protocol, TypeVar, final
 
-from anyiostream.channels.buffer import Buffer
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.latch import Awaited
 from anyiostream.channels.outbox import Outbox, current_outbox
 from anyiostream.channels.raising import Recorded
+from anyiostream.channels.unread import Unread
 from anyiostream.errors import RunClosed, RunWaitsForItself
 from anyiostream.events import Namespace
 from anyiostream.inline import run_inline
@@ -91,7 +91,7 @@ class SyncRun:
         if self.closed:
             raise RunClosed(what)
 
-    def cursor(self, buffer: Buffer[T], released: Callable[[Buffer[T]], None]) -> SyncCursor[T]:
+    def cursor(self, buffer: Unread[T], released: Callable[[Unread[T]], None]) -> SyncCursor[T]:
         """A cursor over `buffer`."""
         return SyncCursor(self, buffer, released)
 
@@ -111,8 +111,9 @@ class SyncRun:
             RunWaitsForItself: A hook of this run wants it.
             BackpressureDeadlock: The run is stalled by a full channel.
         """
+        enter = self._enter
         try:
-            step = self._enter(self._advance, target)
+            step = enter(self._advance, target)
         except RuntimeError as exc:
             if str(exc).startswith("cannot enter context"):
                 raise RunWaitsForItself("code inside the run", target.name) from None

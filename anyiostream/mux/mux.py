@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, final
 
-from anyiostream.channels.buffer import GOOD_END, Ended
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.outbox import current_outbox
+from anyiostream.channels.unread import GOOD_END, Ended
 from anyiostream.ending import Ending
 from anyiostream.errors import ChildrenRefused
 from anyiostream.events import Namespace, ProtocolEvent, synthetic_event

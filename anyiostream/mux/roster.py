@@ -16,9 +16,9 @@ from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
-from anyiostream.channels.buffer import Ended
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.promise import Promise
+from anyiostream.channels.unread import Ended
 from anyiostream.ending import Ending
 from anyiostream.errors import (
     AsyncTransformerRefused,

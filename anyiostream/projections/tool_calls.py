@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from typing import Any, final
 
-from anyiostream.channels.buffer import Ended
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.deltas import AsyncDeltaCursor, DeltaCursor, DeltaLog, ReaderPort, await_end
+from anyiostream.channels.unread import Ended
 from anyiostream.errors import MalformedPart, RunAborted
 from anyiostream.events import Namespace
 from anyiostream.transformer import PayloadTransformer, TransformerPort, builtin

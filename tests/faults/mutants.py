@@ -94,7 +94,7 @@ MUTANTS: Final[Sequence[Mutant]] = (
     Mutant(
         "the bound is not enforced",
         (
-            insert("Buffer.put", "self.room = 0 if self.left else 10**6"),
+            swap("Buffer._put_slowly", "self.ready < self.maxlen", "True"),
             swap("Buffer._send_first", "(self.maxlen)", "(10**6)"),
         ),
         ("reader-slow", "cancel-reader"),

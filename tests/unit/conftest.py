@@ -90,7 +90,7 @@ class Cursor:
 
     def __next__(self) -> Any:
         if self.buffer.depth:
-            return self.buffer.pop()
+            return self.buffer.take()
         raise StopIteration
 
     def __aiter__(self) -> Cursor:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from anyiostream import BackpressureDeadlock, ChannelFull
-from anyiostream.channels.buffer import Buffer, Ended
+from anyiostream.channels.buffer import Buffer
 from anyiostream.channels.outbox import Outbox, current_outbox
+from anyiostream.channels.unread import Ended
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def drained(buffer: Buffer[Any]) -> list[Any]:
     """Everything that a reader can take without waiting."""
     items = []
     while buffer.depth:
-        items.append(buffer.pop())
+        items.append(buffer.take())
     return items
 
 
@@ -70,7 +71,7 @@ def test_ready_counts_the_steps_a_reader_can_take(make: Any) -> None:
     assert buffer.ready == 1
     buffer.end(Ended())
     assert (buffer.ready, buffer.depth) == (2, 1)
-    buffer.pop()
+    buffer.take()
     assert (buffer.ready, buffer.depth) == (1, 0)
 
 
@@ -145,7 +146,7 @@ def test_what_does_not_fit_waits_in_order(make: Any, home: Any) -> None:
     put_as(outbox, buffer, *"abcde")
     assert (buffer.depth, buffer.waiting, outbox.pending) == (2, 3, 3)
     assert outbox.full == [buffer]
-    assert buffer.pop() == "a"
+    assert buffer.take() == "a"
     assert (buffer.depth, buffer.waiting, outbox.pending) == (2, 2, 2)
     assert drained(buffer) == ["b", "c", "d", "e"]
     assert (buffer.waiting, outbox.pending, outbox.full) == (0, 0, [])
@@ -157,7 +158,7 @@ def test_an_item_put_later_does_not_overtake_one_that_waits(make: Any, home: Any
     first, second = (Outbox(name, home, bounded=False) for name in ("first", "second"))
     put_as(first, buffer, "a", "b")
     put_as(second, buffer, "c")
-    assert buffer.pop() == "a"
+    assert buffer.take() == "a"
     put_as(first, buffer, "d")
     assert drained(buffer) == ["b", "c", "d"]
     assert first.pending == second.pending == 0

@@ -18,8 +18,8 @@ from anyiostream import (
     UnknownProjection,
     WrongLane,
 )
-from anyiostream.channels.buffer import Ended
 from anyiostream.channels.interleaving import Interleaving
+from anyiostream.channels.unread import Ended
 
 Channels = dict[str, StreamChannel[Any]]
 

@@ -18,8 +18,8 @@ from typing import Any, Final, Literal, final
 
 import attrs
 
-from anyiostream.channels.buffer import Ended
 from anyiostream.channels.deltas import DeltaLog
+from anyiostream.channels.unread import Ended
 from anyiostream.errors import MessageFailed, RunAborted
 from anyiostream.projections.messages.output import finish_tool_call
 

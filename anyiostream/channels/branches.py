@@ -1,0 +1,210 @@
+"""The branches of a tee: readers that share one log of items, each at a place of its own.
+
+Rules:
+
+- An item is stored once, and is freed when the slowest branch has passed it: the log is a chain of which each branch
+  holds the link that it reads next, and the log itself only the last one, which is still empty.
+- To put an item is to fill the last link, whatever the number of branches. The branches are looked at only if one is
+  parked, or if the item might not fit into one of them, or might make one fuller than any has been before.
+- What does not fit at one branch is nevertheless in the log, as others may read it at once; at that branch a marker
+  waits in its place. Where only one branch is left, the item itself waits, so that it can be withdrawn.
+- Policies that drop items drop them at each branch by itself; their branches have buffers of their own (`buffer.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Generic, TypeVar, cast, final
+
+import attrs
+
+from anyiostream.channels.outbox import Outbox
+from anyiostream.channels.unread import EMPTY, Ended, Home, Overflow, Unread, Wakeable
+
+__all__ = ["Branch", "SharedLog"]
+
+T = TypeVar("T")
+
+LOGGED: Final[Any] = object()
+"""Waits at a full branch in the place of an item that is in the log already."""
+
+Link = list[Any]
+"""[item, next link, number of links before it]; the next link is `None` as long as there is no item.
+
+A list, as an object with names takes three times as long to make, which is done for each item.
+"""
+
+
+@final
+@attrs.define(eq=False)
+class SharedLog(Generic[T]):
+    """The items that at least one branch has not read.
+
+    Attributes:
+        maxlen: How many items fit, for each branch.
+        branches: The branches that have not left.
+        peak: The most items that any branch had unread at once.
+        parked: Whether a branch may be parked.
+        last: The link that the next item goes to.
+    """
+
+    maxlen: float
+    branches: tuple[Branch[T], ...] = attrs.field(default=(), init=False)
+    peak: int = attrs.field(default=0, init=False)
+    parked: bool = attrs.field(default=False, init=False)
+    last: Link = attrs.field(factory=lambda: [EMPTY, None, 0], init=False)
+    _unquestioned: int = attrs.field(default=0, init=False)
+
+    def branch_off(self, count: int, name: str, overflow: Overflow, home: Home) -> tuple[Branch[T], ...]:
+        """Make the branches, once."""
+        self.branches = tuple(Branch(name, self.maxlen, overflow, home, self) for _ in range(count))
+        return self.branches
+
+    def put(self, item: T) -> None:
+        """Add an item and wake the branches. Never waits.
+
+        Raises:
+            ChannelFull: As `Unread.put`; no branch has got the item then.
+        """
+        last = self.last
+        before: int = last[2]
+        if before < self._unquestioned:
+            last[0] = item
+            # In one step, as an interrupt may come between any two: who follows the chain meets what is put next.
+            self.last = last[1] = [EMPTY, None, before + 1]
+            if self.parked:
+                self._wake()
+        else:
+            self.put_waiting(item)
+
+    def put_waiting(self, item: T, outbox: Outbox | None = None) -> None:
+        """As `put`, for a producer that can wait, if `outbox` is given: it has no bound then."""
+        full = [branch for branch in self.branches if not branch.has_room]
+        if full and outbox is None:
+            outbox = full[0].outbox_of_producer()
+        if not full or len(self.branches) > 1:
+            self.add(item)
+            item = cast("T", LOGGED)
+        for branch in full:
+            assert outbox is not None
+            branch.line_up(item, outbox)
+        self.measure()
+
+    def add(self, item: T) -> None:
+        """Add an item for which there is room, or which waits."""
+        self.last[0] = item
+        self.last[1] = self.last = [EMPTY, None, self.last[2] + 1]
+        if self.parked:
+            self._wake()
+
+    def measure(self) -> None:
+        """See how far behind the slowest branch is."""
+        slowest = min((branch.place for branch in self.branches), default=self.last[2])
+        self.peak = max(self.peak, min(self.last[2] - slowest, cast("int", self.maxlen)))
+        # So many may come before any branch has more unread than there have been before, and room for those there was.
+        self._unquestioned = slowest + self.peak
+
+    def left_by(self, branch: Branch[T]) -> None:
+        """A branch has left."""
+        self.branches = tuple(other for other in self.branches if other is not branch)
+
+    def _wake(self) -> None:
+        self.parked = False
+        for branch in self.branches:
+            branch.wake()
+
+
+@final
+@attrs.define(eq=False)
+class Branch(Unread[T], Generic[T]):
+    """What one branch of a tee has still to read.
+
+    Attributes:
+        log: Where the items are.
+        next: The link that its reader takes next.
+    """
+
+    log: SharedLog[T]
+    next: Link = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with what is put next."""
+        self.next = self.log.last
+
+    @property
+    def place(self) -> int:
+        """How many items of the log it has passed."""
+        passed: int = self.next[2]
+        return passed
+
+    @property
+    def ready(self) -> int:
+        """Steps that the reader can take without waiting: one per item, and one more once the end is known."""
+        _, following, passed = self.next
+        if following is None:
+            return self._end_steps
+        # As `depth`, which would take as long again to call: asked after each part by who waits for the next one.
+        unread: int = self.log.last[2] - passed
+        return (unread if unread <= self.maxlen else cast("int", self.maxlen)) + self._end_steps
+
+    @property
+    def depth(self) -> int:
+        """Items that it has room for of those that are in the log and not passed."""
+        if self.left:
+            return 0
+        unread: int = self.log.last[2] - self.next[2]
+        return unread if unread <= self.maxlen else cast("int", self.maxlen)
+
+    @property
+    def peak(self) -> int:
+        """The most items that any branch of the tee had unread at once."""
+        return self.log.peak
+
+    def put(self, item: T) -> None:
+        """Add an item for all branches. Never waits.
+
+        Raises:
+            ChannelFull: As `SharedLog.put`.
+        """
+        self.log.put(item)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether an item put now would fit at once."""
+        return self.left or self.log.last[2] - self.next[2] < self.maxlen
+
+    def end(self, ended: Ended) -> None:
+        """No more items will come. What is in the log, or waits, is still read first."""
+        if self.ended is None:
+            self.ended = ended
+            self._end_steps = 1
+            self.wake()
+
+    def take(self) -> T:
+        """The next item; `EMPTY` if there is none."""
+        item: T
+        item, following, _ = self.next
+        if following is None:
+            return EMPTY  # type: ignore[no-any-return]  # it is of any type
+        self.next = following
+        if self.line:
+            self.refill()
+        return item
+
+    def park(self, reader: Wakeable) -> None:
+        """`reader` waits for the next step."""
+        self.parked = reader
+        self.log.parked = True
+
+    def leave(self) -> None:
+        """The reader is gone for good. Idempotent."""
+        super().leave()
+        self.log.left_by(self)
+
+    def _forget(self) -> None:
+        # The chain hangs on the links that branches hold.
+        self.next = [EMPTY, None, 0] if self.left else self.log.last
+
+    def _admit(self, item: T, outbox: Outbox) -> None:  # noqa: ARG002 -- nobody watches a branch
+        if item is not LOGGED:
+            self.log.add(item)
+            self.log.measure()
