@@ -476,12 +476,20 @@ class AsyncRun:
             if not self.pump.terminal.ready or self._tasks or self.conductor.task is not None:
                 await self._shutdown.shut_down(self._tasks)
             else:
-                self.source.stop()
+                await self.close_source()
         finally:
             self.closed = True
             self._stalls.close()
             await self.loop.leave()
         return self.pump.undelivered()
+
+    async def close_source(self) -> None:
+        """Stop the source, and wait until it has ended. What closing it raises is raised where the block is left."""
+        self.source.stop()
+        try:
+            await self.source.close()
+        except BaseException as exc:  # noqa: BLE001 -- see above
+            self.pump.errors.append(exc)
 
     def statistics(self, mux: Mux) -> RunStatistics:
         """The figures of the run, with the channels of `mux`."""
