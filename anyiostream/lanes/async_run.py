@@ -63,7 +63,7 @@ class AsyncSource(Source, Protocol):
         """A reader waits and the source has nothing: get something, and call `on_part` then."""
 
     def start(self, run: AsyncRun, on_part: Callable[[], None]) -> None:
-        """The run has been opened. Starts whatever task the source needs with `run.spawn`."""
+        """The run has been opened. Starts whatever task the source needs with `run.host`."""
 
     def stop(self) -> None:
         """Ask the graph to stop. Does not wait. Idempotent."""
@@ -203,6 +203,12 @@ class AsyncRun:
         task = self.loop.spawn(run, name, context)
         self._tasks[task] = None
         task.finished.park(Callback(lambda: self._tasks.pop(task, None)))
+        return task
+
+    def host(self, run: Callable[[], Coroutine[Any, Any, None]], name: str) -> LoopTask:
+        """Start the task that the graph runs in."""
+        task = self.loop.spawn(run, name, self.source_context)
+        self._tasks[task] = None
         return task
 
     async def send(self, channel: StreamChannel[T], item: T) -> None:
@@ -447,10 +453,10 @@ class AsyncRun:
             self.pump.abort_after_event()
             self.pass_on()
             return
-        if self.pump.terminal.ready and not self._tasks:
+        if self.pump.terminal.ready and not self._living():
             await self.loop.checkpoint()
             return
-        await self._shutdown.shut_down(self._tasks)
+        await self._shutdown.shut_down(self._living())
         # The caller's cancellation, if it came meanwhile, is raised here.
         await self.loop.checkpoint()
 
@@ -473,7 +479,7 @@ class AsyncRun:
             self.closed = True
             raise
         try:
-            if not self.pump.terminal.ready or self._tasks or self.conductor.task is not None:
+            if not self.pump.terminal.ready or self._living():
                 await self._shutdown.shut_down(self._tasks)
             else:
                 await self.close_source()
@@ -482,6 +488,12 @@ class AsyncRun:
             self._stalls.close()
             await self.loop.leave()
         return self.pump.undelivered()
+
+    def _living(self) -> dict[LoopTask, None]:
+        """The run's tasks; none of them has ended."""
+        for task in [each for each in self._tasks if not each.alive]:
+            self._tasks.pop(task, None)
+        return self._tasks
 
     async def close_source(self) -> None:
         """Stop the source, and wait until it has ended. What closing it raises is raised where the block is left."""

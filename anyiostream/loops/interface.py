@@ -51,6 +51,11 @@ class LoopTask(Protocol):
         ...
 
     @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        ...
+
+    @property
     def finished(self) -> Latch:
         """Open once it has ended."""
         ...

@@ -72,6 +72,11 @@ class TrioTask:
         else:
             context.copy().run(partial(nursery.start_soon, self._main, name=name))
 
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended: it opens the latch in its last step."""
+        return not self.finished.ready
+
     def cancel(self) -> None:
         """Cancel it for good."""
         self._scope.cancel()

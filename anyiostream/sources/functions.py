@@ -61,7 +61,7 @@ class HostedFunction:
         """Start the task; it waits for demand before it calls the function."""
         self._inbox.notify(on_part)
         self._run = run
-        self._task = run.spawn(self._host, self.name, run.source_context)
+        self._task = run.host(self._host, self.name)
 
     def abort_subgraph(self, namespace: Namespace) -> bool:
         """Cancel one subgraph; whether it was running."""

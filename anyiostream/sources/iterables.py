@@ -103,7 +103,7 @@ class HostedIterator:
         """Start the task; it waits for demand before it does anything."""
         self._inbox.notify(on_part)
         self._run = run
-        self._task = run.spawn(lambda: self._host.run(run.loop), self.name, run.source_context)
+        self._task = run.host(lambda: self._host.run(run.loop), self.name)
 
     def abort_subgraph(self, namespace: Namespace) -> bool:  # noqa: ARG002 -- a source's method
         """Not possible: the graph runs as a whole."""

@@ -138,7 +138,7 @@ class BridgedIterator:
         """Start the task that keeps the thread; it waits for demand before it starts it."""
         self._inbox.notify(on_part)
         self._run = run
-        run.spawn(self._keep_portal, self.name, run.source_context)
+        run.host(self._keep_portal, self.name)
 
     def abort_subgraph(self, namespace: Namespace) -> bool:  # noqa: ARG002 -- a source's method
         """Not possible: the graph runs as a whole."""
