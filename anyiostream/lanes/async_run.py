@@ -59,6 +59,11 @@ logger = logging.getLogger("anyiostream")
 class AsyncSource(Source, Protocol):
     """A source that a run on the async lane pulls from without waiting, and closes."""
 
+    @property
+    def spawns(self) -> bool:
+        """Whether the graph runs in a task of the run's own."""
+        ...
+
     def demand(self) -> None:
         """A reader waits and the source has nothing: get something, and call `on_part` then."""
 
@@ -89,8 +94,8 @@ class AsyncRun:
         loop: The event loop.
         closed: Whether the block has been left.
         context: Where hooks run.
-        source_context: Where the graph runs.
-        conductor: Awaits what must be awaited.
+        conducting: Whether readers must not step the pump: the conductor is at work, or the run is shutting down, and the
+            end of its source would look like the graph's.
     """
 
     is_async = True
@@ -111,21 +116,22 @@ class AsyncRun:
         self.maxlen = maxlen
         self.checkpoint_every = checkpoint_every
         self.budget = checkpoint_every
-        self.application_outbox = Outbox("the application", self)
+        # What only some runs need is made when it is needed: most of the cost of a short run is that of its objects.
+        self._application_outbox: Outbox | None = None
+        self._source_context: Context | None = None
+        self._stalls: StallWatch | None = None
+        self._conductor: Conductor | None = None
+        self._shutdown: Shutdown | None = None
         outbox = Outbox("an event", self, bounded=False, emptied=self._room_again)
         self.context = copy_context()
-        self.context.run(current_outbox.set, outbox)
         self._enter = self.context.run
-        self.source_context = copy_context()
-        self.source_context.run(current_outbox.set, Outbox("the graph", self))
+        self._enter(current_outbox.set, outbox)
         self._make_handle = make_handle
         self._parked: OrderedDict[Waiter, Awaited] = OrderedDict()
         self._nudged: Waiter | None = None
         self._pausing: dict[object, Awaited] = {}
         self._held: object = None
-        self._stalls = StallWatch(loop, self._parked, self._full_buffers)
-        self.conductor = Conductor(self)
-        self._shutdown = Shutdown(self)
+        self.conducting = False
         self._tasks: dict[LoopTask, None] = {}
         self.closed = False
         self._stamps = count(1)
@@ -136,7 +142,8 @@ class AsyncRun:
 
     async def enter(self) -> None:
         """The block is entered."""
-        await self.loop.enter()
+        roster = self.pump.mux.roster
+        await self.loop.enter(spawns=self.source.spawns or roster.any_async or not roster.all_builtin)
         self.source.start(self, self._part_arrived)
 
     # --- the mux's port ---
@@ -150,6 +157,37 @@ class AsyncRun:
     def interjected(self) -> BaseException | None:
         """The error with which the run is about to fail."""
         return self.pump.interjected
+
+    @property
+    def application_outbox(self) -> Outbox:
+        """Where items wait that no hook, scheduled task or graph of this run has put."""
+        if self._application_outbox is None:
+            self._application_outbox = Outbox("the application", self)
+        return self._application_outbox
+
+    @property
+    def source_context(self) -> Context:
+        """Where the graph runs."""
+        if self._source_context is None:
+            # Asked for before any hook has run, so that nothing else has been set there.
+            context = self.context.copy()
+            context.run(current_outbox.set, Outbox("the graph", self))
+            self._source_context = context
+        return self._source_context
+
+    @property
+    def conductor(self) -> Conductor:
+        """Awaits what must be awaited."""
+        if self._conductor is None:
+            self._conductor = Conductor(self)
+        return self._conductor
+
+    @property
+    def stalls(self) -> StallWatch:
+        """Looks for deadlocks."""
+        if self._stalls is None:
+            self._stalls = StallWatch(self.loop, self._parked, self._full_buffers)
+        return self._stalls
 
     def stamp(self) -> int:
         """A number that rises with each call."""
@@ -266,7 +304,7 @@ class AsyncRun:
         budget = self.budget
         if budget <= 0:
             return SPENT
-        if self.conductor.at_work:
+        if self.conducting:
             return NEEDS_AWAIT
         pump = self.pump
         before = pump.parts
@@ -323,12 +361,13 @@ class AsyncRun:
                     waiter = self.loop.waiter(self.loop.current_task())
                     target.park(waiter)
                     self._parked[waiter] = target
-                    if self.conductor.at_work and self.pump.mux.nursery.draining:
+                    if self.conducting and self.pump.mux.nursery.draining:
                         self.check_stall()
                     try:
                         await waiter.wait()
                     except BaseException:
-                        self._stalls.suspects.pop(waiter, None)
+                        if self._stalls is not None:
+                            self._stalls.suspects.pop(waiter, None)
                         raise
                     finally:
                         target.unpark(waiter)
@@ -341,7 +380,7 @@ class AsyncRun:
                     # the moment when it looks, and a reader and its source that wake each other every turn never show
                     # it one.
                     self.budget -= 1
-                    if waiter in self._stalls.suspects:
+                    if self._stalls is not None and waiter in self._stalls.suspects:
                         self._stalls.question(waiter, target)
             except BaseException:
                 # Whoever moved the run leaves it to those who still wait.
@@ -396,7 +435,7 @@ class AsyncRun:
 
     def _part_arrived(self) -> None:
         # As pass_on, with what is known here: 4 to 6 % off a part that a reader waits for.
-        if self._parked and self._nudged is None and not self.conductor.at_work and not self.pump.blocked:
+        if self._parked and self._nudged is None and not self.conducting and not self.pump.blocked:
             for waiter in self._parked:
                 if not waiter.woken:
                     waiter.wake()
@@ -405,7 +444,7 @@ class AsyncRun:
 
     def pass_on(self) -> None:
         """If somebody waits and the pump could move, let one of them move it."""
-        if self.conductor.at_work or self._nudged is not None or self._held is not None:
+        if self.conducting or self._nudged is not None or self._held is not None:
             return
         waiter = self._longest_parked()
         if waiter is None:
@@ -431,10 +470,11 @@ class AsyncRun:
 
     def check_stall(self) -> None:
         """Look in a later turn whether the run is still stalled, and whose fault it is."""
-        self._stalls.check()
+        self.stalls.check()
 
     def _room_again(self) -> None:
-        self._stalls.room_again()
+        if self._stalls is not None:
+            self._stalls.room_again()
         self.pass_on()
 
     def _full_buffers(self) -> list[FullBuffer]:
@@ -456,7 +496,7 @@ class AsyncRun:
         if self.pump.terminal.ready and not self._living():
             await self.loop.checkpoint()
             return
-        await self._shutdown.shut_down(self._living())
+        await self._shut_down()
         # The caller's cancellation, if it came meanwhile, is raised here.
         await self.loop.checkpoint()
 
@@ -480,14 +520,20 @@ class AsyncRun:
             raise
         try:
             if not self.pump.terminal.ready or self._living():
-                await self._shutdown.shut_down(self._tasks)
+                await self._shut_down()
             else:
                 await self.close_source()
         finally:
             self.closed = True
-            self._stalls.close()
+            if self._stalls is not None:
+                self._stalls.close()
             await self.loop.leave()
         return self.pump.undelivered()
+
+    async def _shut_down(self) -> None:
+        if self._shutdown is None:
+            self._shutdown = Shutdown(self)
+        await self._shutdown.shut_down(self._living())
 
     def _living(self) -> dict[LoopTask, None]:
         """The run's tasks; none of them has ended."""

@@ -30,6 +30,8 @@ logger = logging.getLogger("anyiostream")
 class StallWatch:
     """Looks for the deadlocks of one run."""
 
+    __slots__ = ("_checking", "_full_buffers", "_loop", "_parked", "_patient", "_timer", "suspects")
+
     def __init__(
         self, loop: Loop, parked: Mapping[Waiter, Awaited], full_buffers: Callable[[], list[FullBuffer]]
     ) -> None:

@@ -106,6 +106,7 @@ class AsyncioLoop:
     """The running asyncio loop."""
 
     name = "asyncio"
+    __slots__ = ("_loop", "_thread", "current_task")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -113,7 +114,7 @@ class AsyncioLoop:
         # Called for each item read.
         self.current_task: Callable[[], object] = partial(asyncio.current_task, self._loop)
 
-    async def enter(self) -> None:
+    async def enter(self, *, spawns: bool) -> None:
         """Nothing to open: tasks need no nursery here."""
 
     async def leave(self) -> None:

@@ -32,6 +32,7 @@ GraphFunction = Callable[[Any, StreamWriter], Awaitable[Any]]
 class HostedFunction:
     """A function graph on the async lane, run by one task of the run's own."""
 
+    spawns = True
     assemble_message = staticmethod(assemble_chat_message)
 
     def __init__(self, function: GraphFunction, given: Any, name: str, gate: Gate) -> None:

@@ -24,6 +24,7 @@ __all__ = ["HostedIterator", "IterableSource"]
 class IterableSource:
     """An iterable, advanced by whoever needs a part. It never waits, so it serves both lanes."""
 
+    spawns = False
     has_part = True
     read_ahead = 0
 
@@ -71,6 +72,8 @@ class IterableSource:
 @final
 class HostedIterator:
     """An async iterable, advanced by one task of the run's own."""
+
+    spawns = True
 
     def __init__(
         self,

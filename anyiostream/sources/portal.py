@@ -96,6 +96,8 @@ def current_portal() -> Portal:
 class BridgedIterator:
     """An asyncio iterable as a source of a run on trio."""
 
+    spawns = True
+
     def __init__(
         self, open_iterable: Callable[[], AsyncIterable[Any]], name: str, gate: Gate, assemble: Assembler
     ) -> None:
