@@ -114,7 +114,7 @@ class AsyncioLoop:
         # Called for each item read.
         self.current_task: Callable[[], object] = partial(asyncio.current_task, self._loop)
 
-    async def enter(self, *, spawns: bool) -> None:
+    async def enter(self, *, spawns: bool = True) -> None:
         """Nothing to open: tasks need no nursery here."""
 
     async def leave(self) -> None:

@@ -79,7 +79,7 @@ class Loop(Protocol):
         """`"asyncio"` or `"trio"`."""
         ...
 
-    async def enter(self, *, spawns: bool) -> None:
+    async def enter(self, *, spawns: bool = True) -> None:
         """Open the nursery for `spawn`, if that may be called; otherwise only `later` may be."""
 
     async def leave(self) -> None:

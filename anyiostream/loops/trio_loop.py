@@ -142,7 +142,7 @@ class TrioLoop:
         self._nursery: trio.Nursery | None = None
         self._timers: list[TrioTimer] = []
 
-    async def enter(self, *, spawns: bool) -> None:
+    async def enter(self, *, spawns: bool = True) -> None:
         """Open the nursery."""
         if spawns:
             self._manager = trio.open_nursery()
