@@ -35,6 +35,7 @@ from anyiostream.lanes.stalls import StallWatch
 from anyiostream.loops.interface import Loop, LoopTask, Waiter
 from anyiostream.mux.mux import Mux
 from anyiostream.pump import (
+    CONTROL_FLOW,
     ENDED,
     NEEDS_AWAIT,
     NEEDS_PART,
@@ -387,7 +388,8 @@ class AsyncRun:
                 self.pass_on()
                 raise
             if target.ready:
-                self.pass_on()
+                if self._parked:
+                    self.pass_on()
                 return
             step = self.advance(target)
 
@@ -441,6 +443,53 @@ class AsyncRun:
                     waiter.wake()
                     self._nudged = waiter
                     return
+
+    def graph_stops(self) -> None:
+        """The graph stops behind the part that it has just put: dispatch it here, for whoever has waited longest.
+
+        Most parts at the end of a superstep are for nobody. To wake a reader for each, so that it asks for the next,
+        takes two turns of the loop.
+        """
+        if self._nudged is not None or self.conducting or self.pump.blocked:
+            return
+        for waiter, target in self._parked.items():
+            if not waiter.woken:
+                break
+        else:
+            return
+        pump, budget = self.pump, self.budget
+        if budget <= 0:
+            waiter.wake()
+            self._nudged = waiter
+            return
+        before = pump.parts
+        try:
+            step = self._enter(self._advance, target, budget)
+        except CONTROL_FLOW as exc:
+            # It ends the run, and reaches its readers; the graph must not take it for an error of its own.
+            if pump.job is not None:
+                self.conductor.conduct()
+            elif pump.status == "running" and pump.interjected is None:
+                pump.interject(exc)
+            self.pass_on()
+            return
+        self.budget = budget - pump.parts + before
+        if step is READY:
+            if len(self._parked) > 1:
+                self.pass_on()
+        elif step is NEEDS_PART:
+            if len(pump.mux.nursery):
+                # Scheduled work gets the turns of the loop that it would have had.
+                waiter.wake()
+                self._nudged = waiter
+            else:
+                self.source.demand()
+        elif step is NEEDS_AWAIT:
+            self.conductor.conduct()
+        elif step is NEEDS_ROOM:
+            self.check_stall()
+        elif step is SPENT:
+            self.pass_on()
 
     def pass_on(self) -> None:
         """If somebody waits and the pump could move, let one of them move it."""

@@ -60,7 +60,7 @@ class HostedFunction:
 
     def start(self, run: AsyncRun, on_part: Callable[[], None]) -> None:
         """Start the task; it waits for demand before it calls the function."""
-        self._inbox.notify(on_part)
+        self._inbox.notify(on_part, run.graph_stops)
         self._run = run
         self._task = run.host(self._host, self.name)
 

@@ -104,7 +104,7 @@ class HostedIterator:
 
     def start(self, run: AsyncRun, on_part: Callable[[], None]) -> None:
         """Start the task; it waits for demand before it does anything."""
-        self._inbox.notify(on_part)
+        self._inbox.notify(on_part, run.graph_stops)
         self._run = run
         self._task = run.host(lambda: self._host.run(run.loop), self.name)
 
