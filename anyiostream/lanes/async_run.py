@@ -450,7 +450,7 @@ class AsyncRun:
         Most parts at the end of a superstep are for nobody. To wake a reader for each, so that it asks for the next,
         takes two turns of the loop.
         """
-        if self._nudged is not None or self.conducting or self.pump.blocked:
+        if self._nudged is not None or self.conducting:
             return
         for waiter, target in self._parked.items():
             if not waiter.woken:
@@ -568,7 +568,7 @@ class AsyncRun:
             self.closed = True
             raise
         try:
-            if not self.pump.terminal.ready or self._living():
+            if not self.pump.terminal.ready or (self._tasks and self._living()):
                 await self._shut_down()
             else:
                 await self.close_source()
