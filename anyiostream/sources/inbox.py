@@ -7,6 +7,8 @@ Rules:
   what follows may be another model call, which nobody may want any more. A reader that waits with nothing to read is
   demand; one demand lets the graph go on to its next part.
 - It does not begin before the first demand.
+- Behind a part at which it has to stop, what has arrived may be dispatched in its own task; if a reader still wants
+  more then, it need not stop.
 - The graph is woken when a reader waits, or when half of what it may run ahead has been taken: waking it for each part
   taken would cost a switch of tasks per part.
 """

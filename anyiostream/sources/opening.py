@@ -87,8 +87,8 @@ def open_async_source(call: GraphCall, mux: Mux) -> AsyncSource:
         from anyiostream.sources.langgraph import open_async_graph  # noqa: PLC0415 -- an extra
 
         return open_async_graph(call, mux)
-    if callable(graph):
-        function = _called(graph)
+    function = _called(graph)
+    if function is not None:
         if _awaits(function):
             _check_call(graph, "async", "input", "writer")
             return HostedFunction(graph, call.given, call.name, _gate(call, mux, barriers_below=True))
@@ -97,7 +97,7 @@ def open_async_source(call: GraphCall, mux: Mux) -> AsyncSource:
             return HostedIterator(lambda: graph(call.given), call.name, _gate(call, mux))
     if _is_async_iterable(graph):
         return HostedIterator(lambda: graph, call.name, _gate(call, mux))
-    iterable = _iterable(call, "async")
+    iterable = _iterable(call, function, "async")
     if iterable is None:
         raise NotAGraph(graph, "async", _problem(graph))
     return IterableSource(iterable, call.name)
@@ -118,20 +118,23 @@ def open_sync_source(call: GraphCall, mux: Mux) -> SyncSource:
         from anyiostream.sources.langgraph import open_sync_graph  # noqa: PLC0415 -- an extra
 
         return open_sync_graph(call, mux)
-    if callable(graph) and _awaits(_called(graph)):
+    function = _called(graph)
+    if function is not None and _awaits(function):
         _check_call(graph, "sync", "input", "writer")
         return DrivenFunction(graph, call.given, call.name)
-    iterable = _iterable(call, "sync")
+    iterable = _iterable(call, function, "sync")
     if iterable is None:
-        if _is_async_iterable(graph) or inspect.isasyncgenfunction(_called(graph)):
+        if _is_async_iterable(graph) or inspect.isasyncgenfunction(function):
             raise NotAGraph(graph, "sync", "it is asynchronous; use `async with open_run(...)`")
         raise NotAGraph(graph, "sync", _problem(graph))
     return IterableSource(iterable, call.name)
 
 
 def _called(graph: Any) -> Any:
-    """What is called when the graph is: itself, or its `__call__`."""
-    if inspect.isroutine(graph) or not callable(graph) or hasattr(graph, "func"):
+    """What is called when the graph is: itself, or its `__call__`; `None` if it cannot be."""
+    if not callable(graph):
+        return None
+    if inspect.isroutine(graph) or hasattr(graph, "func"):
         return graph
     return type(graph).__call__
 
@@ -140,10 +143,10 @@ def _awaits(function: object) -> bool:
     return inspect.iscoroutinefunction(function)
 
 
-def _iterable(call: GraphCall, lane: str) -> Iterable[Any] | None:
+def _iterable(call: GraphCall, function: Any, lane: str) -> Iterable[Any] | None:
     """The graph's parts, if it is an iterable of them or a generator function."""
     graph = call.graph
-    if callable(graph) and inspect.isgeneratorfunction(_called(graph)):
+    if function is not None and inspect.isgeneratorfunction(function):
         _check_call(graph, lane, "input")
         return _Called(graph, call.given)
     return graph if _has(graph, "__iter__") and not isinstance(graph, (str, bytes, Mapping, type)) else None
