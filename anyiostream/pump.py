@@ -76,6 +76,9 @@ class Step(enum.Enum):
     """There is nothing to do: the run has ended."""
 
 
+COMPLETED: Final = Ending()
+
+
 # Looking a member up in its class costs as much as the other checks on the way of a part together.
 READY: Final = Step.READY
 SPENT: Final = Step.SPENT
@@ -109,7 +112,7 @@ class Pump:
     source: Source
     outbox: Outbox
     ended: Callable[[], object]
-    terminal: Latch = attrs.field(factory=lambda: Latch("output()"))
+    terminal: Latch = attrs.field(init=False)
     status: RunStatus = "running"
     failure: Recorded | None = None
     job: Coroutine[Any, Any, None] | None = None
@@ -118,15 +121,16 @@ class Pump:
     delivered: bool = False
     _pull: Callable[[], Any] = attrs.field(init=False)
     _takes: Mapping[Namespace, Mapping[str, Take]] = attrs.field(init=False)
-    _failed_subgraphs: deque[weakref.ref[SubgraphFailed]] = attrs.field(factory=lambda: deque(maxlen=KEPT_FAILURES))
+    _failed_subgraphs: deque[weakref.ref[SubgraphFailed]] | None = None
     _special: bool = False
     _held: bool = False
-    _requests: deque[Callable[[], Coroutine[Any, Any, None]]] = attrs.field(factory=deque)
+    _requests: deque[Callable[[], Coroutine[Any, Any, None]]] | None = None
     _interjected: BaseException | None = None
     _ending: Ending | None = None
 
     def __attrs_post_init__(self) -> None:
         """Look up once what each step calls."""
+        self.terminal = Latch("output()")
         self._pull = self.source.pull
         self._takes = self.mux.router.takes
 
@@ -157,7 +161,7 @@ class Pump:
                 if part is NOTHING:
                     return NEEDS_PART
                 if part is END:
-                    return self._finished(self.finish(Ending()), target)
+                    return self._finished(self.finish(COMPLETED), target)
                 self.parts += 1
                 try:
                     try:
@@ -306,6 +310,8 @@ class Pump:
 
     def request(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run `job` as the next step, between two parts."""
+        if self._requests is None:
+            self._requests = deque()
         self._requests.append(job)
         self._special = True
 
@@ -317,7 +323,7 @@ class Pump:
         if self._held:
             return HELD
         if self._requests:
-            return self._run_request()
+            return self._run_request(self._requests.popleft()())
         if self.terminal.ready:
             return ENDED
         if self._ending is not None:
@@ -335,8 +341,7 @@ class Pump:
     def _finished(self, step: Step, target: Wanted) -> Step:
         return READY if step is ENDED and target.ready else step
 
-    def _run_request(self) -> Step:
-        job = self._requests.popleft()()
+    def _run_request(self, job: Coroutine[Any, Any, None]) -> Step:
         self._special = self._is_special()
         if self.mux.must_wait:
             self.job = job
@@ -366,14 +371,16 @@ class Pump:
 
     def subgraph_failed(self, error: SubgraphFailed) -> None:
         """A subgraph has failed: if the run fails with the same error, that is its cause."""
+        if self._failed_subgraphs is None:
+            self._failed_subgraphs = deque(maxlen=KEPT_FAILURES)
         self._failed_subgraphs.append(weakref.ref(error))
 
     def _explain_subgraphs(self, failure: BaseException) -> None:
-        for reference in self._failed_subgraphs:
+        for reference in self._failed_subgraphs or ():
             error = reference()
             if error is not None and error.__cause__ is None and str(error) in {str(failure), repr(failure)}:
                 error.__cause__ = failure
-        self._failed_subgraphs.clear()
+        self._failed_subgraphs = None
 
     def _ending_by_source(self, exc: BaseException) -> Ending:
         if isinstance(exc, GraphInterrupt):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import sys
 import warnings
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -151,9 +152,11 @@ def open_run(
     """
     _check_bounds(buffer, prefetch, checkpoint_every)
     _check_transformers(transformers)
-    _check_spelling(source_options)
-    call = GraphCall(graph, input, config, source_options, prefetch)
-    check_options(call)
+    if source_options:
+        _check_spelling(source_options)
+    call = GraphCall(graph, input, config, source_options, prefetch, is_langgraph(graph))
+    if source_options or config is not None:
+        check_options(call)
     if scope is not None:
         scope = checked_namespace(scope, scope)
     return OpenRun(
@@ -351,7 +354,7 @@ class OpenRun(Generic[StateT_co]):
     def _factories(self, scope: Namespace) -> list[TransformerFactory]:
         """The transformers of every run, those of the graph, and the caller's."""
         compiled: Sequence[TransformerFactory] = ()
-        if is_langgraph(self._call.graph):
+        if self._call.is_langgraph:
             from anyiostream.sources.langgraph import compiled_transformers  # noqa: PLC0415 -- an extra
 
             compiled = compiled_transformers(self._call.graph)
@@ -370,7 +373,7 @@ class OpenRun(Generic[StateT_co]):
     def _own_scope(self) -> Namespace:
         if self._scope is not None:
             return self._scope
-        if is_langgraph(self._call.graph):
+        if self._call.is_langgraph:
             from anyiostream.sources.langgraph import callers_namespace  # noqa: PLC0415 -- an extra
 
             return callers_namespace(self._call)
@@ -410,9 +413,13 @@ def _check_transformers(transformers: Sequence[TransformerFactory]) -> None:
 
 
 def _check_bounds(buffer: float, prefetch: int, checkpoint_every: int) -> None:
-    if buffer != float("inf") and (isinstance(buffer, bool) or not isinstance(buffer, int) or buffer < 1):
+    if buffer != math.inf and not _is_count(buffer, 1):
         raise InvalidBound("buffer", buffer, "a positive int, in items, or math.inf")
-    if isinstance(prefetch, bool) or not isinstance(prefetch, int) or prefetch < 0:
+    if not _is_count(prefetch, 0):
         raise InvalidBound("prefetch", prefetch, "an int of at least 0, in parts")
-    if isinstance(checkpoint_every, bool) or not isinstance(checkpoint_every, int) or checkpoint_every < 1:
+    if not _is_count(checkpoint_every, 1):
         raise InvalidBound("checkpoint_every", checkpoint_every, "an int of at least 1, in items")
+
+
+def _is_count(given: object, least: int) -> bool:
+    return isinstance(given, int) and given >= least and not isinstance(given, bool)

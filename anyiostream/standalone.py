@@ -152,6 +152,7 @@ class NoSource:
     """Nothing ever comes of itself."""
 
     name = "no graph"
+    spawns = False
     has_part = False
     read_ahead = 0
     assemble_message = staticmethod(assemble_chat_message)

@@ -4,6 +4,8 @@ Rules:
 
 - A reader that needs something steps the pump itself, inline, as long as no hook has to be awaited; steps do not
   suspend, so that a reader's cancellation never tears an event. While it waits it is parked.
+- Behind a part at which the graph stops, the graph's task steps the pump for the reader that has waited longest, so
+  that a part that is for nobody costs no turn of the loop.
 - What must be awaited is awaited by one task of the run's own, the conductor. While it is at work, readers only wait.
 - A parked reader is woken when its buffer got something, or, one at a time, to step the pump (`_nudged`). It takes
   nothing by being woken: it looks again. If it is cancelled instead, or is satisfied while others still wait, it
@@ -35,6 +37,7 @@ from anyiostream.lanes.stalls import StallWatch
 from anyiostream.loops.interface import Loop, LoopTask, Waiter
 from anyiostream.mux.mux import Mux
 from anyiostream.pump import (
+    CONTROL_FLOW,
     ENDED,
     NEEDS_AWAIT,
     NEEDS_PART,
@@ -59,11 +62,16 @@ logger = logging.getLogger("anyiostream")
 class AsyncSource(Source, Protocol):
     """A source that a run on the async lane pulls from without waiting, and closes."""
 
+    @property
+    def spawns(self) -> bool:
+        """Whether the graph runs in a task of the run's own."""
+        ...
+
     def demand(self) -> None:
         """A reader waits and the source has nothing: get something, and call `on_part` then."""
 
     def start(self, run: AsyncRun, on_part: Callable[[], None]) -> None:
-        """The run has been opened. Starts whatever task the source needs with `run.spawn`."""
+        """The run has been opened. Starts whatever task the source needs with `run.host`."""
 
     def stop(self) -> None:
         """Ask the graph to stop. Does not wait. Idempotent."""
@@ -89,8 +97,8 @@ class AsyncRun:
         loop: The event loop.
         closed: Whether the block has been left.
         context: Where hooks run.
-        source_context: Where the graph runs.
-        conductor: Awaits what must be awaited.
+        conducting: Whether readers must not step the pump: the conductor is at work, or the run is shutting down, and
+            the end of its source would look like the graph's.
     """
 
     is_async = True
@@ -111,21 +119,23 @@ class AsyncRun:
         self.maxlen = maxlen
         self.checkpoint_every = checkpoint_every
         self.budget = checkpoint_every
-        self.application_outbox = Outbox("the application", self)
+        # What only some runs need is made when it is needed: most of the cost of a short run is that of its objects.
+        self._application_outbox: Outbox | None = None
+        self._source_context: Context | None = None
+        self._stalls: StallWatch | None = None
+        self._conductor: Conductor | None = None
+        self._shutdown: Shutdown | None = None
         outbox = Outbox("an event", self, bounded=False, emptied=self._room_again)
         self.context = copy_context()
-        self.context.run(current_outbox.set, outbox)
         self._enter = self.context.run
-        self.source_context = copy_context()
-        self.source_context.run(current_outbox.set, Outbox("the graph", self))
+        self._enter(current_outbox.set, outbox)
         self._make_handle = make_handle
         self._parked: OrderedDict[Waiter, Awaited] = OrderedDict()
+        self._suspects: dict[Waiter, FullBuffer] = {}
         self._nudged: Waiter | None = None
         self._pausing: dict[object, Awaited] = {}
         self._held: object = None
-        self._stalls = StallWatch(loop, self._parked, self._full_buffers)
-        self.conductor = Conductor(self)
-        self._shutdown = Shutdown(self)
+        self.conducting = False
         self._tasks: dict[LoopTask, None] = {}
         self.closed = False
         self.stamp = count(1).__next__
@@ -136,7 +146,8 @@ class AsyncRun:
 
     async def enter(self) -> None:
         """The block is entered."""
-        await self.loop.enter()
+        roster = self.pump.mux.roster
+        await self.loop.enter(spawns=self.source.spawns or roster.any_async or not roster.all_builtin)
         self.source.start(self, self._part_arrived)
 
     # --- the mux's port ---
@@ -150,6 +161,37 @@ class AsyncRun:
     def interjected(self) -> BaseException | None:
         """The error with which the run is about to fail."""
         return self.pump.interjected
+
+    @property
+    def application_outbox(self) -> Outbox:
+        """Where items wait that no hook, scheduled task or graph of this run has put."""
+        if self._application_outbox is None:
+            self._application_outbox = Outbox("the application", self)
+        return self._application_outbox
+
+    @property
+    def source_context(self) -> Context:
+        """Where the graph runs."""
+        if self._source_context is None:
+            # Asked for before any hook has run, so that nothing else has been set there.
+            context = self.context.copy()
+            context.run(current_outbox.set, Outbox("the graph", self))
+            self._source_context = context
+        return self._source_context
+
+    @property
+    def conductor(self) -> Conductor:
+        """Awaits what must be awaited."""
+        if self._conductor is None:
+            self._conductor = Conductor(self)
+        return self._conductor
+
+    @property
+    def stalls(self) -> StallWatch:
+        """Looks for deadlocks."""
+        if self._stalls is None:
+            self._stalls = StallWatch(self.loop, self._parked, self._suspects, self._full_buffers)
+        return self._stalls
 
     def admit(self, what: str) -> None:
         """Raise `RunClosed` once the block has been left, `RunWaitsForItself` inside the run."""
@@ -199,6 +241,12 @@ class AsyncRun:
         task = self.loop.spawn(run, name, context)
         self._tasks[task] = None
         task.finished.park(Callback(lambda: self._tasks.pop(task, None)))
+        return task
+
+    def host(self, run: Callable[[], Coroutine[Any, Any, None]], name: str) -> LoopTask:
+        """Start the task that the graph runs in."""
+        task = self.loop.spawn(run, name, self.source_context)
+        self._tasks[task] = None
         return task
 
     async def send(self, channel: StreamChannel[T], item: T) -> None:
@@ -255,7 +303,7 @@ class AsyncRun:
         budget = self.budget
         if budget <= 0:
             return SPENT
-        if self.conductor.at_work:
+        if self.conducting:
             return NEEDS_AWAIT
         pump = self.pump
         before = pump.parts
@@ -311,7 +359,7 @@ class AsyncRun:
         """
         if current_outbox.get(None) is not None:
             self.refuse_inside(target.name)
-        loop, parked, suspects = self.loop, self._parked, self._stalls.suspects
+        loop, parked, suspects = self.loop, self._parked, self._suspects
         task = loop.current_task()
         while step is not None:
             in_charge = True
@@ -322,7 +370,7 @@ class AsyncRun:
                     waiter = loop.waiter(task)
                     target.park(waiter)
                     parked[waiter] = target
-                    if self.conductor.at_work and self.pump.mux.nursery.draining:
+                    if self.conducting and self.pump.mux.nursery.draining:
                         self.check_stall()
                     try:
                         await waiter.wait()
@@ -343,7 +391,7 @@ class AsyncRun:
                     # it one.
                     self.budget -= 1
                     if suspects and waiter in suspects:
-                        self._stalls.question(waiter, target)
+                        self.stalls.question(waiter, target)
             except BaseException:
                 # Whoever moved the run leaves it to those who still wait.
                 self.pass_on()
@@ -400,21 +448,68 @@ class AsyncRun:
 
     def _part_arrived(self) -> None:
         # As pass_on, with what is known here: 4 to 6 % off a part that a reader waits for.
-        if self._parked and self._nudged is None and not self.conductor.at_work and not self.pump.blocked:
+        if self._parked and self._nudged is None and not self.conducting and not self.pump.blocked:
             for waiter in self._parked:
                 if not waiter.woken:
                     waiter.wake()
                     self._nudged = waiter
                     return
 
+    def graph_stops(self) -> None:
+        """The graph stops behind the part that it has just put: dispatch it here, for whoever has waited longest.
+
+        Most parts at the end of a superstep are for nobody. To wake a reader for each, so that it asks for the next,
+        takes two turns of the loop: without them, a LangGraph graph of short supersteps takes a third of the turns.
+        """
+        if not self.pump.parts:
+            # What begins in the same turn as the first reader has subscribed by the time when that has run.
+            self._part_arrived()
+            return
+        if self._nudged is not None or self.conducting:
+            return
+        waiter = self._longest_parked()
+        if waiter is None:
+            return
+        pump, budget = self.pump, self.budget
+        step = SPENT
+        if budget > 0:
+            before = pump.parts
+            try:
+                step = self._enter(self._advance, self._parked[waiter], budget)
+            except CONTROL_FLOW as exc:
+                # It ends the run, and reaches its readers; the graph must not take it for an error of its own.
+                if pump.job is not None:
+                    self.conductor.conduct()
+                elif pump.status == "running" and pump.interjected is None:
+                    pump.interject(exc)
+                self.pass_on()
+                return
+            self.budget = budget - pump.parts + before
+        if step is READY:
+            if len(self._parked) > 1:
+                self.pass_on()
+        elif step is NEEDS_PART and not len(pump.mux.nursery):
+            self.source.demand()
+        else:
+            self._leave_to(waiter, step)
+
+    def _leave_to(self, waiter: Waiter, step: Step) -> None:
+        """What the graph's task must not do for the reader, who would have had turns of the loop in between."""
+        if step is NEEDS_AWAIT:
+            self.conductor.conduct()
+        elif step is NEEDS_ROOM:
+            self.check_stall()
+        elif step is SPENT or step is NEEDS_PART:
+            # Others want to run: all tasks, or scheduled work.
+            waiter.wake()
+            self._nudged = waiter
+
     def pass_on(self) -> None:
         """If somebody waits and the pump could move, let one of them move it."""
-        if self.conductor.at_work or self._nudged is not None or self._held is not None:
+        if self.conducting or self._nudged is not None or self._held is not None:
             return
-        for waiter in self._parked:
-            if not waiter.woken:
-                break
-        else:
+        waiter = self._longest_parked()
+        if waiter is None:
             return
         if self.pump.can_step:
             # In this order: to an interrupt in between, nobody has been nudged who has not been woken.
@@ -427,16 +522,24 @@ class AsyncRun:
 
     def demanded(self) -> Awaited | None:
         """What the reader waits for that has waited longest, and has not been woken."""
-        return next((target for waiter, target in self._parked.items() if not waiter.woken), None)
+        waiter = self._longest_parked()
+        return None if waiter is None else self._parked[waiter]
+
+    def _longest_parked(self) -> Waiter | None:
+        for waiter in self._parked:
+            if not waiter.woken:
+                return waiter
+        return None
 
     # --- stalls ---
 
     def check_stall(self) -> None:
         """Look in a later turn whether the run is still stalled, and whose fault it is."""
-        self._stalls.check()
+        self.stalls.check()
 
     def _room_again(self) -> None:
-        self._stalls.room_again()
+        if self._stalls is not None:
+            self._stalls.room_again()
         self.pass_on()
 
     def _full_buffers(self) -> list[FullBuffer]:
@@ -455,10 +558,10 @@ class AsyncRun:
             self.pump.abort_after_event()
             self.pass_on()
             return
-        if self.pump.terminal.ready and not self._tasks:
+        if self.pump.terminal.ready and not self._living():
             await self.loop.checkpoint()
             return
-        await self._shutdown.shut_down(self._tasks)
+        await self._shut_down()
         # The caller's cancellation, if it came meanwhile, is raised here.
         await self.loop.checkpoint()
 
@@ -481,15 +584,35 @@ class AsyncRun:
             self.closed = True
             raise
         try:
-            if not self.pump.terminal.ready or self._tasks or self.conductor.task is not None:
-                await self._shutdown.shut_down(self._tasks)
+            if not self.pump.terminal.ready or (self._tasks and self._living()):
+                await self._shut_down()
             else:
-                self.source.stop()
+                await self.close_source()
         finally:
             self.closed = True
-            self._stalls.close()
+            if self._stalls is not None:
+                self._stalls.close()
             await self.loop.leave()
         return self.pump.undelivered()
+
+    async def _shut_down(self) -> None:
+        if self._shutdown is None:
+            self._shutdown = Shutdown(self)
+        await self._shutdown.shut_down(self._living())
+
+    def _living(self) -> dict[LoopTask, None]:
+        """The run's tasks; none of them has ended."""
+        for task in [each for each in self._tasks if not each.alive]:
+            self._tasks.pop(task, None)
+        return self._tasks
+
+    async def close_source(self) -> None:
+        """Stop the source, and wait until it has ended. What closing it raises is raised where the block is left."""
+        self.source.stop()
+        try:
+            await self.source.close()
+        except BaseException as exc:  # noqa: BLE001 -- see above
+            self.pump.errors.append(exc)
 
     def statistics(self, mux: Mux) -> RunStatistics:
         """The figures of the run, with the channels of `mux`."""

@@ -27,23 +27,20 @@ class Conductor:
     """Awaits the jobs of one run's pump.
 
     Attributes:
-        at_work: Whether readers must not step the pump. Stays true once the run is shutting down: the end of its source
-            would look like the graph's.
         task: Its task, once there has been something to await.
     """
 
-    __slots__ = ("_idle", "_run", "_stopped", "at_work", "task")
+    __slots__ = ("_idle", "_run", "_stopped", "task")
 
     def __init__(self, run: AsyncRun) -> None:
         self._run = run
         self._idle: Waiter | None = None
         self._stopped = False
-        self.at_work = False
         self.task: LoopTask | None = None
 
     def conduct(self) -> None:
         """Await the pump's job."""
-        self.at_work = True
+        self._run.conducting = True
         if self.task is None:
             self.task = self._run.spawn(self._main, "anyiostream conductor", self._run.context)
         elif self._idle is not None:
@@ -51,7 +48,7 @@ class Conductor:
 
     def stop(self) -> None:
         """The run is shutting down: nobody steps its pump any more."""
-        self._stopped = self.at_work = True
+        self._stopped = self._run.conducting = True
 
     async def _main(self) -> None:
         pump = self._run.pump
@@ -62,7 +59,7 @@ class Conductor:
             if self._stopped:
                 # The job was done before the shutdown could cancel it: readers still may not step.
                 return
-            self.at_work = False
+            self._run.conducting = False
             self._run.pass_on()
             self._idle = self._run.loop.waiter()
             await self._idle.wait()

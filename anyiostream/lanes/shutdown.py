@@ -52,7 +52,7 @@ class Shutdown:
             run.conductor.stop()
             if not tasks and not run.pump.mux.must_wait:
                 # Nothing to wait for: most runs end like this.
-                run.source.stop()
+                await run.close_source()
                 run.context.run(run_inline, run.pump.abort(), "a transformer's fail()")
                 self._done.open()
                 return
@@ -80,9 +80,7 @@ class Shutdown:
         run.source.stop()
         self._remind_source(again=False)
         try:
-            await run.source.close()
-        except BaseException as exc:  # noqa: BLE001 -- raised where the block is left
-            run.pump.errors.append(exc)
+            await run.close_source()
         finally:
             if self._source_timer is not None:
                 self._source_timer.cancel()

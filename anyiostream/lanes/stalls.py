@@ -30,20 +30,27 @@ logger = logging.getLogger("anyiostream")
 class StallWatch:
     """Looks for the deadlocks of one run."""
 
+    __slots__ = ("_checking", "_full_buffers", "_loop", "_parked", "_patient", "_suspects", "_timer")
+
     def __init__(
-        self, loop: Loop, parked: Mapping[Waiter, Awaited], full_buffers: Callable[[], list[FullBuffer]]
+        self,
+        loop: Loop,
+        parked: Mapping[Waiter, Awaited],
+        suspects: dict[Waiter, FullBuffer],
+        full_buffers: Callable[[], list[FullBuffer]],
     ) -> None:
-        """Watch a run. Who has been woken because it may stall the run is one of its `suspects`.
+        """Watch a run.
 
         Args:
             loop: Its event loop.
             parked: Its parked readers, and what each waits for; looked at whenever the run may be stalled.
+            suspects: Who has been woken because it may stall the run, and at which buffer.
             full_buffers: The buffers at which items wait now.
         """
         self._loop = loop
         self._parked = parked
         self._full_buffers = full_buffers
-        self.suspects: dict[Waiter, FullBuffer] = {}
+        self._suspects = suspects
         self._patient: set[object] = set()
         self._checking = False
         self._timer: Timer | None = None
@@ -69,7 +76,7 @@ class StallWatch:
         Raises:
             BackpressureDeadlock: It reads a full buffer and has waited for `target`, without a deadline.
         """
-        full = self.suspects.pop(waiter)
+        full = self._suspects.pop(waiter)
         if full.waiting and not target.ready:
             if not self._loop.has_deadline():
                 raise full.deadlock(target.name, "atee")
@@ -86,7 +93,7 @@ class StallWatch:
             for waiter in self._parked:
                 if waiter.task is full.reader and not waiter.woken and waiter.task not in self._patient:
                     # It finds out for itself whether it has a deadline: that can only be asked from inside the task.
-                    self.suspects[waiter] = full
+                    self._suspects[waiter] = full
                     waiter.wake()
                     certain = True
         if not certain and self._timer is None and full_buffers and self._parked:

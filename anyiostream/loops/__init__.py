@@ -6,6 +6,8 @@ With `anyio.Event` in place of native parking, the lock-step pump costs more tha
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,13 +24,24 @@ def current_loop() -> Loop:
     Raises:
         RuntimeError: No loop is running.
     """
-    if on_trio():
-        from anyiostream.loops.trio_loop import TrioLoop  # noqa: PLC0415 -- trio only where it runs
+    return _trio_loop()() if on_trio() else _asyncio_loop()()
 
-        return TrioLoop()
+
+# Even an import that has been done before takes longer than everything else here.
+
+
+@cache
+def _trio_loop() -> Callable[[], Loop]:
+    from anyiostream.loops.trio_loop import TrioLoop  # noqa: PLC0415 -- trio only where it runs
+
+    return TrioLoop
+
+
+@cache
+def _asyncio_loop() -> Callable[[], Loop]:
     from anyiostream.loops.asyncio_loop import AsyncioLoop  # noqa: PLC0415 -- likewise
 
-    return AsyncioLoop()
+    return AsyncioLoop
 
 
 def on_trio() -> bool:

@@ -30,9 +30,9 @@ class AsyncioWaiter:
 
     __slots__ = ("_future", "task")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, task: object) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, task: object = None) -> None:
         self.task = task
-        self._future: asyncio.Future[None] = loop.create_future()
+        self._future: asyncio.Future[None] = asyncio.Future(loop=loop)
 
     @property
     def woken(self) -> bool:
@@ -53,26 +53,52 @@ class AsyncioWaiter:
 class AsyncioTask:
     """A plain task."""
 
-    __slots__ = ("_task", "finished", "name")
+    __slots__ = ("_finished", "_task", "name")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context
     ) -> None:
         self.name = name
-        self.finished = Latch(name)
+        self._finished: Latch | None = None
         self._task = loop.create_task(run(), name=name, context=context.copy())
-        self._task.add_done_callback(self._done)
-        # Once more: an interrupt that hits one callback keeps the loop from the rest of that one only.
-        self._task.add_done_callback(self._done)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended. Known a turn of the loop before a callback could tell."""
+        if not self._task.done():
+            return True
+        _take_exception(self._task)
+        return False
+
+    @property
+    def finished(self) -> Latch:
+        """Open once it has ended. Made when somebody wants to wait: most tasks end unwatched."""
+        if self._finished is None:
+            finished = Latch(self.name)
+            if self.alive:
+                done = partial(_open, finished)
+                self._task.add_done_callback(done)
+                # Once more: an interrupt that hits one callback keeps the loop from the rest of that one only.
+                self._task.add_done_callback(done)
+            else:
+                finished.open()
+            self._finished = finished
+        return self._finished
 
     def cancel(self) -> None:
         """Cancel it once."""
         self._task.cancel()
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self.finished.open()
-        if not task.cancelled():
-            task.exception()
+
+def _open(finished: Latch, task: asyncio.Task[None]) -> None:
+    finished.open()
+    _take_exception(task)
+
+
+def _take_exception(task: asyncio.Task[None]) -> None:
+    # An interrupt that ended the task has been raised by the loop already; asyncio need not log it too.
+    if not task.cancelled():
+        task.exception()
 
 
 @final
@@ -80,14 +106,16 @@ class AsyncioLoop:
     """The running asyncio loop."""
 
     name = "asyncio"
+    __slots__ = ("_loop", "_thread", "current_task", "waiter")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        # Called for each item read.
+        # Called for each item that is read, or waited for.
         self.current_task: Callable[[], object] = partial(asyncio.current_task, self._loop)
+        self.waiter: Callable[..., AsyncioWaiter] = partial(AsyncioWaiter, self._loop)
 
-    async def enter(self) -> None:
+    async def enter(self, *, spawns: bool = True) -> None:
         """Nothing to open: tasks need no nursery here."""
 
     async def leave(self) -> None:
@@ -95,10 +123,6 @@ class AsyncioLoop:
 
     def check_exit(self) -> None:
         """Any task may leave the block."""
-
-    def waiter(self, task: object = None) -> AsyncioWaiter:
-        """A wait of the current task."""
-        return AsyncioWaiter(self._loop, task)
 
     def has_deadline(self) -> bool:
         """Whether an AnyIO scope has a finite deadline. `asyncio.timeout` cannot be seen from inside."""

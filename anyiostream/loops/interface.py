@@ -51,6 +51,11 @@ class LoopTask(Protocol):
         ...
 
     @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        ...
+
+    @property
     def finished(self) -> Latch:
         """Open once it has ended."""
         ...
@@ -74,8 +79,8 @@ class Loop(Protocol):
         """`"asyncio"` or `"trio"`."""
         ...
 
-    async def enter(self) -> None:
-        """Open the nursery for `spawn`."""
+    async def enter(self, *, spawns: bool = True) -> None:
+        """Open the nursery for `spawn`, if that may be called; otherwise only `later` may be."""
 
     async def leave(self) -> None:
         """Close it. Everything spawned has ended.

@@ -72,6 +72,11 @@ class TrioTask:
         else:
             context.copy().run(partial(nursery.start_soon, self._main, name=name))
 
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended: it opens the latch in its last step."""
+        return not self.finished.ready
+
     def cancel(self) -> None:
         """Cancel it for good."""
         self._scope.cancel()
@@ -92,18 +97,26 @@ class TrioTask:
 
 @final
 class TrioTimer:
-    """A call that a task of the nursery will make."""
+    """A call that a task will make.
 
-    __slots__ = ("_scope",)
+    Attributes:
+        ended: Set when the task ends.
+    """
+
+    __slots__ = ("_scope", "ended")
 
     def __init__(self) -> None:
         self._scope = trio.CancelScope(shield=True)
+        self.ended = trio.Event()
 
     async def main(self, seconds: float, call: Callable[[], object]) -> None:
         """Sleep, then call."""
-        with self._scope:
-            await trio.sleep(seconds)
-            call()
+        try:
+            with self._scope:
+                await trio.sleep(seconds)
+                call()
+        finally:
+            self.ended.set()
 
     def cancel(self) -> None:
         """Do not call."""
@@ -112,9 +125,13 @@ class TrioTimer:
 
 @final
 class TrioLoop:
-    """The running trio loop, with a nursery of the run's own."""
+    """The running trio loop, with a nursery of the run's own.
+
+    A run that starts no tasks has none: opening and closing it takes longer than all the rest of a short run.
+    """
 
     name = "trio"
+    __slots__ = ("_manager", "_nursery", "_owner", "_thread", "_timers", "_token")
     current_task = staticmethod(trio.lowlevel.current_task)
 
     def __init__(self) -> None:
@@ -123,24 +140,32 @@ class TrioLoop:
         self._owner = trio.lowlevel.current_task()
         self._manager: AbstractAsyncContextManager[trio.Nursery] | None = None
         self._nursery: trio.Nursery | None = None
+        self._timers: list[TrioTimer] = []
 
-    async def enter(self) -> None:
+    async def enter(self, *, spawns: bool = True) -> None:
         """Open the nursery."""
-        self._manager = trio.open_nursery()
-        self._nursery = await self._manager.__aenter__()
+        if spawns:
+            self._manager = trio.open_nursery()
+            self._nursery = await self._manager.__aenter__()
 
     async def leave(self) -> None:
         """Close it, if it has been opened."""
         if self._nursery is not None:
             assert self._manager is not None
             await self._manager.__aexit__(None, None, None)
+        for timer in self._timers:
+            timer.cancel()
+            with trio.CancelScope(shield=True):
+                await timer.ended.wait()
 
     def check_exit(self) -> None:
         """A nursery belongs to one task."""
         task = trio.lowlevel.current_task()
         if task is not self._owner:
-            assert self._nursery is not None
-            self._nursery.cancel_scope.cancel()
+            if self._nursery is not None:
+                self._nursery.cancel_scope.cancel()
+            for timer in self._timers:
+                timer.cancel()
             raise ForeignExit(self._owner.name, task.name)
 
     def waiter(self, task: object = None) -> TrioWaiter:  # noqa: ARG002 -- it needs the task anyway
@@ -173,9 +198,13 @@ class TrioLoop:
 
     def later(self, seconds: float, call: Callable[[], object]) -> TrioTimer:
         """Make a call later."""
-        assert self._nursery is not None
         timer = TrioTimer()
-        self._nursery.start_soon(timer.main, seconds, call)
+        if self._nursery is None:
+            self._timers = [each for each in self._timers if not each.ended.is_set()]
+            self._timers.append(timer)
+            trio.lowlevel.spawn_system_task(timer.main, seconds, call)
+        else:
+            self._nursery.start_soon(timer.main, seconds, call)
         return timer
 
     def from_any_thread(self, call: Callable[[], object]) -> None:

@@ -32,6 +32,7 @@ GraphFunction = Callable[[Any, StreamWriter], Awaitable[Any]]
 class HostedFunction:
     """A function graph on the async lane, run by one task of the run's own."""
 
+    spawns = True
     assemble_message = staticmethod(assemble_chat_message)
 
     def __init__(self, function: GraphFunction, given: Any, name: str, gate: Gate) -> None:
@@ -59,9 +60,9 @@ class HostedFunction:
 
     def start(self, run: AsyncRun, on_part: Callable[[], None]) -> None:
         """Start the task; it waits for demand before it calls the function."""
-        self._inbox.notify(on_part)
+        self._inbox.notify(on_part, run.graph_stops)
         self._run = run
-        self._task = run.spawn(self._host, self.name, run.source_context)
+        self._task = run.host(self._host, self.name)
 
     def abort_subgraph(self, namespace: Namespace) -> bool:
         """Cancel one subgraph; whether it was running."""

@@ -7,6 +7,8 @@ Rules:
   what follows may be another model call, which nobody may want any more. A reader that waits with nothing to read is
   demand; one demand lets the graph go on to its next part.
 - It does not begin before the first demand.
+- Behind a part at which it has to stop, what has arrived may be dispatched in its own task; if a reader still wants
+  more then, it need not stop.
 - The graph is woken when a reader waits, or when half of what it may run ahead has been taken: waking it for each part
   taken would cost a switch of tasks per part.
 """
@@ -161,21 +163,26 @@ class Inbox:
         gate: Whether the graph may produce more; `None` if that is decided elsewhere.
     """
 
-    __slots__ = ("_ended", "_error", "_gate", "_on_part", "_parts")
+    __slots__ = ("_ended", "_error", "_gate", "_on_part", "_on_stop", "_parts")
 
     def __init__(self, gate: Gate | None) -> None:
         self._gate = gate
         self._parts: deque[Any] = deque()
         self._on_part: Callable[[], object] = _nothing
+        self._on_stop: Callable[[], object] = _nothing
         self._ended = False
         self._error: BaseException | None = None
 
     def __len__(self) -> int:
         return len(self._parts)
 
-    def notify(self, on_part: Callable[[], object]) -> None:
-        """Call `on_part` when there is something to pull after there was nothing."""
+    def notify(self, on_part: Callable[[], object], on_stop: Callable[[], object] | None = None) -> None:
+        """Call `on_part` when there is something to pull after there was nothing.
+
+        If `on_stop` is given, call that instead, in the task of the graph, behind a part at which the graph stops.
+        """
         self._on_part = on_part
+        self._on_stop = on_part if on_stop is None else on_stop
 
     @property
     def has_part(self) -> bool:
@@ -200,8 +207,12 @@ class Inbox:
         """Add a part."""
         parts = self._parts
         parts.append(part)
-        if self._gate is not None:
-            self._gate.produced(part)
+        gate = self._gate
+        if gate is not None:
+            gate.produced(part)
+            if not gate.open:
+                self._on_stop()
+                return
         if len(parts) == 1:
             self._on_part()
 

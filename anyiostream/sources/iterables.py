@@ -24,6 +24,7 @@ __all__ = ["HostedIterator", "IterableSource"]
 class IterableSource:
     """An iterable, advanced by whoever needs a part. It never waits, so it serves both lanes."""
 
+    spawns = False
     has_part = True
     read_ahead = 0
 
@@ -72,6 +73,8 @@ class IterableSource:
 class HostedIterator:
     """An async iterable, advanced by one task of the run's own."""
 
+    spawns = True
+
     def __init__(
         self,
         open_iterable: Callable[[], AsyncIterable[Any]],
@@ -101,9 +104,9 @@ class HostedIterator:
 
     def start(self, run: AsyncRun, on_part: Callable[[], None]) -> None:
         """Start the task; it waits for demand before it does anything."""
-        self._inbox.notify(on_part)
+        self._inbox.notify(on_part, run.graph_stops)
         self._run = run
-        self._task = run.spawn(lambda: self._host.run(run.loop), self.name, run.source_context)
+        self._task = run.host(lambda: self._host.run(run.loop), self.name)
 
     def abort_subgraph(self, namespace: Namespace) -> bool:  # noqa: ARG002 -- a source's method
         """Not possible: the graph runs as a whole."""

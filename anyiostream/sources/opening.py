@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ REFUSED_OPTIONS = {
 }
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class GraphCall:
     """What `open_run` was given of a graph.
 
@@ -39,6 +39,7 @@ class GraphCall:
         config: LangGraph's configuration, or `None`.
         options: Further keyword arguments for LangGraph.
         prefetch: How many parts it may run ahead.
+        is_langgraph: Whether it is a compiled LangGraph graph.
     """
 
     graph: Any
@@ -46,6 +47,7 @@ class GraphCall:
     config: Mapping[str, Any] | None
     options: Mapping[str, Any]
     prefetch: int
+    is_langgraph: bool
 
     @property
     def name(self) -> str:
@@ -69,7 +71,7 @@ def check_options(call: GraphCall) -> None:
     for option in call.options:
         if option in REFUSED_OPTIONS:
             raise UnknownOption(option, REFUSED_OPTIONS[option])
-    if not is_langgraph(call.graph):
+    if not call.is_langgraph:
         for option in ("config", *call.options) if call.config is not None else call.options:
             raise UnknownOption(option, f"{call.name} is no LangGraph graph, and only these take it.")
 
@@ -81,26 +83,28 @@ def open_async_source(call: GraphCall, mux: Mux) -> AsyncSource:
         NotAGraph: It is none, or one for the sync lane.
     """
     graph = call.graph
-    if is_langgraph(graph):
+    if call.is_langgraph:
         from anyiostream.sources.langgraph import open_async_graph  # noqa: PLC0415 -- an extra
 
         return open_async_graph(call, mux)
     function = _called(graph)
-    gate = Gate(call.prefetch, root_depth=len(mux.scope), barriers_below=_awaits(function))
-    if _awaits(function):
-        _check_call(graph, "async", "input", "writer")
-        return HostedFunction(graph, call.given, call.name, gate)
-    if inspect.isasyncgenfunction(function):
-        _check_call(graph, "async", "input")
-        return HostedIterator(lambda: graph(call.given), call.name, gate)
-    if isinstance(graph, AsyncIterable):
-        return HostedIterator(lambda: graph, call.name, gate)
-    if inspect.isgeneratorfunction(function):
-        _check_call(graph, "async", "input")
-        return IterableSource(_Called(graph, call.given), call.name)
-    if _is_iterable(graph):
-        return IterableSource(graph, call.name)
-    raise NotAGraph(graph, "async", _problem(graph))
+    if function is not None:
+        if _awaits(function):
+            _check_call(graph, "async", "input", "writer")
+            return HostedFunction(graph, call.given, call.name, _gate(call, mux, barriers_below=True))
+        if inspect.isasyncgenfunction(function):
+            _check_call(graph, "async", "input")
+            return HostedIterator(lambda: graph(call.given), call.name, _gate(call, mux))
+    if _is_async_iterable(graph):
+        return HostedIterator(lambda: graph, call.name, _gate(call, mux))
+    iterable = _iterable(call, function, "async")
+    if iterable is None:
+        raise NotAGraph(graph, "async", _problem(graph))
+    return IterableSource(iterable, call.name)
+
+
+def _gate(call: GraphCall, mux: Mux, *, barriers_below: bool = False) -> Gate:
+    return Gate(call.prefetch, root_depth=len(mux.scope), barriers_below=barriers_below)
 
 
 def open_sync_source(call: GraphCall, mux: Mux) -> SyncSource:
@@ -110,27 +114,27 @@ def open_sync_source(call: GraphCall, mux: Mux) -> SyncSource:
         NotAGraph: It is none, or one for the async lane.
     """
     graph = call.graph
-    if is_langgraph(graph):
+    if call.is_langgraph:
         from anyiostream.sources.langgraph import open_sync_graph  # noqa: PLC0415 -- an extra
 
         return open_sync_graph(call, mux)
     function = _called(graph)
-    if _awaits(function):
+    if function is not None and _awaits(function):
         _check_call(graph, "sync", "input", "writer")
         return DrivenFunction(graph, call.given, call.name)
-    if inspect.isgeneratorfunction(function):
-        _check_call(graph, "sync", "input")
-        return IterableSource(_Called(graph, call.given), call.name)
-    if _is_iterable(graph):
-        return IterableSource(graph, call.name)
-    if inspect.isasyncgenfunction(function) or isinstance(graph, AsyncIterable):
-        raise NotAGraph(graph, "sync", "it is asynchronous; use `async with open_run(...)`")
-    raise NotAGraph(graph, "sync", _problem(graph))
+    iterable = _iterable(call, function, "sync")
+    if iterable is None:
+        if _is_async_iterable(graph) or inspect.isasyncgenfunction(function):
+            raise NotAGraph(graph, "sync", "it is asynchronous; use `async with open_run(...)`")
+        raise NotAGraph(graph, "sync", _problem(graph))
+    return IterableSource(iterable, call.name)
 
 
 def _called(graph: Any) -> Any:
-    """What is called when the graph is: itself, or its `__call__`."""
-    if inspect.isroutine(graph) or not callable(graph) or hasattr(graph, "func"):
+    """What is called when the graph is: itself, or its `__call__`; `None` if it cannot be."""
+    if not callable(graph):
+        return None
+    if inspect.isroutine(graph) or hasattr(graph, "func"):
         return graph
     return type(graph).__call__
 
@@ -139,8 +143,22 @@ def _awaits(function: object) -> bool:
     return inspect.iscoroutinefunction(function)
 
 
-def _is_iterable(graph: object) -> bool:
-    return isinstance(graph, Iterable) and not isinstance(graph, (str, bytes, Mapping, type))
+def _iterable(call: GraphCall, function: Any, lane: str) -> Iterable[Any] | None:
+    """The graph's parts, if it is an iterable of them or a generator function."""
+    graph = call.graph
+    if function is not None and inspect.isgeneratorfunction(function):
+        _check_call(graph, lane, "input")
+        return _Called(graph, call.given)
+    return graph if _has(graph, "__iter__") and not isinstance(graph, (str, bytes, Mapping, type)) else None
+
+
+def _is_async_iterable(graph: object) -> bool:
+    return _has(graph, "__aiter__")
+
+
+def _has(graph: object, method: str) -> bool:
+    # As the abstract base classes see it; they take five times as long to look.
+    return getattr(type(graph), method, None) is not None
 
 
 def _problem(graph: object) -> str:

@@ -32,6 +32,7 @@ from anyiostream.sources.inbox import Gate, Inbox
 
 if TYPE_CHECKING:
     from anyiostream.lanes.async_run import AsyncRun
+    from anyiostream.mux.port import SpawnedTask
 
 __all__ = ["BridgedIterator"]
 
@@ -96,6 +97,8 @@ def current_portal() -> Portal:
 class BridgedIterator:
     """An asyncio iterable as a source of a run on trio."""
 
+    spawns = True
+
     def __init__(
         self, open_iterable: Callable[[], AsyncIterable[Any]], name: str, gate: Gate, assemble: Assembler
     ) -> None:
@@ -104,7 +107,7 @@ class BridgedIterator:
         self._inbox = Inbox(None)
         self._remote = RemoteHost(open_iterable, name, gate, trio.lowlevel.current_trio_token(), self._inbox)
         self._wanted = Latch(f"the first demand on {name}")
-        self._finished = Latch(name)
+        self._task: SpawnedTask | None = None
         self._run: AsyncRun | None = None
         self._taken = 0
         self._asked = False
@@ -138,7 +141,7 @@ class BridgedIterator:
         """Start the task that keeps the thread; it waits for demand before it starts it."""
         self._inbox.notify(on_part)
         self._run = run
-        run.spawn(self._keep_portal, self.name, run.source_context)
+        self._task = run.host(self._keep_portal, self.name)
 
     def abort_subgraph(self, namespace: Namespace) -> bool:  # noqa: ARG002 -- a source's method
         """Not possible: the graph runs as a whole."""
@@ -155,22 +158,19 @@ class BridgedIterator:
 
     async def close(self) -> None:
         """Wait until it has ended, and raise what closing it raised."""
-        assert self._run is not None
-        await self._run.wait(self._finished)
+        if self._task is not None and self._run is not None:
+            await self._run.wait(self._task.finished)
         error = self._remote.take_late_error()
         if error is not None:
             raise error
 
     async def _keep_portal(self) -> None:
         assert self._run is not None
-        try:
-            await self._run.wait(self._wanted)
-            if not self._remote.stopped:
-                async with current_portal().lease() as loop:
-                    self._remote.attach(loop, self._run.source_context.copy())
-                    await self._run.wait(self._remote.finished)
-        finally:
-            self._finished.open()
+        await self._run.wait(self._wanted)
+        if not self._remote.stopped:
+            async with current_portal().lease() as loop:
+                self._remote.attach(loop, self._run.source_context.copy())
+                await self._run.wait(self._remote.finished)
 
 
 @final

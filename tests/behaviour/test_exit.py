@@ -355,6 +355,46 @@ async def test_cancelling_the_reader_inside_the_generator_does_not_reach_it(scri
         assert await anext(cursor) == 2
 
 
+@pytest.mark.parametrize("kind", ["generator", "iterable"])
+@pytest.mark.parametrize("ended", ["left", "aborted", "failed"])
+async def test_an_error_of_closing_the_source_is_raised_where_the_block_is_left(kind: str, ended: str) -> None:
+    """Whether the run was still going on then, had been aborted, or had failed with another error long before."""
+
+    def iterable(given: Any) -> Any:
+        try:
+            yield parts.values(1)
+            yield parts.values(2)
+        finally:
+            raise ValueError("closing")
+
+    async def generator(given: Any) -> AsyncIterator[Any]:
+        try:
+            yield parts.values(1)
+            yield parts.values(2)
+        finally:
+            raise ValueError("closing")
+
+    class Fails(StreamTransformer):
+        def init(self) -> dict[str, Any]:
+            return {}
+
+        def process(self, event: Any) -> bool:
+            raise KeyError("process")
+
+    graph = generator if kind == "generator" else iterable
+    with pytest.raises(ValueError, match="closing"):
+        async with open_run(graph, transformers=[Fails] if ended == "failed" else []) as run:
+            if ended == "failed":
+                with pytest.raises(KeyError):
+                    await run.output()
+                await anyio.wait_all_tasks_blocked()
+            else:
+                async for _ in run.values:
+                    break
+                if ended == "aborted":
+                    await run.abort()
+
+
 @pytest.mark.parametrize("anyio_backend", [pytest.param(("asyncio", {"debug": True}), id="asyncio")])
 @pytest.mark.parametrize("how", ["aclose in another task", "garbage"])
 @pytest.mark.parametrize("kind", ["generator", "grouped", "function", "iterable"])

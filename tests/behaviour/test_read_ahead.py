@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 from collections.abc import AsyncIterator
 from typing import Any
@@ -66,6 +67,57 @@ async def test_the_graph_is_not_advanced_past_the_end_of_a_superstep(kind: str, 
         await anyio.wait_all_tasks_blocked()
         assert source.produced == 5
         assert [item async for item in custom] == [2, 3]
+
+
+async def test_a_part_for_nobody_costs_no_turn_of_the_loop(script: Any) -> None:
+    """While a reader waits, the graph goes on at once behind parts that it does not wait for."""
+    steps = 20
+    source = script(*[part for n in range(steps) for part in (*[parts.updates({})] * 10, parts.values(n))])
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as tasks, open_run(source.agen()) as run:
+        tasks.start_soon(count)
+        assert [value async for value in run.values] == list(range(steps))
+        # Two for each snapshot, and some at the beginning, the end, and where readers let others run.
+        assert turns < 4 * steps
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_hook_that_fails_in_the_task_of_the_graph_fails_the_run_and_closes_the_graph(script: Any) -> None:
+    """The graph itself sees nothing of it."""
+    source = script(parts.updates({}), parts.values(1), parts.values(2))
+    seen: list[BaseException] = []
+
+    async def graph(given: Any) -> AsyncIterator[Any]:
+        try:
+            async with contextlib.aclosing(source.agen()) as produced:
+                async for part in produced:
+                    yield part
+        except Exception as exc:
+            seen.append(exc)
+            raise
+
+    class Fails(StreamTransformer):
+        def init(self) -> dict[str, Any]:
+            return {}
+
+        def process(self, event: Any) -> bool:
+            if event["method"] == "values":
+                raise KeyError("process")
+            return True
+
+    async with open_run(graph, transformers=[Fails]) as run:
+        with pytest.raises(KeyError, match="process"):
+            await run.output()
+    assert run.status == "failed"
+    assert source.produced == 2
+    assert seen == []
 
 
 async def test_parts_of_nested_graphs_are_no_barrier_but_for_function_graphs(script: Any) -> None:

@@ -54,7 +54,7 @@ MUTANTS: Final[Sequence[Mutant]] = (
         (
             swap(
                 "AsyncRun.wait_for",
-                "self._stalls.suspects.pop(waiter, None)",
+                "self._suspects.pop(waiter, None)",
                 "getattr(target, 'depth', 0) and target.pop()",
             ),
         ),

@@ -35,7 +35,7 @@ def nothing_for_others() -> Iterator[None]:
 
 EVERY_TIME: Final = os.environ.get("ANYIOSTREAM_INTERRUPTS") == "all"
 
-UNGUARDED: Final = {"AsyncioTask.__init__", "AsyncRun.spawn"}
+UNGUARDED: Final = {"AsyncioTask.__init__", "AsyncRun.host", "AsyncRun.spawn"}
 """Between the start of an asyncio task and the note of it there is a moment in which nobody could stop the task; it is
 cancelled with the loop. trio's nurseries know their tasks from the start."""
 

@@ -340,3 +340,23 @@ def test_the_order_of_gate_and_notice() -> None:
     inbox.notify(lambda: seen.append(ahead.ahead))
     inbox.put(TOKEN)
     assert seen == [1]
+
+
+def test_where_the_graph_stops_something_else_is_told() -> None:
+    """`on_stop` is called in place of `on_part` behind a part at which the graph stops, and may let it go on."""
+    ahead = gate(3)
+    inbox = Inbox(ahead)
+    calls: list[str] = []
+
+    def on_stop() -> None:
+        calls.append("stop")
+        assert not ahead.open
+        while inbox.pull() is not NOTHING:
+            pass
+        ahead.demand()
+
+    inbox.notify(lambda: calls.append("part"), on_stop)
+    for part in (TOKEN, TOKEN, STEP, STEP, TOKEN):
+        inbox.put(part)
+    assert calls == ["part", "stop", "stop", "part"]
+    assert ahead.open
