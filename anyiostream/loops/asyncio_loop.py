@@ -30,7 +30,7 @@ class AsyncioWaiter:
 
     __slots__ = ("_future", "task")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, task: object = None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, task: object) -> None:
         self.task = task
         self._future: asyncio.Future[None] = asyncio.Future(loop=loop)
 
@@ -106,7 +106,6 @@ class AsyncioLoop:
     """The running asyncio loop."""
 
     name = "asyncio"
-    __slots__ = ("_loop", "_thread", "current_task")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
