@@ -30,7 +30,7 @@ class AsyncioWaiter:
 
     __slots__ = ("_future", "task")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, task: object = None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, task: object) -> None:
         self.task = task
         self._future: asyncio.Future[None] = asyncio.Future(loop=loop)
 
@@ -106,14 +106,12 @@ class AsyncioLoop:
     """The running asyncio loop."""
 
     name = "asyncio"
-    __slots__ = ("_loop", "_thread", "current_task", "waiter")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        # Called for each item that is read, or waited for.
+        # Called for each item read.
         self.current_task: Callable[[], object] = partial(asyncio.current_task, self._loop)
-        self.waiter: Callable[..., AsyncioWaiter] = partial(AsyncioWaiter, self._loop)
 
     async def enter(self, *, spawns: bool = True) -> None:
         """Nothing to open: tasks need no nursery here."""
@@ -123,6 +121,10 @@ class AsyncioLoop:
 
     def check_exit(self) -> None:
         """Any task may leave the block."""
+
+    def waiter(self, task: object = None) -> AsyncioWaiter:
+        """A wait of the current task."""
+        return AsyncioWaiter(self._loop, task)
 
     def has_deadline(self) -> bool:
         """Whether an AnyIO scope has a finite deadline. `asyncio.timeout` cannot be seen from inside."""
