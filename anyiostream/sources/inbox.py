@@ -133,12 +133,13 @@ class Gate:
 
     def produced(self, part: Any) -> None:
         """A part has been produced."""
-        self.ahead += 1
+        self.ahead = ahead = self.ahead + 1
         try:
-            self._barrier = part["type"] in BARRIERS and (self._barriers_below or len(part["ns"]) <= self._root_depth)
+            barrier = part["type"] in BARRIERS and (self._barriers_below or len(part["ns"]) <= self._root_depth)
         except (TypeError, KeyError, AttributeError):
-            self._barrier = True  # it is no part, and will fail the run
-        self.open = not self._barrier and self.ahead < self._prefetch and not self.stopped
+            barrier = True  # it is no part, and will fail the run
+        self._barrier = barrier
+        self.open = not barrier and ahead < self._prefetch and not self.stopped
 
     # --- inside ---
 
