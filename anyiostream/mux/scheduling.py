@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any, Final, final
@@ -87,8 +87,8 @@ class Nursery:
         self._port = port
         self._limit = limit
         self._live: dict[Scheduled, None] = {}
-        self._live_in: Counter[Namespace] = Counter()
-        self._unreturned_in: Counter[Namespace] = Counter()
+        self._live_in: dict[Namespace, int] = {}
+        self._unreturned_in: dict[Namespace, int] = {}
         self._queue: deque[Scheduled] = deque()
         self._running = 0
         self._closed = False
@@ -124,8 +124,8 @@ class Nursery:
         work = Scheduled(coro, owner, scope, on_error, Outbox(name, self._port.home, scope=scope))
         work.outbox.emptied = partial(self._settle, work)
         self._live[work] = None
-        self._live_in[scope] += 1
-        self._unreturned_in[scope] += 1
+        self._live_in[scope] = self._live_in.get(scope, 0) + 1
+        self._unreturned_in[scope] = self._unreturned_in.get(scope, 0) + 1
         if self._running < self._limit:
             self._start(work)
         else:
@@ -247,5 +247,5 @@ def _within(namespace: Namespace, scope: Namespace) -> bool:
     return namespace[: len(scope)] == scope
 
 
-def _any_within(counts: Counter[Namespace], scope: Namespace) -> bool:
+def _any_within(counts: dict[Namespace, int], scope: Namespace) -> bool:
     return bool(counts) and any(count and _within(namespace, scope) for namespace, count in counts.items())
