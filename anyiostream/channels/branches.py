@@ -13,6 +13,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final, Generic, TypeVar, cast, final
 
 import attrs
@@ -201,8 +202,8 @@ class Branch(Unread[T], Generic[T]):
         self.log.left_by(self)
 
     def _forget(self) -> None:
-        # The chain hangs on the links that branches hold.
-        self.next = [EMPTY, None, 0] if self.left else self.log.last
+        # The chain hangs on the links that branches hold. Who has left has passed whatever may come.
+        self.next = [EMPTY, None, math.inf] if self.left else self.log.last
 
     def _admit(self, item: T, outbox: Outbox) -> None:  # noqa: ARG002 -- nobody watches a branch
         if item is not LOGGED:

@@ -1,4 +1,4 @@
-"""`Buffer`: the unread items of a channel's only reader, in a bounded memory object stream.
+"""`Buffer`: the unread items of a reader that shares them with nobody, in a bounded memory object stream.
 
 Rules:
 
@@ -43,10 +43,10 @@ def _not_made() -> Any:
 @final
 @attrs.define(eq=False)
 class Buffer(Unread[T], Generic[T]):
-    """The unread items of one reader, and the end after them.
+    """The unread items of one reader that are its own, and the end after them.
 
     Attributes:
-        ready: Steps that the reader can take without waiting.
+        ready: Steps that the reader can take without waiting: `Unread.ready`, as fast as it can be asked for.
         peak: The most items that were buffered at once.
     """
 

@@ -465,40 +465,41 @@ class AsyncRun:
             # What begins in the same turn as the first reader has subscribed by the time when that has run.
             self._part_arrived()
             return
-        if self._nudged is not None or self.conducting:
-            return
-        waiter = self._longest_parked()
+        waiter = None if self._nudged is not None or self.conducting else self._longest_parked()
         if waiter is None:
             return
-        pump, budget = self.pump, self.budget
-        step = SPENT
-        if budget > 0:
-            before = pump.parts
-            try:
-                step = self._enter(self._advance, self._parked[waiter], budget)
-            except CONTROL_FLOW as exc:
-                # It ends the run, and reaches its readers; the graph must not take it for an error of its own.
-                if pump.job is not None:
-                    self.conductor.conduct()
-                elif pump.status == "running" and pump.interjected is None:
-                    pump.interject(exc)
-                self.pass_on()
-                return
-            self.budget = budget - pump.parts + before
-        if step is READY:
-            if len(self._parked) > 1:
-                self.pass_on()
-        elif step is NEEDS_PART and not len(pump.mux.nursery):
-            self.source.demand()
+        try:
+            step = self._dispatch_for(waiter)
+        except CONTROL_FLOW as exc:
+            # It ends the run, and reaches its readers; the graph must not take it for an error of its own.
+            if self.pump.job is not None:
+                self.conductor.conduct()
+            elif self.pump.status == "running" and self.pump.interjected is None:
+                self.pump.interject(exc)
+            self.pass_on()
         else:
             self._leave_to(waiter, step)
 
+    def _dispatch_for(self, waiter: Waiter) -> Step:
+        pump, budget = self.pump, self.budget
+        if budget <= 0:
+            return SPENT
+        before = pump.parts
+        step: Step = self._enter(self._advance, self._parked[waiter], budget)
+        self.budget = budget - pump.parts + before
+        return step
+
     def _leave_to(self, waiter: Waiter, step: Step) -> None:
-        """What the graph's task must not do for the reader, who would have had turns of the loop in between."""
-        if step is NEEDS_AWAIT:
+        """Do what `waiter` would do after `step`, but for what needs turns of the loop in between."""
+        if step is READY:
+            if len(self._parked) > 1:
+                self.pass_on()
+        elif step is NEEDS_AWAIT:
             self.conductor.conduct()
         elif step is NEEDS_ROOM:
             self.check_stall()
+        elif step is NEEDS_PART and not self.pump.mux.nursery:
+            self.source.demand()
         elif step is SPENT or step is NEEDS_PART:
             # Others want to run: all tasks, or scheduled work.
             waiter.wake()

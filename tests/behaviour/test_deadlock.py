@@ -111,6 +111,37 @@ async def test_a_tee_branch_that_its_reader_neglects_raises(lane: Any, script: A
         assert await lane.collect(second) == list(range(1, 10))
 
 
+@pytest.mark.parametrize("branches", [1, 2])
+async def test_a_cursor_that_is_handed_over_is_read_by_who_took_the_last_item(branches: int, script: Any) -> None:
+    """That holds for items that were there already, too; whoever had the cursor before may wait for anything."""
+    async with open_run(script(*SNAPSHOTS).agen(), buffer=4) as run, anyio.create_task_group() as tasks:
+        cursor = run.values.atee(branches)[0]
+        tasks.start_soon(run.output)
+        await anyio.wait_all_tasks_blocked()
+        taken, taken_over, told = anyio.Event(), anyio.Event(), anyio.Event()
+
+        async def hand_over() -> None:
+            assert await anext(cursor) == 0
+            taken.set()
+            await taken_over.wait()
+            await run.output()
+
+        async def take_over() -> None:
+            assert await anext(cursor) == 1
+            taken_over.set()
+            with pytest.raises(BackpressureDeadlock) as caught:
+                await run.output()
+            ways_out(caught.value, "values", "output()")
+            told.set()
+
+        tasks.start_soon(hand_over)
+        await taken.wait()
+        tasks.start_soon(take_over)
+        await told.wait()
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+
+
 async def test_with_a_finite_deadline_a_stall_is_no_error(script: Any) -> None:
     """A task that will leave by itself is left in peace, and loses nothing."""
     source = script(*SNAPSHOTS, parts.custom("c"))

@@ -54,8 +54,8 @@ MUTANTS: Final[Sequence[Mutant]] = (
         (
             swap(
                 "AsyncRun.wait_for",
-                "self._suspects.pop(waiter, None)",
-                "getattr(target, 'depth', 0) and target.pop()",
+                "suspects.pop(waiter, None)",
+                "getattr(target, 'depth', 0) and target.take()",
             ),
         ),
         ("cancel-reader",),

@@ -73,11 +73,11 @@ class Count(TypedDict):
 @on(ASYNC)
 async def test_one_readers_timeout_truncates_a_real_graph(lab: Lab) -> None:
     """As above, with a compiled graph whose node is at work when the reader gives up."""
-    go_on, begun = [False], [False]
+    go_on, at_work = [False], [False]
 
     async def step(state: Count) -> Count:
-        begun[0] = True
         while state["n"] == 2 and not go_on[0]:
+            at_work[0] = True
             await asyncio.sleep(0.001)
         return {"n": state["n"] + 1}
 
@@ -93,7 +93,7 @@ async def test_one_readers_timeout_truncates_a_real_graph(lab: Lab) -> None:
 
     async with lab.open_graph(builder.compile(), {"n": 0}) as run, anyio.create_task_group() as tasks:
         impatient = Victim(tasks, lambda: read(run))
-        while {"n": 2} not in seen:
+        while not (at_work[0] and {"n": 2} in seen):
             await anyio.sleep(0.001)
         impatient.cancel()
         assert await impatient.ended() == "cancelled"
