@@ -400,7 +400,7 @@ class StreamChannel(Generic[T]):
         self._dropped += buffer.dropped
         self._waits += buffer.waits
         buffer.leave()
-        self._set_buffers(tuple(other for other in self._buffers if other is not buffer))
+        self._set_buffers(tuple([other for other in self._buffers if other is not buffer]))
 
     def release(self, buffer: Unread[T]) -> None:
         """As `unsubscribe`, but the channel may be subscribed again."""
@@ -430,7 +430,7 @@ class StreamChannel(Generic[T]):
     def _new_buffers(self, count: int, bound: float, home: Home) -> tuple[Unread[T], ...]:
         if count > 1 and self.overflow in {"wait", "fail"}:
             return SharedLog[T](bound).branch_off(count, self._label, self.overflow, home)
-        return tuple(Buffer(self._label, bound, self.overflow, home) for _ in range(count))
+        return tuple([Buffer(self._label, bound, self.overflow, home) for _ in range(count)])
 
     def _open_cursor(self, *, is_async: bool) -> Any:
         self.check_lane(is_async=is_async)
