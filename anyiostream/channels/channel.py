@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final
 
+from anyiostream.channels.backlog import Backlog
 from anyiostream.channels.branches import Branch, SharedLog
 from anyiostream.channels.buffer import Buffer
 from anyiostream.channels.outbox import Outbox
@@ -97,7 +97,6 @@ class StreamChannel(Generic[T]):
         "_forward",
         "_label",
         "_maxlen",
-        "_missed",
         "_on_watched",
         "_peak",
         "_port",
@@ -138,11 +137,10 @@ class StreamChannel(Generic[T]):
         self._on_watched: Callable[[], None] | None = None
         self._ended: Ended | None = None
         self._subscribed = False
-        self._backlog: deque[tuple[int, T]] | None = None
+        self._backlog: Backlog[T] | None = None
         self._unread = 0
         self._peak = 0
         self._dropped = 0
-        self._missed = 0
         self._waits = 0
 
     @classmethod
@@ -216,7 +214,7 @@ class StreamChannel(Generic[T]):
             for buffer in self._buffers:
                 buffer.end(ended)
             self._set_buffers(self._buffers)
-        elif not self._missed:
+        elif self._backlog is None or not self._backlog.missed:
             # A backlog stays for its reader; nothing is added to it.
             self._set_put(None)
 
@@ -280,7 +278,7 @@ class StreamChannel(Generic[T]):
             waiting=sum(buffer.waiting for buffer in buffers),
             waits=sum(buffer.waits for buffer in buffers) + self._waits,
             peak=max((self._peak, len(self._backlog or ()), *(buffer.peak for buffer in buffers))),
-            dropped=sum(buffer.dropped for buffer in buffers) + self._dropped + self._missed,
+            dropped=sum(buffer.dropped for buffer in buffers) + self._dropped + self._dropped_early(),
             unread=self._unread,
             ended=self.ended,
         )
@@ -320,15 +318,13 @@ class StreamChannel(Generic[T]):
     def retain(self) -> None:
         """From now on keep the first `maxlen` items for a reader that is to come. Called for a handle's channels."""
         if self._backlog is None and not self._subscribed:
-            self._backlog = deque()
-            self._set_put(self._keep)
+            self._backlog = Backlog(self._bound_port().stamp, self._bound(), self.overflow)
+            self._set_put(self._backlog.keep)
 
     def restore(self, kept: Iterable[tuple[int, T]], missed: int) -> None:
         """What would have been kept since `retain`, with the stamps of their arrival, or how many were missed."""
         assert self._backlog is not None
-        self._backlog.extend(kept)
-        if missed:
-            self._miss_all(missed)
+        self._backlog.restore(kept, missed)
 
     def sink(self) -> Callable[[T], None]:
         """What a producer may call in place of `push` until `on_watched` is called: it does the same, faster."""
@@ -337,11 +333,11 @@ class StreamChannel(Generic[T]):
     @property
     def watched(self) -> bool:
         """Whether an item pushed now could ever be read from the channel itself."""
-        return self._put is not None and not self._missed
+        return self._put is not None and (self._backlog is None or not self._backlog.missed)
 
     def backlog_stamps(self) -> list[int]:
         """When each item arrived that is kept for a reader that is to come."""
-        return [stamp for stamp, _ in self._backlog or ()]
+        return [] if self._backlog is None else [stamp for stamp, _ in self._backlog.items]
 
     @property
     def awaited(self) -> bool:
@@ -365,8 +361,8 @@ class StreamChannel(Generic[T]):
         port.admit(self._label)
         if self._subscribed:
             raise AlreadySubscribed(self._label, left=not self._buffers, fan_out=fan_out)
-        if self._missed:
-            raise ItemsMissed(self._label, self._missed, self._bound())
+        if self._backlog is not None and self._backlog.missed:
+            raise ItemsMissed(self._label, self._backlog.missed, self._bound())
         if self._ended is not None and self._ended.error is None and self._unread:
             warnings.warn(
                 f"{self._label} is subscribed after the run has finished; {self._unread} item(s) passed by unread. "
@@ -377,9 +373,11 @@ class StreamChannel(Generic[T]):
         backlog, self._backlog = self._backlog, None
         bound = self._bound() if maxlen is None else maxlen
         buffers = self._new_buffers(branches, bound, port.home)
+        if backlog is not None:
+            self._dropped += backlog.dropped
         if backlog:
             outbox = Outbox("the backlog", port.home, bounded=False)
-            for _, item in backlog:
+            for _, item in backlog.items:
                 for each in storages(buffers):
                     each.put_waiting(item, outbox)
         if self._ended is not None:
@@ -466,25 +464,8 @@ class StreamChannel(Generic[T]):
     def _refuse(self, item: T) -> None:  # noqa: ARG002 -- has the signature of a put
         raise ChannelClosed(self._label)
 
-    def _keep(self, item: T) -> None:
-        assert self._backlog is not None
-        if len(self._backlog) < self._bound():
-            self._backlog.append((self._bound_port().stamp(), item))
-        elif self.overflow in {"drop_oldest", "drop_newest"}:
-            self._dropped += 1
-            if self.overflow == "drop_oldest":
-                self._backlog.popleft()
-                self._backlog.append((self._bound_port().stamp(), item))
-        else:
-            self._miss_all(len(self._backlog) + 1)
-
-    def _miss_all(self, missed: int) -> None:
-        self._missed = missed
-        self._backlog = None
-        self._set_put(self._miss)
-
-    def _miss(self, item: T) -> None:  # noqa: ARG002 -- has the signature of a put
-        self._missed += 1
+    def _dropped_early(self) -> int:
+        return 0 if self._backlog is None else self._backlog.dropped + self._backlog.missed
 
 
 def storages(buffers: tuple[Unread[T], ...]) -> tuple[Unread[T] | SharedLog[T], ...]:

@@ -17,7 +17,7 @@ from anyiostream.pump import CONTROL_FLOW, NEEDS_PART, NEEDS_ROOM, READY, SPENT
 from anyiostream.source import readable
 
 if TYPE_CHECKING:
-    from anyiostream.lanes.async_run import AsyncRun
+    from anyiostream.lanes.driving import PumpDriver
 
 __all__ = ["Conductor"]
 
@@ -32,7 +32,7 @@ class Conductor:
 
     __slots__ = ("_idle", "_run", "_stopped", "task")
 
-    def __init__(self, run: AsyncRun) -> None:
+    def __init__(self, run: PumpDriver) -> None:
         self._run = run
         self._idle: Waiter | None = None
         self._stopped = False

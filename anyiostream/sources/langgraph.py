@@ -28,7 +28,7 @@ from anyiostream.sources.langgraph_transformers import adapt_transformers
 from anyiostream.transformer import TransformerFactory
 
 if TYPE_CHECKING:
-    from anyiostream.lanes.async_run import AsyncSource
+    from anyiostream.lanes.async_source import AsyncSource
     from anyiostream.lanes.sync_run import SyncSource
     from anyiostream.sources.opening import GraphCall
 

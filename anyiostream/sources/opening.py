@@ -17,7 +17,7 @@ from anyiostream.sources.inbox import Gate
 from anyiostream.sources.iterables import HostedIterator, IterableSource
 
 if TYPE_CHECKING:
-    from anyiostream.lanes.async_run import AsyncSource
+    from anyiostream.lanes.async_source import AsyncSource
     from anyiostream.lanes.sync_run import SyncSource
 
 __all__ = ["GraphCall", "is_langgraph", "open_async_source", "open_sync_source"]

@@ -53,7 +53,7 @@ MUTANTS: Final[Sequence[Mutant]] = (
         "items are handed to parked readers",
         (
             swap(
-                "AsyncRun.wait_for",
+                "PumpDriver.wait_for",
                 "suspects.pop(waiter, None)",
                 "getattr(target, 'depth', 0) and target.take()",
             ),
@@ -78,7 +78,7 @@ MUTANTS: Final[Sequence[Mutant]] = (
     ),
     Mutant(
         "a cancelled reader keeps the pump",
-        (swap("AsyncRun.wait_for", "self.pass_on()\n                raise", "raise"),),
+        (swap("PumpDriver.wait_for", "self.pass_on()\n                raise", "raise"),),
         ("cancel-reader", "cancel-output", "reader-leaves"),
     ),
     Mutant(
@@ -88,7 +88,7 @@ MUTANTS: Final[Sequence[Mutant]] = (
     ),
     Mutant(
         "readers never checkpoint",
-        (swap("AsyncRun.advance", "if budget <= 0:", "budget = 10**9\n        if False:"),),
+        (swap("PumpDriver.advance", "if budget <= 0:", "budget = 10**9\n        if False:"),),
         ("cancel-output", "part-", "nested"),
     ),
     Mutant(
@@ -128,7 +128,7 @@ MUTANTS: Final[Sequence[Mutant]] = (
         ("reader-slow", "cancel-reader"),
     ),
     Mutant(
-        "room does not wake the pump", (body("AsyncRun._room_again", "pass"),), ("reader-leaves", "reader-slow"),
+        "room does not wake the pump", (body("PumpDriver._room_again", "pass"),), ("reader-leaves", "reader-slow"),
     ),
     Mutant(
         "a deadlock is not looked for", (body("StallWatch.check", "pass"),), ("reader-in-turn",),
