@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, final
 from anyiostream.channels.interleaving import Interleaving
 from anyiostream.channels.unread import EMPTY, Ended, Unread
 from anyiostream.errors import WrongLane
+from anyiostream.pump import NEEDS_ROOM
 
 __all__ = ["SyncCursor", "SyncInterleaveCursor"]
 
@@ -45,7 +46,15 @@ class SyncCursor(Generic[T]):
         if not buffer.ready:
             if self._ended:
                 raise StopIteration
-            self._run.advance(buffer)
+            # As run.advance does, without the call: 5 % off an item.
+            run = self._run
+            try:
+                step = run.step(buffer)
+            except RuntimeError as exc:
+                run.explain(exc, buffer)
+                raise
+            if step is NEEDS_ROOM:
+                raise run.deadlock(buffer)
         item = buffer.take()
         return self._end() if item is EMPTY else item
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextvars import Context, copy_context
+from functools import partial
 from itertools import count
 from typing import Any, Protocol, TypeVar, final
 
@@ -19,13 +20,13 @@ from anyiostream.channels.latch import Awaited
 from anyiostream.channels.outbox import Outbox, current_outbox
 from anyiostream.channels.raising import Recorded
 from anyiostream.channels.unread import Unread
-from anyiostream.errors import RunClosed, RunWaitsForItself
+from anyiostream.errors import BackpressureDeadlock, RunClosed, RunWaitsForItself
 from anyiostream.events import Namespace
 from anyiostream.inline import run_inline
 from anyiostream.lanes.sync_cursors import SyncCursor
 from anyiostream.mux.mux import Mux
 from anyiostream.mux.port import SpawnedTask
-from anyiostream.pump import CONTROL_FLOW, NEEDS_ROOM, Pump
+from anyiostream.pump import CONTROL_FLOW, NEEDS_ROOM, Pump, Step
 from anyiostream.source import Source
 from anyiostream.statistics import RunStatistics
 from anyiostream.subgraphs import Handle, Subgraph
@@ -45,7 +46,11 @@ class SyncSource(Source, Protocol):
 
 @final
 class SyncRun:
-    """One run on the sync lane: the mux's port, and what cursors and streams use to advance the pump."""
+    """One run on the sync lane: the mux's port, and what cursors and streams use to advance the pump.
+
+    Attributes:
+        step: Advances the pump, inside the run's context; `advance` explains what comes of it.
+    """
 
     is_async = False
     budget = 0
@@ -70,8 +75,7 @@ class SyncRun:
         mux = Mux(self, factories=factories, transformers=transformers, scope=scope)
         self._source = open_source(mux)
         self.pump = Pump(mux, self._source, outbox, self._source_ended)
-        self._advance = self.pump.advance
-        self._enter = self.context.run
+        self.step: Callable[[Awaited], Step] = partial(self.context.run, self.pump.advance)  # type: ignore[call-arg]  # it will have them
         self.closed = False
 
     # --- the mux's port ---
@@ -111,16 +115,23 @@ class SyncRun:
             RunWaitsForItself: A hook of this run wants it.
             BackpressureDeadlock: The run is stalled by a full channel.
         """
-        enter = self._enter
         try:
-            step = enter(self._advance, target)
+            step = self.step(target)
         except RuntimeError as exc:
-            if str(exc).startswith("cannot enter context"):
-                raise RunWaitsForItself("code inside the run", target.name) from None
+            self.explain(exc, target)
             raise
         if step is NEEDS_ROOM:
-            full = next(buffer for buffer in self.pump.outbox.full if buffer.waiting)
-            raise full.deadlock(target.name, "tee")
+            raise self.deadlock(target)
+
+    def explain(self, error: RuntimeError, target: Awaited) -> None:
+        """Raise `RunWaitsForItself` if `error`, which `step` raised, says that the run was at work already."""
+        if str(error).startswith("cannot enter context"):
+            raise RunWaitsForItself("code inside the run", target.name) from None
+
+    def deadlock(self, target: Awaited) -> BackpressureDeadlock:
+        """The exception for who wants `target` although `step` needed room for other items."""
+        full = next(buffer for buffer in self.pump.outbox.full if buffer.waiting)
+        return full.deadlock(target.name, "tee")
 
     def assemble_message(self, events: Sequence[Mapping[str, Any]], message_id: str | None) -> Any:
         """The final message of a model call, in the graph's own class."""
