@@ -25,8 +25,8 @@ class TrioWaiter:
 
     __slots__ = ("_parked", "task", "woken")
 
-    def __init__(self) -> None:
-        self.task = trio.lowlevel.current_task()
+    def __init__(self, task: Any) -> None:
+        self.task = task
         self.woken = False
         self._parked = False
 
@@ -168,9 +168,9 @@ class TrioLoop:
                 timer.cancel()
             raise ForeignExit(self._owner.name, task.name)
 
-    def waiter(self, task: object = None) -> TrioWaiter:  # noqa: ARG002 -- it needs the task anyway
-        """A wait of the current task."""
-        return TrioWaiter()
+    def waiter(self, task: object = None) -> TrioWaiter:
+        """A wait of the current task, which is asked for if it is not given."""
+        return TrioWaiter(trio.lowlevel.current_task() if task is None else task)
 
     def has_deadline(self) -> bool:
         """Whether a scope has a finite deadline."""
