@@ -4,7 +4,9 @@ Rules:
 
 - One router per run. It knows the mux of every namespace that has one, and keeps for each namespace a table of
   compiled routes, method -> callable. A namespace without a mux of its own shares the table of the nearest one above.
-- Tables are filled as events arrive, and emptied when somebody starts or stops reading a raw log.
+- Tables are filled as events arrive, and emptied when somebody starts or stops reading what the events pass through.
+- Muxes that add nothing to what an event passes through above them share its compiled route, so that a subgraph costs
+  no compilation but that of what is read of it.
 - Taking a part is the same for both lanes: it gives `None`, or a coroutine if hooks must be awaited.
 - What a transformer emits while it handles an event is dispatched right after that hook, before the event goes on.
 """

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from anyiostream import GraphInterrupt, RunAborted, parts
-from anyiostream.subgraphs import Subgraph, SubgraphTracker, end_by_exception, end_by_result
+from anyiostream.ending import Ending
+from anyiostream.subgraphs import (
+    ObserverToCome,
+    Subgraph,
+    SubgraphEnd,
+    SubgraphTracker,
+    end_by_exception,
+    end_by_result,
+)
 
 
 def start(tracker: SubgraphTracker, namespace: tuple[str, ...], task_id: str = "t", **facts: Any) -> Subgraph | None:
@@ -305,3 +313,66 @@ def test_the_payload_of_an_end_has_an_error_only_if_there_is_one() -> None:
         "namespace": ["a:1"],
         "error": "no",
     }
+
+
+# --- observers that are not there yet ---
+
+
+class Late:
+    """Notes what it is told."""
+
+    children_only = False
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def catch_up(self, notes: Any, missed: int) -> None:
+        """What was before."""
+        self.told.append(([(stamp, each.namespace, end) for stamp, each, end in notes], missed))
+
+    def subgraph_started(self, subgraph: Subgraph) -> None:
+        """One has started."""
+        self.told.append(("started", subgraph.namespace))
+
+    def run_started(self) -> None:
+        """The run has."""
+
+    def end_open(self, end: SubgraphEnd, ending: Ending) -> None:
+        """The scope ends."""
+        self.told.append(("open", end))
+
+    def subgraph_ended(self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None) -> None:
+        """One has ended."""
+        self.told.append(("ended", subgraph.namespace, end))
+
+
+ONE, END = Subgraph(("sub:1",), "sub", "1", None), SubgraphEnd("completed")
+
+
+def test_an_observer_to_come_takes_notes_until_it_has_come() -> None:
+    """Of subgraphs that a task runs, in order, with stamps; then it hands on what it is told."""
+    stamps = iter(range(1, 9))
+    stand_in, late = ObserverToCome(stamps.__next__, 3), Late()
+    stand_in.subgraph_started(ONE)
+    stand_in.subgraph_started(Subgraph(("nameless",), None, None, None))
+    stand_in.subgraph_ended(ONE, END, None)
+    stand_in.end_open(END, Ending())
+    stand_in.has_come(late)
+    stand_in.subgraph_started(ONE)
+    stand_in.subgraph_ended(ONE, END, None)
+    stand_in.end_open(END, Ending())
+    assert late.told == [
+        ([(1, ONE.namespace, None), (2, ONE.namespace, END)], 0),
+        ("started", ONE.namespace),
+        ("ended", ONE.namespace, END),
+        ("open", END),
+    ]
+
+
+def test_an_observer_to_come_gives_up_what_is_too_much() -> None:
+    """It keeps how much that was."""
+    stand_in, late = ObserverToCome(iter(range(9)).__next__, 3), Late()
+    for _ in range(5):
+        stand_in.subgraph_started(ONE)
+    stand_in.has_come(late)
+    assert late.told == [([], 5)]
