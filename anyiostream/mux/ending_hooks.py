@@ -38,13 +38,13 @@ async def call_ending_hooks(
     for registration in registrations:
         if registration.transformer is None or registration.ended:
             continue
-        error = await _call(registration, registration.transformer, hook, port, ending, end_subgraphs)
+        error = await _call_ending_hook(registration, registration.transformer, hook, port, ending, end_subgraphs)
         if error is not None:
             errors.append(error)
     return errors
 
 
-async def _call(
+async def _call_ending_hook(
     registration: Registration,
     transformer: StreamTransformer,
     hook: str,

@@ -140,7 +140,7 @@ MUTANTS: Final[Sequence[Mutant]] = (
     ),
     Mutant(
         "terminal hooks are called again after a cut",
-        (swap("Mux._call_ending_hook", "registration.ended = True", "pass"),),
+        (swap("_call_ending_hook", "registration.ended = True", "pass"),),
         ("abort", "cancel-outer", "afinalize"),
     ),
     Mutant(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import textwrap
 from pathlib import Path
 from typing import final
@@ -14,6 +15,9 @@ __all__ = ["AnchorGone", "Edit", "body", "insert", "swap"]
 
 class AnchorGone(Exception):
     """What a mutant changes is no longer there: adapt the mutant to the code."""
+
+
+_parsed = functools.cache(ast.parse)
 
 
 @final
@@ -65,7 +69,7 @@ class Edit:
         path.write_text(changed, encoding="utf-8")
 
     def _functions(self, path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = _parsed(path.read_text(encoding="utf-8"))
         owner, _, name = self.where.rpartition(".")
         places = [tree] if not owner else [
             node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == owner

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import random
+import shutil
+from pathlib import Path
 
 import pytest
+
+import anyiostream
 
 from .battery import Figures, draw, sweep
 from .engine import run_scenario
 from .faults import FAULTS, Fault
+from .mutants import MUTANTS, Mutant
 from .scenarios import Scenario
 
 SWEEPS = 2
@@ -65,3 +70,12 @@ def test_seeds_decide_the_order() -> None:
     """Different seeds give different traces of one program."""
     traces = {run_scenario(Scenario("function", "two", "all", "none", 1, "asyncio", seed)).trace for seed in range(20)}
     assert len(traces) > 15
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda each: each.name)
+def test_each_mutant_can_be_made(mutant: Mutant, tmp_path: Path) -> None:
+    """What it changes is there, once; whether the battery kills it takes minutes to see."""
+    package = tmp_path / "anyiostream"
+    shutil.copytree(Path(anyiostream.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    for edit in mutant.edits:
+        edit.apply(package)
