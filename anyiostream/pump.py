@@ -24,7 +24,7 @@ from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.latch import Latch
 from anyiostream.channels.outbox import Outbox
 from anyiostream.channels.raising import Recorded
-from anyiostream.ending import Ending
+from anyiostream.ending import GOOD_ENDING, Ending
 from anyiostream.errors import GraphInterrupt, RunAborted, SubgraphFailed
 from anyiostream.events import Namespace
 from anyiostream.inline import run_inline
@@ -74,9 +74,6 @@ class Step(enum.Enum):
     """`pump.job` has to be awaited."""
     ENDED = enum.auto()
     """There is nothing to do: the run has ended."""
-
-
-COMPLETED: Final = Ending()
 
 
 # Looking a member up in its class costs as much as the other checks on the way of a part together.
@@ -161,7 +158,7 @@ class Pump:
                 if part is NOTHING:
                     return NEEDS_PART
                 if part is END:
-                    return self._finished(self.finish(COMPLETED), target)
+                    return self._finished(self.finish(GOOD_ENDING), target)
                 self.parts += 1
                 try:
                     try:
