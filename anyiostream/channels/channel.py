@@ -340,11 +340,6 @@ class StreamChannel(Generic[T]):
         return [] if self._backlog is None else [stamp for stamp, _ in self._backlog.items]
 
     @property
-    def awaited(self) -> bool:
-        """Whether a reader is parked on the channel."""
-        return any(buffer.parked is not None for buffer in self._buffers)
-
-    @property
     def buffers(self) -> tuple[Unread[T], ...]:
         """The buffers of the live readers."""
         return self._buffers

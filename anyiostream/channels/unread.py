@@ -145,11 +145,6 @@ class Unread(ABC, Generic[T]):
         """Settle `outbox` when what waits before it has found its place and there is room for one more."""
         self.line_up(cast("T", TICKET), outbox)
 
-    def check_room(self) -> None:
-        """Raise what `put` would raise now."""
-        if not self.has_room:
-            self.outbox_of_producer()
-
     def line_up(self, item: T, outbox: Outbox) -> None:
         """Let an item wait until there is room."""
         if self.line is None:

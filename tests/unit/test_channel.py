@@ -220,17 +220,6 @@ def test_only_reading_makes_a_channel_watched(port: Any) -> None:
     assert changes == [True, False]
 
 
-def test_a_parked_reader_is_awaited(make: Make, make_reader: Any) -> None:
-    """`awaited` tells whether a reader is parked on the channel."""
-    channel = make()
-    cursor: Any = iter(channel)
-    assert not channel.awaited
-    cursor.buffer.park(make_reader())
-    assert channel.awaited is True
-    channel.push(1)
-    assert not channel.awaited
-
-
 def test_a_subscription_can_be_given_back(make: Make) -> None:
     """`release` lets the channel be subscribed again."""
     channel = make()
