@@ -60,19 +60,18 @@ class IteratorHost:
         error: BaseException | None = None
         try:
             # Asking for permission costs a coroutine; most parts of a burst need not.
-            while gate.open or await gate.permission(loop):
+            if gate.open or await gate.permission(loop):
                 self.advancing = True
-                try:
-                    if iterator is None:
-                        iterator = aiter(self._open())
-                    part = await anext(iterator)
-                except StopAsyncIteration:
-                    break
-                finally:
+                iterator = aiter(self._open())
+                async for part in _Opened(iterator):
                     self.advancing = False
-                put(part)
+                    put(part)
+                    if not (gate.open or await gate.permission(loop)):
+                        break
+                    self.advancing = True
         except BaseException as exc:  # noqa: BLE001 -- handed to the receiver, or kept as `late_error`
             error = exc
+        self.advancing = False
         closing = await _close(iterator)
         if self._gate.stopped:
             # The run is over. Being cancelled is what was asked for; anything else is for those who leave the block.
@@ -82,6 +81,19 @@ class IteratorHost:
             self._receiver.end(readable(error, self._name))
         else:
             self._receiver.end(error or closing)
+
+
+@final
+class _Opened:
+    """Lets `async for` have an iterator as it is: one need not be an iterable, too."""
+
+    __slots__ = ("_iterator",)
+
+    def __init__(self, iterator: AsyncIterator[Any]) -> None:
+        self._iterator = iterator
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._iterator
 
 
 async def _close(iterator: AsyncIterator[Any] | None) -> BaseException | None:

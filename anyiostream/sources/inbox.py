@@ -131,15 +131,16 @@ class Gate:
                 raise
         return not self.stopped
 
-    def produced(self, part: Any) -> None:
-        """A part has been produced."""
+    def produced(self, part: Any) -> bool:
+        """A part has been produced; whether the next one may be."""
         self.ahead = ahead = self.ahead + 1
         try:
             barrier = part["type"] in BARRIERS and (self._barriers_below or len(part["ns"]) <= self._root_depth)
         except (TypeError, KeyError, AttributeError):
             barrier = True  # it is no part, and will fail the run
         self._barrier = barrier
-        self.open = not barrier and ahead < self._prefetch and not self.stopped
+        self.open = may_go_on = not barrier and ahead < self._prefetch and not self.stopped
+        return may_go_on
 
     # --- inside ---
 
@@ -209,12 +210,9 @@ class Inbox:
         parts = self._parts
         parts.append(part)
         gate = self._gate
-        if gate is not None:
-            gate.produced(part)
-            if not gate.open:
-                self._on_stop()
-                return
-        if len(parts) == 1:
+        if gate is not None and not gate.produced(part):
+            self._on_stop()
+        elif len(parts) == 1:
             self._on_part()
 
     def put_batch(self, batch: list[Any]) -> None:

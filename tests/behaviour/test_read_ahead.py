@@ -275,3 +275,34 @@ async def test_an_iterable_on_the_async_lane_waits_for_nobody(script: Any) -> No
             assert await anext(custom) == n
             await anyio.wait_all_tasks_blocked()
             assert source.produced == n + 1
+
+
+async def test_an_iterator_need_not_be_an_iterable() -> None:
+    """As for `async for`: what `__aiter__` returns is only asked for its next part, and closed if it can be."""
+
+    class Parts:
+        def __init__(self) -> None:
+            self.left = 3
+            self.closed = False
+
+        async def __anext__(self) -> Any:
+            await anyio.lowlevel.checkpoint()
+            if not self.left:
+                raise StopAsyncIteration
+            self.left -= 1
+            return parts.values(self.left)
+
+        async def aclose(self) -> None:
+            self.closed = True
+
+    class Graph:
+        def __init__(self) -> None:
+            self.parts = Parts()
+
+        def __aiter__(self) -> Any:
+            return self.parts
+
+    graph: Any = Graph()
+    async with open_run(graph) as run:
+        assert [state async for state in run.values] == [2, 1, 0]
+    assert graph.parts.closed
