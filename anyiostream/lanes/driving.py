@@ -244,11 +244,9 @@ class PumpDriver(ABC):
     def _part_arrived(self) -> None:
         # As pass_on, with what is known here: 4 to 6 % off a part that a reader waits for.
         if self._parked and self._nudged is None and not self.conducting and not self.pump.blocked:
-            for waiter in self._parked:
-                if not waiter.woken:
-                    waiter.wake()
-                    self._nudged = waiter
-                    return
+            waiter = self._longest_parked()
+            if waiter is not None:
+                self._nudge(waiter)
 
     def graph_stops(self) -> None:
         """The graph stops behind the part that it has just put: dispatch it here, for whoever has waited longest.
@@ -297,8 +295,7 @@ class PumpDriver(ABC):
             self.source.demand()
         elif step is SPENT or step is NEEDS_PART:
             # Others want to run: all tasks, or scheduled work.
-            waiter.wake()
-            self._nudged = waiter
+            self._nudge(waiter)
 
     def pass_on(self) -> None:
         """If somebody waits and the pump could move, let one of them move it."""
@@ -308,9 +305,7 @@ class PumpDriver(ABC):
         if waiter is None:
             return
         if self.pump.can_step:
-            # In this order: to an interrupt in between, nobody has been nudged who has not been woken.
-            waiter.wake()
-            self._nudged = waiter
+            self._nudge(waiter)
         elif self.pump.outbox.pending:
             self.check_stall()
         else:
@@ -320,6 +315,12 @@ class PumpDriver(ABC):
         """What the reader waits for that has waited longest, and has not been woken."""
         waiter = self._longest_parked()
         return None if waiter is None else self._parked[waiter]
+
+    def _nudge(self, waiter: Waiter) -> None:
+        """Wake a reader, to move the run."""
+        # In this order: to an interrupt in between, nobody has been nudged who has not been woken.
+        waiter.wake()
+        self._nudged = waiter
 
     def _longest_parked(self) -> Waiter | None:
         for waiter in self._parked:
