@@ -18,7 +18,7 @@ from typing import Any, Final, final
 
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.outbox import current_outbox
-from anyiostream.channels.unread import GOOD_END, Ended
+from anyiostream.channels.unread import Ended
 from anyiostream.ending import Ending
 from anyiostream.errors import ChildrenRefused
 from anyiostream.events import Namespace, ProtocolEvent, synthetic_event
@@ -59,7 +59,6 @@ class Mux:
         takes: Compiled routes of its scope, by method.
         takes_below: Those of namespaces below that have no mux of their own.
         sharing: These namespaces.
-        ended: Whether it has ended.
     """
 
     __slots__ = (
@@ -71,7 +70,6 @@ class Mux:
         "_own",
         "_port",
         "children",
-        "ended",
         "follower",
         "handle",
         "log",
@@ -109,14 +107,13 @@ class Mux:
         self.takes: Final[dict[str, Take]] = {}
         self.takes_below: Final[dict[str, Take]] = {}
         self.sharing: Final[dict[Namespace, None]] = {}
-        self.ended = False
         self.handle: Handle | None = None
         self._port = port
         self._factories = factories
         self._observers: tuple[tuple[SubgraphObserver, ...], tuple[SubgraphObserver, ...]] | None = None
         self._own: dict[str, Passage] = {}
         self._around: dict[str, Passage] = {}
-        self._ended = GOOD_END
+        self._ended: Ended | None = None
         self.router: Final[Router] = Router() if parent is None else parent.router
         self.nursery: Final[Nursery] = Nursery(port) if parent is None else parent.nursery
         self.follower: Final[SubgraphFollower] = (
@@ -141,7 +138,7 @@ class Mux:
         if log is None:
             log = self.log = StreamChannel()
             log.bind(self._port, "events", on_watched=self._log_watched)
-            if self.ended:
+            if self._ended is not None:
                 log.end(self._ended)
         return log
 
@@ -269,14 +266,11 @@ class Mux:
         key = method + BELOW_ROOT if below_root else method
         passage = self._own.get(key)
         if passage is None:
+            outer = Passage()
             if self.parent is not None:
                 outer = self.parent._passage_around(method, below_root=below_root)  # noqa: SLF001 -- of its own class
-                passage = outer.around(*self._stages_around(method, own=True))
-            elif below_root:
-                passage = Passage()
-            else:
-                passage = Passage(*self._stages_around(method, own=True))
-            self._own[key] = passage
+            stages = self._stages_around(method, own=True, below_root=below_root)
+            passage = self._own[key] = outer.around(*stages)
         return passage
 
     def _passage_around(self, method: str, *, below_root: bool) -> Passage:
@@ -290,13 +284,16 @@ class Mux:
             mux = mux.parent
         passage = Passage() if mux is None else mux._around[key]  # noqa: SLF001
         for mux in reversed(missing):
-            if mux.parent is not None or not below_root:
-                passage = passage.around(*mux._stages_around(method, own=False))  # noqa: SLF001
-            mux._around[key] = passage  # noqa: SLF001
+            stages = mux._stages_around(method, own=False, below_root=below_root)  # noqa: SLF001
+            passage = mux._around[key] = passage.around(*stages)  # noqa: SLF001
         return passage
 
-    def _stages_around(self, method: str, *, own: bool) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+    def _stages_around(
+        self, method: str, *, own: bool, below_root: bool
+    ) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
         """The stages of this mux before those of its children, and after them."""
+        if below_root and self.parent is None:
+            return (), ()
         roster = self.roster
         readers = roster.readers(method, own=own)
         before = tuple([self._stage(roster.registration(place)) for place in readers.before])
@@ -358,6 +355,11 @@ class Mux:
     # --- the end ---
 
     @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self._ended is not None
+
+    @property
     def must_wait(self) -> bool:
         """Whether ending this mux now has to wait for hooks or scheduled work."""
         return self.roster.any_async or self.nursery.busy(self.scope)
@@ -400,7 +402,6 @@ class Mux:
 
     def end_silently(self, ending: Ending) -> None:
         """End the projections and the log. Hooks and scheduled work are done."""
-        self.ended = True
         self._ended = Ended.by(None if ending.quietly else ending.error)
         self.roster.end(self._ended, ending)
         if self.log is not None:
