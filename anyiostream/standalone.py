@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
 from anyiostream.channels.channel import StreamChannel
-from anyiostream.ending import Ending
+from anyiostream.ending import GOOD_ENDING, Ending
 from anyiostream.errors import ChannelFull, InvalidHook
 from anyiostream.events import Namespace, ProtocolEvent
 from anyiostream.inline import run_inline
@@ -112,7 +112,7 @@ class StreamMux:
         Raises:
             BaseException: The first error of a `finalize`, when everything has been closed.
         """
-        self._finish(Ending())
+        self._finish(GOOD_ENDING)
 
     def fail(self, err: BaseException) -> None:
         """End with an error: every reader gets its items and then `err`."""
@@ -128,7 +128,7 @@ class StreamMux:
 
     async def aclose(self) -> None:
         """As `close`, after everything scheduled has ended."""
-        await self._finish_async(Ending())
+        await self._finish_async(GOOD_ENDING)
 
     async def afail(self, err: BaseException) -> None:
         """As `fail`, after everything scheduled has been cancelled."""

@@ -22,7 +22,7 @@ from anyiostream.channels.backlog import Backlog
 from anyiostream.channels.branches import Branch, SharedLog
 from anyiostream.channels.buffer import Buffer
 from anyiostream.channels.outbox import Outbox
-from anyiostream.channels.unread import Ended, Home, Overflow, Unread
+from anyiostream.channels.unread import GOOD_END, Ended, Home, Overflow, Unread
 from anyiostream.errors import (
     AlreadyBound,
     AlreadySubscribed,
@@ -199,7 +199,7 @@ class StreamChannel(Generic[T]):
 
     def close(self) -> None:
         """No more items will come. Idempotent; the mux does this when the run ends."""
-        self.end(Ended())
+        self.end(GOOD_END)
 
     def fail(self, err: BaseException) -> None:
         """No more items will come because of `err`: readers get what is buffered, and then this very object."""

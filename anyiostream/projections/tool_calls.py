@@ -7,7 +7,7 @@ from typing import Any, final
 
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.deltas import AsyncDeltaCursor, DeltaCursor, DeltaLog, ReaderPort, await_end
-from anyiostream.channels.unread import Ended
+from anyiostream.channels.unread import GOOD_END, Ended
 from anyiostream.errors import MalformedPart, RunAborted
 from anyiostream.events import Namespace
 from anyiostream.transformer import PayloadTransformer, TransformerPort, builtin
@@ -111,12 +111,12 @@ class ToolCallStream:
     def fail_with_run(self, error: BaseException) -> None:
         """The run has ended before it did: by an error, or because it was aborted."""
         self._failure = Ended.by(error)
-        self._end(error=str(error), ended=Ended() if isinstance(error, RunAborted) else self._failure)
+        self._end(error=str(error), ended=GOOD_END if isinstance(error, RunAborted) else self._failure)
 
     def _end(self, *, output: Any = None, error: str | None = None, ended: Ended | None = None) -> None:
         if not self.completed:
             self.output, self.error, self.completed = output, error, True
-            self._log.end(ended or Ended())
+            self._log.end(ended or GOOD_END)
 
     async def _wait(self) -> Any:
         await await_end(self._run, self._log)

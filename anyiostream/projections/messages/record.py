@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, final
 import attrs
 
 from anyiostream.channels.deltas import DeltaLog
-from anyiostream.channels.unread import Ended
+from anyiostream.channels.unread import GOOD_END, Ended
 from anyiostream.errors import MessageFailed, RunAborted
 from anyiostream.projections.messages.output import finish_tool_call
 
@@ -167,7 +167,7 @@ class MessageRecord:
             failure = Ended.by(RunAborted("the message", partial=assemble()))
             for log in (self.text, self.reasoning, self.tool_call_chunks, self.events):
                 log.aborted = failure
-                log.end(Ended())
+                log.end(GOOD_END)
 
     def final_text(self) -> str:
         """The text of all blocks, as they finished."""
