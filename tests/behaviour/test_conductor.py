@@ -48,21 +48,28 @@ async def nesting(_: Any) -> AsyncIterator[Any]:
     yield parts.values(2)
 
 
+@contextlib.asynccontextmanager
+async def aborting(run: Any, turn: int) -> AsyncIterator[anyio.abc.TaskGroup]:
+    """Abort a run at a turn of the loop, or at the end of the block, in a task beside those of the block."""
+    alarm = anyio.Event()
+
+    async def abort() -> None:
+        await alarm.wait()
+        await run.abort()
+
+    async with anyio.create_task_group() as tasks:
+        at_turn(turn, alarm.set)
+        tasks.start_soon(abort)
+        yield tasks
+        alarm.set()
+
+
 async def aborted_at(turn: int) -> tuple[str, Any]:
     """Abort a run at a turn of the loop; its status and output."""
     async with open_run(nesting, transformers=[Scheduling]) as run:
-        alarm = anyio.Event()
-
-        async def abort() -> None:
-            await alarm.wait()
-            await run.abort()
-
-        async with anyio.create_task_group() as tasks:
-            at_turn(turn, alarm.set)
-            tasks.start_soon(abort)
+        async with aborting(run, turn):
             async for _ in run.values:
                 pass
-            alarm.set()
         try:
             return run.status, await run.output()
         except RunAborted as aborted:
@@ -152,20 +159,10 @@ def test_an_abort_while_a_subgraph_ends_leaves_no_reader_of_its_handle(backend: 
                 await handle.output()
             ended.append(handle.status)
 
-        async with open_run(nesting, transformers=[Noting]) as run:
-            alarm = anyio.Event()
-
-            async def abort() -> None:
-                await alarm.wait()
-                await run.abort()
-
-            async with anyio.create_task_group() as tasks:
-                at_turn(turn, alarm.set)
-                tasks.start_soon(abort)
-                async for handle in run.subgraphs:
-                    tasks.start_soon(follow, handle, aiter(handle.values))
-                    ended.append("began")
-                alarm.set()
+        async with open_run(nesting, transformers=[Noting]) as run, aborting(run, turn) as tasks:
+            async for handle in run.subgraphs:
+                tasks.start_soon(follow, handle, aiter(handle.values))
+                ended.append("began")
         return ended, Noting.endings
 
     for turn in range(1, 30):

@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from anyiostream import CustomTransformer, StreamTransformer, UpdatesTransformer, open_run, parts
+from anyiostream.testing import run_seeded
 
 pytestmark = pytest.mark.anyio
 
@@ -306,3 +307,27 @@ async def test_an_iterator_need_not_be_an_iterable() -> None:
     async with open_run(graph) as run:
         assert [state async for state in run.values] == [2, 1, 0]
     assert graph.parts.closed
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("seed", range(10))
+def test_who_begins_in_the_same_turn_as_the_first_reader_misses_nothing(backend: Any, seed: int) -> None:
+    """Even where the graph never waits for anything, and its task has the first turn after that reader."""
+
+    async def graph(given: Any, writer: Any) -> str:
+        for n in range(5):
+            await writer.values(n)
+        return "end"
+
+    async def main() -> list[Any]:
+        seen: list[Any] = []
+
+        async def read(run: Any) -> None:
+            seen.extend([state async for state in run.values])
+
+        async with open_run(graph) as run, anyio.create_task_group() as tasks:
+            tasks.start_soon(run.output)
+            tasks.start_soon(read, run)
+        return seen
+
+    assert run_seeded(main, backend=backend, seed=seed) == [0, 1, 2, 3, 4, "end"]
