@@ -3,22 +3,48 @@
 Versions are listed once, in pyproject.toml. Every session runs on the Python that runs nox.
 """
 
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import nox
+from packaging.requirements import Requirement  # nox itself requires it
 
 nox.needs_version = ">=2025.2.9"  # the first that reads dependency groups
 nox.options.sessions = ["tests", "lint", "types"]
 nox.options.reuse_venv = "yes"
 nox.options.error_on_external_run = True
 
+QUICK = ("unit", "conformance", "messages", "mistakes")
+"""The core by itself, what it has in common with the original on every lane, messages, and what mistakes get."""
+
+FRAMEWORKS = ("openai-agents", "pydantic-ai")
+"""Extras of other frameworks, which have a session of their own: what they pull in is nobody else's."""
+
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 
-def install(session: nox.Session, *groups: str) -> None:
-    """Install the package with all of its extras, and dependency groups."""
-    extras = "cli,langgraph,opentelemetry,remote"
-    session.install("--editable", f".[{extras}]", *nox.project.dependency_groups(PYPROJECT, *groups))
+def install(session: nox.Session, *groups: str, options: Sequence[str] = ()) -> None:
+    """Install the package with all of its extras but the frameworks, and dependency groups."""
+    extras = ",".join(each for each in PYPROJECT["project"]["optional-dependencies"] if each not in FRAMEWORKS)
+    session.install(*options, "--editable", f".[{extras}]", *nox.project.dependency_groups(PYPROJECT, *groups))
+
+
+def lowest_versions(*groups: str) -> Iterator[str]:
+    """The lowest declared version of what `install` requires by name, as constraints.
+
+    Where two of them exclude each other, the installation fails: they are not versions that work together.
+    """
+    project = PYPROJECT["project"]
+    extras = (each for name, each in project["optional-dependencies"].items() if name not in FRAMEWORKS)
+    declared = [project["dependencies"], *extras]
+    declared.append(nox.project.dependency_groups(PYPROJECT, *groups))
+    for requirement in map(Requirement, chain.from_iterable(declared)):
+        for bound in requirement.specifier:
+            if bound.operator in {">=", "=="}:
+                yield f"{requirement.name}=={bound.version}"
 
 
 @nox.session
@@ -39,16 +65,81 @@ def example(session: nox.Session) -> None:
     session.run("python", "-m", f"examples.{name}", *arguments)
 
 
+def run_tests(session: nox.Session, *options: str) -> None:
+    """Run pytest on all cores, in random order; the session's arguments come last."""
+    session.run(
+        "python", "-m", "pytest", "--random-order", "--numprocesses=auto", "--dist=loadfile",
+        *options, *session.posargs,
+    )  # fmt: skip
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests with branch coverage. Arguments go to pytest: `nox -s tests -- tests/unit -k tee`."""
+    """Run the tests. Arguments go to pytest: `nox -s tests -- tests/unit -k tee`."""
     install(session, "test")
+    run_tests(session)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the tests with branch coverage, which takes half as long again. Arguments go to pytest."""
+    install(session, "test")
+    run_tests(session, "--cov=anyiostream", "--cov-branch", "--cov-report=term-missing:skip-covered")
+
+
+@nox.session
+def quick(session: nox.Session) -> None:
+    """Run a good third of the tests, for a verdict in less than a minute. Arguments go to pytest."""
+    install(session, "test")
+    run_tests(session, *(f"tests/{folder}" for folder in QUICK))
+
+
+@nox.session(name="tests-oldest")
+def tests_oldest(session: nox.Session) -> None:
+    """Run the tests on the lowest versions that pyproject.toml declares. Arguments go to pytest."""
+    constraints = Path(session.create_tmp()) / "oldest.txt"
+    constraints.write_text("\n".join(lowest_versions("test")), encoding="utf-8")
+    install(session, "test", options=["--constraint", str(constraints)])
+    run_tests(session)
+
+
+@nox.session(name="tests-newest", reuse_venv=False)
+def tests_newest(session: nox.Session) -> None:
+    """Run the tests in a fresh environment on the newest releases. Arguments go to pytest."""
+    install(session, "test", options=["--upgrade", "--upgrade-strategy=eager"])
+    run_tests(session)
+
+
+@nox.session(name="tests-libraries")
+def tests_libraries(session: nox.Session) -> None:
+    """Run agents of real libraries, against a local server of models, through this package and through the original.
+
+    Arguments go to pytest: `nox -s tests-libraries -- -k deep`.
+    """
+    install(session, "libraries")
     session.run(
-        "python", "-m", "pytest",
+        "python", "-m", "pytest", "tests/libraries",
         "--random-order", "--numprocesses=auto", "--dist=loadfile",
-        "--cov=anyiostream", "--cov-branch", "--cov-report=term-missing:skip-covered",
         *session.posargs,
+        env={"ANYIOSTREAM_LIBRARIES": "1"},
     )  # fmt: skip
+
+
+@nox.session(name="tests-sources")
+@nox.parametrize("versions", ["newest", "oldest"])
+def tests_sources(session: nox.Session, versions: str) -> None:
+    """Run agents of other frameworks, the newest and the oldest that the extras allow. Arguments go to pytest."""
+    install(session, "test")
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    wanted = [Requirement(line) for name in FRAMEWORKS for line in extras[name]]
+    if versions == "oldest":
+        lowest = (
+            f"{each.name}=={bound.version}" for each in wanted for bound in each.specifier if bound.operator == ">="
+        )
+        session.install(*lowest)
+    else:
+        session.install("--upgrade", *map(str, wanted))
+    session.run("python", "-m", "pytest", "tests/sources", *session.posargs, env={"ANYIOSTREAM_SOURCES": "1"})
 
 
 @nox.session
@@ -56,6 +147,36 @@ def faults(session: nox.Session) -> None:
     """Run the fault battery at length. Arguments go to it: `nox -s faults -- --seconds 60`."""
     install(session, "test")
     session.run("python", "-m", "tests.faults", *session.posargs)
+
+
+@nox.session
+def screenshots(session: nox.Session) -> None:
+    """Take pictures of each screen of the page, at two widths, light and dark, for the documents. Needs Chromium."""
+    install(session, "test")
+    session.run("python", "-m", "tests.browser.screenshots", *(session.posargs or ("docs/images",)))
+
+
+@nox.session
+def budgets(session: nox.Session) -> None:
+    """Measure what the page costs, on a machine that does nothing else. Needs Chromium."""
+    install(session, "test")
+    session.run(
+        "python", "-m", "pytest", "tests/browser/test_budgets.py", *session.posargs, env={"ANYIOSTREAM_BUDGETS": "1"}
+    )
+
+
+@nox.session
+def kills(session: nox.Session) -> None:
+    """Kill a server over a file at random moments, with clients reading. Arguments: `nox -s kills -- --kills 1000`."""
+    install(session, "test")
+    session.run("python", "-m", "tests.remote.kills", *session.posargs)
+
+
+@nox.session
+def sinks(session: nox.Session) -> None:
+    """Have the official readers of the protocols read many random logs. Arguments: `nox -s sinks -- --logs 100000`."""
+    install(session, "test")
+    session.run("python", "-m", "tests.sinks", *session.posargs)
 
 
 @nox.session
@@ -71,6 +192,27 @@ def lint(session: nox.Session) -> None:
     session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build wheel and sdist, and install the wheel with each extra in an environment that has nothing else."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "package"))
+    folder = Path(session.create_tmp()).resolve()
+    built = folder / "dist"
+    shutil.rmtree(built, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(built))
+    session.run("twine", "check", "--strict", *map(str, sorted(built.iterdir())))
+    name = PYPROJECT["project"]["name"]
+    for extra in ("", *(session.posargs or PYPROJECT["project"]["optional-dependencies"])):
+        environment = folder / (extra or "bare")
+        python = str(environment / ("Scripts" if sys.platform == "win32" else "bin") / "python")
+        session.run("python", "-m", "venv", "--clear", str(environment))
+        pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
+        session.run(*pip, str(next(built.glob("*.whl"))), external=True)
+        if extra:
+            session.run(*pip, f"{name}[{extra}]", external=True)  # as messages and documents have it
+        session.run(python, "-I", "tests/installed.py", extra, "README.md", external=True)
 
 
 @nox.session
@@ -96,7 +238,18 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def picture(session: nox.Session) -> None:
+    """Record the run that README and home page show, in a terminal, as docs/images/terminal.svg."""
+    install(session, "picture")
+    session.run("python", "-m", "tools.record_terminal", "docs/images/terminal.svg")
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation's site into build/site; warnings are errors. `nox -s docs -- serve` shows it."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "docs"))  # the package is read, not imported
-    session.run("python", "-m", "mkdocs", *(session.posargs or ["build"]), env={"NO_MKDOCS_2_WARNING": "1"})
+    if session.posargs:
+        session.run("zensical", *session.posargs)
+        return
+    session.run("zensical", "build", "--clean", "--strict")
+    session.run("python", "tests/site.py", "build/site")

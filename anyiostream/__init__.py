@@ -10,61 +10,34 @@ async with open_run(graph, {"question": "..."}) as run:
 
 from __future__ import annotations
 
-from anyiostream import parts
+from typing import TYPE_CHECKING, Any
+
+from anyiostream import errors, parts
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.promise import Promise
 from anyiostream.errors import (
-    AlreadyBound,
-    AlreadySubscribed,
+    AgentAnswerInvalid,
+    AgentInputInvalid,
     AnyioStreamError,
-    AsyncTransformerRefused,
     BackpressureDeadlock,
     ChannelClosed,
     ChannelFull,
-    ChannelUnbound,
-    ChildrenRefused,
-    CursorBusy,
-    EmitterMisused,
-    ForeignAwait,
-    ForeignExit,
     GraphInterrupt,
-    HookStopped,
-    InvalidBound,
-    InvalidHook,
-    InvalidProjection,
-    ItemsDroppedWarning,
+    HostedCallCancelled,
     ItemsMissed,
     MalformedPart,
     MessageFailed,
-    MissingExtra,
-    MissingProjection,
-    NotAChannel,
-    NotAGraph,
-    NotATransformer,
-    NotAwaited,
-    NotAwaitedWarning,
-    PrebuiltTransformer,
-    ProjectionConflict,
-    PromiseUnresolved,
     RunAborted,
-    RunBlocksLoopWarning,
-    RunClosed,
-    RunNotEntered,
-    RunReentered,
-    RunUnclosedWarning,
-    RunWaitsForItself,
-    ScheduleRefused,
     SourceStopped,
     SubgraphFailed,
-    UnknownOption,
-    UnknownProjection,
-    WriterClosed,
-    WrongLane,
 )
 from anyiostream.events import Namespace, ProtocolEvent, ProtocolEventParams, StreamPart, convert_to_protocol_event
 from anyiostream.lanes.async_streams import AsyncGraphRunStream, AsyncSubgraphRunStream
-from anyiostream.lanes.reading import AsyncProjection, Projection
+from anyiostream.lanes.projection_types import AsyncProjection, Projection
 from anyiostream.lanes.sync_streams import GraphRunStream, SubgraphRunStream
+from anyiostream.loops.host import asyncio_host
+from anyiostream.loops.interface import AsyncioHost
+from anyiostream.prepared_run import PreparedRun
 from anyiostream.projections.data import (
     CheckpointsTransformer,
     CustomTransformer,
@@ -74,7 +47,7 @@ from anyiostream.projections.data import (
     ValuesTransformer,
 )
 from anyiostream.projections.lifecycle import LifecycleTransformer
-from anyiostream.projections.messages.output import ChatMessage
+from anyiostream.projections.messages.output import FinishedMessage
 from anyiostream.projections.messages.streams import (
     AsyncChatModelStream,
     AsyncMessageProjection,
@@ -85,9 +58,10 @@ from anyiostream.projections.messages.transformer import MessagesTransformer
 from anyiostream.projections.subgraphs import SubagentTransformer, SubgraphTransformer
 from anyiostream.projections.tool_calls import ToolCallStream, ToolCallTransformer
 from anyiostream.pump import RunStatus
-from anyiostream.run import OpenRun, open_run
+from anyiostream.run import open_run
 from anyiostream.sources.message_writer import MessageWriter, ToolCallWriter
-from anyiostream.sources.writer import Interrupt, StreamWriter
+from anyiostream.sources.resumption import Resumption
+from anyiostream.sources.writer import GraphWriter, PendingInterrupt
 from anyiostream.standalone import StreamMux
 from anyiostream.statistics import ChannelStatistics, RunStatistics
 from anyiostream.subgraphs import LifecycleCause, LifecyclePayload, SubgraphStatus
@@ -102,38 +76,28 @@ from anyiostream.transformer import (
 __version__ = "0.1.0"
 
 __all__ = [
-    "AlreadyBound",
-    "AlreadySubscribed",
+    "AgentAnswerInvalid",
+    "AgentInputInvalid",
     "AnyioStreamError",
     "AsyncChatModelStream",
     "AsyncGraphRunStream",
     "AsyncMessageProjection",
     "AsyncProjection",
     "AsyncSubgraphRunStream",
-    "AsyncTransformerRefused",
+    "AsyncioHost",
     "BackpressureDeadlock",
     "ChannelClosed",
     "ChannelFull",
     "ChannelStatistics",
-    "ChannelUnbound",
-    "ChatMessage",
     "ChatModelStream",
     "CheckpointsTransformer",
-    "ChildrenRefused",
-    "CursorBusy",
     "CustomTransformer",
     "DebugTransformer",
-    "EmitterMisused",
-    "ForeignAwait",
-    "ForeignExit",
+    "FinishedMessage",
     "GraphInterrupt",
     "GraphRunStream",
-    "HookStopped",
-    "Interrupt",
-    "InvalidBound",
-    "InvalidHook",
-    "InvalidProjection",
-    "ItemsDroppedWarning",
+    "GraphWriter",
+    "HostedCallCancelled",
     "ItemsMissed",
     "LifecycleCause",
     "LifecyclePayload",
@@ -143,33 +107,18 @@ __all__ = [
     "MessageProjection",
     "MessageWriter",
     "MessagesTransformer",
-    "MissingExtra",
-    "MissingProjection",
     "Namespace",
-    "NotAChannel",
-    "NotAGraph",
-    "NotATransformer",
-    "NotAwaited",
-    "NotAwaitedWarning",
-    "OpenRun",
     "PayloadTransformer",
-    "PrebuiltTransformer",
+    "PendingInterrupt",
+    "PreparedRun",
     "Projection",
-    "ProjectionConflict",
     "Promise",
-    "PromiseUnresolved",
     "ProtocolEvent",
     "ProtocolEventParams",
+    "Resumption",
     "RunAborted",
-    "RunBlocksLoopWarning",
-    "RunClosed",
-    "RunNotEntered",
-    "RunReentered",
     "RunStatistics",
     "RunStatus",
-    "RunUnclosedWarning",
-    "RunWaitsForItself",
-    "ScheduleRefused",
     "ScheduledTask",
     "SourceStopped",
     "StreamChannel",
@@ -177,7 +126,6 @@ __all__ = [
     "StreamMux",
     "StreamPart",
     "StreamTransformer",
-    "StreamWriter",
     "SubagentTransformer",
     "SubgraphFailed",
     "SubgraphRunStream",
@@ -188,13 +136,31 @@ __all__ = [
     "ToolCallTransformer",
     "ToolCallWriter",
     "TransformerFactory",
-    "UnknownOption",
-    "UnknownProjection",
     "UpdatesTransformer",
     "ValuesTransformer",
-    "WriterClosed",
-    "WrongLane",
+    "asyncio_host",
     "convert_to_protocol_event",
     "open_run",
     "parts",
 ]
+
+
+if not TYPE_CHECKING:  # for type checkers the names are those above
+
+    def __getattr__(name: str) -> Any:
+        """Exceptions that have moved to `anyiostream.errors`, and names that were others before 0.1."""
+        found = globals().get(RENAMED.get(name, ""))
+        if found is None and name in errors.__all__:
+            found = getattr(errors, name)
+        if found is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return found
+
+
+RENAMED = {
+    "ChatMessage": "FinishedMessage",
+    "Interrupt": "PendingInterrupt",
+    "OpenRun": "PreparedRun",
+    "StreamWriter": "GraphWriter",
+}
+"""Names of unreleased versions, and what they are called now."""

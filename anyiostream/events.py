@@ -27,6 +27,11 @@ class StreamPart(TypedDict):
         ns: The namespace of the graph that produced it.
         data: The payload; its shape depends on the type.
         interrupts: On `"values"` parts: the interrupts pending at this snapshot.
+
+    ```python
+    part = parts.values({"city": "Bergen"})
+    assert part == {"type": "values", "ns": (), "data": {"city": "Bergen"}, "interrupts": ()}
+    ```
     """
 
     type: str
@@ -36,7 +41,13 @@ class StreamPart(TypedDict):
 
 
 class ProtocolEventParams(TypedDict):
-    """The parameters of an event; `timestamp` is wall-clock time in ms and may go backwards."""
+    """The parameters of an event; `timestamp` is wall-clock time in ms and may go backwards.
+
+    ```python
+    event = convert_to_protocol_event(parts.custom("hello"), clock=lambda: 1.5)
+    assert event["params"] == {"namespace": [], "timestamp": 1500, "data": "hello"}
+    ```
+    """
 
     namespace: list[str]
     timestamp: int
@@ -49,6 +60,11 @@ class ProtocolEvent(TypedDict):
 
     `seq` rises by one from 1 over the root's log, also over events that nobody read; order by it, not by
     `params["timestamp"]`. Events on their way through transformers have no `seq` yet.
+
+    ```python
+    with open_run([parts.custom("one"), parts.custom("two")], transformers=[CustomTransformer]) as run:
+        assert [(event["seq"], event["method"]) for event in run] == [(1, "custom"), (2, "custom")]
+    ```
     """
 
     type: Literal["event"]
@@ -66,7 +82,7 @@ def convert_to_protocol_event(part: Mapping[str, Any], *, clock: Callable[[], fl
         clock: Returns the wall-clock time in s.
 
     Raises:
-        MalformedPart: It is no mapping, lacks a key, or its namespace is no tuple or list of strings.
+        MalformedPart: It is not a mapping, lacks a key, or its namespace is not a tuple or list of strings.
     """
     method, namespace = method_and_namespace(part)
     params: ProtocolEventParams = {"namespace": list(namespace), "timestamp": int(clock() * 1000), "data": part["data"]}
@@ -76,7 +92,7 @@ def convert_to_protocol_event(part: Mapping[str, Any], *, clock: Callable[[], fl
 
 
 def synthetic_event(method: str, namespace: Namespace, data: object) -> ProtocolEvent:
-    """An event that no part stands behind: a named channel's push, or an emitter's."""
+    """An event that was not made from a part: a named channel's push, or an emitter's."""
     return {
         "type": "event",
         "method": method,
@@ -103,10 +119,10 @@ def method_and_namespace(part: Any) -> tuple[str, Namespace]:
 
 
 def checked_namespace(namespace: object, culprit: object) -> Namespace:
-    """`namespace` as a tuple of strings; `culprit` is shown if it is none.
+    """`namespace` as a tuple of strings; `culprit` is what the error shows.
 
     Raises:
-        MalformedPart: It is neither a tuple nor a list, or has a segment that is no string.
+        MalformedPart: It is neither a tuple nor a list, or has a segment that is not a string.
     """
     if not isinstance(namespace, (tuple, list)):
         raise MalformedPart(culprit, f"its namespace is a tuple of strings, not {type(namespace).__name__}")

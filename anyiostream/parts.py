@@ -17,7 +17,29 @@ from typing import Any
 
 from anyiostream.events import Namespace, StreamPart
 
-__all__ = ["checkpoints", "custom", "debug", "messages", "task_result", "task_start", "tools", "updates", "values"]
+__all__ = [
+    "block_finish",
+    "block_start",
+    "checkpoints",
+    "custom",
+    "debug",
+    "message_error",
+    "message_finish",
+    "message_start",
+    "messages",
+    "reasoning_delta",
+    "task_result",
+    "task_start",
+    "text_delta",
+    "tool_call_delta",
+    "tool_error",
+    "tool_finished",
+    "tool_output_delta",
+    "tool_started",
+    "tools",
+    "updates",
+    "values",
+]
 
 
 def values(state: Any, *, interrupts: Iterable[Any] = (), ns: Namespace = ()) -> StreamPart:
@@ -53,6 +75,120 @@ def messages(payload: Any, metadata: Mapping[str, Any] | None = None, *, ns: Nam
 def tools(data: Mapping[str, Any], *, ns: Namespace = ()) -> StreamPart:
     """One event of a tool call: `tool-started`, `tool-output-delta`, `tool-finished` or `tool-error`."""
     return {"type": "tools", "ns": ns, "data": data}
+
+
+def message_start(
+    message_id: str, *, node: str | None = None, metadata: Mapping[str, Any] | None = None, ns: Namespace = ()
+) -> StreamPart:
+    """A model call begins; what follows of it names the same id.
+
+    ```python
+    from anyiostream import open_run, parts
+
+    graph = [
+        parts.message_start("m1"),
+        parts.block_start("m1", {"type": "text", "text": ""}),
+        parts.text_delta("m1", "At "),
+        parts.text_delta("m1", "six."),
+        parts.block_finish("m1", {"type": "text", "text": "At six."}),
+        parts.message_finish("m1", usage={"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}),
+    ]
+    with open_run(graph) as run:
+        (message,) = run.messages
+        assert list(message.text) == ["At ", "six."]
+    ```
+
+    Args:
+        message_id: Tells the calls of a stream apart.
+        node: The node that makes it.
+        metadata: What is known of the model: `{"provider": ..., "model": ...}`.
+        ns: The namespace.
+    """
+    event = {"event": "message-start", "role": "ai", "id": message_id, "metadata": dict(metadata or {})}
+    return messages(event, {"run_id": message_id, "langgraph_node": node}, ns=ns)
+
+
+def block_start(message_id: str, content: Mapping[str, Any], *, index: int = 0, ns: Namespace = ()) -> StreamPart:
+    """A block begins: `{"type": "text", "text": ""}`, or `{"type": "tool_call_chunk", "id", "name", "args": ""}`."""
+    return _of(message_id, ns, "content-block-start", index=index, content=content)
+
+
+def text_delta(message_id: str, text: str, *, index: int = 0, ns: Namespace = ()) -> StreamPart:
+    """A piece of text."""
+    return _of(message_id, ns, "content-block-delta", index=index, delta={"type": "text-delta", "text": text})
+
+
+def reasoning_delta(message_id: str, reasoning: str, *, index: int = 0, ns: Namespace = ()) -> StreamPart:
+    """A piece of reasoning."""
+    delta = {"type": "reasoning-delta", "reasoning": reasoning}
+    return _of(message_id, ns, "content-block-delta", index=index, delta=delta)
+
+
+def tool_call_delta(message_id: str, args: str, *, index: int = 0, ns: Namespace = ()) -> StreamPart:
+    """A piece of a tool call's arguments, which are JSON."""
+    return _of(message_id, ns, "content-block-delta", index=index, delta={"type": "tool-call-delta", "args": args})
+
+
+def block_finish(message_id: str, content: Mapping[str, Any], *, index: int = 0, ns: Namespace = ()) -> StreamPart:
+    """All of a content block: `{"type": "text", "text": ...}`, `{"type": "tool_call", "id", "name", "args": {...}}`."""
+    return _of(message_id, ns, "content-block-finish", index=index, content=content)
+
+
+def message_finish(message_id: str, *, usage: Mapping[str, int] | None = None, ns: Namespace = ()) -> StreamPart:
+    """A model call has ended well."""
+    return _of(message_id, ns, "message-finish", **({} if usage is None else {"usage": dict(usage)}))
+
+
+def message_error(message_id: str, message: str, *, ns: Namespace = ()) -> StreamPart:
+    """A model call has failed."""
+    return _of(message_id, ns, "error", message=message)
+
+
+def _of(message_id: str, ns: Namespace, event: str, **fields: Any) -> StreamPart:
+    return messages({"event": event, **fields}, {"run_id": message_id}, ns=ns)
+
+
+def tool_started(
+    tool_call_id: str,
+    name: str,
+    input: Any = None,  # noqa: A002 -- the key of the payload
+    *,
+    ns: Namespace = (),
+) -> StreamPart:
+    """A tool has been called.
+
+    ```python
+    from anyiostream import ToolCallTransformer, open_run, parts
+
+    graph = [
+        parts.tool_started("1", "search", {"q": "tides"}),
+        parts.tool_output_delta("1", "one page"),
+        parts.tool_finished("1", ["one page"]),
+        parts.tool_started("2", "search"),
+        parts.tool_error("2", "no index"),
+    ]
+    with open_run(graph, transformers=[ToolCallTransformer]) as run:
+        found, failed = run.tool_calls  # both have ended when the run has
+    assert (found.status, found.output) == ("completed", ["one page"])
+    assert (failed.status, failed.error) == ("failed", "no index")
+    ```
+    """
+    return tools({"event": "tool-started", "tool_call_id": tool_call_id, "tool_name": name, "input": input}, ns=ns)
+
+
+def tool_output_delta(tool_call_id: str, delta: Any, *, ns: Namespace = ()) -> StreamPart:
+    """A tool has put something out."""
+    return tools({"event": "tool-output-delta", "tool_call_id": tool_call_id, "delta": delta}, ns=ns)
+
+
+def tool_finished(tool_call_id: str, output: Any, *, ns: Namespace = ()) -> StreamPart:
+    """A tool has returned."""
+    return tools({"event": "tool-finished", "tool_call_id": tool_call_id, "output": output}, ns=ns)
+
+
+def tool_error(tool_call_id: str, message: str, *, ns: Namespace = ()) -> StreamPart:
+    """A tool has failed."""
+    return tools({"event": "tool-error", "tool_call_id": tool_call_id, "message": message}, ns=ns)
 
 
 def task_start(

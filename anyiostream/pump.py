@@ -2,88 +2,92 @@
 
 Rules:
 
-- To advance is to pull and dispatch, part after part, until what the caller wants is there. It never waits. It reports
-  what it needs instead: room in a channel, a part of the source, or somebody who can await (`Step`).
+- To advance is to pull and dispatch, part after part, until what the caller wants is there. It never waits. Instead it
+  reports what it needs: room in a channel, a part from the source, or a task that can await (`Step`).
 - No part is pulled while items of the last event wait for room.
-- The run ends once. Its terminal state is published last, after every hook, when the channels have ended: whoever
-  asks earlier waits.
-- Whoever advances the pump is the only one who does; the lanes see to that.
+- The run ends once; `ENDS` says how. Its terminal state is published last, after every hook, when the channels have
+  ended: earlier readers wait.
+- Only one caller at a time advances the pump; the lanes ensure that.
 """
 
 from __future__ import annotations
 
 import enum
-import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final, Literal, Protocol, final
+from typing import Any, Final, Literal, final
 
 import attrs
 
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.latch import Latch
-from anyiostream.channels.outbox import Outbox
-from anyiostream.channels.raising import Recorded
-from anyiostream.ending import GOOD_ENDING, Ending
-from anyiostream.errors import GraphInterrupt, RunAborted, SubgraphFailed
+from anyiostream.channels.producer import Producer
 from anyiostream.events import Namespace
+from anyiostream.failed_subgraphs import FailedSubgraphs
+from anyiostream.foreign import inside_node, interrupts_of, is_langgraph_interrupt
 from anyiostream.inline import run_inline
 from anyiostream.mux.mux import Mux
-from anyiostream.mux.taking import Take
+from anyiostream.mux.stages import Dispatcher
+from anyiostream.outcome import COMPLETED, INTERRUPTED, Outcome
 from anyiostream.source import END, NOTHING, Source, readable
 from anyiostream.statistics import RunStatistics
+from anyiostream.step import CONTROL_FLOW, ENDED, NEEDS_AWAIT, NEEDS_PART, NEEDS_ROOM, READY, SPENT, Step, Wanted
 
-__all__ = ["CONTROL_FLOW", "Pump", "RunStatus", "Step"]
+__all__ = ["ENDS", "Effect", "End", "Phase", "Pump", "RunStatus"]
 
 RunStatus = Literal["running", "completed", "failed", "interrupted", "aborted"]
 """How a run stands. Everything but `running` is final."""
 
 
-CONTROL_FLOW: Final = (KeyboardInterrupt, SystemExit)
-"""Exceptions that go on at once wherever they are met, whoever else learns of them."""
+@final
+class End(enum.Enum):
+    """What ends a run."""
 
-
-KEPT_FAILURES: Final = 64
-"""Failed subgraphs, the latest ones, whose cause is looked for when the run fails."""
-
-
-class Wanted(Protocol):
-    """What the run is advanced for."""
-
-    @property
-    def ready(self) -> int:
-        """Not 0 once it is there."""
-        ...
+    COMPLETE = "the source has come to its end"
+    INTERRUPT = "the source raised `GraphInterrupt`"
+    FAIL = "the source raised, or a hook that is called"
+    JOB_FAIL = "a hook that is awaited raised"
+    INTERJECT = "scheduled work failed, or an interrupt came between two steps"
+    ABORT_INSIDE = "a hook, scheduled work or the graph asked for `abort()`"
+    ABORT = "anybody else did, or the block is left"
 
 
 @final
-class Step(enum.Enum):
-    """Why advancing stopped."""
+class Phase(enum.IntEnum):
+    """How far a run has come: a column of `ENDS`."""
 
-    READY = enum.auto()
-    """What the caller wants is there."""
-    SPENT = enum.auto()
-    """As many parts as the caller allowed have been dispatched."""
-    HELD = enum.auto()
-    """`hold` was called: somebody else goes first."""
-    NEEDS_PART = enum.auto()
-    """The source has nothing yet."""
-    NEEDS_ROOM = enum.auto()
-    """Items of the last event wait for a reader."""
-    NEEDS_AWAIT = enum.auto()
-    """`pump.job` has to be awaited."""
-    ENDED = enum.auto()
-    """There is nothing to do: the run has ended."""
+    RUNNING = 0  # parts are dispatched
+    AWAITING = 1  # a hook of an event is awaited: there is a `job`
+    ENDING = 2  # how it ends is known; hooks are being called, or the event in which that became known is dispatched
+    ENDED = 3  # the terminal state has been published
 
 
-# Looking a member up in its class costs as much as the other checks on the way of a part together.
-READY: Final = Step.READY
-SPENT: Final = Step.SPENT
-HELD: Final = Step.HELD
-NEEDS_PART: Final = Step.NEEDS_PART
-NEEDS_ROOM: Final = Step.NEEDS_ROOM
-NEEDS_AWAIT: Final = Step.NEEDS_AWAIT
-ENDED: Final = Step.ENDED
+@final
+class Effect(enum.Enum):
+    """What an end does."""
+
+    NOW = "the run ends with it"
+    NEXT = "the run ends with it at the next step"
+    CUT = "the job is given up, and the run ends with it"
+    KEPT = "a good ending becomes this one, if it still can; otherwise the error is kept for the exit"
+    NONE = "nothing"
+
+
+NOW, NEXT, CUT, KEPT, NONE = Effect
+
+# fmt: off
+ENDS: Final[Mapping[End, tuple[RunStatus, tuple[Effect | None, ...]]]] = {
+    #                   status         RUNNING AWAITING ENDING ENDED
+    End.COMPLETE:     ("completed",   (NOW,    None,    None,  None)),
+    End.INTERRUPT:    ("interrupted", (NOW,    None,    None,  None)),
+    End.FAIL:         ("failed",      (NOW,    None,    NOW,   None)),  # a hook may ask for an abort, and then raise
+    End.JOB_FAIL:     ("failed",      (None,   NOW,     NOW,   NONE)),  # the last: of the end of a subgraph's handle
+    End.INTERJECT:    ("failed",      (NEXT,   NEXT,    KEPT,  KEPT)),
+    End.ABORT_INSIDE: ("aborted",     (NEXT,   NEXT,    NONE,  NONE)),
+    End.ABORT:        ("aborted",     (NOW,    CUT,     CUT,   NONE)),
+}
+# fmt: on
+"""What ends a run -> its status then, and what it does in each phase; `None` where it cannot come."""
 
 
 @final
@@ -94,7 +98,7 @@ class Pump:
     Attributes:
         mux: The root's mux.
         source: Where its parts come from.
-        outbox: Items of the last event that wait for room.
+        producer: The event being dispatched, as a producer: it counts its items that wait for room.
         terminal: Open once the run has ended.
         status: How the run stands.
         failure: The error that ended it, if one did.
@@ -103,33 +107,34 @@ class Pump:
         parts: Parts dispatched so far.
         errors: Errors that no reader can receive: of hooks and of closing the source, after the run had its outcome.
         delivered: Whether a reader has received the failure.
+        failed_subgraphs: If the run fails with the same error as one of them, that is its cause.
     """
 
     mux: Mux
     source: Source
-    outbox: Outbox
+    producer: Producer
     ended: Callable[[], object]
     terminal: Latch = attrs.field(init=False)
     status: RunStatus = "running"
-    failure: Recorded | None = None
+    failure: Outcome | None = None
     job: Coroutine[Any, Any, None] | None = None
     parts: int = 0
     errors: list[BaseException] = attrs.field(factory=list)
     delivered: bool = False
+    failed_subgraphs: FailedSubgraphs = attrs.field(factory=FailedSubgraphs)
     _pull: Callable[[], Any] = attrs.field(init=False)
-    _takes: Mapping[Namespace, Mapping[str, Take]] = attrs.field(init=False)
-    _failed_subgraphs: deque[weakref.ref[SubgraphFailed]] | None = None
+    _dispatchers: Mapping[Namespace, Mapping[str, Dispatcher]] = attrs.field(init=False)
     _special: bool = False
-    _held: bool = False
+    _reserved: bool = False
     _requests: deque[Callable[[], Coroutine[Any, Any, None]]] | None = None
     _interjected: BaseException | None = None
-    _ending: Ending | None = None
+    _outcome: Outcome | None = None
 
     def __attrs_post_init__(self) -> None:
         """Look up once what each step calls."""
         self.terminal = Latch("output()")
         self._pull = self.source.pull
-        self._takes = self.mux.router.takes
+        self._dispatchers = self.mux.dispatch.tree.dispatchers
 
     def advance(  # noqa: C901, PLR0911, PLR0912 -- the hot path: a call costs as much as most of what is done here
         self, target: Wanted, limit: int = -1
@@ -143,10 +148,10 @@ class Pump:
         Raises:
             KeyboardInterrupt, SystemExit: The graph or a hook raised it, and the run has ended with it.
         """
-        pull, takes = self._pull, self._takes
+        pull, dispatchers = self._pull, self._dispatchers
         try:
             while True:
-                if self._special or self.outbox.pending:
+                if self._special or self.producer.pending:
                     step = self._special_step()
                     if step is not READY or target.ready:
                         return self._finished(step, target)
@@ -154,26 +159,26 @@ class Pump:
                 try:
                     part = pull()
                 except BaseException as exc:  # noqa: BLE001 -- the run ends with it
-                    return self._finished(self._fail(exc, self._ending_by_source(exc)), target)
+                    return self._finished(self._fail(exc, self._outcome_by_source(exc)), target)
                 if part is NOTHING:
                     return NEEDS_PART
                 if part is END:
-                    return self._finished(self.finish(GOOD_ENDING), target)
+                    return self._finished(self.finish(COMPLETED), target)
                 self.parts += 1
                 try:
                     try:
-                        take = takes[part["ns"]][part["type"]]
+                        dispatch = dispatchers[part["ns"]][part["type"]]
                         data = part["data"]
                     except (KeyError, TypeError, IndexError, AttributeError):
-                        take, data = self.mux.router.take_of(part)
-                    waiting = take(part, data)
+                        dispatch, data = self.mux.dispatch.dispatcher_of(part)
+                    waiting = dispatch(part, data)
                 except BaseException as exc:  # noqa: BLE001 -- likewise
-                    return self._finished(self._fail(exc, Ending(exc)), target)
+                    return self._finished(self._fail(exc, Outcome.by(exc)), target)
                 if waiting is not None:
                     self.job = waiting
                     return NEEDS_AWAIT
-                if self._ending is not None:
-                    return self._finished(self.finish(self._ending), target)
+                if self._outcome is not None:
+                    return self._finished(self.finish(self._outcome), target)
                 if target.ready:
                     return READY
                 limit -= 1
@@ -182,35 +187,39 @@ class Pump:
         except CONTROL_FLOW as exc:
             # An interrupt may come between any two lines: a part that was pulled and not dispatched must not go missing
             # in a run that succeeds.
-            if self._ending is None:
+            if self._outcome is None:
                 self.interject(exc)
             raise
 
-    def hold(self) -> None:
+    def reserve(self) -> None:
         """Dispatch nothing more before `release`."""
-        self._held = self._special = True
+        self._reserved = self._special = True
 
     def release(self) -> None:
-        """Go on after `hold`."""
-        self._held = False
+        """Go on after `reserve`."""
+        self._reserved = False
         self._special = self._is_special()
 
     @property
-    def can_step(self) -> bool:
-        """Whether a step would not just report that it needs a part or room."""
-        return not self._held and bool(self._special or (not self.outbox.pending and self.source.has_part))
+    def lacks(self) -> Step | None:
+        """What a step would report at once, `NEEDS_ROOM` or `NEEDS_PART`; `None` if there is something to do."""
+        if self._special:
+            return None
+        if self.producer.pending:
+            return NEEDS_ROOM
+        return None if self.source.has_part else NEEDS_PART
 
     @property
     def blocked(self) -> bool:
         """Whether not even a part would let it step."""
-        return self._held or (not self._special and bool(self.outbox.pending))
+        return not self._special and bool(self.producer.pending)
 
     def interject(self, error: BaseException) -> None:
         """Fail the run with `error` at the next step. The first error counts; further ones are kept for the exit."""
         if self._interjected is None and self.status == "running":
             self._interjected = error
             self._special = True
-        else:
+        elif error is not self._interjected:
             self.errors.append(error)
 
     @property
@@ -218,14 +227,23 @@ class Pump:
         """The error with which the next step fails the run."""
         return self._interjected
 
-    def finish(self, ending: Ending) -> Step:
+    @property
+    def phase(self) -> Phase:
+        """How far the run has come."""
+        if self.terminal.ready:
+            return Phase.ENDED
+        if self._outcome is not None:
+            return Phase.ENDING
+        return Phase.RUNNING if self.job is None else Phase.AWAITING
+
+    def finish(self, outcome: Outcome) -> Step:
         """End the run; if hooks or scheduled work must be waited for, by way of `job`."""
-        self._ending = ending
+        self._outcome = outcome
         self._special = True
         if self.mux.must_wait:
-            self.job = self._finish(ending)
+            self.job = self._finish(outcome)
             return NEEDS_AWAIT
-        run_inline(self._finish(ending), "a hook at the run's end")
+        run_inline(self._finish(outcome), "a hook at the run's end")
         for error in self.errors:
             if isinstance(error, CONTROL_FLOW):
                 self.errors.remove(error)
@@ -234,33 +252,33 @@ class Pump:
 
     def abort_after_event(self) -> None:
         """Abort the run when the event that is being dispatched has been."""
-        if self._ending is None:
-            self._ending = abortion(self.mux)
+        if ENDS[End.ABORT_INSIDE][1][self.phase] is NEXT:
+            self._outcome = self._abortion()
             self._special = True
 
     def job_failed(self, error: BaseException) -> Step:
         """`job` raised: end the run with that error."""
         self.job = None
-        return self.finish(Ending(error))
+        return self.finish(Outcome.by(error))
 
     def job_done(self) -> None:
         """`job` has been awaited."""
         self.job = None
 
-    async def end(self, ending: Ending) -> None:
+    async def end(self, outcome: Outcome) -> None:
         """End the run without a step, for callers that may wait."""
         self._special = True
-        await self._finish(ending)
+        await self._finish(outcome)
 
     async def abort(self) -> None:
-        """End the run now, whatever was going on. Idempotent."""
+        """End the run now, whatever it is doing. Idempotent."""
         job, self.job = self.job, None
         if job is not None:
             job.close()
-        if not self.terminal.ready:
-            self._ending = abortion(self.mux) if self._interjected is None else Ending(self._interjected)
+        if ENDS[End.ABORT][1][self.phase] is not NONE:
+            self._outcome = self._abortion() if self._interjected is None else Outcome.by(self._interjected)
             self._special = True
-            await self._finish(self._ending)
+            await self._finish(self._outcome)
 
     def undelivered(self) -> list[BaseException]:
         """The errors that no reader has received, the failure first. Asking for them is receiving them."""
@@ -280,9 +298,9 @@ class Pump:
             status=self.status,
             parts=self.parts,
             inbox=inbox,
-            outbox=self.outbox.pending,
+            outbox=self.producer.pending,
             parked=parked,
-            scheduled=len(self.mux.nursery),
+            scheduled=len(self.mux.scheduled),
             subgraphs=len(self.mux.follower),
             channels=channels,
         )
@@ -299,11 +317,11 @@ class Pump:
             raise self.failure.fresh()
         return self.mux.state.latest
 
-    def deliver(self, failure: Recorded) -> BaseException:
-        """The exception for a reader whose stream ended with `failure`."""
-        if self.failure is not None and failure.error is self.failure.error:
+    def deliver(self, outcome: Outcome) -> BaseException:
+        """The exception for a reader whose stream ended with `outcome`."""
+        if self.failure is not None and outcome.error is self.failure.error:
             self.delivered = True
-        return failure.fresh()
+        return outcome.fresh()
 
     def request(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run `job` as the next step, between two parts."""
@@ -313,24 +331,24 @@ class Pump:
         self._special = True
 
     def _is_special(self) -> bool:
-        return bool(self._held or self._requests or self.terminal.ready or self._ending or self._interjected)
+        return bool(self._reserved or self._requests or self.terminal.ready or self._outcome or self._interjected)
 
     def _special_step(self) -> Step:
-        """Do what is more urgent than the next part; `READY` if it has been done."""
-        if self._held:
-            return HELD
+        """Do what must come before the next part; `READY` once that is done."""
+        if self._reserved:
+            return Step.OTHERS_FIRST
         if self._requests:
             return self._run_request(self._requests.popleft()())
         if self.terminal.ready:
             return ENDED
-        if self._ending is not None:
-            return self.finish(self._ending)
+        if self._outcome is not None:
+            return self.finish(self._outcome)
         if self._interjected is not None:
-            return self.finish(Ending(self._interjected))
+            return self.finish(Outcome.by(self._interjected))
         return NEEDS_ROOM
 
-    def _fail(self, error: BaseException, ending: Ending) -> Step:
-        step = self.finish(ending)
+    def _fail(self, error: BaseException, outcome: Outcome) -> Step:
+        step = self.finish(outcome)
         if isinstance(error, CONTROL_FLOW):
             raise error
         return step
@@ -346,46 +364,37 @@ class Pump:
         run_inline(job, "a transformer's fail()")
         return READY
 
-    async def _finish(self, ending: Ending) -> None:
-        ending, errors = await self.mux.end(ending)
+    async def _finish(self, outcome: Outcome) -> None:
+        outcome, errors = await self.mux.end(outcome)
         if not self.terminal.ready:
             self.errors += errors
-            self._publish(ending)
+            if self._interjected is not None and self._interjected is not outcome.error:
+                # It came too late to be the error that the run ends with.
+                self.errors.append(self._interjected)
+            self._publish(outcome)
 
-    def _publish(self, ending: Ending) -> None:
-        if ending.error is not None:
-            self.failure = Recorded.of(ending.error)
-            self._explain_subgraphs(ending.error)
-        if ending.quietly:
+    def _publish(self, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            self.failure = outcome
+            self.failed_subgraphs.explain(outcome.error)
+        if outcome.quiet:
             self.status = "aborted"
-        elif ending.error is not None:
+        elif outcome.error is not None:
             self.status = "failed"
         else:
-            self.status = "interrupted" if ending.interrupted or self.mux.state.interrupts else "completed"
-        self.mux.nursery.close()
+            self.status = "interrupted" if self.mux.state.interrupted else "completed"
+        self.mux.scheduled.close()
         self.terminal.open()
         self.ended()
 
-    def subgraph_failed(self, error: SubgraphFailed) -> None:
-        """A subgraph has failed: if the run fails with the same error, that is its cause."""
-        if self._failed_subgraphs is None:
-            self._failed_subgraphs = deque(maxlen=KEPT_FAILURES)
-        self._failed_subgraphs.append(weakref.ref(error))
+    def _outcome_by_source(self, exc: BaseException) -> Outcome:
+        interrupts = interrupts_of(exc)
+        # Inside a node, LangGraph's own exception is on its way to the graph of that node.
+        if interrupts is not None and not (is_langgraph_interrupt(exc) and inside_node()):
+            self.mux.state.observe(self.mux.state.latest, interrupts)
+            self.mux.state.paused = True
+            return INTERRUPTED
+        return Outcome.by(readable(exc, self.source.name))
 
-    def _explain_subgraphs(self, failure: BaseException) -> None:
-        for reference in self._failed_subgraphs or ():
-            error = reference()
-            if error is not None and error.__cause__ is None and str(error) in {str(failure), repr(failure)}:
-                error.__cause__ = failure
-        self._failed_subgraphs = None
-
-    def _ending_by_source(self, exc: BaseException) -> Ending:
-        if isinstance(exc, GraphInterrupt):
-            self.mux.state.observe(self.mux.state.latest, exc.interrupts)
-            return Ending(interrupted=True)
-        return Ending(readable(exc, self.source.name))
-
-
-def abortion(mux: Mux) -> Ending:
-    """The ending of a run that is aborted now."""
-    return Ending(RunAborted(partial=mux.state.latest), quietly=True)
+    def _abortion(self) -> Outcome:
+        return Outcome.aborted(partial=self.mux.state.latest)

@@ -8,14 +8,15 @@ from typing import Any, Final, Protocol, final
 
 from anyiostream.errors import SourceStopped
 from anyiostream.events import Namespace
-from anyiostream.projections.messages.output import Assembler
+from anyiostream.foreign import is_cancellation
+from anyiostream.projections.messages.record import Assembler
 
-__all__ = ["END", "NOTHING", "Source", "readable"]
+__all__ = ["END", "NOTHING", "Source", "SyncSource", "readable"]
 
 
 @final
 class Marker(enum.Enum):
-    """What a source answers in place of a part."""
+    """What a source returns in place of a part."""
 
     NOTHING = enum.auto()
     END = enum.auto()
@@ -29,7 +30,19 @@ END: Final = Marker.END
 
 
 class Source(Protocol):
-    """Where the parts of a run come from."""
+    """Where the parts of a run come from.
+
+    ```python
+    from anyiostream import parts
+    from anyiostream.source import END
+    from anyiostream.sources.iterables import IterableSource
+
+    source = IterableSource([parts.values(1)], "a list")
+    assert source.has_part
+    assert source.pull() == parts.values(1)
+    assert source.pull() is END
+    ```
+    """
 
     @property
     def name(self) -> str:
@@ -47,7 +60,7 @@ class Source(Protocol):
 
     @property
     def has_part(self) -> bool:
-        """Whether `pull` would answer something else than `NOTHING`."""
+        """Whether `pull` would return something other than `NOTHING`."""
         ...
 
     @property
@@ -56,9 +69,16 @@ class Source(Protocol):
         ...
 
 
+class SyncSource(Source, Protocol):
+    """A source that is closed without waiting."""
+
+    def close_now(self) -> None:
+        """Stop the graph. Idempotent."""
+
+
 def readable(error: BaseException, source: str) -> BaseException:
     """The error to end a run with when its source raised `error`: itself, or one that readers cannot misread."""
-    if isinstance(error, (StopIteration, StopAsyncIteration)) or type(error).__name__ == "CancelledError":
+    if isinstance(error, (StopIteration, StopAsyncIteration)) or is_cancellation(error):
         stopped = SourceStopped(source, type(error).__name__)
         stopped.__cause__ = error
         return stopped

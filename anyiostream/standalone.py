@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
 from anyiostream.channels.channel import StreamChannel
-from anyiostream.ending import GOOD_ENDING, Ending
+from anyiostream.driver.context_entry import enter
+from anyiostream.driver.hosting import Host
 from anyiostream.errors import ChannelFull, InvalidHook
 from anyiostream.events import Namespace, ProtocolEvent
 from anyiostream.inline import run_inline
@@ -15,6 +16,7 @@ from anyiostream.lanes.async_streams import AsyncSubgraphRunStream
 from anyiostream.lanes.sync_run import SyncRun
 from anyiostream.lanes.sync_streams import SubgraphRunStream
 from anyiostream.loops import current_loop
+from anyiostream.outcome import COMPLETED, Outcome
 from anyiostream.projections.messages.assembling import assemble_chat_message
 from anyiostream.source import NOTHING
 from anyiostream.transformer import StreamTransformer, TransformerFactory
@@ -30,8 +32,8 @@ class StreamMux:
     """Routes events that the caller pushes through transformers.
 
     As LangGraph's class of the same name. Transformers run in registration order, those with `before_builtins` first;
-    an event that none of them suppresses enters the raw log, `events`. Without a graph there is nobody to demand
-    anything of: a reader gets what has been pushed, and then waits (async) or stops (sync).
+    an event that none of them suppresses enters the raw log, `events`. There is no graph to run: a reader gets what has
+    been pushed, and then waits (async) or stops (sync).
 
     Attributes:
         is_async: The lane.
@@ -56,16 +58,18 @@ class StreamMux:
             transformers: Instances, for this scope only.
             is_async: The lane.
             factories: Classes or factories; subgraphs get instances of their own.
-            scope: The namespace.
-            maxlen: Bound of channels that name none, in items.
+            scope: The namespace; by default that of the instances, if they agree on one.
+            maxlen: Bound, in items, of channels that are created without one.
 
         Raises:
             AnyioStreamError: As `open_run` when it is entered.
         """
-        self.is_async: Final = is_async
-        self.scope: Final = scope
         made = list(factories) if factories is not None else None
         given = list(transformers or ())
+        if not scope and not made:
+            scope = _common_scope(given)
+        self.is_async: Final = is_async
+        self.scope: Final = scope
         self._run: SyncRun | AsyncRun
         if is_async:
             self._run = AsyncRun(
@@ -85,11 +89,11 @@ class StreamMux:
         self._mux = self._run.pump.mux
         self.events: Final[StreamChannel[ProtocolEvent]] = self._mux.events
         self.extensions: Final[dict[str, Any]] = self._mux.extensions
-        self.native_keys: Final[set[str]] = set(self._mux.roster.native_keys)
+        self.native_keys: Final[set[str]] = set(self._mux.registry.native_keys)
 
     def transformer_by_key(self, key: str) -> StreamTransformer | None:
         """The transformer that contributed the projection `key`."""
-        return self._mux.roster.transformer_by_key(key)
+        return self._mux.registry.transformer_by_key(key)
 
     def push(self, event: ProtocolEvent) -> None:
         """Take an event through the transformers.
@@ -97,11 +101,12 @@ class StreamMux:
         Raises:
             ChannelFull: The last event's items still wait for a reader.
             InvalidHook: A transformer must be awaited; use `apush`.
+            RunWaitsForItself, RunBusy: A hook of this mux calls it, or another thread is at work in it.
             BaseException: Whatever a transformer raises, with a note that names it.
         """
-        for full in self._run.pump.outbox.full:
-            raise ChannelFull(full.name, full.maxlen, waiting=self._run.pump.outbox.pending)
-        waiting = self._run.context.run(self._mux.router.dispatch_event, event)
+        for full in self._run.pump.producer.full:
+            raise ChannelFull(full.name, full.maxlen, waiting=self._run.pump.producer.pending)
+        waiting = enter(self._run, "push()", self._mux.dispatch.dispatch_event, event)
         if waiting is not None:
             waiting.close()
             raise InvalidHook("push()", "cannot await this mux's transformers; use apush().")
@@ -112,44 +117,50 @@ class StreamMux:
         Raises:
             BaseException: The first error of a `finalize`, when everything has been closed.
         """
-        self._finish(GOOD_ENDING)
+        self._finish(COMPLETED)
 
     def fail(self, err: BaseException) -> None:
         """End with an error: every reader gets its items and then `err`."""
-        self._finish(Ending(err))
+        self._finish(Outcome.by(err))
 
     async def apush(self, event: ProtocolEvent) -> None:
         """As `push`, awaiting hooks, and waiting while the last event's items wait for a reader."""
         assert isinstance(self._run, AsyncRun)
         await self._run.room()
-        waiting = self._run.context.run(self._mux.router.dispatch_event, event)
+        waiting = enter(self._run, "apush()", self._mux.dispatch.dispatch_event, event)
         if waiting is not None:
             await waiting
 
     async def aclose(self) -> None:
         """As `close`, after everything scheduled has ended."""
-        await self._finish_async(GOOD_ENDING)
+        await self._finish_async(COMPLETED)
 
     async def afail(self, err: BaseException) -> None:
         """As `fail`, after everything scheduled has been cancelled."""
-        await self._finish_async(Ending(err))
+        await self._finish_async(Outcome.by(err))
 
-    def _finish(self, ending: Ending) -> None:
-        self._run.context.run(run_inline, self._run.pump.end(ending), "a transformer's hook")
-        self._raise_failure(ending)
+    def _finish(self, outcome: Outcome) -> None:
+        enter(self._run, "the mux's end", lambda: run_inline(self._run.pump.end(outcome), "a transformer's hook"))
+        self._raise_failure(outcome)
 
-    async def _finish_async(self, ending: Ending) -> None:
-        await self._run.pump.end(ending)
-        self._raise_failure(ending)
+    async def _finish_async(self, outcome: Outcome) -> None:
+        await self._run.pump.end(outcome)
+        self._raise_failure(outcome)
 
-    def _raise_failure(self, ending: Ending) -> None:
-        if ending.error is None:
+    def _raise_failure(self, outcome: Outcome) -> None:
+        if outcome.error is None:
             self._run.pump.result()
+
+
+def _common_scope(transformers: Sequence[StreamTransformer]) -> Namespace:
+    """The scope that instances have been made for, if they agree; those without one adopt that of the others."""
+    scopes = {scope for scope in (getattr(each, "scope", ()) for each in transformers) if scope}
+    return scopes.pop() if len(scopes) == 1 else ()
 
 
 @final
 class NoSource:
-    """Nothing ever comes of itself."""
+    """There is no graph to demand anything of."""
 
     name = "no graph"
     spawns = False
@@ -161,11 +172,11 @@ class NoSource:
         """Nothing."""
         return NOTHING
 
-    def start(self, run: AsyncRun, on_part: Callable[[], None]) -> None:
+    def start(self, host: Host) -> None:
         """Nothing runs."""
 
     def demand(self) -> None:
-        """Nobody to ask."""
+        """There is no graph to ask."""
 
     def abort_subgraph(self, namespace: Namespace) -> bool:  # noqa: ARG002 -- a source's method
         """Nothing to stop."""

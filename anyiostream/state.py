@@ -13,18 +13,25 @@ __all__ = ["GraphState"]
 @final
 @attrs.define(eq=False)
 class GraphState:
-    """The last snapshot at one scope, kept whether or not anybody reads `values`.
+    """The last snapshot at one scope, kept whether or not `values` has a reader.
 
     Attributes:
         latest: The last snapshot, or `None`.
         interrupts: The interrupts seen so far, in order, each once.
+        paused: Whether the graph was interrupted, even if it asked no question, as at a breakpoint.
     """
 
     latest: Any = None
     interrupts: list[Any] = attrs.field(factory=list)
+    paused: bool = False
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the graph waits: for answers, or to be told to go on."""
+        return self.paused or bool(self.interrupts)
 
     def observe(self, data: Any, interrupts: Iterable[Any]) -> None:
-        """Take note of a snapshot and the interrupts that came with it."""
+        """Note a snapshot and the interrupts that came with it."""
         self.latest = data
         if interrupts:
             for each in interrupts:

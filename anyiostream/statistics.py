@@ -14,13 +14,20 @@ __all__ = ["ChannelStatistics", "RunStatistics"]
 class ChannelStatistics:
     """A channel, at one moment.
 
+    ```python
+    async with open_run(graph, "Bergen", transformers=[CustomTransformer]) as run:
+        async for item in run.custom:
+            figures = run.custom.statistics()
+            print(f"{figures.name}: {figures.depth} of {figures.maxlen} buffered, {figures.dropped} dropped")
+    ```
+
     Attributes:
         name: What it is called in messages.
         maxlen: Bound of each reader's buffer, in items.
         overflow: The overflow policy.
         readers: Live readers: 0, 1, or the number of `tee` branches.
         depth: Items buffered for the slowest reader.
-        waiting: Items that wait in their producers' outboxes for room.
+        waiting: Items that wait for room, counted against their producers.
         waits: Items that had to wait for room so far, over all readers: how often this channel held the run back.
         peak: The most items that were ever buffered for one reader, also one that has left.
         dropped: Items dropped by the overflow policy, or, in a subgraph's handle, because its reader came too late.
@@ -45,6 +52,14 @@ class ChannelStatistics:
 @attrs.frozen
 class RunStatistics:
     """A run, at one moment.
+
+    ```python
+    async with open_run(graph, "Bergen") as run:
+        await run.output()
+        figures = run.statistics()
+        assert figures.status == "completed"
+        assert figures.channels["values"].unread > 0  # nobody has read the states
+    ```
 
     Attributes:
         status: As `run.status`.

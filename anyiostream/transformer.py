@@ -1,27 +1,23 @@
 """`StreamTransformer`, the extension point: watches a run's events and builds projections from them.
 
 Borrowed from LangGraph's class of the same name, so that a transformer written for it runs here when its import line
-is changed. New here: `methods` and `own_scope` (a transformer that declares what it reads is called for nothing
+is changed. New here: `methods` and `own_scope` (a transformer that declares what it reads is not called for anything
 else), and `on_register`.
 """
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, final
-from weakref import WeakKeyDictionary
 
-import attrs
-
-from anyiostream.channels.deltas import ReaderPort
+from anyiostream.channels.port import Port
 from anyiostream.errors import EmitterMisused, InvalidHook, ScheduleRefused
 from anyiostream.events import Namespace, ProtocolEvent, checked_namespace
+from anyiostream.state import GraphState
 from anyiostream.subgraphs import HandleMaker, SubgraphObserver
 
 __all__ = [
-    "Hooks",
     "OnError",
     "PayloadTransformer",
     "ScheduledTask",
@@ -33,22 +29,39 @@ __all__ = [
     "builtin",
     "builtin_projections",
     "catches_up",
-    "hooks_of",
-    "reason_for_async",
 ]
 
 T = TypeVar("T", bound="StreamTransformer")
 
-HOOKS = ("process", "aprocess", "finalize", "afinalize", "fail", "afail", "on_register", "subgraph_observer")
-AWAITED = {"aprocess", "afinalize", "afail"}
-ENDING = ("finalize", "fail")
 
 OnError = Literal["log", "raise"]
 """What an error of a scheduled coroutine does: it is logged once, or it fails the run."""
 
 
 class ScheduledTask(Protocol):
-    """A coroutine that a transformer scheduled."""
+    """A coroutine that a transformer scheduled.
+
+    ```python
+    class Translate(StreamTransformer):
+        methods = ("custom",)
+        requires_async = True
+
+        def init(self):
+            self.done = StreamChannel()
+            return {"translations": self.done}
+
+        def process(self, event):
+            task = self.schedule(self.translate(event["params"]["data"]))
+            assert not task.done()
+            return True
+
+        async def translate(self, text):
+            await self.done.send(text.upper())
+
+    async with open_run([parts.custom("hello")], transformers=[Translate]) as run:
+        assert [text async for text in run.extensions["translations"]] == ["HELLO"]
+    ```
+    """
 
     def cancel(self) -> None:
         """Cancel it; it is still waited for before the run ends."""
@@ -68,12 +81,22 @@ class Scheduler(Protocol):
         ...
 
 
-class TransformerPort(ReaderPort, Protocol):
+class TransformerPort(Port, Protocol):
     """What a transformer's own streams need of the run."""
 
-    def assemble_message(self, events: Sequence[Mapping[str, Any]], message_id: str | None) -> Any:
-        """The final message of a model call's events, in the graph's own class."""
+    def assemble_message(self, record: Any) -> Any:
+        """The final message of a model call's record, in the graph's own class."""
         ...
+
+
+class TaskWatch(Protocol):
+    """What a transformer needs of the mux if it has something open until a task ends."""
+
+    def watch(self, namespace: Namespace, watcher: Callable[[Mapping[str, Any]], None]) -> None:
+        """Call `watcher` with the payload of each task's result at `namespace`, until `unwatch`."""
+
+    def unwatch(self, namespace: Namespace, watcher: Callable[[Mapping[str, Any]], None]) -> None:
+        """Stop calling it."""
 
 
 class StreamTransformer(ABC):
@@ -86,6 +109,22 @@ class StreamTransformer(ABC):
     For asynchronous work, override `aprocess` if the next transformer must see its result, or call `schedule` if the
     result goes to a channel of its own.
 
+    ```python
+    class WordCount(StreamTransformer):
+        required_stream_modes = methods = ("custom",)
+
+        def init(self):
+            self.counts = StreamChannel()
+            return {"counts": self.counts}
+
+        def process(self, event):
+            self.counts.push(len(event["params"]["data"].split()))
+            return True
+
+    with open_run([parts.custom("two words")], transformers=[WordCount]) as run:
+        assert list(run.extensions["counts"]) == [2]
+    ```
+
     Attributes:
         scope: Namespace the transformer works at; `()` for the root.
         requires_async: Refuse the sync lane even though no async hook is overridden, for example because `process`
@@ -93,8 +132,8 @@ class StreamTransformer(ABC):
         supports_sync: Accept the sync lane even though an async hook is overridden: the plain hooks do the same.
         required_stream_modes: Stream modes that the graph is asked for on behalf of this transformer.
         before_builtins: Run before the built-in transformers, so that what it changes in an event is what they see.
-            It may change payloads that no built-in keeps books with (a message's text, say), not namespaces or the
-            ids of tasks.
+            It may change payloads such as a message's text, but not namespaces or the ids of tasks, which built-ins
+        track.
         methods: The methods whose events the transformer reads; `None` for all. It is not called for others.
         own_scope: Whether it reads events of its own scope only, not of the scopes below.
     """
@@ -156,7 +195,7 @@ class StreamTransformer(ABC):
     async def afail(self, err: BaseException) -> None:
         """As `fail`, on the async lane. Everything scheduled has been cancelled by then.
 
-        Shielded from cancellation for a grace period of 5 s, then cancelled, and logged by name.
+        Shielded from cancellation for the run's `grace` (5 s), then cancelled, and logged by name.
         """
         self.fail(err)
 
@@ -164,7 +203,7 @@ class StreamTransformer(ABC):
         """Run a coroutine beside the stream, in the run's nursery.
 
         The run ends only after all that was scheduled has ended, including what that schedules; a run that fails or
-        is aborted cancels it. At most 100 coroutines run at a time, the rest queue in order.
+        is aborted cancels it. At most `max_scheduled` of the run's (100) run at a time, the rest queue in order.
 
         Args:
             coro: The coroutine; closed if the call is refused.
@@ -172,7 +211,7 @@ class StreamTransformer(ABC):
 
         Raises:
             ScheduleRefused: On the sync lane, before registration, or when the run has ended.
-            InvalidHook: `coro` is no coroutine: the function was passed without calling it.
+            InvalidHook: `coro` is not a coroutine: the function was passed without calling it.
         """
         if not isinstance(coro, Coroutine):
             raise InvalidHook(
@@ -186,11 +225,17 @@ class StreamTransformer(ABC):
         return scheduler.schedule(self, coro, on_error)
 
     def subgraph_observer(self, maker: HandleMaker) -> SubgraphObserver | None:  # noqa: ARG002 -- for subclasses
-        """What the mux tells of subgraphs that start and end, in place of calling `process` with `tasks` events."""
+        """What is called when subgraphs start and end, instead of `process` with `tasks` events; `None` for most."""
         return None
 
     def connect(self, port: TransformerPort) -> None:  # noqa: B027 -- optional
         """Called once at registration, with what readers inside a projection advance the run with."""
+
+    def watch_tasks(self, tasks: TaskWatch) -> None:  # noqa: B027 -- optional
+        """Called once at registration, with what tells of tasks that end. The library's own transformers use it."""
+
+    def watch_state(self, state: GraphState) -> None:  # noqa: B027 -- optional
+        """Called once at registration, with the state of the scope's graph. The library's own transformers use it."""
 
     @final
     def attach(self, scheduler: Scheduler) -> None:
@@ -207,6 +252,21 @@ class PayloadTransformer(StreamTransformer):
 
     The mux hands it the payload without building an event, which is several times faster when nobody reads the raw
     log. Subclasses set `methods` and implement `consume`.
+
+    ```python
+    class Lengths(PayloadTransformer):
+        required_stream_modes = methods = ("custom",)
+
+        def init(self):
+            self.lengths = StreamChannel()
+            return {"lengths": self.lengths}
+
+        def consume(self, data):
+            self.lengths.push(len(data))
+
+    with open_run([parts.custom("four")], transformers=[Lengths]) as run:
+        assert list(run.extensions["lengths"]) == [4]
+    ```
     """
 
     own_scope = True
@@ -236,6 +296,25 @@ class StreamEmitter:
 
     The event passes through every transformer, this one included, right after the current hook has returned, and
     enters the raw log before the event being handled.
+
+    ```python
+    class Announce(StreamTransformer):
+        methods = ("custom",)
+
+        def init(self):
+            return {}
+
+        def on_register(self, emitter):
+            self.emitter = emitter
+
+        def process(self, event):
+            noticed = convert_to_protocol_event({"type": "noticed", "ns": (), "data": event["params"]["data"]})
+            self.emitter.push((), noticed)
+            return True
+
+    with open_run([parts.custom("hello")], transformers=[Announce]) as run:
+        assert [event["method"] for event in run] == ["noticed", "custom"]
+    ```
     """
 
     __slots__ = ("_emit", "_owner")
@@ -249,61 +328,10 @@ class StreamEmitter:
 
         Raises:
             EmitterMisused: The transformer is not handling an event just now.
-            MalformedPart: `namespace` is no tuple or list of strings.
+            MalformedPart: `namespace` is not a tuple or list of strings.
         """
         if not self._emit(checked_namespace(namespace, namespace), event):
             raise EmitterMisused(self._owner)
-
-
-@final
-@attrs.frozen(eq=False)
-class Hooks:
-    """Which hooks a transformer's class defines itself.
-
-    Looked up once per class: a mux is made for each subgraph.
-
-    Attributes:
-        overridden: Their names.
-        awaited: Those of them that are awaited on the async lane.
-        ends_async: Whether its end may have to be awaited there.
-        ends: Whether there is a hook to be called at its end.
-    """
-
-    overridden: frozenset[str]
-    awaited: frozenset[str]
-    ends_async: bool
-    ends: bool
-
-    def ending(self, hook: str, *, is_async: bool) -> str | None:
-        """`hook`, or its async variant where that is what is overridden; `None` if neither is."""
-        if is_async and "a" + hook in self.awaited:
-            return "a" + hook
-        return hook if hook in self.overridden else None
-
-
-_hooks: WeakKeyDictionary[type[StreamTransformer], Hooks] = WeakKeyDictionary()
-
-
-def hooks_of(kind: type[StreamTransformer]) -> Hooks:
-    """The hooks of a transformer's class."""
-    hooks = _hooks.get(kind)
-    if hooks is None:
-        overridden = frozenset(hook for hook in HOOKS if getattr(kind, hook) is not getattr(StreamTransformer, hook))
-        awaited = overridden & AWAITED
-        ends_async = bool(awaited) or any(inspect.iscoroutinefunction(getattr(kind, hook)) for hook in ENDING)
-        ends = not overridden.isdisjoint({*ENDING, *("a" + hook for hook in ENDING)})
-        hooks = _hooks[kind] = Hooks(overridden, awaited, ends_async, ends)
-    return hooks
-
-
-def reason_for_async(transformer: StreamTransformer) -> str | None:
-    """Why the transformer cannot run on the sync lane, or `None` if it can."""
-    if transformer.requires_async:
-        return "it sets requires_async = True"
-    awaited = hooks_of(type(transformer)).awaited
-    if transformer.supports_sync or not awaited:
-        return None
-    return f"it overrides {' and '.join(hook for hook in HOOKS if hook in awaited)}"
 
 
 _builtins: dict[type[StreamTransformer], tuple[str, ...]] = {}
@@ -311,10 +339,10 @@ _late: set[type[StreamTransformer]] = set()
 
 
 def builtin(*projections: str, late: bool = False) -> Callable[[type[T]], type[T]]:
-    """Mark a transformer of the library's own, which does nothing but fill projections, and say which.
+    """Mark a transformer as one of the library's own, which only fills the given projections.
 
-    Where nobody can see these, it need not run; and it need not be made before there is something for them. If it can
-    be `late`, it need not be made before somebody reads them: its observer is a `LateObserver`.
+    If no reader can see these, it need not run; and it need not be made before there is something to show. If it can be
+    `late`, it need not be made before a reader asks for them: its observer is a `LateObserver`.
     """
 
     def mark(transformer: type[T]) -> type[T]:

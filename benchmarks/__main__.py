@@ -17,12 +17,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bridge, comparison, end_to_end, growth, memory, supersteps, ticker
+from benchmarks import comparison, end_to_end, growth, hosting, memory, supersteps, ticker
 from benchmarks.measuring import CLOCKS, Options
 from benchmarks.tables import Section, rewrite
 
 SECTIONS: Mapping[str, Callable[[Options], Section]] = {
-    module.SECTION: module.section for module in (comparison, growth, memory, supersteps, end_to_end, bridge, ticker)
+    module.SECTION: module.section for module in (comparison, growth, memory, supersteps, end_to_end, hosting, ticker)
 }
 
 

@@ -166,6 +166,6 @@ def section(options: Options) -> Section:
             )
             for layers in found
         ),
-        note="On trio the graph runs on an asyncio loop in a thread, and the figure includes what that loop costs.",
+        note="On trio the graph runs on an asyncio loop beside it, and the figure includes what that loop costs.",
     )
     return Section(SECTION, (table,), [attrs.asdict(layers) for layers in found])

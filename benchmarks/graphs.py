@@ -82,8 +82,12 @@ def nested_chat(pieces: int) -> Any:
     return builder.compile()
 
 
-def steps(count: int, made: list[int] | None = None) -> Any:
-    """A node that runs `count` times, one superstep each; it notes its number in `made`, if given, and writes it."""
+def steps(count: int, made: list[int] | None = None, *, threads: bool = True) -> Any:
+    """A node that runs `count` times, one superstep each; it notes its number in `made`, if given, and writes it.
+
+    What decides whether it runs again is synchronous, so that LangGraph calls it in a thread, unless `threads` is
+    false.
+    """
 
     async def step(state: Count) -> dict[str, Any]:
         if made is not None:
@@ -91,10 +95,16 @@ def steps(count: int, made: list[int] | None = None) -> Any:
             get_stream_writer()(state["steps"])
         return {"steps": 1}
 
+    def decide(state: Count) -> str:
+        return "step" if state["steps"] < count else END
+
+    async def decide_here(state: Count) -> str:
+        return decide(state)
+
     builder = StateGraph(Count)
     builder.add_node("step", step)
     builder.add_edge(START, "step")
-    builder.add_conditional_edges("step", lambda state: "step" if state["steps"] < count else END, ["step", END])
+    builder.add_conditional_edges("step", decide if threads else decide_here, ["step", END])
     return builder.compile().with_config(recursion_limit=count + 5)
 
 

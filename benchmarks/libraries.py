@@ -16,7 +16,7 @@ from langgraph.stream.transformers import (
 )
 
 import anyiostream
-from anyiostream import OpenRun, StreamWriter, open_run
+from anyiostream import GraphWriter, PreparedRun, open_run
 
 __all__ = ["Shape", "bare", "hosted", "ours", "source", "theirs", "theirs_sync"]
 
@@ -49,7 +49,7 @@ def source(script: Iterable[Any], shape: Shape) -> Any:
     if shape == "iterable":
         return script
 
-    async def graph(_: Any, writer: StreamWriter) -> None:
+    async def graph(_: Any, writer: GraphWriter) -> None:
         for part in script:
             await writer.part(part)
 
@@ -61,7 +61,7 @@ def ours(
     transformers: Sequence[str | Callable[..., Any]] = (),
     shape: Shape = "generator",
     **options: Any,
-) -> OpenRun:
+) -> PreparedRun:
     """A run of ours, to be entered. A transformer is a class of the user's, or the name of one that both have."""
     return open_run(source(script, shape), transformers=_classes(anyiostream, transformers), **options)
 

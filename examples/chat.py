@@ -18,7 +18,7 @@ from typing import Any, TypedDict
 import anyio
 import anyio.to_thread
 
-from anyiostream import StreamWriter, ToolCallTransformer, open_run
+from anyiostream import GraphWriter, ToolCallTransformer, open_run
 
 OFFSETS = {"London": 0, "Berlin": 1, "Tokyo": 9}
 """Hours that clocks are ahead of Greenwich, in winter."""
@@ -34,7 +34,7 @@ class Turn(TypedDict):
     text: str
 
 
-async def assistant(conversation: list[Turn], writer: StreamWriter) -> list[Turn]:
+async def assistant(conversation: list[Turn], writer: GraphWriter) -> list[Turn]:
     """The graph: a model that asks for tools until it can answer."""
     await writer.values(conversation)
     question = conversation[-1]["text"]
@@ -84,14 +84,15 @@ async def chat() -> None:
 async def answer(conversation: list[Turn]) -> list[Turn]:
     """Run the assistant, and show what it says and does in the order in which it does."""
     async with open_run(assistant, conversation, transformers=[ToolCallTransformer]) as run:
-        async for name, item in run.interleave("messages", "tool_calls"):
-            if name == "tool_calls":
-                print(f"  ({item.tool_name}: {await item})")
-                continue
-            async for word in item.text:
-                print(word, end="", flush=True)
-            if await item.text:
-                print()
+        async for pair in run.interleave("messages", "tool_calls"):
+            match pair:
+                case "tool_calls", call:
+                    print(f"  ({call.tool_name}: {await call})")
+                case "messages", message:
+                    async for word in message.text:
+                        print(word, end="", flush=True)
+                    if await message.text:
+                        print()
         said: list[Turn] = await run.output()
     return said
 

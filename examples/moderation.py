@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypedDict, final
 
 import anyio
 
-from anyiostream import Namespace, ProtocolEvent, StreamChannel, StreamTransformer, StreamWriter, open_run
+from anyiostream import GraphWriter, Namespace, ProtocolEvent, StreamChannel, StreamTransformer, open_run
 
 ANSWERS = ("Certainly, with pleasure.", "What a stupid question!", "It depends on the weather.")
 """What the scripted model says."""
@@ -79,7 +79,7 @@ async def ask_service(text: str) -> float:
     return max((badness for word, badness in WORDS.items() if word in text), default=0.0)
 
 
-async def talk(answers: tuple[str, ...], writer: StreamWriter) -> dict[str, int]:
+async def talk(answers: tuple[str, ...], writer: GraphWriter) -> dict[str, int]:
     """The graph: a few messages, one after the other."""
     for answer in answers:
         async with writer.message() as message:

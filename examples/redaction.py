@@ -17,7 +17,7 @@ from typing import Any, ClassVar, final
 
 import anyio
 
-from anyiostream import CustomTransformer, ProtocolEvent, StreamTransformer, StreamWriter, open_run
+from anyiostream import CustomTransformer, GraphWriter, ProtocolEvent, StreamTransformer, open_run
 
 PRIVATE = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|\+\d[\d-]{6,}\d")
 """An e-mail address, or an international telephone number written without spaces."""
@@ -79,7 +79,7 @@ def masked(value: Any) -> Any:
     return value
 
 
-async def assistant(question: str, writer: StreamWriter) -> dict[str, str]:
+async def assistant(question: str, writer: GraphWriter) -> dict[str, str]:
     """The graph: it knows more than it should tell."""
     await writer.custom({"asked by": "bob@example.org", "question": question})
     async with writer.message() as message:

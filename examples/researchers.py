@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 
-from anyiostream import AsyncSubgraphRunStream, StreamWriter, open_run
+from anyiostream import AsyncSubgraphRunStream, GraphWriter, open_run
 
 FACTS = {
     "tides": ("The moon pulls the sea.", "Twice a day it is high water."),
@@ -26,7 +26,7 @@ PACE = 0.01
 """How long it takes for a word, in s."""
 
 
-async def research(topics: Sequence[str], writer: StreamWriter) -> dict[str, Any]:
+async def research(topics: Sequence[str], writer: GraphWriter) -> dict[str, Any]:
     """The graph: one researcher for each topic, all at once. What they find is the state."""
     findings: dict[str, list[str]] = {}
     async with anyio.create_task_group() as researchers:
@@ -37,7 +37,7 @@ async def research(topics: Sequence[str], writer: StreamWriter) -> dict[str, Any
     return {"findings": {topic: findings[topic] for topic in topics}}
 
 
-async def study(topic: str, writer: StreamWriter, findings: dict[str, list[str]]) -> None:
+async def study(topic: str, writer: GraphWriter, findings: dict[str, list[str]]) -> None:
     """One researcher: a message for each fact."""
     findings[topic] = []
     async with writer.subgraph("researcher", topic, agent=f"researcher of {topic}") as researcher:

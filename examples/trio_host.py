@@ -2,9 +2,9 @@
 
 `python -m examples.trio_host`
 
-The graph runs on an asyncio loop in a thread, behind `open_run`; the program sees trio only. Its other tasks go on
-meanwhile, here a heartbeat; context variables reach the nodes; and when trio cancels, the node is cancelled, too, and
-the program goes on when nothing of the graph is alive.
+The graph runs on an asyncio loop inside trio's thread, behind `open_run`; the program sees trio only. Its other tasks
+go on meanwhile, here a heartbeat; context variables reach the nodes; and when trio cancels, the node is cancelled, too,
+and the program goes on when nothing of the graph is alive.
 """
 
 from __future__ import annotations

@@ -1,33 +1,36 @@
-"""The loops that tests run on, and bounds on time for those whose failure could be a hang."""
+"""The loops that tests run on, and what becomes of a test that hangs."""
 
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-SECONDS = 45
-"""Longer than any test takes on a busy machine, and shorter than what pytest allows them."""
-
-BOUNDED = {Path(__file__).parent / folder for folder in ("behaviour", "subgraphs")}
-"""Where a run that stands still would hang the test."""
+from .waiting import PATIENCE
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """No test hangs, although none has a deadline: a finite deadline would change what a run does about a stall."""
     for item in items:
-        here = isinstance(item, pytest.Function) and item.path.parent in BOUNDED
-        if here and item.get_closest_marker("anyio") and inspect.iscoroutinefunction(item.obj):
+        if not isinstance(item, pytest.Function) or not item.get_closest_marker("anyio"):
+            continue
+        if inspect.iscoroutinefunction(item.obj):
             item.obj = bounded(item.obj)
 
 
+def pytest_collection_finish() -> None:
+    """No collection looks through all that has been imported again: many tests collect, and so does Python itself."""
+    gc.collect()
+    gc.freeze()
+
+
 def bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """`test`, cancelled after `SECONDS` by another task."""
+    """`test`, cancelled by another task when `PATIENCE` is at its end."""
 
     @functools.wraps(test)
     async def run(*args: Any, **kwargs: Any) -> None:
@@ -35,7 +38,7 @@ def bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[Non
 
         async def watch(scope: anyio.CancelScope) -> None:
             nonlocal expired
-            await anyio.sleep(SECONDS)
+            await anyio.sleep(PATIENCE)
             expired = True
             scope.cancel()
 
@@ -49,7 +52,7 @@ def bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[Non
                 raise
             raise group.exceptions[0] from None
         if expired:
-            pytest.fail(f"hung for {SECONDS} s")
+            pytest.fail(f"hung for {PATIENCE} s")
 
     return run
 

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import importlib
 import inspect
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
+from textwrap import dedent
+from types import FunctionType, ModuleType
 from typing import Any
 
+import anyio
 import pytest
+import trio
+from langchain.agents import create_agent
 
 import anyiostream
+import anyiostream.opentelemetry
 import anyiostream.testing
 import anyiostream.testing.langchain
+import anyiostream.tooling
 
 ROOT = Path(anyiostream.__file__).parent
-PUBLIC = (anyiostream, anyiostream.parts, anyiostream.testing, anyiostream.testing.langchain)
+PUBLIC = (
+    anyiostream,
+    anyiostream.errors,
+    anyiostream.parts,
+    anyiostream.tooling,
+    anyiostream.testing,
+    anyiostream.testing.langchain,
+)
 
 
 def described_assignments() -> set[str]:
@@ -93,3 +108,73 @@ def test_every_module_says_what_it_is() -> None:
         if path.stem != "__main__"
     ]
     assert [name for name in modules if not importlib.import_module(name).__doc__] == []
+
+
+FENCE = re.compile(r"^ *```python\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+
+
+def examples() -> Iterator[Any]:
+    """The examples in the docstrings of classes and functions, each with the name of what it belongs to.
+
+    Those of modules and of the client are fragments: they use what the reader has.
+    """
+    for path in sorted(each for each in ROOT.rglob("*.py") if "remote" not in each.parts):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                for block in FENCE.findall(ast.get_docstring(node) or ""):
+                    yield pytest.param(dedent(block), id=node.name)
+
+
+def names() -> dict[str, Any]:
+    """What examples may use without importing it: the public names, and a small graph."""
+
+    async def graph(city: str, writer: anyiostream.GraphWriter) -> dict[str, str]:
+        await writer.values({"city": city})
+        await writer.custom("on the way")
+        return {"city": city, "plan": "take an umbrella"}
+
+    modules = (*PUBLIC, anyiostream.opentelemetry)
+    public = {name: getattr(module, name) for module in modules for name in module.__all__}
+    libraries = {"anyio": anyio, "asyncio": asyncio, "trio": trio, "create_agent": create_agent}
+    return {**public, **libraries, "graph": graph, "__name__": "__main__"}
+
+
+@pytest.mark.parametrize("example", list(examples()))
+def test_an_example_in_a_docstring_is_a_program(example: str) -> None:
+    """It runs to its end; one that awaits runs on asyncio."""
+    code = compile(example, "<example>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    namespace = names()
+    if not code.co_flags & inspect.CO_COROUTINE:
+        exec(code, namespace)
+        return
+
+    async def main() -> None:
+        await FunctionType(code, namespace)()
+
+    anyio.run(main)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "channels",
+        "errors",
+        "events",
+        "opentelemetry",
+        "loops",
+        "prepared_run",
+        "projections",
+        "sources",
+        "statistics",
+        "testing",
+        "transformer",
+    ],
+)
+def test_every_public_class_shows_its_use(part: str) -> None:
+    """What users read has an example in its docstring; what only a wrong program gets is in the page of mistakes."""
+    modules = (anyiostream, anyiostream.opentelemetry, anyiostream.testing, anyiostream.testing.langchain)
+    classes = {value for each in modules for name in each.__all__ if inspect.isclass(value := getattr(each, name))}
+    home = f"{anyiostream.__name__}.{part}"
+    inside = [each for each in classes if each.__module__ == home or each.__module__.startswith(f"{home}.")]
+    assert inside
+    assert [each.__name__ for each in inside if "```python" not in (each.__doc__ or "")] == []

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 from anyiostream import (
     AsyncChatModelStream,
@@ -15,7 +15,7 @@ from anyiostream import (
     ChatModelStream,
     GraphRunStream,
     LifecyclePayload,
-    OpenRun,
+    PreparedRun,
     ProtocolEvent,
     RunStatistics,
     SubgraphRunStream,
@@ -42,9 +42,12 @@ async def async_lane(run: AsyncGraphRunStream[int]) -> None:
         assert_type(call, ToolCallStream)
     async for update in run.updates:
         assert_type(update, dict[str, Any])
-    async for name, item in run.interleave("values", "messages"):
-        assert_type(name, str)
-        assert_type(item, Any)
+    async for pair in run.interleave("values", "messages"):
+        match pair:
+            case "values", value:
+                assert_type(value, int)
+            case "messages", streamed:
+                assert_type(streamed, AsyncChatModelStream)
     for branch in run.values.atee(2):
         async for state in branch:
             assert_type(state, int)
@@ -103,7 +106,7 @@ async def forgotten_awaits(run: AsyncGraphRunStream[dict[str, int]]) -> None:
         pass
 
 
-async def unopened(opened: OpenRun[int]) -> None:
+async def unopened(opened: PreparedRun[int]) -> None:
     """Each line is an error."""
     await opened  # type: ignore[misc]
     for _ in opened:  # type: ignore[attr-defined]
@@ -117,3 +120,46 @@ def misspelt(run: GraphRunStream[int]) -> None:
     """Each line is an error."""
     run.mesages  # type: ignore[attr-defined]
     run.extensions["mine"] = 3  # type: ignore[index]
+
+
+async def interleaved(run: AsyncGraphRunStream[int], names: list[str]) -> None:
+    """The declared projections keep their items' types, in any order of names; of others nothing is known."""
+    async for one in run.interleave("values"):
+        assert_type(one, tuple[Literal["values"], int])
+    async for handle in run.interleave("subgraphs", "subagents"):
+        assert_type(handle, tuple[Literal["subgraphs", "subagents"], AsyncSubgraphRunStream])
+    async for two in run.interleave("messages", "values", "messages"):
+        assert_type(two, tuple[Literal["values"], int] | tuple[Literal["messages"], AsyncChatModelStream])
+    async for name, item in run.interleave("tool_calls", "lifecycle"):
+        assert_type(name, Literal["lifecycle", "tool_calls"])
+        assert_type(item, LifecyclePayload | ToolCallStream)
+    async for pair in run.interleave("values", "messages", "tasks"):
+        match pair:
+            case "values", state:
+                assert_type(state, int)
+            case "tasks", task:
+                assert_type(task, dict[str, Any])
+            case "messages", message:
+                assert_type(message, AsyncChatModelStream)
+            case _:
+                pass
+    async for mine in run.interleave("values", "mine"):
+        assert_type(mine, tuple[str, Any])
+    async for varying in run.interleave("values", "custom"):
+        assert_type(varying, tuple[str, Any])
+    async for unknown in run.interleave(*names):
+        assert_type(unknown, tuple[str, Any])
+
+
+def interleaved_sync(run: GraphRunStream[int]) -> None:
+    """Likewise without an event loop."""
+    for one in run.interleave("updates"):
+        assert_type(one, tuple[Literal["updates", "checkpoints", "debug", "tasks"], dict[str, Any]])
+    for pair in run.interleave("values", "subgraphs"):
+        match pair:
+            case "values", state:
+                assert_type(state, int)
+            case _, handle:
+                assert_type(handle, SubgraphRunStream)
+    for mine in run.interleave("mine"):
+        assert_type(mine, tuple[str, Any])

@@ -15,9 +15,9 @@ from langgraph.graph.state import CompiledStateGraph
 from anyiostream import (
     AsyncGraphRunStream,
     GraphRunStream,
-    OpenRun,
+    GraphWriter,
+    PreparedRun,
     StreamPart,
-    StreamWriter,
     open_run,
     parts,
 )
@@ -46,19 +46,19 @@ def compile_trip() -> CompiledStateGraph[Trip]:
     return StateGraph(Trip).add_node("pack", pack).add_edge(START, "pack").compile()
 
 
-async def typed_writer(city: str, writer: StreamWriter[Bag]) -> None:
+async def typed_writer(city: str, writer: GraphWriter[Bag]) -> None:
     """A function graph whose writer knows the state."""
     await writer.values(Bag([city]))
     await writer.values({"things": []})  # type: ignore[arg-type]
 
 
-async def typed_both(city: str, writer: StreamWriter[Bag]) -> Bag:
+async def typed_both(city: str, writer: GraphWriter[Bag]) -> Bag:
     """A function graph that returns its state, too."""
     await writer.values(Bag([city]))
     return Bag([])
 
 
-async def typed_return(city: str, writer: StreamWriter) -> Bag:
+async def typed_return(city: str, writer: GraphWriter) -> Bag:
     """A function graph whose writer takes anything."""
     await writer.custom(city)
     return Bag([])
@@ -77,7 +77,7 @@ async def produces_async(n: int) -> AsyncIterator[StreamPart]:
 async def langgraph_graphs() -> None:
     """`CompiledStateGraph[Trip]` makes it `Trip`."""
     graph = compile_trip()
-    assert_type(open_run(graph, {"city": "Bergen"}), OpenRun[Trip])
+    assert_type(open_run(graph, {"city": "Bergen"}), PreparedRun[Trip])
     async with open_run(graph, {"city": "Bergen"}, config={}, context=None) as run:
         assert_type(run, AsyncGraphRunStream[Trip])
         assert_type(aiter(run.values), ObjectReceiveStream[Trip])
@@ -94,8 +94,8 @@ async def langgraph_graphs() -> None:
 
 async def function_graphs() -> None:
     """The writer's type argument makes it, and the returned state must agree."""
-    assert_type(open_run(typed_writer, "Bergen"), OpenRun[Bag])
-    assert_type(open_run(typed_both, "Bergen"), OpenRun[Bag])
+    assert_type(open_run(typed_writer, "Bergen"), PreparedRun[Bag])
+    assert_type(open_run(typed_both, "Bergen"), PreparedRun[Bag])
     async with open_run(typed_both, "Bergen", prefetch=0) as run:
         async for state in run.values:
             assert_type(state, Bag)
@@ -107,10 +107,10 @@ async def function_graphs() -> None:
 
 def graphs_of_parts() -> None:
     """What parts carry is not known, unless the program says so."""
-    assert_type(open_run(produces, 3), OpenRun[Any])
-    assert_type(open_run(produces_async, 3), OpenRun[Any])
-    assert_type(open_run([parts.values(1)]), OpenRun[Any])
-    opened: OpenRun[Bag] = open_run(produces, 3)
+    assert_type(open_run(produces, 3), PreparedRun[Any])
+    assert_type(open_run(produces_async, 3), PreparedRun[Any])
+    assert_type(open_run([parts.values(1)]), PreparedRun[Any])
+    opened: PreparedRun[Bag] = open_run(produces, 3)
     with opened as run:
         assert_type(run.output, Bag)
 

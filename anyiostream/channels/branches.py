@@ -1,14 +1,14 @@
-"""The branches of a tee: readers that share one log of items, each at a place of its own.
+"""The branches of a tee: readers that share one log of items, each at its own position.
 
 Rules:
 
-- An item is stored once, and is freed when the slowest branch has passed it: the log is a chain of which each branch
+- An item is stored once and is freed when the slowest branch has passed it. The log is a chain of links; each branch
   holds the link that it reads next, and the log itself only the last one, which is still empty.
 - To put an item is to fill the last link, whatever the number of branches. The branches are looked at only if one is
-  parked, or if the item might not fit into one of them, or might make one fuller than any has been before.
-- What does not fit at one branch is nevertheless in the log, as others may read it at once; at that branch a marker
-  waits in its place. Where only one branch is left, the item itself waits, so that it can be withdrawn.
-- Policies that drop items drop them at each branch by itself; their branches have buffers of their own (`buffer.py`).
+  parked, if the item might not fit into one of them, or if it might make one fuller than any has been before.
+- An item that does not fit at one branch is nevertheless in the log, as others may read it at once; at that branch a
+  marker waits in its place. Where only one branch is left, the item itself waits, so that it can be withdrawn.
+- Policies that drop items drop them at each branch separately; their branches have queues of their own (`buffer.py`).
 """
 
 from __future__ import annotations
@@ -18,20 +18,23 @@ from typing import Any, Final, Generic, TypeVar, cast, final
 
 import attrs
 
-from anyiostream.channels.outbox import Outbox
-from anyiostream.channels.unread import EMPTY, Ended, Home, Overflow, Unread, Wakeable
+from anyiostream.channels.buffer import EMPTY, Buffer, Queue
+from anyiostream.channels.latch import Wakeable
+from anyiostream.channels.overflow import Policy
+from anyiostream.channels.producer import Home, Producer
+from anyiostream.outcome import Outcome
 
-__all__ = ["Branch", "SharedLog"]
+__all__ = ["Branch", "SharedLog", "open_buffers", "storages"]
 
 T = TypeVar("T")
 
 LOGGED: Final[Any] = object()
-"""Waits at a full branch in the place of an item that is in the log already."""
+"""Waits at a full branch in place of an item that is in the log already."""
 
 Link = list[Any]
 """[item, next link, number of links before it]; the next link is `None` as long as there is no item.
 
-A list, as an object with names takes three times as long to make, which is done for each item.
+A list, because one is made for each item, and an object with named attributes takes three times as long to make.
 """
 
 
@@ -53,41 +56,43 @@ class SharedLog(Generic[T]):
     peak: int = attrs.field(default=0, init=False)
     parked: bool = attrs.field(default=False, init=False)
     last: Link = attrs.field(factory=lambda: [EMPTY, None, 0], init=False)
-    _unquestioned: int = attrs.field(default=0, init=False)
+    # An item with fewer links before it fits at every branch and makes no new peak: `put` looks no further.
+    _fits_below: int = attrs.field(default=0, init=False)
 
-    def branch_off(self, count: int, name: str, overflow: Overflow, home: Home) -> tuple[Branch[T], ...]:
-        """Make the branches, once."""
-        self.branches = tuple(Branch(name, self.maxlen, overflow, home, self) for _ in range(count))
+    def branch_off(self, count: int, name: str, policy: Policy, home: Home) -> tuple[Branch[T], ...]:
+        """Create the branches. Called once."""
+        self.branches = tuple(Branch(name, self.maxlen, policy, home, self) for _ in range(count))
         return self.branches
 
     def put(self, item: T) -> None:
         """Add an item and wake the branches. Never waits.
 
         Raises:
-            ChannelFull: As `Unread.put`; no branch has got the item then.
+            ChannelFull: As `Buffer.put`; no branch has got the item then.
         """
         last = self.last
         before: int = last[2]
-        if before < self._unquestioned:
+        if before < self._fits_below:
             last[0] = item
-            # In one step, as an interrupt may come between any two: who follows the chain meets what is put next.
+            # In one statement, as an interrupt may come between any two: a branch that follows the chain always
+            # arrives at the link that the next item goes to.
             self.last = last[1] = [EMPTY, None, before + 1]
             if self.parked:
                 self._wake()
         else:
             self.put_waiting(item)
 
-    def put_waiting(self, item: T, outbox: Outbox | None = None) -> None:
-        """As `put`, for a producer that can wait, if `outbox` is given: it has no bound then."""
+    def put_waiting(self, item: T, producer: Producer | None = None) -> None:
+        """As `put`; if `producer` is given, it can wait and is never refused."""
         full = [branch for branch in self.branches if not branch.has_room]
-        if full and outbox is None:
-            outbox = full[0].outbox_of_producer()
+        if full and producer is None:
+            producer = full[0].producer_in_line()
         if not full or len(self.branches) > 1:
             self.add(item)
             item = cast("T", LOGGED)
         for branch in full:
-            assert outbox is not None
-            branch.line_up(item, outbox)
+            assert producer is not None
+            branch.line_up(item, producer)
         self.measure()
 
     def add(self, item: T) -> None:
@@ -101,8 +106,8 @@ class SharedLog(Generic[T]):
         """See how far behind the slowest branch is."""
         slowest = min((branch.place for branch in self.branches), default=self.last[2])
         self.peak = max(self.peak, min(self.last[2] - slowest, cast("int", self.maxlen)))
-        # So many may come before any branch has more unread than there have been before, and room for those there was.
-        self._unquestioned = slowest + self.peak
+        # As many items as there have been at once fit again, at the slowest branch as well.
+        self._fits_below = slowest + self.peak
 
     def left_by(self, branch: Branch[T]) -> None:
         """A branch has left."""
@@ -116,7 +121,7 @@ class SharedLog(Generic[T]):
 
 @final
 @attrs.define(eq=False)
-class Branch(Unread[T], Generic[T]):
+class Branch(Buffer[T], Generic[T]):
     """What one branch of a tee has still to read.
 
     Attributes:
@@ -143,13 +148,13 @@ class Branch(Unread[T], Generic[T]):
         _, following, passed = self.next
         if following is None:
             return self._end_steps
-        # As `depth`, which would take as long again to call: asked after each part by who waits for the next one.
+        # `depth` again, inlined: a waiting reader asks after each part, and the call would double what that costs.
         unread: int = self.log.last[2] - passed
         return (unread if unread <= self.maxlen else cast("int", self.maxlen)) + self._end_steps
 
     @property
     def depth(self) -> int:
-        """Items that it has room for of those that are in the log and not passed."""
+        """Items of the log that it has not passed, up to its bound."""
         if self.left:
             return 0
         unread: int = self.log.last[2] - self.next[2]
@@ -173,10 +178,10 @@ class Branch(Unread[T], Generic[T]):
         """Whether an item put now would fit at once."""
         return self.left or self.log.last[2] - self.next[2] < self.maxlen
 
-    def end(self, ended: Ended) -> None:
-        """No more items will come. What is in the log, or waits, is still read first."""
-        if self.ended is None:
-            self.ended = ended
+    def end(self, outcome: Outcome) -> None:
+        """No more items will come. The items in the log, or in line, are still read first."""
+        if self.outcome is None:
+            self.outcome = outcome
             self._end_steps = 1
             self.wake()
 
@@ -202,10 +207,23 @@ class Branch(Unread[T], Generic[T]):
         self.log.left_by(self)
 
     def _forget(self) -> None:
-        # The chain hangs on the links that branches hold. Who has left has passed whatever may come.
+        # The chain hangs on the links that branches hold. A branch that has left counts as past whatever may come.
         self.next = [EMPTY, None, math.inf] if self.left else self.log.last
 
-    def _admit(self, item: T, outbox: Outbox) -> None:  # noqa: ARG002 -- nobody watches a branch
+    def _admit(self, item: T, producer: Producer) -> None:  # noqa: ARG002 -- branches have no watcher
         if item is not LOGGED:
             self.log.add(item)
             self.log.measure()
+
+
+def open_buffers(count: int, name: str, maxlen: float, policy: Policy, home: Home) -> tuple[Buffer[Any], ...]:
+    """The buffers of `count` readers that all get every item: branches of one log, unless the policy drops items."""
+    if count > 1 and policy.make_room is None:
+        return SharedLog[Any](maxlen).branch_off(count, name, policy, home)
+    return tuple([Queue(name, maxlen, policy, home) for _ in range(count)])
+
+
+def storages(buffers: tuple[Buffer[T], ...]) -> tuple[Buffer[T] | SharedLog[T], ...]:
+    """Where items are put for these readers: in the log that they share, or in the queue of each."""
+    first = buffers[0] if buffers else None
+    return (first.log,) if isinstance(first, Branch) else buffers

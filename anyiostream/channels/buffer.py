@@ -1,34 +1,229 @@
-"""`Buffer`: the unread items of a reader that shares them with nobody, in a bounded memory object stream.
+"""One reader's bounded buffer: its items, its overflow policy, and the end after them.
+
+`Buffer` is what all buffers share. `Queue` is the usual one, for a reader that does not share its items; the
+branches of a tee have theirs in `branches.py`.
 
 Rules:
 
-- A buffer holds at most `maxlen` items; `unread.py` says what happens to those that do not fit.
-- `ready` is the number of steps its reader can take without waiting: one per buffered item, and one more once the
-  end is known. So `ready < maxlen` means room as long as the end is not known, and `ready` alone tells a reader
-  whether to wait.
-- The memory object stream is used only through its `_nowait` methods, and holds what waits behind the first item: it
-  is made when there is such, which for a reader that keeps up is never (that saves 0.2 us per item, a tenth to a
-  quarter of all there is to do).
+- A buffer has at most `maxlen` items for its reader. An item that does not fit is dropped or refused by the overflow
+  policy, or waits in line for room, counted against its producer.
+- An item waits in line only while there is no room.
+- Putting wakes the parked reader and leaves the item where it is: the reader takes it itself. An item handed to a
+  parked reader would be lost if that reader is cancelled in the same iteration of the event loop.
+- `ready` is the number of steps the reader can take without waiting: one per item, and one more once the end is
+  known. So `ready < maxlen` means room as long as the end is not known, and `ready` alone tells a reader whether to
+  wait.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable
-from typing import Any, Generic, Literal, TypeVar, final
+from typing import Any, Final, Generic, Literal, TypeVar, cast, final
 from weakref import finalize
 
 import anyio
 import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from anyiostream.channels.outbox import Outbox
-from anyiostream.channels.unread import EMPTY, Ended, Unread
+from anyiostream.channels.latch import Wakeable
+from anyiostream.channels.overflow import Policy
+from anyiostream.channels.producer import Home, Producer, current_producer
+from anyiostream.errors import BackpressureDeadlock, ChannelFull
+from anyiostream.outcome import Outcome
 
-__all__ = ["Arrival", "Buffer"]
+__all__ = ["EMPTY", "Arrival", "Buffer", "Queue"]
 
 T = TypeVar("T")
 
+EMPTY: Final[Any] = object()
+"""Sentinel: there is no item."""
+
+TICKET: Final[Any] = object()
+"""Sentinel: waits in line in place of an item, for a producer that needs room in several buffers at once."""
+
+
+@attrs.define(eq=False)
+class Buffer(ABC, Generic[T]):
+    """What one reader has still to read, as its producers and its cursor see it.
+
+    Attributes:
+        name: What it is called in messages.
+        maxlen: Bound, in items; `math.inf` for none.
+        policy: What happens to an item that does not fit.
+        home: The run.
+        dropped: Items dropped by the overflow policy.
+        waits: Items that had to wait for room.
+        reader: The task that last advanced it, or `None`.
+        outcome: How it ended, once that is known. There may still be items before the end.
+        left: Whether the reader is gone for good.
+        parked: The reader that waits and has not been woken yet.
+        line: What waits for room, with its producers, or `None`.
+    """
+
+    name: str
+    maxlen: float
+    policy: Policy
+    home: Home
+    dropped: int = attrs.field(default=0, init=False)
+    waits: int = attrs.field(default=0, init=False)
+    reader: object = attrs.field(default=None, init=False)
+    outcome: Outcome | None = attrs.field(default=None, init=False)
+    left: bool = attrs.field(default=False, init=False)
+    parked: Wakeable | None = attrs.field(default=None, init=False)
+    _end_steps: int = attrs.field(default=0, init=False)
+    line: deque[tuple[T, Producer]] | None = attrs.field(default=None, init=False)
+
+    @property
+    @abstractmethod
+    def ready(self) -> int:
+        """Steps that the reader can take without waiting: one per item, and one more once the end is known."""
+
+    @property
+    @abstractmethod
+    def depth(self) -> int:
+        """Items that the reader can take without waiting."""
+
+    @property
+    @abstractmethod
+    def peak(self) -> int:
+        """The most items that there were at once."""
+
+    # --- the producer's end ---
+
+    @abstractmethod
+    def put(self, item: T) -> None:
+        """Add an item and wake the reader. Never waits.
+
+        Raises:
+            ChannelFull: The policy refuses the item, or a bounded producer has as many items waiting as fit.
+        """
+
+    @property
+    @abstractmethod
+    def has_room(self) -> bool:
+        """Whether an item put now would fit, or be dropped, at once."""
+
+    def put_waiting(self, item: T, producer: Producer) -> None:
+        """Add an item for a producer that can wait: if it does not fit it waits, even beyond the producer's bound."""
+        if self.has_room:
+            self.put(item)
+        else:
+            self.line_up(item, producer)
+
+    def await_room(self, producer: Producer) -> None:
+        """Settle `producer` once everything in line before it has found room and there is room for one more."""
+        self.line_up(cast("T", TICKET), producer)
+
+    def line_up(self, item: T, producer: Producer) -> None:
+        """Let an item wait until there is room."""
+        if self.line is None:
+            self.line = deque()
+        self.line.append((item, producer))
+        self.waits += 1
+        producer.spilled(self)
+
+    def withdraw(self, producer: Producer) -> None:
+        """Take back what waits for `producer`, which was cancelled."""
+        if self.line is not None:
+            kept = deque(entry for entry in self.line if entry[1] is not producer)
+            withdrawn = len(self.line) - len(kept)
+            self.line = kept or None
+            if withdrawn:
+                producer.settled(withdrawn)
+
+    def producer_in_line(self) -> Producer:
+        """The current producer, for an item that does not fit and may wait.
+
+        Raises:
+            ChannelFull: As `put`.
+        """
+        producer = current_producer.get(None)
+        if producer is None or producer.home is not self.home:
+            producer = self.home.application_producer
+        if not self.policy.waits or (producer.bounded and producer.pending >= self.maxlen):
+            raise ChannelFull(self.name, self.maxlen, waiting=producer.pending)
+        return producer
+
+    @abstractmethod
+    def end(self, outcome: Outcome) -> None:
+        """No more items will come. The items that are there, or wait in line, are still read first."""
+
+    def wake(self) -> None:
+        """Let the parked reader, if any, look again."""
+        parked = self.parked
+        if parked is not None:
+            self.parked = None
+            parked.wake()
+
+    @property
+    def waiting(self) -> int:
+        """Items that wait in line, counted against their producers."""
+        return len(self.line) if self.line else 0
+
+    # --- the reader's end ---
+
+    @abstractmethod
+    def take(self) -> T:
+        """The next item; `EMPTY` if there is none."""
+
+    def refill(self) -> None:
+        """The reader has taken an item: admit the first in line. The line is not empty."""
+        assert self.line
+        item, producer = self.line.popleft()
+        if not self.line:
+            self.line = None
+        given_up = producer.given_up()
+        if item is not TICKET and not given_up:
+            self._admit(item, producer)
+        producer.settled()
+        if self.line and (given_up or item is TICKET):
+            # The room is for the next in line; the holder of the ticket looks again.
+            self.refill()
+
+    def park(self, reader: Wakeable) -> None:
+        """`reader` waits for the next step."""
+        self.parked = reader
+
+    def unpark(self, reader: Wakeable) -> None:
+        """`reader` no longer waits."""
+        if self.parked is reader:
+            self.parked = None
+
+    def discard(self) -> int:
+        """Discard all items and free their memory; returns how many there were. Their producers continue."""
+        forgotten = self.depth + self.waiting
+        self._forget()
+        line, self.line = self.line, None
+        for _, producer in line or ():
+            producer.settled()
+        return forgotten
+
+    def leave(self) -> None:
+        """The reader is gone for good. Idempotent; later puts are ignored."""
+        if not self.left:
+            self.left = True
+            self.parked = None
+            self.discard()
+
+    def deadlock(self, waits_for: str, fan_out: str) -> BackpressureDeadlock:
+        """The exception for the reader, when it waits for something else of the stalled run."""
+        return BackpressureDeadlock(full=self.name, maxlen=self.maxlen, waits_for=waits_for, fan_out=fan_out)
+
+    # --- inside ---
+
+    @abstractmethod
+    def _forget(self) -> None:
+        """Forget the items."""
+
+    @abstractmethod
+    def _admit(self, item: T, producer: Producer) -> None:
+        """Add an item that has waited: there is room."""
+
+
 Arrival = Literal["item", "dropped", "end"]
+"""`dropped`: the oldest item is gone."""
 
 
 def _close(*streams: MemoryObjectSendStream[Any] | MemoryObjectReceiveStream[Any]) -> None:
@@ -42,17 +237,22 @@ def _not_made() -> Any:
 
 @final
 @attrs.define(eq=False)
-class Buffer(Unread[T], Generic[T]):
-    """The unread items of one reader that are its own, and the end after them.
+class Queue(Buffer[T], Generic[T]):
+    """A reader's own buffer, in one of AnyIO's bounded memory object streams.
+
+    The stream is a data structure here, used only through its `_nowait` methods. It holds the items behind the first,
+    and is created lazily, on the second buffered item: a reader that keeps up never needs it, which saves 0.2 us per
+    item, a tenth to a quarter of its cost.
 
     Attributes:
-        ready: Steps that the reader can take without waiting: `Unread.ready`, as fast as it can be asked for.
+        ready: As `Buffer.ready`; a plain attribute, because readers ask for it for each item.
         peak: The most items that were buffered at once.
     """
 
     ready: int = 0
     peak: int = 0
-    _unquestioned: int = 0
+    # While `ready` is below it, the reader has not left, and an item fits and makes no new peak: `put` asks no more.
+    _fits_below: int = 0
     _first: T = EMPTY
     _send: Callable[[T], None] = attrs.field(init=False)
     _receive: Callable[[], T] = _not_made
@@ -60,7 +260,7 @@ class Buffer(Unread[T], Generic[T]):
     _watcher: Callable[[Arrival], None] | None = None
 
     def __attrs_post_init__(self) -> None:
-        """Make no stream yet."""
+        """The stream is created later, if at all."""
         self._send = self._send_first
 
     # --- the producer's end ---
@@ -69,13 +269,12 @@ class Buffer(Unread[T], Generic[T]):
         """Add an item and wake the reader. Never waits.
 
         Raises:
-            ChannelFull: The overflow policy is `"fail"`, or a bounded producer has as many items waiting as fit.
+            ChannelFull: As `Buffer.put`.
         """
         ready = self.ready
-        # There is a reader, and have been more items than there are: so there is room, and it is no new peak.
-        if ready < self._unquestioned:
+        if ready < self._fits_below:
             if ready:
-                send = self._send  # calling it by way of `self` takes half as long again
+                send = self._send  # a call through `self` takes 1.5 times as long
                 send(item)
             else:
                 self._first = item
@@ -90,18 +289,18 @@ class Buffer(Unread[T], Generic[T]):
     @property
     def has_room(self) -> bool:
         """Whether an item put now would fit, or be dropped, at once."""
-        return self.ready < self.maxlen or self.left or self.overflow in {"drop_oldest", "drop_newest"}
+        return self.ready < self.maxlen or self.left or self.policy.make_room is not None
 
-    def line_up(self, item: T, outbox: Outbox) -> None:
+    def line_up(self, item: T, producer: Producer) -> None:
         """Let an item wait until there is room."""
-        super().line_up(item, outbox)
-        if self._watcher is not None and not outbox.withdrawable:
+        super().line_up(item, producer)
+        if self._watcher is not None and not producer.withdrawable:
             self._watcher("item")
 
-    def end(self, ended: Ended) -> None:
-        """No more items will come. What is buffered, or waits at the buffer, is still read first."""
-        if self.ended is None:
-            self.ended = ended
+    def end(self, outcome: Outcome) -> None:
+        """No more items will come. The items that are buffered, or wait in line, are still read first."""
+        if self.outcome is None:
+            self.outcome = outcome
             self._end_steps = 1
             self.ready += 1
             if self._watcher is not None:
@@ -113,6 +312,13 @@ class Buffer(Unread[T], Generic[T]):
         """Items buffered."""
         return self.ready - self._end_steps
 
+    def drop_oldest(self) -> None:
+        """Drop the first item, and count it."""
+        self.dropped += 1
+        self.take()
+        if self._watcher is not None:
+            self._watcher("dropped")
+
     # --- the reader's end ---
 
     def take(self) -> T:
@@ -120,7 +326,7 @@ class Buffer(Unread[T], Generic[T]):
         ready = self.ready
         if ready <= self._end_steps:
             return EMPTY  # type: ignore[no-any-return]  # it is of any type
-        # First the count, then the item: where an interrupt comes between them, nothing is expected that is not there.
+        # The count comes before the item, so that an interrupt between them never promises an item that is not there.
         self.ready = ready - 1
         item = self._first
         if item is EMPTY:
@@ -133,18 +339,15 @@ class Buffer(Unread[T], Generic[T]):
         return item
 
     def watch(self, watcher: Callable[[Arrival], None]) -> None:
-        """Tell `watcher` of what arrives from now on, in order: for a reader of several buffers.
-
-        `"dropped"` means that the oldest item is gone.
-        """
+        """Call `watcher` with each arrival from now on, in order: for a reader of several buffers."""
         self._watcher = watcher
 
     def leave(self) -> None:
-        """The reader is gone for good. Idempotent; puts after this are ignored by the channel."""
-        self._unquestioned = 0
+        """The reader is gone for good. Idempotent; later puts are ignored."""
+        self._fits_below = 0
         super().leave()
 
-    # --- the rare paths ---
+    # --- inside ---
 
     def _forget(self) -> None:
         self.ready -= self.depth
@@ -156,32 +359,29 @@ class Buffer(Unread[T], Generic[T]):
 
     def _put_slowly(self, item: T) -> None:
         if self.left:
-            # Its reader has gone while the event that puts is on its way.
+            # Its reader has left while the event that puts was being dispatched.
             return
+        make_room = self.policy.make_room
         if self.ready < self.maxlen:
-            self.peak = self._unquestioned = self.ready + 1  # pyright: ignore[reportIncompatibleMethodOverride]  # the faster way
+            self.peak = self._fits_below = self.ready + 1  # pyright: ignore[reportIncompatibleMethodOverride]  # the faster way
             self.put(item)
-        elif self.overflow == "drop_newest":
-            self.dropped += 1
-        elif self.overflow == "drop_oldest":
-            self.dropped += 1
-            self.take()
-            if self._watcher is not None:
-                self._watcher("dropped")
+        elif make_room is None:
+            self.line_up(item, self.producer_in_line())
+        elif make_room(self):
             self.put(item)
         else:
-            self.line_up(item, self.outbox_of_producer())
+            self.dropped += 1
 
     def _send_first(self, item: T) -> None:
         send, receive = anyio.create_memory_object_stream[Any](self.maxlen)
-        # Streams complain when they are found unclosed. A reader that just forgets its cursor has done nothing wrong,
-        # and whether the buffer goes before its streams is up to the garbage collector, unless these are held here.
+        # Streams warn when they are garbage-collected unclosed. A reader that just forgets its cursor has done nothing
+        # wrong, and the collector may take the streams before the buffer, unless they are held here.
         self._close_streams = finalize(self, _close, send, receive)
         self._send, self._receive = send.send_nowait, receive.receive_nowait
         self._send(item)
 
-    def _admit(self, item: T, outbox: Outbox) -> None:
+    def _admit(self, item: T, producer: Producer) -> None:
         self._send(item)
-        self.ready += 1  # pyright: ignore[reportIncompatibleMethodOverride]  # likewise
-        if self._watcher is not None and outbox.withdrawable:
+        self.ready += 1  # pyright: ignore[reportIncompatibleMethodOverride]  # as above
+        if self._watcher is not None and producer.withdrawable:
             self._watcher("item")

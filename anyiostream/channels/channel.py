@@ -4,78 +4,46 @@ Rules:
 
 - A channel keeps nothing before its one subscriber comes, and nothing after it has left. Only the channels of a
   subgraph's handle keep, from birth, what the first reader will want (`retain`).
-- It has one subscription in its life. `tee` makes that subscription several branches, each with a bound of its own;
-  the fullest one paces the run.
-- It ends once, by `close` or `fail`; readers get what is buffered first. The mux ends the channels of its
-  transformers, so that these need not.
-- A named channel's push is also an event of the raw log, whether or not anybody reads the channel.
+- It can be subscribed to once. `tee` splits that subscription into several branches, each with its own bound; the
+  fullest one paces the run.
+- It ends once, by `close` or `fail`; readers get what is buffered first. The mux ends the channels of its transformers,
+  so transformers need not.
+- A named channel's push is also an event of the raw log, whether or not the channel has a reader.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 from anyiostream.channels.backlog import Backlog
-from anyiostream.channels.branches import Branch, SharedLog
+from anyiostream.channels.branches import open_buffers, storages
 from anyiostream.channels.buffer import Buffer
-from anyiostream.channels.outbox import Outbox
-from anyiostream.channels.unread import GOOD_END, Ended, Home, Overflow, Unread
+from anyiostream.channels.overflow import POLICIES, Overflow, check_maxlen, check_overflow
+from anyiostream.channels.port import ChannelPort, on_async_lane, wrong_loop
+from anyiostream.channels.tally import Tally
 from anyiostream.errors import (
     AlreadyBound,
     AlreadySubscribed,
     ChannelClosed,
     ChannelUnbound,
     InvalidBound,
-    ItemsDroppedWarning,
     ItemsMissed,
     WrongLane,
 )
+from anyiostream.outcome import COMPLETED, Outcome
 from anyiostream.statistics import ChannelStatistics
 
 if TYPE_CHECKING:
     from anyio.abc import ObjectReceiveStream
 
-__all__ = ["ChannelPort", "StreamChannel"]
+__all__ = ["StreamChannel"]
 
 T = TypeVar("T")
 
-OVERFLOW_POLICIES: tuple[Overflow, ...] = ("wait", "drop_oldest", "drop_newest", "fail")
-
-
-class ChannelPort(Protocol):
-    """What a channel needs of the mux that registered it."""
-
-    @property
-    def is_async(self) -> bool:
-        """Whether it is the async lane."""
-        ...
-
-    @property
-    def home(self) -> Home:
-        """What the channel's buffers need of the run."""
-        ...
-
-    @property
-    def maxlen(self) -> float:
-        """The bound of channels that name none, in items."""
-        ...
-
-    def stamp(self) -> int:
-        """A number that rises with each call, over all channels of the run."""
-        ...
-
-    def admit(self, what: str) -> None:
-        """Raise `RunClosed` if the run's block has been left."""
-
-    def cursor(self, buffer: Unread[T], released: Callable[[Unread[T]], None]) -> Any:
-        """This lane's cursor over `buffer`; calls `released` once its reader has left."""
-        ...
-
-    async def send(self, channel: StreamChannel[T], item: T) -> None:
-        """Put an item into all buffers of a channel and wait until it has found its place."""
+FAN_OUT = ("tee", "atee")
+"""How a channel is read several times, on the sync and on the async lane."""
 
 
 @final
@@ -87,23 +55,42 @@ class StreamChannel(Generic[T]):
     `async for` on the async one. A cursor (`iter(channel)`, `aiter(channel)`) may be left and taken up again.
 
     Borrowed from LangGraph's `StreamChannel`, whose `maxlen` has no effect; here it bounds.
+
+    Example:
+        Of a transformer's items, a slow reader gets the latest:
+
+        ```python
+        from anyiostream import PayloadTransformer, StreamChannel, open_run, parts
+
+        class Latest(PayloadTransformer):
+            methods = ("custom",)
+
+            def init(self):
+                self.latest = StreamChannel(maxlen=1, overflow="drop_oldest")
+                return {"latest": self.latest}
+
+            def consume(self, data):
+                self.latest.push(data)
+
+        with open_run([parts.custom(n) for n in range(4)], transformers=[Latest]) as run:
+            cursor = iter(run.extensions["latest"])
+            assert run.output is None
+            assert list(cursor) == [3]
+        ```
     """
 
     __slots__ = (
         "_backlog",
-        "_buffers",
-        "_dropped",
-        "_ended",
         "_forward",
         "_label",
         "_maxlen",
         "_on_watched",
-        "_peak",
+        "_outcome",
         "_port",
         "_put",
         "_subscribed",
-        "_unread",
-        "_waits",
+        "_tally",
+        "buffers",
         "name",
         "overflow",
     )
@@ -121,27 +108,23 @@ class StreamChannel(Generic[T]):
                 and counted; `"fail"`: `ChannelFull`.
 
         Raises:
-            InvalidBound: `maxlen` is no positive number of items, or `overflow` no policy.
+            InvalidBound: `maxlen` is not a positive number of items, or `overflow` is not a policy.
         """
         check_maxlen(maxlen)
-        if overflow not in OVERFLOW_POLICIES:
-            raise InvalidBound("overflow", overflow, f"one of {', '.join(map(repr, OVERFLOW_POLICIES))}")
+        check_overflow(overflow)
         self.name = name
         self.overflow: Overflow = overflow
         self._maxlen = maxlen
         self._label = f"StreamChannel({name!r})" if name else "StreamChannel"
         self._port: ChannelPort | None = None
-        self._buffers: tuple[Unread[T], ...] = ()
+        self.buffers: tuple[Buffer[T], ...] = ()
         self._put: Callable[[T], None] | None = None
         self._forward: Callable[[T], None] | None = None
         self._on_watched: Callable[[], None] | None = None
-        self._ended: Ended | None = None
+        self._outcome: Outcome | None = None
         self._subscribed = False
         self._backlog: Backlog[T] | None = None
-        self._unread = 0
-        self._peak = 0
-        self._dropped = 0
-        self._waits = 0
+        self._tally = Tally()
 
     @classmethod
     def local(cls, *, maxlen: float | None = None, overflow: Overflow = "wait") -> StreamChannel[T]:
@@ -159,24 +142,26 @@ class StreamChannel(Generic[T]):
     # --- the producer's end ---
 
     def push(self, item: T) -> None:
-        """Add an item, in order, without waiting. Dropped and counted if nobody is subscribed.
+        """Add an item, in order, without waiting. Dropped and counted if there is no subscriber.
 
         Raises:
-            ChannelClosed: The channel has ended, and has a reader that would miss the item.
+            ChannelClosed: The channel has ended, whether or not it has, or had, a reader.
             ChannelFull: It is full and its policy is `"fail"`; or the pusher is a scheduled task (or the
                 application) and has `maxlen` items waiting already.
         """
         put = self._put
         if put is not None:
             put(item)
+        elif self._outcome is not None:
+            raise ChannelClosed(self._label)
         else:
-            self._unread += 1
+            self._tally.unread += 1
         if self._forward is not None:
             self._forward(item)
 
     def pass_by(self) -> None:
-        """Count an item that nobody could have read, and that was therefore not made."""
-        self._unread += 1
+        """Count an item that no reader could have seen, and that was therefore not made."""
+        self._tally.unread += 1
 
     async def send(self, item: T) -> None:
         """Add an item, waiting for room. A checkpoint only if it has to wait.
@@ -188,9 +173,9 @@ class StreamChannel(Generic[T]):
             ChannelUnbound, WrongLane: The channel belongs to no run on the async lane.
         """
         port = self._bound_port()
-        if not port.is_async:
+        if not on_async_lane(port):
             raise WrongLane(self._label, "sync", "use push() there; the sync lane cannot wait.")
-        if self._ended is not None or not self._buffers:
+        if self._outcome is not None or not self.buffers:
             self.push(item)
             return
         await port.send(self, item)
@@ -199,29 +184,29 @@ class StreamChannel(Generic[T]):
 
     def close(self) -> None:
         """No more items will come. Idempotent; the mux does this when the run ends."""
-        self.end(GOOD_END)
+        self.end(COMPLETED)
 
     def fail(self, err: BaseException) -> None:
         """No more items will come because of `err`: readers get what is buffered, and then this very object."""
-        self.end(Ended.by(err))
+        self.end(Outcome.by(err))
 
-    def end(self, ended: Ended) -> None:
-        """As `close` or `fail`, with an end that several channels share."""
-        if self._ended is not None:
+    def end(self, outcome: Outcome) -> None:
+        """As `close` or `fail`, with an outcome that several channels share."""
+        if self._outcome is not None:
             return
-        self._ended = ended
-        if self._buffers:
-            for buffer in self._buffers:
-                buffer.end(ended)
-            self._set_buffers(self._buffers)
-        elif self._backlog is None or not self._backlog.missed:
+        self._outcome = outcome
+        if self.buffers:
+            for buffer in self.buffers:
+                buffer.end(outcome)
+            self._set_buffers(self.buffers)
+        else:
             # A backlog stays for its reader; nothing is added to it.
             self._set_put(None)
 
     @property
     def ended(self) -> bool:
         """Whether the channel has been closed or failed; items may still be buffered."""
-        return self._ended is not None
+        return self._outcome is not None
 
     # --- the reader's end ---
 
@@ -234,20 +219,17 @@ class StreamChannel(Generic[T]):
             ItemsMissed: It belongs to a subgraph, and its reader comes too late.
             RunClosed: The run's block has been left.
         """
-        cursor: Iterator[T] = self._open_cursor(is_async=False)
-        return cursor
+        (cursor,) = self._open(1, None, is_async=False)
+        return cursor  # type: ignore[no-any-return]  # of this lane
 
     def __aiter__(self) -> ObjectReceiveStream[T]:
         """Subscribe on the async lane. Advancing the cursor runs the graph as far as needed.
 
         The cursor is an `anyio.abc.ObjectReceiveStream` as well as an async iterator. It checkpoints when it has to
-        wait, and otherwise after `checkpoint_every` items; cancelling it loses no item.
-
-        Raises:
-            AnyioStreamError: As `__iter__`.
+        wait, and otherwise after `checkpoint_every` items; cancelling it loses no item. Raises as `__iter__`.
         """
-        cursor: ObjectReceiveStream[T] = self._open_cursor(is_async=True)
-        return cursor
+        (cursor,) = self._open(1, None, is_async=True)
+        return cursor  # type: ignore[no-any-return]  # as above
 
     def tee(self, n: int = 2, *, maxlen: float | None = None) -> tuple[Iterator[T], ...]:
         """Subscribe once and read `n` times: `n` cursors of the sync lane, each with all items in order.
@@ -259,28 +241,22 @@ class StreamChannel(Generic[T]):
             InvalidBound: `n` is less than 1.
             AnyioStreamError: Otherwise as `__iter__`.
         """
-        return self._open_branches(n, maxlen, is_async=False, called="tee")
+        return self._open(n, maxlen, is_async=False)
 
     def atee(self, n: int = 2, *, maxlen: float | None = None) -> tuple[AsyncIterator[T], ...]:
         """As `tee`, for the async lane."""
-        return self._open_branches(n, maxlen, is_async=True, called="atee")
+        return self._open(n, maxlen, is_async=True)
 
     def statistics(self) -> ChannelStatistics:
         """The channel's figures now."""
-        buffers = self._buffers
         return ChannelStatistics(
             name=self._label,
             # The branches of a tee may have a bound of their own.
-            maxlen=max((buffer.maxlen for buffer in buffers), default=self._bound()),
+            maxlen=max((buffer.maxlen for buffer in self.buffers), default=self._bound()),
             overflow=self.overflow,
-            readers=len(buffers) if self._subscribed else 0,
-            depth=max((buffer.depth for buffer in buffers), default=len(self._backlog or ())),
-            waiting=sum(buffer.waiting for buffer in buffers),
-            waits=sum(buffer.waits for buffer in buffers) + self._waits,
-            peak=max((self._peak, len(self._backlog or ()), *(buffer.peak for buffer in buffers))),
-            dropped=sum(buffer.dropped for buffer in buffers) + self._dropped + self._dropped_early(),
-            unread=self._unread,
+            readers=len(self.buffers),
             ended=self.ended,
+            **self._tally.figures(self.buffers, self._backlog),
         )
 
     # --- what the mux and the cursors need ---
@@ -301,7 +277,7 @@ class StreamChannel(Generic[T]):
             label: The projection's name, for messages.
             forward: Called with each item pushed, after it was buffered.
             on_watched: Called when `watched` or `sink` has changed.
-            retain: As `retain()`, right now.
+            retain: Whether to call `retain` as well.
 
         Raises:
             AlreadyBound: It has joined one before.
@@ -312,13 +288,13 @@ class StreamChannel(Generic[T]):
         self._label = f"channel {label!r}"
         self._forward = forward
         if retain:
-            self.retain()  # nobody has asked for `sink` yet
+            self.retain()  # before `on_watched`: the mux asks for `sink` only after it has bound the channel
         self._on_watched = on_watched
 
     def retain(self) -> None:
         """From now on keep the first `maxlen` items for a reader that is to come. Called for a handle's channels."""
         if self._backlog is None and not self._subscribed:
-            self._backlog = Backlog(self._bound_port().stamp, self._bound(), self.overflow)
+            self._backlog = Backlog(self._bound_port().stamp, self._bound(), POLICIES[self.overflow])
             self._set_put(self._backlog.keep)
 
     def restore(self, kept: Iterable[tuple[int, T]], missed: int) -> None:
@@ -339,74 +315,50 @@ class StreamChannel(Generic[T]):
         """When each item arrived that is kept for a reader that is to come."""
         return [] if self._backlog is None else [stamp for stamp, _ in self._backlog.items]
 
-    @property
-    def buffers(self) -> tuple[Unread[T], ...]:
-        """The buffers of the live readers."""
-        return self._buffers
-
-    def subscribe(
-        self, fan_out: str = "tee", *, branches: int = 1, maxlen: float | None = None
-    ) -> tuple[Unread[T], ...]:
+    def subscribe(self, *, is_async: bool, branches: int = 1, maxlen: float | None = None) -> tuple[Buffer[T], ...]:
         """Take the channel's one subscription: a buffer for each branch, holding what was retained.
 
         Raises:
             AnyioStreamError: As `__iter__`.
         """
         port = self._bound_port()
+        if port.is_async is not is_async:
+            raise wrong_loop(port, f"this StreamChannel ({self._label})")
         port.admit(self._label)
         if self._subscribed:
-            raise AlreadySubscribed(self._label, left=not self._buffers, fan_out=fan_out)
+            raise AlreadySubscribed(self._label, left=not self.buffers, fan_out=FAN_OUT[is_async])
         if self._backlog is not None and self._backlog.missed:
             raise ItemsMissed(self._label, self._backlog.missed, self._bound())
-        if self._ended is not None and self._ended.error is None and self._unread:
-            warnings.warn(
-                f"{self._label} is subscribed after the run has finished; {self._unread} item(s) passed by unread. "
-                "Open the cursor before the run is driven.",
-                ItemsDroppedWarning,
-                stacklevel=4,
-            )
+        if self._outcome is not None and not self._outcome.raises:
+            self._tally.warn_of_unread(self._label, stacklevel=5)
         backlog, self._backlog = self._backlog, None
         bound = self._bound() if maxlen is None else maxlen
-        buffers = self._new_buffers(branches, bound, port.home)
+        buffers = open_buffers(branches, self._label, bound, POLICIES[self.overflow], port.home)
         if backlog is not None:
-            self._dropped += backlog.dropped
-        if backlog:
-            outbox = Outbox("the backlog", port.home, bounded=False)
-            for _, item in backlog.items:
-                for each in storages(buffers):
-                    each.put_waiting(item, outbox)
-        if self._ended is not None:
+            self._tally.dropped += backlog.dropped
+            backlog.pour(buffers, port.home)
+        if self._outcome is not None:
             for buffer in buffers:
-                buffer.end(self._ended)
+                buffer.end(self._outcome)
         self._subscribed = True
         self._set_buffers(buffers)
         return buffers
 
     def put_to_all(self, item: T) -> None:
-        """Give an item to all readers there are."""
-        for each in storages(self._buffers):
+        """Put an item into the buffer of every reader."""
+        for each in storages(self.buffers):
             each.put(item)
 
-    def unsubscribe(self, buffer: Unread[T]) -> None:
+    def unsubscribe(self, buffer: Buffer[T]) -> None:
         """The reader of `buffer` has left for good: free it."""
-        self._peak = max(self._peak, buffer.peak)
-        self._dropped += buffer.dropped
-        self._waits += buffer.waits
+        self._tally.add(buffer)
         buffer.leave()
-        self._set_buffers(tuple([other for other in self._buffers if other is not buffer]))
+        self._set_buffers(tuple([other for other in self.buffers if other is not buffer]))
 
-    def release(self, buffer: Unread[T]) -> None:
+    def release(self, buffer: Buffer[T]) -> None:
         """As `unsubscribe`, but the channel may be subscribed again."""
         self.unsubscribe(buffer)
-        self._subscribed = bool(self._buffers)
-
-    def check_lane(self, *, is_async: bool) -> None:
-        """Raise unless the channel belongs to a run on this lane."""
-        port = self._bound_port()
-        if port.is_async and not is_async:
-            raise WrongLane(f"this StreamChannel ({self._label})", "async", "use 'async for' instead.")
-        if is_async and not port.is_async:
-            raise WrongLane(f"this StreamChannel ({self._label})", "sync", "use 'for' instead.")
+        self._subscribed = bool(self.buffers)
 
     # --- inside ---
 
@@ -416,35 +368,21 @@ class StreamChannel(Generic[T]):
         return self._port
 
     def _bound(self) -> float:
-        if self._maxlen is not None:
-            return self._maxlen
-        return self._port.maxlen if self._port is not None else math.inf
+        default = math.inf if self._port is None else self._port.maxlen
+        return default if self._maxlen is None else self._maxlen
 
-    def _new_buffers(self, count: int, bound: float, home: Home) -> tuple[Unread[T], ...]:
-        if count > 1 and self.overflow in {"wait", "fail"}:
-            return SharedLog[T](bound).branch_off(count, self._label, self.overflow, home)
-        return tuple([Buffer(self._label, bound, self.overflow, home) for _ in range(count)])
-
-    def _open_cursor(self, *, is_async: bool) -> Any:
-        self.check_lane(is_async=is_async)
-        (buffer,) = self.subscribe("atee" if is_async else "tee")
-        return self._bound_port().cursor(buffer, self.unsubscribe)
-
-    def _open_branches(self, n: int, maxlen: float | None, *, is_async: bool, called: str) -> tuple[Any, ...]:
+    def _open(self, n: int, maxlen: float | None, *, is_async: bool) -> tuple[Any, ...]:
         if n < 1:
-            raise InvalidBound(f"{called}(): n", n, ">= 1; it requires n >= 1 branches")
+            raise InvalidBound(f"{FAN_OUT[is_async]}(): n", n, ">= 1; it requires n >= 1 branches")
         check_maxlen(maxlen)
-        self.check_lane(is_async=is_async)
-        port = self._bound_port()
-        return tuple(
-            port.cursor(buffer, self.unsubscribe) for buffer in self.subscribe(called, branches=n, maxlen=maxlen)
-        )
+        port, buffers = self._bound_port(), self.subscribe(is_async=is_async, branches=n, maxlen=maxlen)
+        return tuple([port.cursor(buffer, self.unsubscribe) for buffer in buffers])
 
-    def _set_buffers(self, buffers: tuple[Unread[T], ...]) -> None:
-        self._buffers = buffers
+    def _set_buffers(self, buffers: tuple[Buffer[T], ...]) -> None:
+        self.buffers = buffers
         if not buffers:
             self._set_put(None)
-        elif self._ended is not None:
+        elif self._outcome is not None:
             self._set_put(self._refuse)
         else:
             places = storages(buffers)
@@ -458,20 +396,3 @@ class StreamChannel(Generic[T]):
 
     def _refuse(self, item: T) -> None:  # noqa: ARG002 -- has the signature of a put
         raise ChannelClosed(self._label)
-
-    def _dropped_early(self) -> int:
-        return 0 if self._backlog is None else self._backlog.dropped + self._backlog.missed
-
-
-def storages(buffers: tuple[Unread[T], ...]) -> tuple[Unread[T] | SharedLog[T], ...]:
-    """Where items are put for these readers: in the log that they share, or in the buffer of each."""
-    first = buffers[0] if buffers else None
-    return (first.log,) if isinstance(first, Branch) else buffers
-
-
-def check_maxlen(maxlen: float | None) -> None:
-    """Raise `InvalidBound` unless `maxlen` is a positive int, `math.inf` or `None`."""
-    if maxlen is None or maxlen == math.inf:
-        return
-    if isinstance(maxlen, bool) or not isinstance(maxlen, int) or maxlen <= 0:
-        raise InvalidBound("StreamChannel maxlen", maxlen, "a positive int or None (math.inf for no bound)")

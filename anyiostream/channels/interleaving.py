@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, final
 
-from anyiostream.channels.buffer import Arrival, Buffer
+from anyiostream.channels.buffer import Arrival, Queue
 from anyiostream.channels.channel import StreamChannel
-from anyiostream.channels.unread import Ended, Wakeable
+from anyiostream.channels.latch import Wakeable
 from anyiostream.errors import NotAChannel, UnknownProjection
+from anyiostream.outcome import Outcome
 
 __all__ = ["Interleaving"]
 
@@ -40,7 +41,7 @@ class Interleaving:
         self._stale = dict.fromkeys(names, 0)
         self._open = set(names)
         self._channels: dict[str, StreamChannel[Any]] = {}
-        self._buffers: dict[str, Buffer[Any]] = {}
+        self._buffers: dict[str, Queue[Any]] = {}
         self._reader: object = None
         try:
             backlog: list[tuple[int, str]] = []
@@ -48,7 +49,7 @@ class Interleaving:
                 backlog += self._subscribe(name, projections, is_async=is_async)
             self._order.extend((name, "item") for _, name in sorted(backlog))
             for name, buffer in self._buffers.items():
-                if buffer.ended is not None:
+                if buffer.outcome is not None:
                     self._order.append((name, "end"))
         except BaseException:
             self.leave()
@@ -64,12 +65,12 @@ class Interleaving:
         """Whether every channel has come to its end."""
         return not self._open
 
-    def take(self, reader: object, deliver: Callable[[Ended], None]) -> tuple[str, Any] | None:
+    def take(self, reader: object, deliver: Callable[[Outcome], None]) -> tuple[str, Any] | None:
         """The next (name, item) in order of arrival, or `None` if what came next was the end of a channel.
 
         Args:
             reader: The task that takes it.
-            deliver: Called with each channel's end; raises its error.
+            deliver: Called with each channel's outcome; raises its error.
         """
         name, arrival = self._order.popleft()
         buffer = self._buffers[name]
@@ -83,8 +84,8 @@ class Interleaving:
                 return None
             return name, buffer.take()
         self._open.discard(name)
-        assert buffer.ended is not None
-        deliver(buffer.ended)
+        assert buffer.outcome is not None
+        deliver(buffer.outcome)
         return None
 
     def park(self, reader: Wakeable) -> None:
@@ -111,10 +112,9 @@ class Interleaving:
         channel = projections[name]
         if not isinstance(channel, StreamChannel):
             raise NotAChannel(name, type(channel).__name__)
-        channel.check_lane(is_async=is_async)
         backlog = [(stamp, name) for stamp in channel.backlog_stamps()]
-        (buffer,) = channel.subscribe("atee" if is_async else "tee")
-        assert isinstance(buffer, Buffer)
+        (buffer,) = channel.subscribe(is_async=is_async)
+        assert isinstance(buffer, Queue)
         self._buffers[name] = buffer
         self._channels[name] = channel
         buffer.watch(partial(self._arrived, name))

@@ -1,4 +1,4 @@
-"""Something that happens once and that any number of tasks may wait for."""
+"""Waiting in the core: what can be woken, what can be waited for, and `Latch`, which opens once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from typing import Protocol, final
 
 import attrs
 
-from anyiostream.channels.unread import Wakeable
+__all__ = ["Awaited", "Callback", "Latch", "Wakeable"]
 
-__all__ = ["Awaited", "Callback", "Latch"]
+
+class Wakeable(Protocol):
+    """A reader that is parked."""
+
+    def wake(self) -> None:
+        """Let it look again. Safe to call twice."""
 
 
 class Awaited(Protocol):
-    """What a reader waits for: a buffer's next step, or a latch."""
+    """What a reader waits for: the next step of a buffer, or a latch."""
 
     @property
     def name(self) -> str:
@@ -22,7 +27,7 @@ class Awaited(Protocol):
 
     @property
     def ready(self) -> int:
-        """Not 0 once waiting is over."""
+        """Not 0 once the reader need not wait."""
         ...
 
     def park(self, reader: Wakeable) -> None:
@@ -35,7 +40,7 @@ class Awaited(Protocol):
 @final
 @attrs.frozen(eq=False)
 class Callback:
-    """A call in the place of a parked reader."""
+    """A call that stands in for a parked reader."""
 
     call: Callable[[], object]
 
@@ -47,7 +52,7 @@ class Callback:
 @final
 @attrs.define(eq=False)
 class Latch:
-    """Not ready until it is opened; then ready for good.
+    """Not ready until it is opened; then ready for good. Any number of readers may wait for it.
 
     Attributes:
         name: What it is called in messages.
@@ -59,7 +64,7 @@ class Latch:
     _parked: dict[Wakeable, None] = attrs.field(factory=dict)
 
     def open(self) -> None:
-        """Wake all that wait. Idempotent; if an interrupt cuts it short, it may be called again."""
+        """Wake all readers that wait. Idempotent; if an interrupt cuts it short, it may be called again."""
         self.ready = 1
         for reader in list(self._parked):
             reader.wake()

@@ -3,52 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, Generic, Protocol, TypeVar, final
+from typing import Any, Generic, TypeVar, final
 
-from anyiostream.channels.latch import Awaited, Latch
-from anyiostream.channels.raising import Recorded
+from anyiostream.channels.latch import Latch
+from anyiostream.channels.port import Port, on_async_lane, on_sync_lane
 from anyiostream.errors import AlreadyBound, ChannelUnbound, PromiseUnresolved, WrongLane
+from anyiostream.outcome import Outcome
 
-__all__ = ["Promise", "PromisePort"]
+__all__ = ["Promise"]
 
 T = TypeVar("T")
 
 
-class PromisePort(Protocol):
-    """What a promise needs of the mux that registered it."""
-
-    @property
-    def is_async(self) -> bool:
-        """Whether it is the async lane."""
-        ...
-
-    async def until(self, target: Awaited) -> None:
-        """Run the graph until `target` is ready, on the async lane."""
-
-    def drive(self, target: Awaited) -> None:
-        """Run the graph until `target` is ready, or nothing more can happen, on the sync lane."""
-
-    def deliver(self, failure: Recorded) -> BaseException:
-        """The exception to raise for a reader."""
-        ...
-
-
 @final
 class Promise(Generic[T]):
-    """A value that a transformer knows only later, at the run's end at the latest.
+    """A value that a transformer learns during the run, or at its end.
 
     Waiting for it is demand like any other: `await promise` on the async lane, `promise.result()` on the sync one.
     Any number of tasks may wait, any number of times. The mux rejects it with the run's error; if the run ends well
     without a value, waiting raises `PromiseUnresolved`.
+
+    Example:
+        ```python
+        from anyiostream import PayloadTransformer, Promise, open_run, parts
+
+        class Count(PayloadTransformer):
+            methods = ("custom",)
+
+            def init(self):
+                self.seen, self.count = 0, Promise()
+                return {"count": self.count}
+
+            def consume(self, data):
+                self.seen += 1
+
+            def finalize(self):
+                self.count.resolve(self.seen)
+
+        with open_run([parts.custom(n) for n in range(4)], transformers=[Count]) as run:
+            assert run.extensions["count"].result() == 4
+        ```
     """
 
-    __slots__ = ("_label", "_latch", "_outcome", "_port")
+    __slots__ = ("_label", "_latch", "_port", "_settled")
 
     def __init__(self) -> None:
         self._label = "the promise"
         self._latch = Latch(self._label)
-        self._port: PromisePort | None = None
-        self._outcome: T | Recorded | None = None
+        self._port: Port | None = None
+        self._settled: T | Outcome | None = None
 
     def __repr__(self) -> str:
         return f"<{self._label}, {'settled' if self.done else 'pending'}>"
@@ -61,13 +64,13 @@ class Promise(Generic[T]):
     def resolve(self, value: T) -> None:
         """Give it its value and wake all that wait. The first settlement counts; later ones are ignored."""
         if not self._latch.ready:
-            self._outcome = value
+            self._settled = value
             self._latch.open()
 
     def reject(self, error: BaseException) -> None:
         """Make waiting raise `error`. The first settlement counts; later ones are ignored."""
         if not self._latch.ready:
-            self._outcome = Recorded.of(error)
+            self._settled = Outcome.by(error)
             self._latch.open()
 
     def __await__(self) -> Generator[Any, Any, T]:
@@ -87,13 +90,13 @@ class Promise(Generic[T]):
             BaseException: As for `await`.
         """
         port = self._bound_port()
-        if port.is_async:
+        if not on_sync_lane(port):
             raise WrongLane(self._label, "async", "use `await promise` instead.")
         if not self._latch.ready:
             port.drive(self._latch)
-        return self._settled()
+        return self._value()
 
-    def bind(self, port: PromisePort, label: str) -> None:
+    def bind(self, port: Port, label: str) -> None:
         """Join a run. Called by the mux at registration.
 
         Raises:
@@ -115,21 +118,21 @@ class Promise(Generic[T]):
 
     async def _wait(self) -> T:
         port = self._bound_port()
-        if not port.is_async:
+        if not on_async_lane(port):
             raise WrongLane(self._label, "sync", "use `promise.result()` instead.")
         if not self._latch.ready:
             await port.until(self._latch)
-        return self._settled()
+        return self._value()
 
-    def _settled(self) -> T:
-        outcome = self._outcome
-        if isinstance(outcome, Recorded):
-            raise self._bound_port().deliver(outcome)
+    def _value(self) -> T:
+        settled = self._settled
+        if isinstance(settled, Outcome):
+            raise self._bound_port().deliver(settled)
         if not self._latch.ready:
             raise PromiseUnresolved(self._label)
-        return outcome  # type: ignore[return-value]  # None only if T allows it
+        return settled  # type: ignore[return-value]  # None only if T allows it
 
-    def _bound_port(self) -> PromisePort:
+    def _bound_port(self) -> Port:
         if self._port is None:
             raise ChannelUnbound(self._label)
         return self._port

@@ -14,10 +14,9 @@ import os
 import select
 from typing import Any, Final, final
 
+from anyiostream import ProtocolEvent, RunStatistics
 from anyiostream.cli.outcome import Outcome, OutputClosed
-from anyiostream.encoding import encode
-from anyiostream.events import ProtocolEvent
-from anyiostream.statistics import RunStatistics
+from anyiostream.tooling import encode
 
 __all__ = ["JsonLines"]
 

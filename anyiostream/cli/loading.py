@@ -11,20 +11,41 @@ import importlib
 import importlib.util
 import inspect
 import json
+import os
 import sys
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+import traceback
+from collections.abc import AsyncIterable, Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-from anyiostream.sources.opening import is_langgraph
-from anyiostream.transformer import StreamTransformer, TransformerFactory
+from anyiostream import StreamTransformer, TransformerFactory
+from anyiostream.tooling import Lookalike, called, holds_parts, is_langgraph, lookalike, wraps, wrong_call
 
-__all__ = ["UsageError", "load_graph", "load_json", "load_object", "load_transformer"]
+__all__ = ["BrokenModule", "UsageError", "load_graph", "load_json", "load_object", "load_transformer"]
 
 
 class UsageError(Exception):
     """An argument cannot be used; the message says why, and what to do."""
+
+
+class BrokenModule(UsageError):
+    """A module that cannot be imported, because of an error of its own; where, as far as it is not others' code."""
+
+    def __init__(self, place: str, error: BaseException) -> None:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+        lines = traceback.format_list(frames) + traceback.format_exception_only(error)
+        super().__init__(f"importing {place} fails:\n{''.join(lines).rstrip()}")
+
+
+def _is_users(filename: str) -> bool:
+    """Whether a file is neither this package's, nor Python's, nor an installed package's."""
+    if filename.startswith("<"):
+        return False
+    path = Path(filename).resolve()
+    if "site-packages" in path.parts or path.is_relative_to(Path(__file__).resolve().parents[1]):
+        return False
+    return not path.is_relative_to(Path(os.__file__).resolve().parent)
 
 
 def load_graph(target: str, config: Mapping[str, Any] | None = None) -> Any:
@@ -32,7 +53,8 @@ def load_graph(target: str, config: Mapping[str, Any] | None = None) -> Any:
 
     Raises:
         UsageError: There is no such thing, it is no graph, or it does not build one.
-        Whatever importing the module or building the graph raises.
+        BrokenModule: Importing the module raises an exception.
+        Whatever building the graph raises.
     """
     found = load_object(target)
     if _is_builder(found):
@@ -63,7 +85,7 @@ def load_object(target: str) -> Any:
 
     Raises:
         UsageError: It is written otherwise, or there is no such module or attribute.
-        Whatever importing the module raises.
+        BrokenModule: Importing the module raises an exception.
     """
     place, separator, path = target.rpartition(":")
     if not separator or not place or not path:
@@ -116,14 +138,17 @@ def _load_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as exc:
         if exc.name is None or not (name == exc.name or name.startswith(f"{exc.name}.")):
-            raise  # The module is there; it is one that it imports which is not.
+            # The module is there; it is one that it imports which is not.
+            raise BrokenModule(name, exc) from exc
         raise UsageError(
             f"there is no module {exc.name!r}; modules are looked for in {folder} and among the installed packages"
         ) from None
     except (ValueError, TypeError) as exc:
         if _is_module_name(name):
-            raise
+            raise BrokenModule(name, exc) from exc
         raise UsageError(f"{name!r} is no name of a module: write package.module, or a path ending in .py") from exc
+    except Exception as exc:
+        raise BrokenModule(name, exc) from exc
 
 
 def _is_module_name(name: str) -> bool:
@@ -146,8 +171,10 @@ def _load_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException as exc:
         del sys.modules[name]
+        if isinstance(exc, Exception):
+            raise BrokenModule(str(path), exc) from exc
         raise
     return module
 
@@ -158,18 +185,28 @@ def _suggestion(name: str, owner: object) -> str:
         each for each, value in there.items() if not each.startswith("_") and not isinstance(value, ModuleType)
     )
     close = difflib.get_close_matches(name, public, n=3)
+    graphs = [each for each in public if _is_graph(there[each])] if isinstance(owner, ModuleType) else []
+    listed = f"; its graphs: {', '.join(graphs[:20])}" if graphs else ""
     if close:
-        return f"; did you mean {' or '.join(repr(each) for each in close)}?"
-    return f"; it has {', '.join(public[:10])}" if public else ""
+        return f"; did you mean {' or '.join(repr(each) for each in close)}?{listed}"
+    return listed or (f"; it has {', '.join(public[:10])}" if public else "")
+
+
+def _is_graph(found: object) -> bool:
+    """Whether a module's attribute may be meant: what LangGraph has compiled, or a function graph."""
+    if is_langgraph(found):
+        return True
+    is_function = inspect.iscoroutinefunction(found) or inspect.isgeneratorfunction(found)
+    return is_function and _problem(found) is None
 
 
 def _is_builder(found: Any) -> bool:
     """Whether it is to be called for the graph, rather than being one."""
-    if is_langgraph(found) or not callable(found):
+    if is_langgraph(found) or not callable(found) or wraps(found):
         return False
     if inspect.isclass(found):
         return True
-    function = found if inspect.isroutine(found) or hasattr(found, "func") else type(found).__call__
+    function = called(found)
     return not (
         inspect.iscoroutinefunction(function)
         or inspect.isasyncgenfunction(function)
@@ -201,20 +238,23 @@ def _problem(found: object) -> str | None:
     """Why it is no graph, or `None` if it may be one."""
     if is_langgraph(found):
         return None
-    if hasattr(found, "compile") and hasattr(found, "add_node"):
-        return "it has not been compiled; name what its compile() returns"
-    if inspect.iscoroutine(found):
-        found.close()
-        return "it is a coroutine; name the function itself"
+    wrapping = wraps(found)
+    if wrapping:
+        return wrapping
+    kind = lookalike(found)
+    if kind in PROBLEMS:
+        return PROBLEMS[kind]
     if callable(found):
         return NO_GRAPH.format(type(found).__name__) if _is_builder(found) else _wrong_arguments(found)
-    # Pydantic's models, and so chat models and messages, are iterables of their fields.
-    if isinstance(found, (Iterable, AsyncIterable)) and not (
-        isinstance(found, (str, bytes, Mapping)) or hasattr(found, "model_dump")
-    ):
+    if holds_parts(found) or isinstance(found, AsyncIterable):
         return None
     return NO_GRAPH.format(type(found).__name__)
 
+
+PROBLEMS = {
+    Lookalike.UNCOMPILED: "it has not been compiled; name what its compile() returns",
+    Lookalike.COROUTINE: "it is a coroutine; name the function itself",
+}
 
 NO_GRAPH = (
     "it is a {}; a graph is a compiled LangGraph graph, an `async def graph(input, writer)`, a generator function, or "
@@ -223,12 +263,5 @@ NO_GRAPH = (
 
 
 def _wrong_arguments(function: Callable[..., Any]) -> str | None:
-    called = function if inspect.isroutine(function) or hasattr(function, "func") else type(function).__call__
-    wanted = ("input", "writer") if inspect.iscoroutinefunction(called) else ("input",)
-    try:
-        inspect.signature(function).bind(*wanted)
-    except TypeError as exc:
-        return f"it is called with ({', '.join(wanted)}), and does not take them: {exc}"
-    except ValueError:
-        return None
-    return None
+    is_async = inspect.iscoroutinefunction(called(function))
+    return wrong_call(function, *(("input", "writer") if is_async else ("input",))) or None

@@ -10,21 +10,28 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from anyiostream.cli import running, serve
+import anyiostream
+from anyiostream.cli import running, serve, store, view
 from anyiostream.cli.loading import UsageError
 from anyiostream.errors import MissingExtra
 
-__all__ = ["USAGE", "main"]
+__all__ = ["USAGE", "main", "script"]
 
 USAGE = 2
 """Exit code for arguments that cannot be used, as argparse has it."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def script() -> int:
+    """The console script `anyiostream`: `main`, under that name."""
+    return main(prog="anyiostream")
+
+
+def main(argv: Sequence[str] | None = None, *, prog: str = "python -m anyiostream") -> int:
     """Run the command line.
 
     Args:
         argv: The arguments; those of the process if not given.
+        prog: What the user has called, for help and errors.
 
     Returns:
         The exit code of the subcommand; 2 if its arguments cannot be used.
@@ -33,11 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: By argparse, with 2 for arguments that it does not know, and 0 after `--help`.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m anyiostream", description="Runs of agent graphs: as they happen, and for remote readers."
+        prog=prog, description="Runs of agent graphs: as they happen, and for remote readers."
     )
+    parser.add_argument("--version", action="version", version=f"anyiostream {anyiostream.__version__}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     running.add_parser(subparsers)
     serve.add_parser(subparsers)
+    view.add_parser(subparsers)
+    store.add_parser(subparsers)
     arguments = parser.parse_args(argv)
     try:
         code: int = arguments.func(arguments)

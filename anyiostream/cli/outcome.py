@@ -7,8 +7,7 @@ from typing import Any, Protocol, final
 
 import attrs
 
-from anyiostream.events import ProtocolEvent
-from anyiostream.statistics import RunStatistics
+from anyiostream import ProtocolEvent, RunStatistics
 
 __all__ = ["EXIT_CODES", "STOPPED", "Outcome", "Output", "OutputClosed"]
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
-from collections.abc import Awaitable, Callable, Sequence
+import importlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from anyiostream.cli.listening import LEVELS, configured, listen, logged, say
 from anyiostream.cli.loading import UsageError, load_graph, load_object, load_transformer
-from anyiostream.errors import MissingExtra
-from anyiostream.loops import on_trio
+from anyiostream.cli.options import add_run_options, run_options
+from anyiostream.cli.project import PROJECT, graphs_of_project
+from anyiostream.errors import AnyioStreamError, MissingExtra
 
 if TYPE_CHECKING:
     from hypercorn.config import Config
@@ -23,8 +26,8 @@ __all__ = ["add_parser", "serve"]
 HERE = {"127.0.0.1", "::1", "localhost"}
 """Addresses that only this machine reaches."""
 
-GRACE = 3.0
-"""Seconds that open requests are given when the server stops."""
+STORE_VARIABLE = "ANYIOSTREAM_STORE"
+"""The variable of the environment that names the store, where the command line does not."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -37,10 +40,15 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "graphs",
-        nargs="+",
+        nargs="*",
         metavar="[name=]module:graph",
-        help="a graph, and the name by which clients ask for it: by default the last part of its own",
+        help="a graph, and the name by which clients ask for it: by default the last part of its own; "
+        f"without any, those that {PROJECT} names",
     )
+    parser.add_argument(
+        "--project", type=Path, metavar="FILE", help=f"a {PROJECT}, whose graphs and environment are served as well"
+    )
+    parser.add_argument("--log-level", choices=LEVELS, default="info", help="what is logged (default: %(default)s)")
     parser.add_argument("--backend", choices=["asyncio", "trio"], default="asyncio", help="the event loop")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=2024, help="port to listen on; 0 for a free one (%(default)s)")
@@ -58,6 +66,16 @@ def add_parser(subparsers: Any) -> None:
         metavar="module:class",
         help="a transformer for every run; its named channels are custom:<name> to clients",
     )
+    add_run_options(parser)
+    parser.add_argument("--no-page", action="store_true", help="do not serve the page at /")
+    parser.add_argument(
+        "--store",
+        default=os.environ.get(STORE_VARIABLE, "memory"),
+        metavar="STORE",
+        help="where threads live: memory (the default), sqlite:FILE, where they outlive this process, or "
+        "redis://HOST:PORT, which several servers share; an address with a password is safer in the environment, "
+        f"as {STORE_VARIABLE}",
+    )
     parser.set_defaults(func=serve)
 
 
@@ -68,34 +86,62 @@ def serve(arguments: argparse.Namespace) -> int:
         UsageError: A graph, a transformer, the hook, or the extra `remote` is not there, or the address is taken.
     """
     try:
-        from hypercorn.config import Config  # noqa: PLC0415 -- an extra
+        importlib.import_module("hypercorn.config")  # an extra
 
-        from anyiostream.remote import LOOPBACK, app  # noqa: PLC0415 -- likewise
+        from anyiostream.remote import LOOPBACK, Assistant, app  # noqa: PLC0415 -- likewise
     except ImportError as exc:
         raise UsageError(str(MissingExtra("anyiostream serve", "remote"))) from exc
-    assistants = dict(_named(graph) for graph in arguments.graphs)
-    if len(assistants) != len(arguments.graphs):
-        raise UsageError(f"two of {' '.join(arguments.graphs)} have one name; write name=module:graph")
-    application = app(
-        assistants,
-        transformers=[load_transformer(name) for name in arguments.transformer],
-        authorize=load_object(arguments.authorize) if arguments.authorize else None,
-        hosts=[*LOOPBACK, *arguments.allow_host],
-        origins=arguments.allow_origin,
-    )
-    config = Config()
-    host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
-    config.bind = [f"{host}:{arguments.port}"]
-    config.graceful_timeout = GRACE
-    config.websocket_ping_interval = 20.0
+    graphs = [*_of_project(arguments), *arguments.graphs]
+    say(f"loading {', '.join(graphs)}")
+    assistants = dict(_named(graph) for graph in graphs)
+    if len(assistants) != len(graphs):
+        raise UsageError(f"two of {' '.join(graphs)} have one name; write name=module:graph")
+    options = run_options(arguments)
+    transformers = [load_transformer(name) for name in arguments.transformer]
+    authorize = load_object(arguments.authorize) if arguments.authorize else None
+    store = _store(arguments.store)
+    try:
+        served = app(
+            {name: Assistant(graph=graph, options=options) for name, graph in assistants.items()},
+            transformers=transformers,
+            authorize=authorize,
+            hosts=[*LOOPBACK, *arguments.allow_host],
+            origins=arguments.allow_origin,
+            store=store,
+        )
+    except AnyioStreamError as exc:
+        raise UsageError(str(exc)) from exc
+    application = _with_page(served, wanted=not arguments.no_page)
+    config = configured(arguments.host, arguments.port, arguments.log_level)
     config.websocket_max_message_size = application.state.service.limits.frame
-    config.accesslog = None
+    page = " with a page" if any(getattr(route, "path", "") == "/" for route in application.routes) else ""
     _warn(arguments)
     try:
-        anyio.run(_serve, application, config, list(assistants), backend=arguments.backend)
+        anyio.run(_serve, application, config, list(assistants), page, backend=arguments.backend)
     except KeyboardInterrupt:  # a second one, while the server was stopping
         return 130
     return 0
+
+
+def _of_project(arguments: argparse.Namespace) -> list[str]:
+    """The graphs of the project's file, if one is named, or is there and no graph is named."""
+    path = arguments.project
+    if path is None and not arguments.graphs:
+        path = Path(PROJECT)
+        if not path.is_file():
+            raise UsageError(f"name a graph, as in `serve module:graph`; there is no {PROJECT} here that does")
+    return [] if path is None else [f"{name}={target}" for name, target in graphs_of_project(path).items()]
+
+
+def _with_page(application: Starlette, *, wanted: bool) -> Starlette:
+    """The application, with the page if it is wanted, and there: it may have been left out of an installation."""
+    if not wanted:
+        return application
+    try:
+        from anyiostream.page import add_page  # noqa: PLC0415 -- an extra
+    except ModuleNotFoundError:
+        return application
+    return add_page(application)
 
 
 def _named(graph: str) -> tuple[str, Any]:
@@ -103,48 +149,33 @@ def _named(graph: str) -> tuple[str, Any]:
     return name if separator else target.rpartition(":")[2].rpartition(".")[2], load_graph(target)
 
 
-def _warn(arguments: argparse.Namespace) -> None:
-    if arguments.host in HERE:
-        _say(f"serving this machine only, on {arguments.host}; whoever is on it may use every thread")
-    elif arguments.authorize is None:
-        _say(f"WARNING: listening on {arguments.host} without --authorize; whoever reaches it may use every thread")
-    if arguments.host not in HERE and not arguments.allow_host:
-        _say("WARNING: only requests for localhost are answered; name other hosts with --allow-host")
-
-
-def _say(text: str) -> None:
-    print(f"anyiostream: {text}", file=sys.stderr, flush=True)  # noqa: T201 -- a program's own message
-
-
-async def _serve(application: Starlette, config: Config, names: Sequence[str]) -> None:
-    from anyiostream.remote import close_streams  # noqa: PLC0415 -- an extra
+def _store(name: str) -> Any:
+    from anyiostream.remote.store import StoreUnfit, named_store  # noqa: PLC0415 -- an extra
 
     try:
-        sockets = config.create_sockets()
-    except OSError as exc:
-        raise UsageError(f"cannot listen on {config.bind[0]}: {exc.strerror}; --host and --port name another") from exc
-    for each in sockets.insecure_sockets:
-        each.listen(config.backlog)
-        address, port = each.getsockname()[:2]
-        shown = f"[{address}]" if ":" in address else address
-        _say(f"serving {', '.join(names)} at http://{shown}:{port}")
-    config.bind = [f"fd://{each.detach()}" for each in sockets.insecure_sockets]
-
-    async def stopped() -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for _ in signals:
-                break
-        _say("stopping")
-        close_streams(application)
-
-    await _server()(application, config, shutdown_trigger=stopped)
+        return named_store(name)
+    except (StoreUnfit, MissingExtra) as exc:
+        raise UsageError(str(exc)) from exc
 
 
-def _server() -> Callable[..., Awaitable[None]]:
-    if on_trio():
-        import hypercorn.trio  # noqa: PLC0415 -- only where it runs
+def _warn(arguments: argparse.Namespace) -> None:
+    if arguments.host in HERE:
+        say(f"serving this machine only, on {arguments.host}; whoever is on it may use every thread")
+    elif arguments.authorize is None:
+        say(f"WARNING: listening on {arguments.host} without --authorize; whoever reaches it may use every thread")
+    if arguments.host not in HERE and not arguments.allow_host:
+        say("WARNING: only requests for localhost are answered; name other hosts with --allow-host")
 
-        return hypercorn.trio.serve
-    import hypercorn.asyncio  # noqa: PLC0415 -- likewise
 
-    return hypercorn.asyncio.serve
+async def _serve(application: Starlette, config: Config, names: Sequence[str], page: str) -> None:
+    from anyiostream.remote import close_streams  # noqa: PLC0415 -- an extra
+    from anyiostream.remote.store import StoreInUse, StoreUnfit  # noqa: PLC0415 -- likewise
+
+    service = application.state.service
+    try:
+        async with service.store.open(service.limits):
+            pass  # what is wrong with it is said in a line, and not by the server's failure
+    except (StoreInUse, StoreUnfit) as exc:
+        raise UsageError(str(exc)) from exc
+    what = f"{', '.join(names)}{page}"
+    await listen(logged(application), config, what, lambda: close_streams(application))

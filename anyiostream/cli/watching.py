@@ -10,13 +10,10 @@ from typing import Final
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskGroup
+from anyio.abc import TaskGroup, TaskStatus
 
+from anyiostream import AnyioStreamError, AsyncGraphRunStream, GraphRunStream, PreparedRun, RunAborted
 from anyiostream.cli.outcome import STOPPED, Outcome, Output, OutputClosed
-from anyiostream.errors import AnyioStreamError, RunAborted
-from anyiostream.lanes.async_streams import AsyncGraphRunStream
-from anyiostream.lanes.sync_streams import GraphRunStream
-from anyiostream.run import OpenRun
 
 __all__ = ["NotOpened", "watch", "watch_inline"]
 
@@ -28,7 +25,7 @@ class NotOpened(Exception):
     """A run could not be opened; the cause says why."""
 
 
-async def watch(opening: OpenRun, output: Output) -> Outcome:
+async def watch(opening: PreparedRun, output: Output) -> Outcome:
     """Read a run on the async lane to its end. Ctrl-C stops it; a second one ends the process at once.
 
     Raises:
@@ -40,7 +37,7 @@ async def watch(opening: OpenRun, output: Output) -> Outcome:
         async with opening as run:
             opened = True
             async with anyio.create_task_group() as beside:
-                beside.start_soon(_stop_on_interrupt, run, outcome, beside)
+                await beside.start(_stop_on_interrupt, run, outcome, beside)
                 beside.start_soon(_report, run, output)
                 await _read(run, output, outcome)
                 beside.cancel_scope.cancel()
@@ -52,7 +49,7 @@ async def watch(opening: OpenRun, output: Output) -> Outcome:
     return outcome
 
 
-def watch_inline(opening: OpenRun, output: Output) -> Outcome:
+def watch_inline(opening: PreparedRun, output: Output) -> Outcome:
     """Read a run on the sync lane to its end; as `watch`."""
     outcome = Outcome()
     opened = False
@@ -113,8 +110,15 @@ async def _report(run: AsyncGraphRunStream, output: Output) -> None:
         await anyio.sleep(REPORT)
 
 
-async def _stop_on_interrupt(run: AsyncGraphRunStream, outcome: Outcome, beside: TaskGroup) -> None:
+async def _stop_on_interrupt(
+    run: AsyncGraphRunStream,
+    outcome: Outcome,
+    beside: TaskGroup,
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
     with anyio.open_signal_receiver(signal.SIGINT) as signals:
+        task_status.started()
         async for _ in signals:
             if outcome.stopped:
                 # The graph refuses to end, most likely in a thread of its own; nothing less would end the program.

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, final
+from typing import TYPE_CHECKING, Generic, NoReturn, Self, TypeVar, final
 
 from anyio import EndOfStream
 from anyio.abc import ObjectReceiveStream
 
 from anyiostream.channels.branches import Branch
+from anyiostream.channels.buffer import EMPTY, Buffer
 from anyiostream.channels.interleaving import Interleaving
-from anyiostream.channels.unread import EMPTY, Ended, Unread
+from anyiostream.driver.driver import Driver
 from anyiostream.errors import CursorBusy, WrongLane
-
-if TYPE_CHECKING:
-    from anyiostream.lanes.async_run import AsyncRun
+from anyiostream.lanes.projection_types import PairT_co
+from anyiostream.outcome import Outcome
 
 __all__ = ["AsyncCursor", "AsyncInterleaveCursor"]
 
@@ -28,8 +28,8 @@ class AsyncCursor(ObjectReceiveStream[T]):
     Checkpoints when it has to wait, and before the item that follows `checkpoint_every` items read without waiting.
     """
 
-    def __init__(self, run: AsyncRun, buffer: Unread[T], released: Callable[[Unread[T]], None]) -> None:
-        self._run = run
+    def __init__(self, driver: Driver, buffer: Buffer[T], released: Callable[[Buffer[T]], None]) -> None:
+        self._driver = driver
         self._buffer = buffer
         self._branch: Branch[T] | None = buffer if isinstance(buffer, Branch) else None
         self._released = released
@@ -48,9 +48,9 @@ class AsyncCursor(ObjectReceiveStream[T]):
             BackpressureDeadlock: The run is stalled because another channel, which this task reads, is full.
             BaseException: What ended the run, once, after all items.
         """
-        buffer, run = self._buffer, self._run
+        buffer, driver = self._buffer, self._driver
         branch = self._branch
-        if branch is not None and (budget := run.budget) > 0:
+        if branch is not None and (budget := driver.budget) > 0:
             # As `branch.take()`, without the call, and without asking first whether there is an item: that saves an
             # eighth of what an item costs at each branch.
             item, following, _ = branch.next
@@ -58,10 +58,10 @@ class AsyncCursor(ObjectReceiveStream[T]):
                 branch.next = following
                 if branch.line:
                     branch.refill()
-                run.budget = budget - 1
-                branch.reader = run.loop.current_task()
+                driver.budget = budget - 1
+                branch.reader = driver.loop.current_task()
                 return item  # type: ignore[no-any-return]  # links have no types
-            ready: int = buffer.ended is not None
+            ready: int = buffer.outcome is not None
         else:
             ready = buffer.ready
         if not ready:
@@ -69,13 +69,13 @@ class AsyncCursor(ObjectReceiveStream[T]):
                 raise StopAsyncIteration
             if buffer.parked is not None:
                 raise CursorBusy(buffer.name, "atee")
-            step = run.advance(buffer)
-            buffer.reader = run.loop.current_task() if step is None else await run.wait_for(buffer, step)
+            step = driver.advance(buffer)
+            buffer.reader = driver.loop.current_task() if step is None else await driver.wait_for(buffer, step)
         else:
-            if run.budget <= 0:
-                await run.checkpoint()
-            run.budget -= 1
-            buffer.reader = run.loop.current_task()
+            if driver.budget <= 0:
+                await driver.checkpoint()
+            driver.budget -= 1
+            buffer.reader = driver.loop.current_task()
         item = buffer.take()
         if item is EMPTY:
             self._end()
@@ -104,7 +104,7 @@ class AsyncCursor(ObjectReceiveStream[T]):
         """End the subscription. Does not checkpoint."""
         self.leave()
 
-    if not TYPE_CHECKING:  # for type checkers it is no iterable
+    if not TYPE_CHECKING:  # for type checkers it is not iterable
 
         def __iter__(self) -> NoReturn:
             raise WrongLane(f"this cursor of {self._buffer.name}", "async", "use 'async for' instead.")
@@ -113,49 +113,52 @@ class AsyncCursor(ObjectReceiveStream[T]):
         if not self._buffer.left:
             # The garbage collector may run in any thread.
             buffer, released = self._buffer, self._released
-            self._run.loop.from_any_thread(lambda: released(buffer))
+            self._driver.loop.from_any_thread(lambda: released(buffer))
 
     def _end(self) -> None:
-        ended = self._buffer.ended
-        if ended is not None and not self._ended:
+        outcome = self._buffer.outcome
+        if outcome is not None and not self._ended:
             self.leave()
-            if ended.error is not None:
-                raise self._run.deliver(ended.error)
+            if outcome.raises:
+                raise self._driver.deliver(outcome)
 
 
 @final
-class AsyncInterleaveCursor:
-    """Reads several channels in order of arrival, as (name, item)."""
+class AsyncInterleaveCursor(Generic[PairT_co]):
+    """Reads several channels in order of arrival, as (name, item).
 
-    def __init__(self, run: AsyncRun, reader: Interleaving) -> None:
-        self._run = run
+    Generic in the type of these pairs.
+    """
+
+    def __init__(self, driver: Driver, reader: Interleaving) -> None:
+        self._driver = driver
         self._reader = reader
 
     def __aiter__(self) -> Self:
         """Itself."""
         return self
 
-    async def __anext__(self) -> tuple[str, Any]:
+    async def __anext__(self) -> PairT_co:
         """The next (projection name, item). If cancelled, nothing is lost.
 
         Raises:
             As a channel's cursor; the error of one channel comes after all that arrived before it.
         """
-        run, reader = self._run, self._reader
+        driver, reader = self._driver, self._reader
         while True:
             if not reader.ready:
-                await run.until(reader)
-            elif run.budget > 0:
-                run.budget -= 1
+                await driver.until(reader)
+            elif driver.budget > 0:
+                driver.budget -= 1
             else:
-                await run.checkpoint()
-                run.budget -= 1
+                await driver.checkpoint()
+                driver.budget -= 1
             if reader.ended:
                 self.leave()
                 raise StopAsyncIteration
-            taken = reader.take(run.loop.current_task(), self._deliver)
+            taken = reader.take(driver.loop.current_task(), self._deliver)
             if taken is not None:
-                return taken
+                return taken  # type: ignore[return-value]  # the names that it was made with say so
 
     def leave(self) -> None:
         """Release the channels; they may be subscribed again."""
@@ -173,15 +176,15 @@ class AsyncInterleaveCursor:
         """Release the channels."""
         self.leave()
 
-    if not TYPE_CHECKING:  # for type checkers it is no iterable
+    if not TYPE_CHECKING:  # for type checkers it is not iterable
 
         def __iter__(self) -> NoReturn:
             raise WrongLane("this cursor of interleave()", "async", "use 'async for' instead.")
 
     def __del__(self) -> None:
-        self._run.loop.from_any_thread(self._reader.leave)
+        self._driver.loop.from_any_thread(self._reader.leave)
 
-    def _deliver(self, ended: Ended) -> None:
-        if ended.error is not None:
+    def _deliver(self, outcome: Outcome) -> None:
+        if outcome.raises:
             self.leave()
-            raise self._run.deliver(ended.error)
+            raise self._driver.deliver(outcome)

@@ -1,33 +1,35 @@
-"""The async lane's side of a run: what its mux needs of it, its tasks, and how it ends.
+"""The async lane's side of a run: its mux's port, its tasks, and how it ends.
 
 Rules:
 
-- Who advances the pump, and who waits, is told in `driving.py`.
-- Tasks of the run are cancelled by the run only, and awaited under a shield. Cancelling the task that leaves the
-  block does not keep it from waiting until nothing of the run is alive; the cancellation goes on after that.
+- `driver/turn.py` decides who steps the pump, and who waits.
+- Tasks of the run are cancelled by the run only, and awaited under a shield. If the task that leaves the block is
+  cancelled, it still waits until nothing of the run is alive; the cancellation is raised after that.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context
+from functools import partial
 from itertools import count
 from typing import Any, TypeVar, final
 
+from anyiostream.channels.buffer import Buffer
 from anyiostream.channels.channel import StreamChannel
-from anyiostream.channels.latch import Awaited, Callback
-from anyiostream.channels.outbox import Outbox, current_outbox
-from anyiostream.channels.raising import Recorded
-from anyiostream.channels.unread import Unread
+from anyiostream.channels.latch import Latch
+from anyiostream.channels.producer import Producer, current_producer
+from anyiostream.driver.driver import Driver
+from anyiostream.driver.hosting import AsyncSource, Spawner
+from anyiostream.driver.shutdown import GRACE, Shutdown
 from anyiostream.errors import ForeignExit, RunClosed
 from anyiostream.events import Namespace
 from anyiostream.lanes.async_cursors import AsyncCursor
-from anyiostream.lanes.async_source import AsyncSource
-from anyiostream.lanes.driving import PumpDriver
-from anyiostream.lanes.shutdown import GRACE, Shutdown
 from anyiostream.loops.interface import Loop, LoopTask
 from anyiostream.mux.mux import Mux
+from anyiostream.mux.scheduled import MAX_RUNNING
+from anyiostream.projections.messages.record import MessageRecord
 from anyiostream.pump import Pump
 from anyiostream.statistics import RunStatistics
 from anyiostream.subgraphs import Handle, Subgraph
@@ -41,12 +43,13 @@ logger = logging.getLogger("anyiostream")
 
 
 @final
-class AsyncRun(PumpDriver):
+class AsyncRun(Driver):
     """One run on the async lane: the mux's port, its tasks, and its end.
 
     Attributes:
-        maxlen: Bound of channels that name none, in items.
-        stamp: Gives a number that rises with each call.
+        maxlen: Bound, in items, of channels that were created without one.
+        grace: Seconds that a hook or the source may take once the run is over.
+        stamp: Returns a number that increases with each call.
         closed: Whether the block has been left.
     """
 
@@ -63,27 +66,37 @@ class AsyncRun(PumpDriver):
         maxlen: float,
         scope: Namespace,
         checkpoint_every: int,
+        grace: float = GRACE,
+        max_scheduled: float = MAX_RUNNING,
     ) -> None:
-        outbox = Outbox("an event", self, bounded=False, emptied=self._room_again)
-        super().__init__(loop, outbox, checkpoint_every)
         self.maxlen = maxlen
-        # What only some runs need is made when it is needed: most of the cost of a short run is that of its objects.
-        self._application_outbox: Outbox | None = None
+        self.grace = grace
+        # Whatever only some runs need is created on demand: most of a short run's cost is that of creating objects.
+        self._application_producer: Producer | None = None
         self._source_context: Context | None = None
         self._shutdown: Shutdown | None = None
-        self._make_handle = make_handle
-        self._tasks: dict[LoopTask, None] = {}
         self.closed = False
         self.stamp = count(1).__next__
-        mux = Mux(self, factories=factories, transformers=transformers, scope=scope)
-        source = open_source(mux)
-        self.drive_pump(Pump(mux, source, outbox, source.stop), source)
+
+        def make_pump(producer: Producer) -> tuple[Pump, AsyncSource]:
+            mux = Mux(
+                self,
+                factories=factories,
+                make_handle=partial(make_handle, self),
+                transformers=transformers,
+                namespace=scope,
+                max_scheduled=max_scheduled,
+            )
+            source = open_source(mux)
+            return Pump(mux, source, producer, source.stop), source
+
+        super().__init__(loop, checkpoint_every, make_pump)
 
     async def enter(self) -> None:
         """The block is entered."""
-        roster = self.pump.mux.roster
-        await self.loop.enter(spawns=self.source.spawns or roster.any_async or not roster.all_builtin)
-        self.source.start(self, self._part_arrived)
+        registry = self.pump.mux.registry
+        await self.loop.enter(spawns=self.source.spawns or registry.any_async or not registry.all_builtin)
+        self.source.start(self)
 
     # --- the mux's port ---
 
@@ -93,16 +106,26 @@ class AsyncRun(PumpDriver):
         return self
 
     @property
+    def task_port(self) -> AsyncRun:
+        """The members that only this lane has."""
+        return self
+
+    @property
     def interjected(self) -> BaseException | None:
         """The error with which the run is about to fail."""
         return self.pump.interjected
 
     @property
-    def application_outbox(self) -> Outbox:
+    def application_producer(self) -> Producer:
         """Where items wait that no hook, scheduled task or graph of this run has put."""
-        if self._application_outbox is None:
-            self._application_outbox = Outbox("the application", self)
-        return self._application_outbox
+        if self._application_producer is None:
+            self._application_producer = Producer("the application", self)
+        return self._application_producer
+
+    @property
+    def steps_anywhere(self) -> bool:
+        """True if no hook is the user's."""
+        return self.pump.mux.registry.all_builtin
 
     @property
     def source_context(self) -> Context:
@@ -110,7 +133,7 @@ class AsyncRun(PumpDriver):
         if self._source_context is None:
             # Asked for before any hook has run, so that nothing else has been set there.
             context = self.context.copy()
-            context.run(current_outbox.set, Outbox("the graph", self))
+            context.run(current_producer.set, Producer("the graph", self))
             self._source_context = context
         return self._source_context
 
@@ -120,21 +143,13 @@ class AsyncRun(PumpDriver):
         if self.closed:
             raise RunClosed(what)
 
-    def cursor(self, buffer: Unread[T], released: Callable[[Unread[T]], None]) -> AsyncCursor[T]:
+    def cursor(self, buffer: Buffer[T], released: Callable[[Buffer[T]], None]) -> AsyncCursor[T]:
         """A cursor over `buffer`."""
         return AsyncCursor(self, buffer, released)
 
-    def deliver(self, failure: Recorded) -> BaseException:
-        """The exception for a reader."""
-        return self.pump.deliver(failure)
-
-    def assemble_message(self, events: Sequence[Mapping[str, Any]], message_id: str | None) -> Any:
+    def assemble_message(self, record: MessageRecord) -> Any:
         """The final message of a model call, in the graph's own class."""
-        return self.source.assemble_message(events, message_id)
-
-    def open_handle(self, mux: Mux, subgraph: Subgraph) -> Handle:
-        """The handle of a subgraph."""
-        return self._make_handle(self, mux, subgraph)
+        return self.source.assemble_message(record)
 
     def is_cancellation(self, error: BaseException) -> bool:
         """Whether it is the loop's cancellation exception."""
@@ -145,21 +160,11 @@ class AsyncRun(PumpDriver):
         self.pump.interject(error)
         self.pass_on()
 
-    def drive(self, target: Awaited) -> None:  # noqa: ARG002 -- a port's method
-        """Not on this lane."""
-        raise AssertionError("promises refuse result() on the async lane")
-
-    def spawn(self, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context) -> LoopTask:
-        """Start a task of the run."""
-        task = self.loop.spawn(run, name, context)
-        self._tasks[task] = None
-        task.finished.park(Callback(lambda: self._tasks.pop(task, None)))
-        return task
-
-    def host(self, run: Callable[[], Coroutine[Any, Any, None]], name: str) -> LoopTask:
-        """Start the task that the graph runs in."""
-        task = self.loop.spawn(run, name, self.source_context)
-        self._tasks[task] = None
+    def host(self, run: Callable[[], Coroutine[Any, Any, None]], name: str, on: Spawner | None = None) -> LoopTask:
+        """Start a task that the graph runs in."""
+        spawner = self.loop if on is None else on
+        # In one statement: an interrupt between two would leave a task that nothing refers to.
+        self._tasks[task := spawner.spawn(run, name, self.source_context)] = None
         return task
 
     async def send(self, channel: StreamChannel[T], item: T) -> None:
@@ -169,35 +174,48 @@ class AsyncRun(PumpDriver):
         """
         if len(channel.buffers) == 1:
             (buffer,) = channel.buffers
-            await self._settled(buffer, lambda outbox: buffer.put_waiting(item, outbox))
+            await self._settled(buffer, lambda producer: buffer.put_waiting(item, producer))
             return
         while (full := next((buffer for buffer in channel.buffers if not buffer.has_room), None)) is not None:
             await self._settled(full, full.await_room)
         channel.put_to_all(item)
 
-    async def _settled(self, buffer: Unread[Any], put: Callable[[Outbox], None]) -> None:
+    async def _settled(self, buffer: Buffer[Any], put: Callable[[Producer], None]) -> None:
         waiter = self.loop.waiter()
-        outbox = Outbox("send()", self, bounded=False, withdrawable=True, emptied=waiter.wake)
-        outbox.given_up = lambda: waiter.woken  # by nothing else before the item has found its place
-        put(outbox)
-        if outbox.pending:
-            producer = current_outbox.get(self.application_outbox)
+        send = Producer("send()", self, bounded=False, withdrawable=True, emptied=waiter.wake)
+        send.given_up = lambda: waiter.woken  # by nothing else before the item has found its place
+        put(send)
+        if send.pending:
+            producer = current_producer.get(self.application_producer)
             producer.sending.append(buffer)
             self.check_stall()
             try:
                 await waiter.wait()
-            except BaseException:
-                buffer.withdraw(outbox)
+            except BaseException as exc:
+                if waiter.postpone(exc):
+                    return  # the item is there: raised here, the cancellation would say that it is not
+                buffer.withdraw(send)
                 raise
             finally:
                 producer.sending.remove(buffer)
 
     async def with_grace(self, what: str, awaitable: Awaitable[object]) -> None:
         """Await a hook for the grace period."""
-        with self.loop.shield(GRACE) as scope:
+        with self.loop.shield(self.grace) as scope:
             await awaitable
         if scope.cancelled_caught:
-            logger.warning("%s did not end within %g s and has been cancelled", what, GRACE)
+            logger.warning("%s did not end within %g s and has been cancelled", what, self.grace)
+
+    async def room(self) -> None:
+        """Wait until no item of the last event waits for its reader."""
+        producer = self.pump.producer
+        while producer.pending:
+            latch = Latch("room")
+            producer.emptied = latch.open
+            try:
+                await self.wait(latch)
+            finally:
+                producer.emptied = self._room_again
 
     # --- the end ---
 
@@ -211,7 +229,7 @@ class AsyncRun(PumpDriver):
             self.pump.abort_after_event()
             self.pass_on()
             return
-        if self.pump.terminal.ready and not self._living():
+        if self.pump.terminal.ready and not self.living():
             await self.loop.checkpoint()
             return
         await self._shut_down()
@@ -237,36 +255,27 @@ class AsyncRun(PumpDriver):
             self.closed = True
             raise
         try:
-            if not self.pump.terminal.ready or (self._tasks and self._living()):
+            if not self.pump.terminal.ready or (self._tasks and self.living()):
                 await self._shut_down()
             else:
                 await self.close_source()
         finally:
             self.closed = True
-            if self._stalls is not None:
-                self._stalls.close()
+            self.close_deadlocks()
             await self.loop.leave()
         return self.pump.undelivered()
 
     async def _shut_down(self) -> None:
         if self._shutdown is None:
-            self._shutdown = Shutdown(self)
-        await self._shutdown.shut_down(self._living())
+            self._shutdown = Shutdown(self, self.grace)
+        await self._shutdown.shut_down(self.living())
 
-    def _living(self) -> dict[LoopTask, None]:
+    def living(self) -> dict[LoopTask, None]:
         """The run's tasks; none of them has ended."""
         for task in [each for each in self._tasks if not each.alive]:
             self._tasks.pop(task, None)
         return self._tasks
 
-    async def close_source(self) -> None:
-        """Stop the source, and wait until it has ended. What closing it raises is raised where the block is left."""
-        self.source.stop()
-        try:
-            await self.source.close()
-        except BaseException as exc:  # noqa: BLE001 -- see above
-            self.pump.errors.append(exc)
-
     def statistics(self, mux: Mux) -> RunStatistics:
         """The figures of the run, with the channels of `mux`."""
-        return self.pump.statistics(mux, inbox=self.source.read_ahead, parked=len(self._parked))
+        return self.pump.statistics(mux, inbox=self.source.read_ahead, parked=len(self.turn.waiting))

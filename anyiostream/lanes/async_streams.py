@@ -1,18 +1,22 @@
 """Run streams of the async lane."""
 
+# Sets of names overlap, and the first overload that fits is the narrowest:
+# mypy: disable-error-code="overload-overlap"
+# pyright: reportOverlappingOverload=false
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, final
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, final, overload
 
 from anyiostream.channels.interleaving import Interleaving
 from anyiostream.errors import WrongLane
 from anyiostream.events import ProtocolEvent
 from anyiostream.lanes.async_cursors import AsyncInterleaveCursor
 from anyiostream.lanes.async_run import AsyncRun
-from anyiostream.lanes.pending import Pending
-from anyiostream.lanes.reading import AsyncProjection, StateT_co
+from anyiostream.lanes.projection_types import AsyncProjection, StateT_co
 from anyiostream.lanes.run_stream import RunStream, SubgraphHandle
+from anyiostream.lanes.unawaited import Unawaited
 from anyiostream.mux.mux import Mux
 from anyiostream.projections.messages.streams import AsyncChatModelStream
 from anyiostream.projections.tool_calls import ToolCallStream
@@ -22,6 +26,23 @@ from anyiostream.subgraphs import LifecyclePayload, Subgraph, SubgraphStatus
 
 if TYPE_CHECKING:
     from anyio.abc import ObjectReceiveStream
+
+    # What `interleave` is asked for, and what it then gives: `V` and `Values`, ... A `match` on a pair tells its item.
+    V = Literal["values"]
+    M = Literal["messages"]
+    L = Literal["lifecycle"]
+    S = Literal["subgraphs", "subagents"]
+    T = Literal["tool_calls"]
+    P = Literal["updates", "checkpoints", "debug", "tasks"]
+    Values = tuple[V, StateT_co]
+    Messages = tuple[M, AsyncChatModelStream]
+    Lifecycle = tuple[L, LifecyclePayload]
+    Subgraphs = tuple[S, "AsyncSubgraphRunStream"]
+    ToolCalls = tuple[T, ToolCallStream]
+    Payloads = tuple[P, dict[str, Any]]
+    Known = V | M | L | S | T | P
+    AnyOf = Values[StateT_co] | Messages | Lifecycle | Subgraphs | ToolCalls | Payloads
+    Cursor = AsyncInterleaveCursor
 
 __all__ = ["AsyncGraphRunStream", "AsyncSubgraphRunStream"]
 
@@ -60,33 +81,83 @@ class AsyncGraphRunStream(RunStream, Generic[StateT_co]):
     def output(self) -> Coroutine[Any, Any, StateT_co]:
         """The final state: the last `values` snapshot of this scope. Runs the graph to its end.
 
-        Checkpoints. If cancelled, the run is as it was, and may be read on.
+        Checkpoints. If cancelled, the run is as it was, and can still be read.
 
         Raises:
             RunAborted: The run was aborted.
             BackpressureDeadlock: A channel that the calling task reads is full.
             BaseException: The error that ended the run, each time it is asked for.
         """
-        return Pending("run.output()", self._output)
+        return Unawaited("run.output()", self._output)
 
     def interrupted(self) -> Coroutine[Any, Any, bool]:
         """Whether the graph waits for its user. Runs the graph to its end; raises as `output`."""
-        return Pending("run.interrupted()", self._interrupted)
+        return Unawaited("run.interrupted()", self._interrupted)
 
     def interrupts(self) -> Coroutine[Any, Any, list[Any]]:
         """The interrupts that the graph waits at, in order, each once.
 
         Runs the graph to its end; raises as `output`.
         """
-        return Pending("run.interrupts()", self._interrupts)
+        return Unawaited("run.interrupts()", self._interrupts)
 
     @property
     def status(self) -> RunStatus | SubgraphStatus:
         """How the run stands: `"running"`, `"completed"`, `"failed"`, `"interrupted"` or `"aborted"`."""
         return self._run.pump.status
 
-    def interleave(self, *names: str) -> AsyncInterleaveCursor:
+    # One, two or several kinds of projections; then all others, which a run does not declare or whose items vary.
+    # Written for each lane: Python's types have no parameter that stands for a generic class, as `Cursor` does here.
+    @overload
+    def interleave(self, name: V, /, *names: V) -> Cursor[Values[StateT_co]]: ...
+    @overload
+    def interleave(self, name: M, /, *names: M) -> Cursor[Messages]: ...
+    @overload
+    def interleave(self, name: L, /, *names: L) -> Cursor[Lifecycle]: ...
+    @overload
+    def interleave(self, name: S, /, *names: S) -> Cursor[Subgraphs]: ...
+    @overload
+    def interleave(self, name: T, /, *names: T) -> Cursor[ToolCalls]: ...
+    @overload
+    def interleave(self, name: P, /, *names: P) -> Cursor[Payloads]: ...
+    @overload
+    def interleave(self, name: V | M, /, *names: V | M) -> Cursor[Values[StateT_co] | Messages]: ...
+    @overload
+    def interleave(self, name: V | L, /, *names: V | L) -> Cursor[Values[StateT_co] | Lifecycle]: ...
+    @overload
+    def interleave(self, name: V | S, /, *names: V | S) -> Cursor[Values[StateT_co] | Subgraphs]: ...
+    @overload
+    def interleave(self, name: V | T, /, *names: V | T) -> Cursor[Values[StateT_co] | ToolCalls]: ...
+    @overload
+    def interleave(self, name: V | P, /, *names: V | P) -> Cursor[Values[StateT_co] | Payloads]: ...
+    @overload
+    def interleave(self, name: M | L, /, *names: M | L) -> Cursor[Messages | Lifecycle]: ...
+    @overload
+    def interleave(self, name: M | S, /, *names: M | S) -> Cursor[Messages | Subgraphs]: ...
+    @overload
+    def interleave(self, name: M | T, /, *names: M | T) -> Cursor[Messages | ToolCalls]: ...
+    @overload
+    def interleave(self, name: M | P, /, *names: M | P) -> Cursor[Messages | Payloads]: ...
+    @overload
+    def interleave(self, name: L | S, /, *names: L | S) -> Cursor[Lifecycle | Subgraphs]: ...
+    @overload
+    def interleave(self, name: L | T, /, *names: L | T) -> Cursor[Lifecycle | ToolCalls]: ...
+    @overload
+    def interleave(self, name: L | P, /, *names: L | P) -> Cursor[Lifecycle | Payloads]: ...
+    @overload
+    def interleave(self, name: S | T, /, *names: S | T) -> Cursor[Subgraphs | ToolCalls]: ...
+    @overload
+    def interleave(self, name: S | P, /, *names: S | P) -> Cursor[Subgraphs | Payloads]: ...
+    @overload
+    def interleave(self, name: T | P, /, *names: T | P) -> Cursor[ToolCalls | Payloads]: ...
+    @overload
+    def interleave(self, name: Known, /, *names: Known) -> Cursor[AnyOf[StateT_co]]: ...
+    @overload
+    def interleave(self, *names: str) -> AsyncInterleaveCursor: ...
+    def interleave(self, *names: str) -> AsyncInterleaveCursor[Any]:
         """Read several projections at once, as (name, item) in order of arrival.
+
+        Type checkers know the items of the declared projections, except `custom`; a `match` on the pair tells which.
 
         Raises:
             UnknownProjection, NotAChannel, AlreadySubscribed: And nothing is subscribed.
@@ -103,13 +174,13 @@ class AsyncGraphRunStream(RunStream, Generic[StateT_co]):
         Open cursors end after what they have buffered; `output` raises `RunAborted`. Idempotent. A cancellation of the
         caller is let through after that. In a hook it returns at once and takes effect after the current event.
         """
-        return Pending("run.abort()", self._abort)
+        return Unawaited("run.abort()", self._abort)
 
     def statistics(self) -> RunStatistics:
         """The run's figures now."""
         return self._run.statistics(self._mux)
 
-    if not TYPE_CHECKING:  # for type checkers a run of this lane is no iterable
+    if not TYPE_CHECKING:  # for type checkers a run of this lane is not iterable
 
         def __iter__(self) -> NoReturn:
             raise WrongLane("this run", "async", "use 'async for' instead.")
@@ -121,7 +192,7 @@ class AsyncGraphRunStream(RunStream, Generic[StateT_co]):
 
     async def _interrupted(self) -> bool:
         await self._complete()
-        return bool(self._mux.state.interrupts)
+        return self._mux.state.interrupted
 
     async def _interrupts(self) -> list[Any]:
         await self._complete()
@@ -141,7 +212,7 @@ class AsyncGraphRunStream(RunStream, Generic[StateT_co]):
 
 @final
 class AsyncSubgraphRunStream(SubgraphHandle, AsyncGraphRunStream[Any]):
-    """A subgraph of a run on the async lane, with projections of its own."""
+    """A subgraph of a run on the async lane, with its own projections."""
 
     def __init__(self, run: AsyncRun, mux: Mux, subgraph: Subgraph) -> None:
         super().__init__(run, mux)
@@ -151,10 +222,10 @@ class AsyncSubgraphRunStream(SubgraphHandle, AsyncGraphRunStream[Any]):
         """Stop the subgraph; the rest of the run goes on. Idempotent.
 
         Returns when the handle has ended. A function graph's block is cancelled and may still be cleaning up then; the
-        graph goes on after it when somebody wants its next part. A LangGraph graph cannot stop one subgraph: the handle
-        ends, and what the subgraph still produces passes by.
+        graph continues after it when a reader wants its next part. A LangGraph graph cannot stop one subgraph: the
+        handle ends, and whatever the subgraph still produces is ignored.
         """
-        return Pending("handle.abort()", self._abort)
+        return Unawaited("handle.abort()", self._abort)
 
     async def _abort(self) -> None:
         self.request_abort()

@@ -6,13 +6,14 @@ from collections.abc import Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, final
 
 from anyiostream.channels.latch import Latch
-from anyiostream.channels.raising import Recorded
-from anyiostream.ending import Ending
-from anyiostream.errors import MissingProjection, RunAborted, SubgraphFailed, UnknownProjection, suggestion
+from anyiostream.errors import MissingProjection, SubgraphFailed, UnknownProjection
+from anyiostream.errors.spelling import suggestion
 from anyiostream.events import Namespace
 from anyiostream.mux.mux import Mux
+from anyiostream.namespaces import task_path
+from anyiostream.outcome import Outcome
 from anyiostream.pump import Pump, RunStatus
-from anyiostream.subgraphs import LifecycleCause, Subgraph, SubgraphEnd, SubgraphStatus
+from anyiostream.subgraphs import LifecycleCause, Subgraph, SubgraphStatus
 
 __all__ = ["RunStream", "SubgraphHandle"]
 
@@ -31,19 +32,24 @@ class RunStream:
     if not TYPE_CHECKING:  # for type checkers, what is neither declared nor in `extensions` is not there
 
         def __getattr__(self, name: str) -> Any:
-            """A native projection, when it is first asked for; or what is wrong with the name, and what to do."""
+            """A native projection, the first time it is asked for; or an error that says what to write instead."""
+            declared = getattr(type(self), name, None)
+            if isinstance(declared, property):
+                # Python comes here as well when a property raises an AttributeError: that of a node, which has failed
+                # the run. Whatever the property raised, it raises again each time that it is asked.
+                return declared.__get__(self)
             # Looked up without __getattr__, which would recurse while the object is being copied.
             mux = self.__dict__.get("_mux")
             if mux is None:
                 raise MissingProjection(type(self).__name__, name, (), ".")
-            if name not in mux.roster.native_keys:
-                raise MissingProjection(type(self).__name__, name, mux.roster.native_keys, self._hint(name, mux))
-            projection = self.__dict__[name] = mux.roster.projection(name)
+            if name not in mux.registry.native_keys:
+                raise MissingProjection(type(self).__name__, name, mux.registry.native_keys, self._hint(name, mux))
+            projection = self.__dict__[name] = mux.registry.projection(name)
             return projection
 
     def __dir__(self) -> list[str]:
         """With the native projections."""
-        return sorted({*super().__dir__(), *self._mux.roster.native_keys})
+        return sorted({*super().__dir__(), *self._mux.registry.native_keys})
 
     def _hint(self, name: str, mux: Mux) -> str:
         if name in mux.extensions:
@@ -117,8 +123,9 @@ class SubgraphHandle(RunStream):
     cause: LifecycleCause | None
     error: str | None
     _status: SubgraphStatus
+    _closing: bool
     _latch: Latch
-    _failure: Recorded | None
+    _failure: Outcome | None
     _pump: Pump
 
     @property
@@ -140,53 +147,89 @@ class SubgraphHandle(RunStream):
         self.error = None
         self._status = "started"
         self._pump = pump
+        self._closing = False
         self._latch = Latch(f"the output of subgraph {subgraph.namespace[-1]!r}")
         self._failure = None
 
-    def conclude(self, end: SubgraphEnd, ending: Ending) -> Coroutine[Any, Any, None] | None:
+    def conclude(self, outcome: Outcome, *, by_result: bool = False) -> Coroutine[Any, Any, None] | None:
         """The subgraph has ended, or was aborted by this handle. Idempotent.
 
         Returns:
-            `None` if that is done, or a coroutine that does it, and raises the error of a hook that made a good end a
-            bad one.
+            `None` if that is done, or continues while the run goes on; or a coroutine that does it, and raises the
+            error of a hook that turned success into failure.
         """
-        if self._latch.ready:
+        if self._latch.ready or self._closing:
             return None
-        if ending.error is None and self._mux.ends_silently:
-            # As most do.
-            self._mux.end_silently(ending)
-            self._status = end.status
-            self.error = end.error
+        if outcome.status == "interrupted":
+            self._mux.state.paused = True
+        if outcome.error is None and self._mux.ends_silently:
+            # The usual case.
+            self._mux.end_silently(outcome)
+            self._status = outcome.status
+            self.error = outcome.message
             self._latch.open()
             return None
-        return self._conclude(end, ending)
+        if by_result and self._mux.is_outlasted:
+            self._closing = True
+            self._status = outcome.status
+            self.error = outcome.message
+            self._mux.end_beside(self._end_late, outcome)
+            return None
+        return self._conclude(outcome)
 
-    async def _conclude(self, end: SubgraphEnd, ending: Ending) -> None:
+    async def _conclude(self, outcome: Outcome) -> None:
         if self._latch.ready:
             return
-        if ending.quietly:
-            what = f"subgraph {self.path[-1]!r}"
-            ending = Ending(RunAborted(what, partial=self._mux.state.latest), quietly=True)
-        for observer in self._mux.roster.made_observers():
-            waiting = observer.end_open(end, ending)
+        outcome = self._own(outcome)
+        for observer in self._mux.registry.made_observers():
+            waiting = observer.end_open(outcome)
             if waiting is not None:
                 await waiting
-        became, errors = await self._mux.end(ending)
-        self._pump.errors += errors
-        self._status = end.status
-        self.error = end.error
-        if became.error is not None:
-            self._failure = Recorded.of(became.error)
-        if isinstance(became.error, SubgraphFailed):
-            self._pump.subgraph_failed(became.error)
+        became = await self._end_mux(outcome)
+        self._status = outcome.status
+        self.error = outcome.message
         self._latch.open()
-        if became.error is not None and ending.error is None:
+        if became.error is not None and outcome.error is None:
             self._status = "failed"
             self.error = str(became.error)
             raise became.error
+
+    async def _end_late(self, outcome: Outcome) -> None:
+        """End after the subgraph, which has its status. Idempotent; raises what turned success into failure."""
+        if self._latch.ready:
+            return
+        outcome = self._own(outcome)
+        became = await self._end_mux(outcome)
+        self._latch.open()
+        if became.error is not None and outcome.error is None:
+            raise became.error
+
+    def _own(self, outcome: Outcome) -> Outcome:
+        """The outcome; if it is an abort, with an error that names this subgraph and has its state so far."""
+        if outcome.status != "aborted" or not outcome.quiet:
+            return outcome
+        return Outcome.aborted(f"subgraph {task_path(self.path)[-1]!r}", partial=self._mux.state.latest)
+
+    async def _end_mux(self, outcome: Outcome) -> Outcome:
+        """End the mux, and record what that means for the handle's output; returns the resulting outcome."""
+        became, errors = await self._mux.end(outcome)
+        self._pump.errors += errors
+        if became.error is not None:
+            self._failure = became
+        if isinstance(became.error, SubgraphFailed):
+            self._pump.failed_subgraphs.add(became.error)
+        return became
 
     def request_abort(self) -> None:
         """Stop the subgraph if the graph allows that, and end the handle at the next step either way."""
         if not self._latch.ready:
             self._pump.source.abort_subgraph(self.path)
-            self._pump.request(lambda: self._conclude(SubgraphEnd("aborted"), Ending(quietly=True)))
+            self._pump.request(self._aborted)
+
+    async def _aborted(self) -> None:
+        outcome = Outcome.aborted("the subgraph")
+        if self._closing:
+            # The subgraph itself has ended; what is left of it is cut short.
+            await self._mux.cut_short(outcome)
+        else:
+            await self._conclude(outcome)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, final
 
+from anyiostream.channels.buffer import EMPTY, Buffer
 from anyiostream.channels.interleaving import Interleaving
-from anyiostream.channels.unread import EMPTY, Ended, Unread
+from anyiostream.driver.context_entry import entry_refused
+from anyiostream.driver.sync_driver import SyncDriver
 from anyiostream.errors import WrongLane
-from anyiostream.pump import NEEDS_ROOM
+from anyiostream.lanes.projection_types import PairT_co
+from anyiostream.outcome import Outcome
 
 __all__ = ["SyncCursor", "SyncInterleaveCursor"]
-
-if TYPE_CHECKING:
-    from anyiostream.lanes.sync_run import SyncRun
-
 T = TypeVar("T")
 
 
@@ -22,10 +21,10 @@ T = TypeVar("T")
 class SyncCursor(Generic[T]):
     """Reads one buffer. May be left and taken up again; dropping it ends the subscription."""
 
-    __slots__ = ("_buffer", "_ended", "_released", "_run")
+    __slots__ = ("_buffer", "_driver", "_ended", "_released")
 
-    def __init__(self, run: SyncRun, buffer: Unread[T], released: Callable[[Unread[T]], None]) -> None:
-        self._run = run
+    def __init__(self, driver: SyncDriver, buffer: Buffer[T], released: Callable[[Buffer[T]], None]) -> None:
+        self._driver = driver
         self._buffer = buffer
         self._released = released
         self._ended = False
@@ -40,22 +39,19 @@ class SyncCursor(Generic[T]):
         Raises:
             StopIteration: The channel was closed, or the run aborted.
             BackpressureDeadlock: The run is stalled because another channel is full.
+            RunBusy: Another thread runs the graph. The cursor is as it was.
             BaseException: What ended the run, once, after all items.
         """
-        buffer = self._buffer
-        if not buffer.ready:
-            if self._ended:
-                raise StopIteration
-            # As run.advance does, without the call: 5 % off an item.
-            run = self._run
-            try:
-                step = run.step(buffer)
-            except RuntimeError as exc:
-                run.explain(exc, buffer)
+        if self._ended:
+            raise StopIteration
+        # As driver.use does, without the call: 5 % off an item.
+        driver, buffer = self._driver, self._buffer
+        try:
+            item = driver.take(buffer)
+        except RuntimeError as exc:
+            if not entry_refused(exc):
                 raise
-            if step is NEEDS_ROOM:
-                raise run.deadlock(buffer)
-        item = buffer.take()
+            item = driver.refused(driver.take_inside, buffer)
         return self._end() if item is EMPTY else item
 
     def leave(self) -> None:
@@ -78,44 +74,45 @@ class SyncCursor(Generic[T]):
         self.leave()
 
     def _end(self) -> T:
-        ended = self._buffer.ended
-        if ended is not None and not self._ended:
+        outcome = self._buffer.outcome
+        if outcome is not None and not self._ended:
             self.leave()
-            if ended.error is not None:
-                raise self._run.deliver(ended.error)
+            if outcome.raises:
+                raise self._driver.deliver(outcome)
         raise StopIteration
 
 
 @final
-class SyncInterleaveCursor:
-    """Reads several channels in order of arrival, as (name, item)."""
+class SyncInterleaveCursor(Generic[PairT_co]):
+    """Reads several channels in order of arrival, as (name, item).
 
-    __slots__ = ("_reader", "_run")
+    Generic in the type of these pairs.
+    """
 
-    def __init__(self, run: SyncRun, reader: Interleaving) -> None:
-        self._run = run
+    __slots__ = ("_driver", "_reader")
+
+    def __init__(self, driver: SyncDriver, reader: Interleaving) -> None:
+        self._driver = driver
         self._reader = reader
 
     def __iter__(self) -> Self:
         """Itself."""
         return self
 
-    def __next__(self) -> tuple[str, Any]:
+    def __next__(self) -> PairT_co:
         """The next (projection name, item).
 
         Raises:
             As a channel's cursor; the error of one channel comes after all that arrived before it.
         """
-        reader = self._reader
+        driver, reader = self._driver, self._reader
         while True:
-            if not reader.ready:
-                self._run.drive(reader)
-            if reader.ended or not reader.ready:
+            taken = driver.use(self._take, reader)
+            if taken is EMPTY:
                 self.close()
                 raise StopIteration
-            taken = reader.take(None, self._deliver)
             if taken is not None:
-                return taken
+                return taken  # type: ignore[no-any-return]  # likewise
 
     def close(self) -> None:
         """Release the channels; they may be subscribed again."""
@@ -132,12 +129,17 @@ class SyncInterleaveCursor:
     def __del__(self) -> None:
         self.close()
 
-    if not TYPE_CHECKING:  # for type checkers it is no asynchronous iterable
+    if not TYPE_CHECKING:  # for type checkers it is not an asynchronous iterable
 
         def __aiter__(self) -> NoReturn:
             raise WrongLane("this cursor of interleave()", "sync", "use 'for' instead.")
 
-    def _deliver(self, ended: Ended) -> None:
-        if ended.error is not None:
+    def _take(self, reader: Interleaving) -> Any:
+        if not reader.ready:
+            self._driver.advance_inside(reader)
+        return EMPTY if reader.ended or not reader.ready else reader.take(None, self._deliver)
+
+    def _deliver(self, outcome: Outcome) -> None:
+        if outcome.raises:
             self.close()
-            raise self._run.deliver(ended.error)
+            raise self._driver.deliver(outcome)

@@ -1,14 +1,18 @@
 """Run streams of the sync lane."""
 
+# Sets of names overlap, and the first overload that fits is the narrowest:
+# mypy: disable-error-code="overload-overlap"
+# pyright: reportOverlappingOverload=false
+
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, final
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, final, overload
 
 from anyiostream.channels.interleaving import Interleaving
 from anyiostream.errors import WrongLane
 from anyiostream.events import ProtocolEvent
-from anyiostream.lanes.reading import Projection, StateT_co
+from anyiostream.lanes.projection_types import Projection, StateT_co
 from anyiostream.lanes.run_stream import RunStream, SubgraphHandle
 from anyiostream.lanes.sync_cursors import SyncInterleaveCursor
 from anyiostream.lanes.sync_run import SyncRun
@@ -18,6 +22,24 @@ from anyiostream.projections.tool_calls import ToolCallStream
 from anyiostream.pump import RunStatus
 from anyiostream.statistics import RunStatistics
 from anyiostream.subgraphs import LifecyclePayload, Subgraph, SubgraphStatus
+
+if TYPE_CHECKING:
+    # What `interleave` is asked for, and what it then gives: `V` and `Values`, ... A `match` on a pair tells its item.
+    V = Literal["values"]
+    M = Literal["messages"]
+    L = Literal["lifecycle"]
+    S = Literal["subgraphs", "subagents"]
+    T = Literal["tool_calls"]
+    P = Literal["updates", "checkpoints", "debug", "tasks"]
+    Values = tuple[V, StateT_co]
+    Messages = tuple[M, ChatModelStream]
+    Lifecycle = tuple[L, LifecyclePayload]
+    Subgraphs = tuple[S, "SubgraphRunStream"]
+    ToolCalls = tuple[T, ToolCallStream]
+    Payloads = tuple[P, dict[str, Any]]
+    Known = V | M | L | S | T | P
+    AnyOf = Values[StateT_co] | Messages | Lifecycle | Subgraphs | ToolCalls | Payloads
+    Cursor = SyncInterleaveCursor
 
 __all__ = ["GraphRunStream", "SubgraphRunStream"]
 
@@ -69,7 +91,7 @@ class GraphRunStream(RunStream, Generic[StateT_co]):
     def interrupted(self) -> bool:
         """Whether the graph waits for its user. Runs the graph to its end; raises as `output`."""
         self._complete()
-        return bool(self._mux.state.interrupts)
+        return self._mux.state.interrupted
 
     @property
     def interrupts(self) -> list[Any]:
@@ -85,8 +107,58 @@ class GraphRunStream(RunStream, Generic[StateT_co]):
         """How the run stands: `"running"`, `"completed"`, `"failed"`, `"interrupted"` or `"aborted"`."""
         return self._run.pump.status
 
-    def interleave(self, *names: str) -> SyncInterleaveCursor:
+    # One, two or several kinds of projections; then all others, which a run does not declare or whose items vary.
+    # Written for each lane: Python's types have no parameter that stands for a generic class, as `Cursor` does here.
+    @overload
+    def interleave(self, name: V, /, *names: V) -> Cursor[Values[StateT_co]]: ...
+    @overload
+    def interleave(self, name: M, /, *names: M) -> Cursor[Messages]: ...
+    @overload
+    def interleave(self, name: L, /, *names: L) -> Cursor[Lifecycle]: ...
+    @overload
+    def interleave(self, name: S, /, *names: S) -> Cursor[Subgraphs]: ...
+    @overload
+    def interleave(self, name: T, /, *names: T) -> Cursor[ToolCalls]: ...
+    @overload
+    def interleave(self, name: P, /, *names: P) -> Cursor[Payloads]: ...
+    @overload
+    def interleave(self, name: V | M, /, *names: V | M) -> Cursor[Values[StateT_co] | Messages]: ...
+    @overload
+    def interleave(self, name: V | L, /, *names: V | L) -> Cursor[Values[StateT_co] | Lifecycle]: ...
+    @overload
+    def interleave(self, name: V | S, /, *names: V | S) -> Cursor[Values[StateT_co] | Subgraphs]: ...
+    @overload
+    def interleave(self, name: V | T, /, *names: V | T) -> Cursor[Values[StateT_co] | ToolCalls]: ...
+    @overload
+    def interleave(self, name: V | P, /, *names: V | P) -> Cursor[Values[StateT_co] | Payloads]: ...
+    @overload
+    def interleave(self, name: M | L, /, *names: M | L) -> Cursor[Messages | Lifecycle]: ...
+    @overload
+    def interleave(self, name: M | S, /, *names: M | S) -> Cursor[Messages | Subgraphs]: ...
+    @overload
+    def interleave(self, name: M | T, /, *names: M | T) -> Cursor[Messages | ToolCalls]: ...
+    @overload
+    def interleave(self, name: M | P, /, *names: M | P) -> Cursor[Messages | Payloads]: ...
+    @overload
+    def interleave(self, name: L | S, /, *names: L | S) -> Cursor[Lifecycle | Subgraphs]: ...
+    @overload
+    def interleave(self, name: L | T, /, *names: L | T) -> Cursor[Lifecycle | ToolCalls]: ...
+    @overload
+    def interleave(self, name: L | P, /, *names: L | P) -> Cursor[Lifecycle | Payloads]: ...
+    @overload
+    def interleave(self, name: S | T, /, *names: S | T) -> Cursor[Subgraphs | ToolCalls]: ...
+    @overload
+    def interleave(self, name: S | P, /, *names: S | P) -> Cursor[Subgraphs | Payloads]: ...
+    @overload
+    def interleave(self, name: T | P, /, *names: T | P) -> Cursor[ToolCalls | Payloads]: ...
+    @overload
+    def interleave(self, name: Known, /, *names: Known) -> Cursor[AnyOf[StateT_co]]: ...
+    @overload
+    def interleave(self, *names: str) -> SyncInterleaveCursor: ...
+    def interleave(self, *names: str) -> SyncInterleaveCursor[Any]:
         """Read several projections at once, as (name, item) in order of arrival.
+
+        Type checkers know the items of the declared projections, except `custom`; a `match` on the pair tells which.
 
         Raises:
             UnknownProjection, NotAChannel, AlreadySubscribed: And nothing is subscribed.
@@ -105,7 +177,7 @@ class GraphRunStream(RunStream, Generic[StateT_co]):
         """The run's figures now."""
         return self._run.statistics(self._mux)
 
-    if not TYPE_CHECKING:  # for type checkers a run of this lane is no asynchronous iterable
+    if not TYPE_CHECKING:  # for type checkers a run of this lane is not an asynchronous iterable
 
         def __aiter__(self) -> NoReturn:
             raise WrongLane("this run", "sync", "use 'for' instead.")
@@ -119,7 +191,7 @@ class GraphRunStream(RunStream, Generic[StateT_co]):
 
 @final
 class SubgraphRunStream(SubgraphHandle, GraphRunStream[Any]):
-    """A subgraph of a run on the sync lane, with projections of its own."""
+    """A subgraph of a run on the sync lane, with its own projections."""
 
     def __init__(self, run: SyncRun, mux: Mux, subgraph: Subgraph) -> None:
         super().__init__(run, mux)
@@ -128,8 +200,8 @@ class SubgraphRunStream(SubgraphHandle, GraphRunStream[Any]):
     def abort(self) -> None:
         """Stop the subgraph; the rest of the run goes on. Idempotent.
 
-        A function graph leaves the subgraph when it next writes. A LangGraph graph cannot stop one subgraph: the
-        handle ends, and what the subgraph still produces passes by.
+        A function graph leaves the subgraph when it next writes. A LangGraph graph cannot stop one subgraph: the handle
+        ends, and whatever the subgraph still produces is ignored.
         """
         self.request_abort()
         if not self._run.is_inside():

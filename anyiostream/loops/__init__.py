@@ -1,6 +1,6 @@
 """The two event loops: parking a task, starting one, and looking at the clock, natively on each.
 
-With `anyio.Event` in place of native parking, the lock-step pump costs more than twice as much per round trip.
+With `anyio.Event` instead of native parking, the lock-step pump costs more than twice as much per round trip.
 """
 
 from __future__ import annotations
@@ -8,12 +8,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
+
+from anyiostream.foreign import is_of
 
 if TYPE_CHECKING:
+    import asyncio
+
     from anyiostream.loops.interface import Loop
 
-__all__ = ["current_loop", "in_loop", "on_trio"]
+__all__ = ["current_asyncio_task", "current_loop", "in_loop", "on_trio", "wanted_loop"]
 
 
 def current_loop() -> Loop:
@@ -45,12 +49,35 @@ def _asyncio_loop() -> Callable[[], Loop]:
 
 
 def on_trio() -> bool:
-    """Whether trio runs the calling task. Does not import trio: if it runs, that has been done."""
+    """Whether trio runs the calling task. Does not import trio: if it runs, it has been imported."""
     trio = sys.modules.get("trio")
     return trio is not None and bool(trio.lowlevel.in_trio_task())
 
 
 def in_loop() -> bool:
-    """Whether an event loop runs the caller. Imports none: if one runs, that has been done."""
+    """Whether an event loop runs the caller. Imports none: if one runs, it has been imported."""
+    return on_trio() or _on_asyncio()
+
+
+def current_asyncio_task() -> asyncio.Task[Any] | None:
+    """The task of asyncio that the caller runs in, if it runs in one."""
+    return sys.modules["asyncio"].current_task() if _on_asyncio() else None
+
+
+def wanted_loop(error: BaseException) -> bool:
+    """Whether an event loop, or an async library, was looked for and not found."""
+    return (
+        is_of(error, "anyio", "NoEventLoopError")
+        or is_of(error, "sniffio", "AsyncLibraryNotFoundError")
+        or (type(error) is RuntimeError and str(error) in NO_LOOP)
+    )
+
+
+NO_LOOP: Final = frozenset({"no running event loop", "must be called from async context"})
+"""What asyncio says, and what trio says: both raise a built-in class. `tests/unit/test_loops.py` fails when they reword
+it."""
+
+
+def _on_asyncio() -> bool:
     asyncio = sys.modules.get("asyncio")
-    return on_trio() or (asyncio is not None and asyncio._get_running_loop() is not None)  # noqa: SLF001 -- public where it raises
+    return asyncio is not None and asyncio._get_running_loop() is not None  # noqa: SLF001 -- public where it raises

@@ -22,7 +22,7 @@ import anyio
 
 from anyiostream.channels.latch import Latch
 
-__all__ = ["AsyncioLoop"]
+__all__ = ["AsyncioLoop", "AsyncioTask"]
 
 
 _current_task: Callable[[asyncio.AbstractEventLoop], object] = asyncio.current_task
@@ -55,6 +55,16 @@ class AsyncioWaiter:
         """Wait for `wake`."""
         return self._future
 
+    def postpone(self, error: BaseException) -> bool:
+        """Cancel the task once more. `Task.cancel` does not look whether its task has been woken."""
+        task = asyncio.current_task()
+        late = isinstance(error, asyncio.CancelledError) and self._future.done() and not self._future.cancelled()
+        if task is None or not late or not task.cancelling():
+            return False
+        task.uncancel()
+        task.cancel(*error.args)
+        return True
+
 
 @final
 class AsyncioTask:
@@ -62,16 +72,14 @@ class AsyncioTask:
 
     __slots__ = ("_finished", "_task", "name")
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context
-    ) -> None:
+    def __init__(self, task: asyncio.Task[None], name: str) -> None:
         self.name = name
         self._finished: Latch | None = None
-        self._task = loop.create_task(run(), name=name, context=context.copy())
+        self._task = task
 
     @property
     def alive(self) -> bool:
-        """Whether it has not ended. Known a turn of the loop before a callback could tell."""
+        """Whether it has not ended. Known one loop iteration before a callback could tell."""
         if not self._task.done():
             return True
         _take_exception(self._task)
@@ -110,12 +118,13 @@ def _take_exception(task: asyncio.Task[None]) -> None:
 
 @final
 class AsyncioLoop:
-    """The running asyncio loop."""
+    """An asyncio loop of the calling thread: the running one, unless given."""
 
     name = "asyncio"
+    cancellation_is_real = False
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = asyncio.get_running_loop() if loop is None else loop
         self._thread = threading.get_ident()
         # Called for each item read.
         self.current_task: Callable[[], object] = partial(_current_task, self._loop)
@@ -138,12 +147,16 @@ class AsyncioLoop:
         return anyio.current_effective_deadline() != math.inf
 
     async def checkpoint(self) -> None:
-        """One turn of the loop."""
+        """One iteration of the loop."""
         await asyncio.sleep(0)
 
     def is_cancellation(self, error: BaseException) -> bool:
         """Whether it is a `CancelledError`."""
         return isinstance(error, asyncio.CancelledError)
+
+    def scope(self) -> AbstractContextManager[anyio.CancelScope]:
+        """An AnyIO scope."""
+        return anyio.CancelScope()
 
     def shield(self, seconds: float = math.inf) -> AbstractContextManager[anyio.CancelScope]:
         """An AnyIO scope; it keeps out AnyIO's cancellation, not a native one."""
@@ -151,10 +164,10 @@ class AsyncioLoop:
 
     def spawn(self, run: Callable[[], Coroutine[Any, Any, None]], name: str, context: Context) -> AsyncioTask:
         """Start a plain task."""
-        return AsyncioTask(self._loop, run, name, context)
+        return AsyncioTask(self._loop.create_task(run(), name=name, context=context.copy()), name)
 
     def soon(self, call: Callable[[], object]) -> None:
-        """Make a call in the next turn."""
+        """Make a call in the next iteration."""
         self._loop.call_soon(call)
 
     def later(self, seconds: float, call: Callable[[], object]) -> asyncio.TimerHandle:

@@ -47,6 +47,10 @@ class TrioWaiter:
         self._parked = True
         await trio.lowlevel.wait_task_rescheduled(self._abort)
 
+    def postpone(self, error: BaseException) -> bool:  # noqa: ARG002 -- a task that has been woken is not cancelled
+        """There is nothing to postpone."""
+        return False
+
     def _abort(self, _: object) -> trio.lowlevel.Abort:
         self.woken = True
         self._parked = False
@@ -55,7 +59,7 @@ class TrioWaiter:
 
 @final
 class TrioTask:
-    """A task in the run's nursery, inside a shielded scope of its own, so that only the run cancels it."""
+    """A task in the run's nursery, inside its own shielded scope, so that only the run cancels it."""
 
     __slots__ = ("_run", "_scope", "finished", "name")
 
@@ -131,6 +135,7 @@ class TrioLoop:
     """
 
     name = "trio"
+    cancellation_is_real = True
     __slots__ = ("_manager", "_nursery", "_owner", "_thread", "_timers", "_token")
     current_task = staticmethod(trio.lowlevel.current_task)
 
@@ -169,7 +174,7 @@ class TrioLoop:
             raise ForeignExit(self._owner.name, task.name)
 
     def waiter(self, task: object = None) -> TrioWaiter:
-        """A wait of the current task, which is asked for if it is not given."""
+        """A wait of the current task, which is looked up if it is not given."""
         return TrioWaiter(trio.lowlevel.current_task() if task is None else task)
 
     def has_deadline(self) -> bool:
@@ -184,6 +189,10 @@ class TrioLoop:
         """Whether it is `trio.Cancelled`."""
         return isinstance(error, trio.Cancelled)
 
+    def scope(self) -> AbstractContextManager[trio.CancelScope]:
+        """A scope."""
+        return trio.CancelScope()
+
     def shield(self, seconds: float = math.inf) -> AbstractContextManager[trio.CancelScope]:
         """A shielded scope."""
         return trio.CancelScope(deadline=trio.current_time() + seconds, shield=True)
@@ -193,7 +202,7 @@ class TrioLoop:
         return TrioTask(self._nursery, run, name, context)
 
     def soon(self, call: Callable[[], object]) -> None:
-        """Make a call in a later turn."""
+        """Make a call in a later iteration."""
         self._token.run_sync_soon(call)
 
     def later(self, seconds: float, call: Callable[[], object]) -> TrioTimer:

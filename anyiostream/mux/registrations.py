@@ -1,20 +1,26 @@
-"""Registrations: one transformer of a mux each, made or still to be made, and the plan for those of every mux alike.
+"""`Registration`: one transformer of a scope, made or still to be made; `Plan`: those of all scopes alike, made once.
 
-Most runs, and all their subgraphs, have nothing but the library's own transformers. What that list of classes leads to
-is worked out once (`Plan`), and a mux is then made without looking at any of them.
+Most runs, and all their subgraphs, have only the library's own transformers. What that list of classes leads to is
+worked out once, as a `Plan`, and a registry is then filled without looking at any of them. Without plans, and with all
+built-in transformers made at once, opening a run took 2.4 times as long, and making a handle 1.9 times.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast, final
+from collections.abc import Callable, Iterator, Sequence
+from itertools import compress, starmap
+from operator import length_hint
+from typing import TypeVar, cast, final
 
 import attrs
 
 from anyiostream.errors import InvalidHook, PrebuiltTransformer
 from anyiostream.events import Namespace
 from anyiostream.subgraphs import SubgraphObserver
-from anyiostream.transformer import Hooks, StreamTransformer, builtin_projections, hooks_of
+from anyiostream.transformer import StreamTransformer, builtin_projections
+from anyiostream.transformer_hooks import Hooks, hooks_of
+
+T = TypeVar("T")
 
 __all__ = ["Plan", "Readers", "Registration", "make_transformer", "plan_for"]
 
@@ -22,23 +28,22 @@ __all__ = ["Plan", "Readers", "Registration", "make_transformer", "plan_for"]
 @final
 @attrs.define(eq=False)
 class Registration:
-    """One transformer of a mux.
+    """One transformer of a scope.
 
     Attributes:
         kind: Its class.
-        hooks: What that overrides.
+        hooks: The hooks that it overrides.
         transformer: The transformer, once it has been made.
-        observer: What is told of subgraphs, if it wants to be; before it has been made, what notes them for it.
-        ended: Whether its ending hook has been called.
-        handling: Whether one of its hooks is running that may emit events.
+        observer: Its observer of subgraphs, if it has one; before it has been made, what stands for it.
+        handling: Whether a hook of it is running, so that it may emit events.
     """
 
     kind: type[StreamTransformer]
     hooks: Hooks
     transformer: StreamTransformer | None
     observer: SubgraphObserver | None = None
-    ended: bool = False
     handling: bool = False
+    _call: Iterator[bool] = attrs.field(factory=lambda: iter((True,)))
 
     @classmethod
     def of(cls, transformer: StreamTransformer) -> Registration:
@@ -57,8 +62,26 @@ class Registration:
         return cls.of(make_transformer(factory, scope))
 
     @property
+    def ended(self) -> bool:
+        """Whether its ending hook has been called."""
+        return not length_hint(self._call)
+
+    def end(self, hook: Callable[..., T], *args: object) -> T:
+        """Call its ending hook, which has not been called yet.
+
+        `KeyboardInterrupt` may come between any two lines of Python. A flag set before the call would lose the call,
+        a flag set after it would repeat it. So one C expression does both: making the call uses up the only item of
+        `_call`.
+        """
+        return next(starmap(hook, compress((args,), self._call)))
+
+    def end_again(self) -> None:
+        """The hook is a coroutine function whose coroutine has not been started: it counts as not called."""
+        self._call = iter((True,))
+
+    @property
     def observes(self) -> bool:
-        """Whether it is told of subgraphs, instead of being called with `tasks` events."""
+        """Whether it observes subgraphs, instead of being called with `tasks` events."""
         if self.transformer is None:
             return "subgraph_observer" in self.hooks.overridden
         return self.observer is not None
@@ -69,7 +92,7 @@ class Registration:
         return self.kind if self.transformer is None else self.transformer
 
     def reads(self, method: str, *, own: bool) -> bool:
-        """Whether it is called for events of `method`, of its own scope or of one below."""
+        """Whether it is called for events of `method`, in its own scope or in one below."""
         declared = self.declared
         return (declared.methods is None or method in declared.methods) and (own or not declared.own_scope)
 
@@ -77,12 +100,12 @@ class Registration:
 @final
 @attrs.define(eq=False)
 class Readers:
-    """Who is called for the events of one method.
+    """The transformers that are called for the events of one method, by their places in dispatch order.
 
     Attributes:
-        before: The places of those before the first that is told of subgraphs.
-        after: The places of those behind it.
-        tracked: Whether there is such a one, and the events are those that subgraphs are told from.
+        before: The places before the first observer of subgraphs.
+        after: The places behind it.
+        tracked: Whether there is an observer, and the method is `tasks`.
     """
 
     before: tuple[int, ...]
@@ -111,9 +134,9 @@ class Plan:
         kinds: The classes in dispatch order, and their hooks.
         owners: Projection -> the place of its transformer, in order.
         native_keys: Those that are native.
-        observing: The places of the transformers that are told of subgraphs.
-        only_follows_tasks: As of the roster.
-        readers: Method -> who is called for events of the scopes below, and of the scope itself; filled as they come.
+        observing: The places of the observers of subgraphs.
+        only_follows_tasks: As of the registry.
+        readers: Method -> its readers, for events of the scopes below and of the scope itself; filled as events arrive.
     """
 
     kinds: tuple[tuple[type[StreamTransformer], Hooks], ...]
@@ -153,7 +176,8 @@ def make_transformer(factory: object, scope: Namespace) -> StreamTransformer:
     """A transformer for `scope`.
 
     Raises:
-        PrebuiltTransformer: `factory` is no class or factory, or does not make a transformer.
+        PrebuiltTransformer: `factory` is not a class or factory.
+        InvalidHook: It does not make a transformer.
     """
     if isinstance(factory, StreamTransformer):
         raise PrebuiltTransformer(type(factory).__name__)
@@ -161,5 +185,7 @@ def make_transformer(factory: object, scope: Namespace) -> StreamTransformer:
         raise PrebuiltTransformer(type(factory).__name__, callable_wanted=True)
     made: object = factory(scope)
     if not isinstance(made, StreamTransformer):
-        raise InvalidHook(getattr(factory, "__name__", repr(factory)), f"made a {type(made).__name__}, no transformer.")
+        raise InvalidHook(
+            getattr(factory, "__name__", repr(factory)), f"made a {type(made).__name__}, not a transformer."
+        )
     return made

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from anyiostream.encoding import encode
+from anyiostream.tooling import encode
 
 __all__ = ["call_attributes", "error_type", "finish_attributes", "output_messages", "usage_attributes"]
 

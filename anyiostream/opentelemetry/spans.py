@@ -8,14 +8,14 @@ Rules:
   than its graph does.
 - A function graph says when a model call begins. LangGraph says so only with the first piece of its answer; there a
   call counts from when its node's task began, or from the end of the call before it in the same task.
-- Each span ends once: with its own end, or with that of what is round it, inner before outer.
+- Each span ends once: by itself, or with the span around it, inner before outer.
 - What the graph says is recorded only if asked for; the texts of errors are.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, final
 
 import attrs
@@ -23,19 +23,28 @@ from opentelemetry import trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
-from anyiostream.encoding import encode
-from anyiostream.events import Namespace
+from anyiostream import Namespace
 from anyiostream.opentelemetry import conventions as names
-from anyiostream.projections.messages.calls import CallEvent, ModelCalls
-from anyiostream.projections.messages.record import MessageRecord
-from anyiostream.subgraphs import Subgraph, SubgraphEnd, SubgraphTracker, end_by_result
+from anyiostream.tooling import (
+    COMPLETED,
+    CallEvent,
+    MessageRecord,
+    ModelCall,
+    ModelCalls,
+    Outcome,
+    OutcomeStatus,
+    Subgraph,
+    SubgraphTracker,
+    encode,
+    outcome_of_result,
+)
 
 __all__ = ["RunSpans"]
 
 
 @final
 @attrs.define(eq=False)
-class ModelCall:
+class CallSpan:
     """A model call under way.
 
     Attributes:
@@ -79,7 +88,7 @@ class RunSpans:
         self._graphs: dict[Namespace, Span] = {}
         self._free_since: dict[str, int] = {}
         self._tools: dict[tuple[Namespace, str], Span] = {}
-        self._calls: dict[Hashable, ModelCall] = {}
+        self._calls: dict[ModelCall, CallSpan] = {}
         self._model_calls = ModelCalls()
 
     @property
@@ -104,28 +113,28 @@ class RunSpans:
         task = data.get("id")
         if "result" in data:
             self._free_since.pop(str(task), None)
-            end = end_by_result(data)
+            self._take(self._model_calls.task_ended(namespace, data))
+            outcome = outcome_of_result(data)
             for subgraph in self._tracker.result(namespace, data):
-                self._end_graph(subgraph.namespace, end)
+                self._end_graph(subgraph.namespace, subgraph.failure or outcome)
             return
         if isinstance(task, str):
             self._free_since[task] = time.time_ns()
         started = self._tracker.start(namespace, data)
         if started is not None:
+            for subgraph in self._tracker.broken_before(started):
+                self._end_graph(subgraph.namespace, subgraph.failure or COMPLETED)
             self._graphs[namespace] = self._start_graph(started)
 
     def message(self, namespace: Namespace, data: Any) -> None:
         """A `messages` part."""
-        for call in self._model_calls.events(namespace, data):
-            # A message that the graph gives whole has been made at another time, or by no model at all.
-            if not call.whole:
-                self._take(namespace, call)
+        self._take(self._model_calls.events(namespace, data))
 
     def tool(self, namespace: Namespace, data: Mapping[str, Any]) -> None:
         """A `tools` part."""
         key, kind = (namespace, str(data.get("tool_call_id"))), data.get("event")
         if kind == "tool-started":
-            self._end(self._tools.pop(key, None), SubgraphEnd("aborted"))
+            self._end(self._tools.pop(key, None), *BROKEN_OFF)
             self._tools[key] = self._start_tool(namespace, key[1], data)
             return
         if kind not in {"tool-finished", "tool-error"}:
@@ -134,41 +143,40 @@ class RunSpans:
         if span is None:
             return
         if kind == "tool-error":
-            self._end(span, SubgraphEnd("failed", str(data.get("message", ""))))
+            self._end(span, "failed", str(data.get("message", "")))
             return
         if self._record_content:
             output = data.get("output")
             span.set_attribute(names.TOOL_RESULT, encode(getattr(output, "content", output), ascii_only=False))
-        self._end(span, SubgraphEnd("completed"))
+        self._end(span, "completed")
 
     # --- the end ---
 
-    def end(self, end: SubgraphEnd, error: BaseException | None = None) -> None:
-        """The run has ended: so has everything in it.
-
-        Args:
-            end: How.
-            error: What it failed with.
-        """
-        run, kind = self.run, None if error is None else names.error_type(error)
+    def end(self, outcome: Outcome) -> None:
+        """The run has ended: so has everything in it."""
+        run, error = self.run, outcome.error
+        kind = None if error is None else names.error_type(error)
+        if outcome.status == "completed":
+            self._take(self._model_calls.end())
         for call in self._calls.values():
-            self._end(call.span, end, kind)
+            self._end(call.span, outcome.status, outcome.message, kind)
         for span in self._tools.values():
-            self._end(span, end, kind)
+            self._end(span, *_left_open(outcome), kind)
         for subgraph in self._tracker.end_all():
-            self._end(self._graphs.pop(subgraph.namespace), end, kind)
+            inner = (subgraph.failure if error is None else None) or outcome
+            self._end(self._graphs.pop(subgraph.namespace), inner.status, inner.message, kind)
         self._calls.clear()
         self._tools.clear()
-        if error is not None and end.status == "failed":
+        if error is not None and outcome.status == "failed":
             run.record_exception(error)
-        self._end(run, end, kind)
+        self._end(run, outcome.status, outcome.message, kind)
 
     # --- inside ---
 
     def _inside(self, namespace: Namespace) -> Context:
-        """The context of what happens at `namespace`: its graph's, or the nearest one's round it that is open."""
-        for depth in range(len(namespace), len(self._scope), -1):
-            span = self._graphs.get(namespace[:depth])
+        """The context for spans at `namespace`: that of its graph, or of the nearest open one around it."""
+        for graph in self._tracker.outwards(namespace):
+            span = self._graphs.get(graph)
             if span is not None:
                 return trace.set_span_in_context(span, Context())
         return trace.set_span_in_context(self.run, Context())
@@ -179,9 +187,9 @@ class RunSpans:
         attributes: dict[str, Any] = {names.OPERATION: operation, names.NAMESPACE: list(namespace)}
         if name is not None:
             attributes[names.AGENT if subgraph.is_agent else names.WORKFLOW] = name
-        context = self._inside(namespace[:-1])
+        context = self._inside(subgraph.parent)
         if subgraph.cause is not None:
-            tool = self._tools.get((namespace[:-1], subgraph.cause["tool_call_id"]))
+            tool = self._tools.get((subgraph.parent, subgraph.cause["tool_call_id"]))
             if tool is not None:
                 context = trace.set_span_in_context(tool, Context())
         return self._tracer.start_span(_span_name(operation, name), context, attributes=attributes)
@@ -200,13 +208,16 @@ class RunSpans:
             _span_name(names.EXECUTE_TOOL, name), self._inside(namespace), attributes=attributes
         )
 
-    def _take(self, namespace: Namespace, said: CallEvent) -> None:
+    def _take(self, events: Iterable[CallEvent]) -> None:
+        for said in events:
+            # A message that the graph gives whole has been made at another time, or by no model at all.
+            if not said.call.whole:
+                self._take_one(said)
+
+    def _take_one(self, said: CallEvent) -> None:
         event, kind = said.event, said.event.get("event")
         if kind == "message-start":
-            replaced = self._calls.pop(said.call, None)
-            if replaced is not None:
-                self._end(replaced.span, SubgraphEnd("aborted"))
-            self._calls[said.call] = self._start_call(namespace, event, said.metadata)
+            self._calls[said.call] = self._start_call(said.call, event, said.metadata)
         call = self._calls.get(said.call)
         if call is None or (kind == "content-block-delta" and call.answered and call.record is None):
             return
@@ -224,10 +235,10 @@ class RunSpans:
             self._finish_call(call, event)
         elif kind == "error":
             del self._calls[said.call]
-            self._end(call.span, SubgraphEnd("failed", str(event.get("message", ""))))
+            self._end(call.span, "failed", str(event.get("message", "")))
 
-    def _start_call(self, namespace: Namespace, event: Mapping[str, Any], metadata: Mapping[str, Any]) -> ModelCall:
-        task = _task_of(metadata)
+    def _start_call(self, call: ModelCall, event: Mapping[str, Any], metadata: Mapping[str, Any]) -> CallSpan:
+        task, namespace = call.task, call.namespace
         began = time.time_ns() if task is None else self._free_since.get(task, time.time_ns())
         attributes = names.call_attributes(event, metadata)
         attributes[names.NAMESPACE] = list(namespace)
@@ -238,9 +249,9 @@ class RunSpans:
             attributes=attributes,
             start_time=began,
         )
-        return ModelCall(span, began, task, namespace, MessageRecord() if self._record_content else None)
+        return CallSpan(span, began, task, namespace, MessageRecord() if self._record_content else None)
 
-    def _finish_call(self, call: ModelCall, event: Mapping[str, Any]) -> None:
+    def _finish_call(self, call: CallSpan, event: Mapping[str, Any]) -> None:
         attributes = names.finish_attributes(event)
         if call.record is not None:
             reasons = attributes.get(names.FINISH_REASONS)
@@ -248,32 +259,36 @@ class RunSpans:
                 call.record.blocks(), reasons[0] if reasons else None
             )
         call.span.set_attributes(attributes)
-        self._end(call.span, SubgraphEnd("completed"))
+        self._end(call.span, "completed")
 
-    def _end_graph(self, namespace: Namespace, end: SubgraphEnd) -> None:
+    def _end_graph(self, namespace: Namespace, outcome: Outcome) -> None:
         """End a subgraph, and first what was under way in it."""
         for key, call in list(self._calls.items()):
-            if call.namespace[: len(namespace)] == namespace:
+            if namespace in self._tracker.outwards(call.namespace):
                 del self._calls[key]
-                self._end(call.span, end)
-        for tool in [key for key in self._tools if key[0][: len(namespace)] == namespace]:
-            self._end(self._tools.pop(tool), end)
-        self._end(self._graphs.pop(namespace), end)
+                self._end(call.span, *_left_open(outcome))
+        for tool in [key for key in self._tools if namespace in self._tracker.outwards(key[0])]:
+            self._end(self._tools.pop(tool), *_left_open(outcome))
+        self._end(self._graphs.pop(namespace), outcome.status, outcome.message)
 
-    def _end(self, span: Span | None, end: SubgraphEnd, kind: str | None = None) -> None:
+    def _end(
+        self, span: Span | None, status: OutcomeStatus, message: str | None = None, kind: str | None = None
+    ) -> None:
         if span is None:
             return
-        span.set_attribute(names.STATUS, end.status)
-        if end.status == "failed":
+        span.set_attribute(names.STATUS, status)
+        if status == "failed":
             span.set_attribute(names.ERROR_TYPE, kind or names.OTHER_ERROR)
-            span.set_status(Status(StatusCode.ERROR, end.error))
+            span.set_status(Status(StatusCode.ERROR, message))
         span.end()
 
 
-def _task_of(metadata: Mapping[str, Any]) -> str | None:
-    """The id of the LangGraph task that makes a call: the last part of its checkpoint namespace."""
-    path = metadata.get("langgraph_checkpoint_ns")
-    return path.rpartition("|")[2].partition(":")[2] or None if isinstance(path, str) else None
+BROKEN_OFF: Final[tuple[OutcomeStatus, str]] = ("failed", "it broke off")
+
+
+def _left_open(outcome: Outcome) -> tuple[OutcomeStatus, str | None]:
+    """How open spans end with their graph: if that went on without them, they broke off."""
+    return BROKEN_OFF if outcome.status == "completed" else (outcome.status, outcome.message)
 
 
 def _span_name(operation: str, name: str | None) -> str:

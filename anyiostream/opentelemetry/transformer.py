@@ -9,16 +9,22 @@ from weakref import WeakSet
 from opentelemetry import trace
 from opentelemetry.trace import TracerProvider
 
-from anyiostream.events import Namespace, ProtocolEvent
+from anyiostream import Namespace, ProtocolEvent, StreamTransformer
 from anyiostream.opentelemetry.spans import RunSpans
-from anyiostream.state import GraphState
-from anyiostream.subgraphs import HandleMaker, SubgraphEnd, SubgraphObserver, end_by_exception
-from anyiostream.transformer import StreamTransformer, TransformerPort
+from anyiostream.tooling import (
+    COMPLETED,
+    INTERRUPTED,
+    GraphState,
+    HandleMaker,
+    Outcome,
+    SubgraphObserver,
+    TransformerPort,
+)
 
 __all__ = ["TracingTransformer"]
 
 _traced: WeakSet[Any] = WeakSet()
-"""Runs that are traced already. The mux of a subgraph makes an instance of its own, which has nothing to do."""
+"""Runs that are traced already. The mux of a subgraph makes another instance, which has nothing to do."""
 
 
 @final
@@ -27,14 +33,19 @@ class TracingTransformer(StreamTransformer):
 
     Spans: the run (`invoke_workflow`), each subgraph (`invoke_agent` if it is an agent, else `invoke_workflow`), each
     model call (`chat`) and each tool call (`execute_tool`), with the attributes of the semantic conventions for
-    generative AI. The run's span is a child of the one that is current where the run is opened. A span ends when what
-    it stands for does, or when the run does, in whatever way; `anyiostream.status` tells how. A failed run's exception
-    is recorded. A model call has an event `anyiostream.first_token`.
+    generative AI. The run's span is a child of the one that is current where the run is opened. A span ends with what
+    it represents, or with the run, however that ends; `anyiostream.status` says how. A failed run's exception is
+    recorded. A model call has an event `anyiostream.first_token`.
 
     It works on every lane, adds no projection, and sees events when they are dispatched: where readers are slow and the
     graph waits for them, spans show that time as well. Registered twice, it traces once.
 
     With arguments: `functools.partial(TracingTransformer, name="support agent", record_content=True)`.
+
+    ```python
+    async with open_run(graph, "Bergen", transformers=[TracingTransformer]) as run:
+        await run.output()
+    ```
     """
 
     methods: ClassVar[Collection[str] | None] = ("tasks", "messages", "tools")
@@ -99,13 +110,13 @@ class TracingTransformer(StreamTransformer):
     def finalize(self) -> None:
         """The run has ended well, or is interrupted."""
         if self._spans is not None:
-            interrupted = self._state is not None and bool(self._state.interrupts)
-            self._spans.end(SubgraphEnd("interrupted" if interrupted else "completed"))
+            interrupted = self._state is not None and self._state.interrupted
+            self._spans.end(INTERRUPTED if interrupted else COMPLETED)
 
     def fail(self, err: BaseException) -> None:
         """The run has failed, or was aborted."""
         if self._spans is not None:
-            self._spans.end(end_by_exception(err), err)
+            self._spans.end(Outcome.by(err))
 
 
 INSTRUMENTATION: Final = "anyiostream"

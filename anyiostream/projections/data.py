@@ -50,29 +50,88 @@ class DataTransformer(PayloadTransformer):
 
 @builtin("values")
 class ValuesTransformer(DataTransformer, mode="values"):
-    """`run.values`: snapshots of the whole state, the last of which is the output."""
+    """`run.values`: snapshots of the whole state, the last of which is the output.
+
+    Example:
+        ```python
+        from anyiostream import open_run, parts
+
+        with open_run([parts.values({"n": 1}), parts.values({"n": 2})]) as run:
+            assert list(run.values) == [{"n": 1}, {"n": 2}]
+            assert run.output == {"n": 2}
+        ```
+    """
 
 
 @builtin("updates")
 class UpdatesTransformer(DataTransformer, mode="updates"):
-    """`run.updates`: what each step changed, node name -> update."""
+    """`run.updates`: what each step changed, node name -> update.
+
+    Example:
+        ```python
+        from anyiostream import UpdatesTransformer, open_run, parts
+
+        with open_run([parts.updates({"plan": {"n": 1}})], transformers=[UpdatesTransformer]) as run:
+            assert list(run.extensions["updates"]) == [{"plan": {"n": 1}}]
+        ```
+    """
 
 
 @builtin("custom")
 class CustomTransformer(DataTransformer, mode="custom"):
-    """`run.custom`: whatever the graph's nodes wrote with their stream writer."""
+    """`run.custom`: what the graph's nodes wrote with their stream writer.
+
+    Example:
+        ```python
+        from anyiostream import CustomTransformer, open_run, parts
+
+        with open_run([parts.custom("halfway")], transformers=[CustomTransformer]) as run:
+            assert list(run.extensions["custom"]) == ["halfway"]
+        ```
+    """
 
 
 @builtin("checkpoints")
 class CheckpointsTransformer(DataTransformer, mode="checkpoints"):
-    """`run.checkpoints`: saved checkpoints, in the format of `get_state()`; none without a checkpointer."""
+    """`run.checkpoints`: saved checkpoints, in the format of `get_state()`; none without a checkpointer.
+
+    Example:
+        ```python
+        from anyiostream import CheckpointsTransformer, open_run, parts
+
+        saved = {"values": {"n": 1}, "next": ["plan"]}
+        with open_run([parts.checkpoints(saved)], transformers=[CheckpointsTransformer]) as run:
+            assert list(run.extensions["checkpoints"]) == [saved]
+        ```
+    """
 
 
 @builtin("debug")
 class DebugTransformer(DataTransformer, mode="debug"):
-    """`run.debug`: checkpoints, task starts and task results, wrapped with step number and time."""
+    """`run.debug`: checkpoints, task starts and task results, wrapped with step number and time.
+
+    Example:
+        ```python
+        from anyiostream import DebugTransformer, open_run, parts
+
+        detail = {"type": "task", "step": 1, "payload": {"name": "plan"}}
+        with open_run([parts.debug(detail)], transformers=[DebugTransformer]) as run:
+            assert list(run.extensions["debug"]) == [detail]
+        ```
+    """
 
 
 @builtin("tasks")
 class TasksTransformer(DataTransformer, mode="tasks"):
-    """`run.tasks`: task starts and results, also where `lifecycle` keeps them out of the raw log."""
+    """`run.tasks`: task starts and results, also where `lifecycle` keeps them out of the raw log.
+
+    Example:
+        ```python
+        from anyiostream import TasksTransformer, open_run, parts
+
+        graph = [parts.task_start("1", "plan"), parts.task_result("1", "plan", result={"n": 1})]
+        with open_run(graph, transformers=[TasksTransformer]) as run:
+            start, end = run.extensions["tasks"]
+            assert (start["name"], end["result"]) == ("plan", {"n": 1})
+        ```
+    """

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from anyiostream.channels.channel import StreamChannel
-from anyiostream.ending import Ending
 from anyiostream.events import Namespace, ProtocolEvent
+from anyiostream.outcome import Outcome
 from anyiostream.state import GraphState
 from anyiostream.subgraphs import (
     HandleMaker,
@@ -15,10 +15,9 @@ from anyiostream.subgraphs import (
     LifecyclePayload,
     Note,
     Subgraph,
-    SubgraphEnd,
     SubgraphObserver,
     SubgraphStatus,
-    end_by_exception,
+    end_payload,
 )
 from anyiostream.transformer import StreamTransformer, builtin
 
@@ -31,6 +30,16 @@ class LifecycleTransformer(StreamTransformer):
 
     The channel is named, so that the payloads are `lifecycle` events of the raw log as well; the `tasks` events that
     they are made from stay out of it. Subclasses may override the three underscore methods, as with LangGraph's class.
+
+    Example:
+        ```python
+        from anyiostream import open_run, parts
+
+        inside = ("research:1",)
+        graph = [parts.task_start("2", "search", ns=inside), parts.task_result("1", "research")]
+        with open_run(graph) as run:
+            assert [each["event"] for each in run.lifecycle] == ["started", "completed"]
+        ```
     """
 
     _native = True
@@ -51,7 +60,7 @@ class LifecycleTransformer(StreamTransformer):
         self._state: GraphState | None = None
         self._channel: StreamChannel[LifecyclePayload] = StreamChannel("lifecycle")
         self._pending_cause: LifecycleCause | None = None
-        # The three methods that a subclass may override make everything anew from their arguments, as LangGraph's do.
+        # The three methods that a subclass may override build everything from their arguments, as LangGraph's do.
         self._is_plain = type(self) is LifecycleTransformer
 
     def init(self) -> dict[str, Any]:
@@ -63,7 +72,7 @@ class LifecycleTransformer(StreamTransformer):
         return event["method"] != "tasks"
 
     def subgraph_observer(self, maker: HandleMaker) -> SubgraphObserver:
-        """What the mux tells of subgraphs."""
+        """The observer that the mux calls when subgraphs start and end: this transformer."""
         self._state = maker.state
         return self
 
@@ -72,41 +81,45 @@ class LifecycleTransformer(StreamTransformer):
         if self._root is not None:
             self._channel.push({"event": "running", "namespace": list(self._root)})
 
-    def end_open(self, end: SubgraphEnd, ending: Ending) -> None:
-        """The subgraphs inside run on; their ends are reported at the run's own level."""
+    def end_open(self, outcome: Outcome) -> None:
+        """The subgraphs inside go on; their ends are reported at the run's own level."""
 
     def finalize(self) -> None:
         """The run has ended well."""
         if self._root is not None:
-            interrupted = self._state is not None and bool(self._state.interrupts)
+            interrupted = self._state is not None and self._state.interrupted
             self._channel.push({"event": "interrupted" if interrupted else "completed", "namespace": list(self._root)})
 
     def fail(self, err: BaseException) -> None:
         """The run has ended with `err`."""
         if self._root is not None:
-            self._channel.push(Subgraph(self._root, None, None, None).ended(end_by_exception(err)))
+            outcome = Outcome.by(err)
+            self._channel.push(end_payload(self._root, outcome.status, outcome.message))
 
     def subgraph_started(self, subgraph: Subgraph) -> None:
         """A subgraph has started."""
         if self._is_plain:
             if subgraph.trigger_call_id is not None:
-                self._channel.push(subgraph.started())
+                self._channel.push(subgraph.start_payload())
         elif self._should_track(subgraph.namespace):
             self._pending_cause = subgraph.cause
             self._on_started(subgraph.namespace, subgraph.graph_name, subgraph.trigger_call_id)
 
-    def subgraph_ended(self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None) -> None:  # noqa: ARG002
+    def subgraph_ended(self, subgraph: Subgraph, outcome: Outcome, *, by_result: bool) -> None:  # noqa: ARG002
         """A subgraph has ended."""
         if subgraph.trigger_call_id is None:
             return
         if self._is_plain:
-            self._channel.push(subgraph.ended(end))
+            self._channel.push(subgraph.end_payload(outcome))
         elif self._should_track(subgraph.namespace):
-            self._on_terminal(subgraph.namespace, end.status, end.error)
+            self._on_terminal(subgraph.namespace, outcome.status, outcome.message)
 
     def catch_up(self, notes: Sequence[Note], missed: int) -> None:
-        """Show what was noted before there was this transformer."""
-        shown = [(stamp, subgraph.started() if end is None else subgraph.ended(end)) for stamp, subgraph, end in notes]
+        """Show what was recorded before this transformer was made."""
+        shown = [
+            (stamp, subgraph.start_payload() if outcome is None else subgraph.end_payload(outcome))
+            for stamp, subgraph, outcome in notes
+        ]
         self._channel.restore(shown, missed)
 
     def _should_track(self, ns: Namespace) -> bool:
@@ -115,7 +128,7 @@ class LifecycleTransformer(StreamTransformer):
 
     def _on_started(self, ns: Namespace, graph_name: str | None, trigger_call_id: str | None) -> None:
         if trigger_call_id is not None:
-            self._channel.push(Subgraph(ns, graph_name, trigger_call_id, self._pending_cause).started())
+            self._channel.push(Subgraph(ns, graph_name, trigger_call_id, self._pending_cause).start_payload())
 
     def _on_terminal(self, ns: Namespace, status: SubgraphStatus, error: str | None) -> None:
-        self._channel.push(Subgraph(ns, None, None, None).ended(SubgraphEnd(status, error)))
+        self._channel.push(end_payload(ns, status, error))

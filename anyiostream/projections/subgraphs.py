@@ -1,4 +1,4 @@
-"""`run.subgraphs`: a handle for each subgraph directly below."""
+"""`run.subgraphs`: a handle for each subgraph directly below. The head of `subgraphs.py` says where the rest is."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Coroutine
 from typing import Any, ClassVar
 
 from anyiostream.channels.channel import StreamChannel
-from anyiostream.ending import GOOD_ENDING, Ending
-from anyiostream.errors import RunAborted, SubgraphFailed
 from anyiostream.events import Namespace, ProtocolEvent
-from anyiostream.subgraphs import Handle, HandleMaker, Subgraph, SubgraphEnd, SubgraphObserver
+from anyiostream.outcome import Outcome
+from anyiostream.subgraphs import Handle, HandleMaker, Subgraph, SubgraphObserver
 from anyiostream.transformer import StreamTransformer, builtin
 
 __all__ = ["SubagentTransformer", "SubgraphTransformer"]
@@ -17,9 +16,24 @@ __all__ = ["SubagentTransformer", "SubgraphTransformer"]
 
 @builtin("subgraphs")
 class SubgraphTransformer(StreamTransformer):
-    """`run.subgraphs`: a run stream of its own for each subgraph directly below the scope, when it starts.
+    """`run.subgraphs`: one run stream for each subgraph directly below the scope, when it starts.
 
-    Deeper subgraphs are on their parent's handle. Nothing is made for a subgraph that nobody could see.
+    Deeper subgraphs are on their parent's handle. No handle is made for a subgraph that no reader could see.
+
+    Example:
+        ```python
+        from anyiostream import open_run, parts
+
+        inside = ("research:1",)
+        graph = [
+            parts.task_start("2", "search", ns=inside),
+            parts.values({"found": 3}, ns=inside),
+            parts.task_result("1", "research"),
+        ]
+        with open_run(graph) as run:
+            for subgraph in run.subgraphs:
+                assert (subgraph.graph_name, subgraph.output) == ("research", {"found": 3})
+        ```
     """
 
     _native = True
@@ -44,12 +58,12 @@ class SubgraphTransformer(StreamTransformer):
         return event["method"] != "tasks"
 
     def subgraph_observer(self, maker: HandleMaker) -> SubgraphObserver:
-        """What the mux tells of subgraphs; `maker` makes their handles."""
+        """The observer that the mux calls when subgraphs start and end: this transformer. `maker` makes the handles."""
         self._maker = maker
         return self
 
     def subgraph_started(self, subgraph: Subgraph) -> None:
-        """A subgraph has started: make and show its handle if anybody could see it."""
+        """A subgraph has started: make and show its handle if a reader could see it."""
         maker = self._maker
         if maker is None or not self.shows(subgraph):
             return
@@ -62,10 +76,10 @@ class SubgraphTransformer(StreamTransformer):
     def run_started(self) -> None:
         """Nothing to show."""
 
-    async def end_open(self, end: SubgraphEnd, ending: Ending) -> None:
+    async def end_open(self, outcome: Outcome) -> None:
         """End the handles that are open. If cancelled, those that are left are ended by the next call."""
         for namespace, handle in list(self._handles.items()):
-            waiting = handle.conclude(end, ending)
+            waiting = handle.conclude(outcome)
             if waiting is not None:
                 await waiting
             self._handles.pop(namespace, None)
@@ -75,13 +89,13 @@ class SubgraphTransformer(StreamTransformer):
         return True
 
     def subgraph_ended(
-        self, subgraph: Subgraph, end: SubgraphEnd, ending: Ending | None
+        self, subgraph: Subgraph, outcome: Outcome, *, by_result: bool
     ) -> Coroutine[Any, Any, None] | None:
         """A subgraph has ended. If cancelled, its handle is still there to be ended by another call."""
         handle = self._handles.get(subgraph.namespace)
         if handle is None:
             return None
-        waiting = handle.conclude(end, _ending_of(end) if ending is None else ending)
+        waiting = handle.conclude(outcome, by_result=by_result)
         if waiting is not None:
             return self._end(subgraph.namespace, waiting)
         del self._handles[subgraph.namespace]
@@ -101,6 +115,19 @@ class SubagentTransformer(SubgraphTransformer):
     """`run.subagents`: the subgraphs directly below that are agents with a name. As LangChain's class of that name.
 
     A handle is the same object on `subgraphs` and on `subagents`; each of its projections has one reader.
+
+    Example:
+        ```python
+        from anyiostream import SubagentTransformer, open_run, parts
+
+        inside = ("tools:1",)
+        graph = [
+            parts.task_start("2", "model", ns=inside, metadata={"lc_agent_name": "researcher"}),
+            parts.task_result("1", "tools"),
+        ]
+        with open_run(graph, transformers=[SubagentTransformer]) as run:
+            assert [agent.graph_name for agent in run.extensions["subagents"]] == ["researcher"]
+        ```
     """
 
     projection = "subagents"
@@ -111,11 +138,3 @@ class SubagentTransformer(SubgraphTransformer):
     def shows(self, subgraph: Subgraph) -> bool:
         """Named agents only."""
         return subgraph.is_agent
-
-
-def _ending_of(end: SubgraphEnd) -> Ending:
-    if end.status == "failed":
-        return Ending(SubgraphFailed(end.error or "Subgraph failed"))
-    if end.status == "aborted":
-        return Ending(RunAborted("the subgraph"), quietly=True)
-    return GOOD_ENDING

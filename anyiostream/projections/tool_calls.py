@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
-from typing import Any, final
+from typing import Any, Final, Literal, final
 
 from anyiostream.channels.channel import StreamChannel
-from anyiostream.channels.deltas import AsyncDeltaCursor, DeltaCursor, DeltaLog, ReaderPort, await_end
-from anyiostream.channels.unread import GOOD_END, Ended
+from anyiostream.channels.port import Port
 from anyiostream.errors import MalformedPart, RunAborted
 from anyiostream.events import Namespace
-from anyiostream.transformer import PayloadTransformer, TransformerPort, builtin
+from anyiostream.outcome import COMPLETED, Outcome
+from anyiostream.projections.deltas import AsyncDeltaCursor, DeltaCursor, DeltaLog, await_end, wait_for_end
+from anyiostream.state import GraphState
+from anyiostream.transformer import PayloadTransformer, TaskWatch, TransformerPort, builtin
 
-__all__ = ["ToolCallStream", "ToolCallTransformer", "ToolOutputDeltas"]
+__all__ = ["ToolCallStatus", "ToolCallStream", "ToolCallTransformer", "ToolOutputDeltas"]
+
+ToolCallStatus = Literal["running", "completed", "failed", "interrupted"]
+"""How a tool call stands."""
+
+CUT_OFF: Final = "the tool call was cut off: the graph ended before the tool did"
+WAITS: Final = "the tool call was interrupted: the graph waits for its user"
+UNTOLD: Final = "the tool failed, or was cancelled, and does not say why"
+REPLACED: Final = "the tool call was cut off: it has been started again"
 
 
 @final
@@ -21,7 +31,7 @@ class ToolOutputDeltas:
 
     __slots__ = ("_log", "_run")
 
-    def __init__(self, run: ReaderPort, log: DeltaLog[Any]) -> None:
+    def __init__(self, run: Port, log: DeltaLog[Any]) -> None:
         self._run = run
         self._log = log
 
@@ -44,21 +54,50 @@ class ToolCallStream:
         input: Its arguments, or `None` if they are not known.
         output: What it returned, once it has.
         error: The text of its error, if it failed.
-        completed: Whether it has ended, in whatever way.
+        completed: Whether it has ended, well or not.
+
+    Example:
+        ```python
+        from anyiostream import ToolCallTransformer, open_run, parts
+
+        def tools(event, **facts):
+            return parts.tools({"event": event, "tool_call_id": "1", **facts})
+
+        graph = [
+            tools("tool-started", tool_name="search", input={"q": "trio"}),
+            tools("tool-output-delta", delta="half"),
+            tools("tool-finished", output="both"),
+        ]
+        with open_run(graph, transformers=[ToolCallTransformer]) as run:
+            for call in run.extensions["tool_calls"]:
+                assert (call.tool_name, list(call), call.result()) == ("search", ["half"], "both")
+        ```
     """
 
-    __slots__ = ("_failure", "_log", "_run", "completed", "error", "input", "output", "tool_call_id", "tool_name")
+    __slots__ = ("_log", "_run", "completed", "error", "input", "output", "tool_call_id", "tool_name")
 
-    def __init__(self, run: ReaderPort, tool_call_id: str, tool_name: str, given: Any) -> None:
+    def __init__(self, run: Port, tool_call_id: str, tool_name: str, given: Any) -> None:
         self._run = run
         self._log: DeltaLog[Any] = DeltaLog(f"tool call {tool_call_id!r}")
-        self._failure: Ended | None = None
         self.tool_call_id = tool_call_id
         self.tool_name = tool_name
         self.input = given
         self.output: Any = None
         self.error: str | None = None
         self.completed = False
+
+    @property
+    def status(self) -> ToolCallStatus:
+        """`"running"`, then `"completed"`, `"failed"`, or `"interrupted"`.
+
+        It has failed if it raised, was cut off, or the run ended before it did. It is interrupted if the graph waits
+        for its user, whom the tool may have asked.
+        """
+        if not self.completed:
+            return "running"
+        if self.error is WAITS:
+            return "interrupted"
+        return "completed" if self.error is None else "failed"
 
     @property
     def output_deltas(self) -> ToolOutputDeltas:
@@ -86,14 +125,11 @@ class ToolCallStream:
         return self._wait().__await__()
 
     def __repr__(self) -> str:
-        status = "running" if not self.completed else "completed" if self.error is None else "failed"
-        return f"<ToolCallStream {self.tool_name}({self.tool_call_id!r}), {status}>"
+        return f"<ToolCallStream {self.tool_name}({self.tool_call_id!r}), {self.status}>"
 
     def result(self) -> Any:
         """As awaiting it, on the sync lane."""
-        for _ in DeltaCursor(self._run, self._log):
-            pass
-        self._raise_failure()
+        wait_for_end(self._run, self._log)
         return self.output
 
     def push_delta(self, delta: Any) -> None:
@@ -110,22 +146,17 @@ class ToolCallStream:
 
     def fail_with_run(self, error: BaseException) -> None:
         """The run has ended before it did: by an error, or because it was aborted."""
-        self._failure = Ended.by(error)
-        self._end(error=str(error), ended=GOOD_END if isinstance(error, RunAborted) else self._failure)
+        outcome = Outcome("aborted", error, quiet=True) if isinstance(error, RunAborted) else Outcome.by(error)
+        self._end(error=str(error), outcome=outcome)
 
-    def _end(self, *, output: Any = None, error: str | None = None, ended: Ended | None = None) -> None:
+    def _end(self, *, output: Any = None, error: str | None = None, outcome: Outcome = COMPLETED) -> None:
         if not self.completed:
             self.output, self.error, self.completed = output, error, True
-            self._log.end(ended or GOOD_END)
+            self._log.end(outcome)
 
     async def _wait(self) -> Any:
         await await_end(self._run, self._log)
-        self._raise_failure()
         return self.output
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None and self._failure.error is not None:
-            raise self._run.deliver(self._failure.error)
 
 
 @builtin("tool_calls")
@@ -137,6 +168,19 @@ class ToolCallTransformer(PayloadTransformer):
 
     Attributes:
         skipped: Events passed over.
+
+    Example:
+        ```python
+        from anyiostream import ToolCallTransformer, open_run, parts
+
+        graph = [
+            parts.tools({"event": "tool-started", "tool_call_id": "1", "tool_name": "search"}),
+            parts.tools({"event": "tool-error", "tool_call_id": "1", "message": "no such index"}),
+        ]
+        with open_run(graph, transformers=[ToolCallTransformer]) as run:
+            (call,) = run.extensions["tool_calls"]
+            assert (call.status, call.error) == ("failed", "no such index")
+        ```
     """
 
     _native = True
@@ -148,8 +192,9 @@ class ToolCallTransformer(PayloadTransformer):
         super().__init__(scope)
         self._channel: StreamChannel[ToolCallStream] = StreamChannel()
         self._open: dict[str, ToolCallStream] = {}
-        self._replaced: list[ToolCallStream] = []
         self._port: TransformerPort | None = None
+        self._state = GraphState()
+        self._waits = False
         self.skipped = 0
 
     def init(self) -> dict[str, Any]:
@@ -160,11 +205,22 @@ class ToolCallTransformer(PayloadTransformer):
         """What tool call streams advance the run with."""
         self._port = port
 
+    def watch_tasks(self, tasks: TaskWatch) -> None:
+        """Watch the scope's tasks: a task that waits for the user may do so because a tool has asked."""
+        tasks.watch(self.scope, self._task_ended)
+
+    def watch_state(self, state: GraphState) -> None:
+        """Know whether the graph of the scope waits, also where no task tells."""
+        self._state = state
+
+    def _task_ended(self, result: Mapping[str, Any]) -> None:
+        self._waits = self._waits or bool(result.get("interrupts"))
+
     def consume(self, data: Any) -> None:
         """Handle the payload of a `tools` part.
 
         Raises:
-            MalformedPart: It is no mapping.
+            MalformedPart: It is not a mapping.
         """
         if not isinstance(data, Mapping):
             raise MalformedPart(data, f"the data of a 'tools' part is a mapping, not {type(data).__name__}")
@@ -174,8 +230,7 @@ class ToolCallTransformer(PayloadTransformer):
             assert self._port is not None
             call = ToolCallStream(self._port, str(call_id), data.get("tool_name", ""), data.get("input"))
             if known is not None:
-                # It has started again; the first one ends with the run.
-                self._replaced.append(known)
+                known.fail(REPLACED)
             self._open[call.tool_call_id] = call
             self._channel.push(call)
         elif known is None:
@@ -187,12 +242,13 @@ class ToolCallTransformer(PayloadTransformer):
             known.finish(_content(data.get("output")))
         elif kind == "tool-error":
             del self._open[known.tool_call_id]
-            known.fail(str(data.get("message", "")))
+            known.fail(str(data.get("message") or UNTOLD))
 
     def finalize(self) -> None:
-        """Calls without an end have ended with the graph."""
+        """The graph has ended: what is still open was cut off, or waits for the user."""
+        waits = self._waits or self._state.interrupted
         for call in self._unfinished():
-            call.finish(None)
+            call.fail(WAITS if waits else CUT_OFF)
 
     def fail(self, err: BaseException) -> None:
         """Calls that have not ended fail with the run."""
@@ -200,8 +256,7 @@ class ToolCallTransformer(PayloadTransformer):
             call.fail_with_run(err)
 
     def _unfinished(self) -> list[ToolCallStream]:
-        calls = [*self._replaced, *self._open.values()]
-        self._replaced.clear()
+        calls = list(self._open.values())
         self._open.clear()
         return calls
 

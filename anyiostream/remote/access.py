@@ -12,14 +12,26 @@ import attrs
 
 from anyiostream.remote.refusals import Refusal
 
-__all__ = ["LOOPBACK", "Access", "Action", "Authorize", "authorized", "check_host", "check_origin", "check_thread_id"]
+__all__ = [
+    "LOOPBACK",
+    "Access",
+    "Action",
+    "Authorize",
+    "Caller",
+    "authorized",
+    "check_host",
+    "check_origin",
+    "check_thread_id",
+]
 
-Action = Literal["start", "respond", "read", "abort", "describe"]
+Action = Literal["start", "respond", "read", "abort", "delete", "describe"]
 """What somebody wants to do: `start` a run, `respond` to an interrupt, `read` a thread's events or state, `abort` a
-run, or have an assistant `describe`d."""
+run, `delete` a thread, or have an assistant `describe`d."""
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
 """The hosts that are served by default: those that only this machine can reach."""
+
+ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-.0->A-~]+")
 
 THREAD_ID = re.compile(r"[\w.:@~+=-]{1,200}")
 
@@ -31,41 +43,60 @@ class Access:
 
     Attributes:
         action: What is wanted.
-        thread_id: Of which thread, if of one.
-        owner: Whose that thread is; `None` if there is no such thread yet.
+        thread_id: Of which thread, if of one. Whose that is, the hook's answer decides.
         assistant_id: With which assistant, if the client says.
         headers: The request's headers, by lower-case name.
         client: The address it comes from.
+        steers: What an answer (`respond`) does besides answering: `update` the state, make the graph `goto` other
+            nodes. The assistant has to allow it, too.
     """
 
     action: Action
     thread_id: str | None
-    owner: str | None
     assistant_id: str | None
     headers: Mapping[str, str]
     client: str | None
+    steers: frozenset[str] = frozenset()
 
 
 Authorize = Callable[[Access], Awaitable[str | None] | str | None]
-"""Returns on whose behalf the request is made: the owner of the threads it creates, and the only one who may use them.
-`None` refuses it. To let somebody read another one's thread, return that thread's owner. Sync or async."""
+"""Returns on whose behalf the request is made: every owner has threads of their own, and the request concerns one of
+theirs, whatever it is called. `None` refuses it. To let somebody use another one's thread, return that one's name.
+Sync or async."""
 
 
 async def authorized(hook: Authorize | None, access: Access) -> str:
     """On whose behalf a request is made; `""` without a hook.
 
     Raises:
-        Refusal: The hook refuses it (401), or it concerns a thread of somebody else (403).
+        Refusal: The hook refuses it (401).
+        TypeError: The hook returned neither a string nor `None`.
     """
-    identity: str | None = ""
-    if hook is not None:
-        answer = hook(access)
-        identity = await answer if inspect.isawaitable(answer) else answer
+    if hook is None:
+        return ""
+    answer = hook(access)
+    identity = await answer if inspect.isawaitable(answer) else answer
     if identity is None:
         raise Refusal("permission_denied", "the credentials are missing or wrong.", status=401)
-    if access.owner is not None and access.owner != identity:
-        raise Refusal("permission_denied", "this thread is somebody else's.", status=403)
+    if not isinstance(identity, str):
+        raise TypeError(f"authorize must return an owner's name or None, got {type(identity).__name__}.")
     return identity
+
+
+@final
+class Caller:
+    """Who makes a request.
+
+    Attributes:
+        headers: The request's headers, by lower-case name.
+        client: The address it comes from.
+    """
+
+    __slots__ = ("client", "headers")
+
+    def __init__(self, headers: Mapping[str, str], client: str | None) -> None:
+        self.headers = headers
+        self.client = client
 
 
 def check_host(host: str | None, allowed: Collection[str]) -> None:
@@ -82,9 +113,13 @@ def check_origin(origin: str | None, host: str | None, allowed: Collection[str])
     """Refuse what another site's page sends. Without an `Origin` it is no browser's.
 
     Raises:
-        Refusal: With status 403.
+        Refusal: With status 403; with 400 where it is no origin at all.
     """
-    if origin is None or "*" in allowed or origin in allowed:
+    if origin is None:
+        return
+    if origin != "null" and not _is_origin(origin):
+        raise Refusal("invalid_argument", "`Origin` is `null`, or a scheme, a host and maybe a port.", status=400)
+    if "*" in allowed or origin in allowed:
         return
     if origin == "null" or urlsplit(origin).netloc != host:
         raise Refusal("permission_denied", "pages of this origin are not served here.", status=403)
@@ -99,6 +134,15 @@ def check_thread_id(thread_id: str) -> str:
     if THREAD_ID.fullmatch(thread_id) is None:
         raise Refusal("invalid_argument", "a thread's id has 1 to 200 letters, digits and _.:@~+=-", status=400)
     return thread_id
+
+
+def _is_origin(origin: str) -> bool:
+    try:
+        parsed = urlsplit(origin)
+        _ = parsed.port  # which is looked at only now
+        return ORIGIN.fullmatch(origin) is not None and bool(parsed.hostname) and parsed.username is None
+    except ValueError:  # brackets without an address, a port that is none
+        return False
 
 
 def _without_port(host: str) -> str:

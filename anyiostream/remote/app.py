@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, final
@@ -15,23 +16,36 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+import anyiostream
+from anyiostream import TransformerFactory
 from anyiostream.remote.access import LOOPBACK, Authorize, check_host, check_origin
 from anyiostream.remote.assistants import Assistant
 from anyiostream.remote.commands import command_id, parse_command
-from anyiostream.remote.jsonable import decode
+from anyiostream.remote.identity import CheckpointThread, checkpoint_thread
 from anyiostream.remote.limits import Limits
-from anyiostream.remote.log import LogFactory, MemoryLog
-from anyiostream.remote.refusals import Refusal
-from anyiostream.remote.requests import answer, caller_of, read_body, refused
-from anyiostream.remote.service import Service
+from anyiostream.remote.official import not_served, official_routes
+from anyiostream.remote.refusals import PLACE, Refusal
+from anyiostream.remote.requests import answer, answer_encoded, caller_of, refused, sent_once
+from anyiostream.remote.responding import Responder
+from anyiostream.remote.service import Accepted, Service
 from anyiostream.remote.sse import EventStream, resumed_from
-from anyiostream.remote.subscriptions import parse_subscription
+from anyiostream.remote.store import Store, StoreFailed, named_store
+from anyiostream.remote.subscriptions import Subscription, parse_subscription
 from anyiostream.remote.websocket import converse
-from anyiostream.transformer import TransformerFactory
 
-__all__ = ["app", "close_streams"]
+__all__ = ["app", "close_streams", "guarded"]
 
-LOCAL_ORIGIN_METHODS: Final = ("GET", "POST")
+logger = logging.getLogger(__name__)
+
+LOCAL_ORIGIN_METHODS: Final = ("GET", "POST", "DELETE")
+
+PROBES: Final = frozenset({"/ok", "/ready"})
+"""What is asked by machines that know the server by its address only, and tells nothing."""
+
+MALFORMED: Final = 400
+
+DENIAL: Final = "websocket.http.response"
+"""The extension of ASGI by which an upgrade is refused with a status of one's own."""
 
 
 def app(
@@ -42,9 +56,10 @@ def app(
     hosts: Collection[str] = LOOPBACK,
     origins: Collection[str] = (),
     limits: Limits | None = None,
-    log: LogFactory = MemoryLog,
+    store: Store | str = "memory",
     heartbeat: float = 5.0,
-) -> Starlette:
+    checkpoint_thread: CheckpointThread = checkpoint_thread,
+) -> ServerApplication:
     """An ASGI application that serves runs of graphs over SSE and WebSocket, to the official LangGraph clients.
 
     Runs on any ASGI server, on asyncio and trio. The server must run its lifespan: the runs live in a task group of
@@ -61,8 +76,15 @@ def app(
         hosts: Names, without ports, that the server may be reached by; `"*"` for any.
         origins: Origins, `https://host:port`, whose pages may use the server, besides its own; `"*"` for any.
         limits: How much it takes on.
-        log: Makes the log of a thread; by default one in memory.
+        store: Where threads live: `"memory"`, `"sqlite:FILE"`, which outlives the process, `"redis://HOST:PORT"`, which
+            several servers share, or an object of yours.
         heartbeat: Seconds of silence after which an SSE stream says that it is alive.
+        checkpoint_thread: Says what a LangGraph checkpointer calls an owner's thread, where checkpoints that are there
+            already have other names; by default the id, or `owner/id` where an `authorize` hook tells owners apart.
+
+    Raises:
+        StoreUnfit: There is no such store, or it does not go with the limits.
+        NotShared: Servers share the store, and not the checkpoints of a graph.
 
     Returns:
         The application. To mount it in another one, run its `router.lifespan_context` in that one's lifespan.
@@ -71,8 +93,9 @@ def app(
         {name: _assistant(graph, transformers) for name, graph in assistants.items()},
         authorize=authorize,
         limits=limits or Limits(),
-        log=log,
+        store=named_store(store) if isinstance(store, str) else store,
         heartbeat=heartbeat,
+        checkpoint_thread=checkpoint_thread,
     )
 
     @asynccontextmanager
@@ -81,23 +104,38 @@ def app(
             yield
 
     endpoints = Endpoints(service)
-    application = Starlette(
+    return ServerApplication(
+        service,
         routes=[
-            Route("/threads/{thread_id}/commands", _guarded(endpoints.command), methods=["POST"]),
-            Route("/threads/{thread_id}/stream/events", _guarded(endpoints.events), methods=["POST"]),
+            Route("/threads/{thread_id}/commands", guarded(endpoints.command), methods=["POST"]),
+            Route("/threads/{thread_id}/stream/events", guarded(endpoints.events), methods=["POST"]),
             WebSocketRoute("/threads/{thread_id}/stream/events", endpoints.converse),
-            Route("/threads/{thread_id}/state", _guarded(endpoints.state), methods=["GET"]),
-            Route("/threads/{thread_id}/runs/{run_id}/cancel", _guarded(endpoints.cancel), methods=["POST"]),
-            Route("/assistants/{assistant_id}/graph", _guarded(endpoints.graph), methods=["GET"]),
+            Route("/threads/{thread_id}/state", guarded(endpoints.state), methods=["GET"]),
+            Route("/threads/{thread_id}/runs/{run_id}/cancel", guarded(endpoints.cancel), methods=["POST"]),
+            Route("/assistants/{assistant_id}/graph", guarded(endpoints.graph), methods=["GET"]),
+            Route("/threads/{thread_id}/stream/events", guarded(endpoints.watch), methods=["GET"]),
+            *official_routes(service, guarded),
+            Route("/ok", endpoints.ok, methods=["GET"]),
+            Route("/ready", endpoints.ready, methods=["GET"]),
+            Route("/info", endpoints.info, methods=["GET"]),
         ],
         middleware=[
-            Middleware(Doorkeeper, hosts=frozenset(hosts), origins=frozenset(origins)),
+            Middleware(Doorkeeper, service=service, hosts=frozenset(hosts), origins=frozenset(origins)),
             *_cross_origin(origins),
         ],
+        exception_handlers={404: not_served, 405: not_served},
         lifespan=lifespan,
     )
-    application.state.service = service
-    return application
+
+
+@final
+class ServerApplication(Starlette, Responder):
+    """What `app` makes: an application to be served, or mounted in another one and asked by that one's routes."""
+
+    def __init__(self, service: Service, **options: Any) -> None:
+        Starlette.__init__(self, **options)
+        Responder.__init__(self, service)
+        self.state.service = service
 
 
 def close_streams(application: Starlette) -> None:
@@ -116,6 +154,10 @@ def _assistant(graph: Any, transformers: Sequence[TransformerFactory]) -> Assist
             transformers=[*transformers, *graph.transformers],
             config=graph.config,
             options=graph.options,
+            configurable=graph.configurable,
+            steering=graph.steering,
+            on_crash=graph.on_crash,
+            shared_checkpoints=graph.shared_checkpoints,
         )
     return Assistant(graph=graph, transformers=transformers)
 
@@ -137,27 +179,45 @@ class Endpoints:
 
     async def command(self, request: Request) -> Response:
         """`POST /threads/{id}/commands`."""
-        limits = self._service.limits
-        message = decode(await read_body(request, limits.body), most=limits.body, depth=limits.depth)
+        service, thread_id = self._service, request.path_params["thread_id"]
+        # What the command is, and whether it is allowed, shows only in the body: whoever may not even read is not read.
+        identity = await service.admit(caller_of(request), "read", thread_id)
+        body, message = await service.intake.body(request.stream(), identity)
+        once = sent_once(body, request.headers.get("idempotency-key"))
         given = command_id(message)
         try:
-            command = parse_command(message, limits)
-            result = await self._service.execute(caller_of(request), request.path_params["thread_id"], command)
+            command = parse_command(message, service.limits)
+            result = await service.execute(caller_of(request), thread_id, command, once)
         except Refusal as refusal:
             # What is wrong inside the protocol is said inside it; what clients should see as HTTP stays that.
             if refusal.status == 400:  # noqa: PLR2004 -- bad request
                 return answer(refusal.envelope(given))
             return refused(refusal, given)
-        return answer({"type": "success", "id": given, "result": result})
+        response = answer({"type": "success", "id": given, "result": result})
+        if isinstance(result, Accepted):
+            response.headers[PLACE] = result.place
+        return response
 
     async def events(self, request: Request) -> Any:
         """`POST /threads/{id}/stream/events`."""
-        service, limits = self._service, self._service.limits
-        thread_id = request.path_params["thread_id"]
+        service, thread_id = self._service, request.path_params["thread_id"]
         identity = await service.admit(caller_of(request), "read", thread_id)
-        params = decode(await read_body(request, limits.body), most=limits.body, depth=limits.depth)
-        subscription = parse_subscription(params, limits)
-        thread = service.thread(thread_id, identity)
+        subscription = parse_subscription(await service.intake.value(request.stream(), identity), service.limits)
+        return await self._stream(request, subscription, identity)
+
+    async def watch(self, request: Request) -> Any:
+        """`GET /threads/{id}/stream/events`, as `EventSource` asks: channels are parameters of the query."""
+        service, thread_id = self._service, request.path_params["thread_id"]
+        identity = await service.admit(caller_of(request), "read", thread_id)
+        query = request.query_params
+        channels = [name for each in query.getlist("channels") for name in each.split(",")]
+        since = query.get("since")
+        asked = {"channels": channels, "since": int(since) if since and since.isdigit() else since}
+        return await self._stream(request, parse_subscription(asked, service.limits), identity)
+
+    async def _stream(self, request: Request, subscription: Subscription, identity: str) -> Any:
+        service = self._service
+        thread = await service.thread(request.path_params["thread_id"], identity)
         last_event_id = request.headers.get("last-event-id")
         if last_event_id is not None and subscription.since is None:
             subscription = subscription.resumed(resumed_from(last_event_id, thread.log.log_id))
@@ -171,17 +231,30 @@ class Endpoints:
         """`GET /threads/{id}/state`."""
         thread_id = request.path_params["thread_id"]
         identity = await self._service.admit(caller_of(request), "read", thread_id)
-        thread = self._service.known_thread(thread_id, identity)
+        thread = await self._service.known_thread(thread_id, identity)
         if thread is None:
             raise Refusal("invalid_argument", "there is no such thread.", status=404)
-        return answer(thread.state())
+        return answer_encoded(thread.encoded_state())
 
     async def cancel(self, request: Request) -> Response:
         """`POST /threads/{id}/runs/{rid}/cancel`."""
         wait = request.query_params.get("wait", "0") in {"1", "true"}
         path = request.path_params
-        await self._service.cancel(caller_of(request), path["thread_id"], path["run_id"], wait=wait)
-        return answer({}, 200 if wait else 202)
+        told = await self._service.cancel(caller_of(request), path["thread_id"], path["run_id"], wait=wait)
+        return answer(told, 200 if wait else 202)
+
+    async def ok(self, _: Request) -> Response:
+        """`GET /ok`: the event loop answers."""
+        return answer({"ok": True})
+
+    async def ready(self, _: Request) -> Response:
+        """`GET /ready`: whether runs and streams are accepted."""
+        ready = self._service.ready
+        return answer({"ready": ready}, 200 if ready else 503)
+
+    async def info(self, _: Request) -> Response:
+        """`GET /info`: what serves here."""
+        return answer({"server": "anyiostream", "version": anyiostream.__version__, "transports": ["sse", "websocket"]})
 
     async def graph(self, request: Request) -> Response:
         """`GET /assistants/{id}/graph`."""
@@ -202,12 +275,17 @@ def _xray(given: str | None) -> int | bool:
     raise Refusal("invalid_argument", "`xray` is true, false, or a number of levels.", status=400)
 
 
-def _guarded(endpoint: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Any]]:
+def guarded(endpoint: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Any]]:
+    """An endpoint whose refusals are answers."""
+
     async def guarded(request: Request) -> Any:
         try:
             return await endpoint(request)
         except Refusal as refusal:
             return refused(refusal)
+        except StoreFailed as exc:
+            logger.warning("a request is refused: %s", exc)
+            return refused(Refusal("unknown_error", "the server cannot store anything now.", status=503))
         except ClientDisconnect:
             return Response(status_code=400)  # which nobody reads
 
@@ -216,26 +294,40 @@ def _guarded(endpoint: Callable[[Request], Awaitable[Any]]) -> Callable[[Request
 
 @final
 class Doorkeeper:
-    """Refuses requests for hosts that are not served, and of pages that have no business here, before anything else."""
+    """Refuses requests for hosts that are not served, and of pages that have no business here, before anything else.
 
-    def __init__(self, inner: ASGIApp, hosts: frozenset[str], origins: frozenset[str]) -> None:
+    Whoever is let in, or refused, has `Limits.send` seconds for taking what is sent.
+    """
+
+    def __init__(self, inner: ASGIApp, service: Service, hosts: frozenset[str], origins: frozenset[str]) -> None:
         self._inner = inner
+        self._service = service
         self._hosts = hosts
         self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        if scope["type"] in {"http", "websocket"}:
-            headers = Headers(scope=scope)
+        if scope["type"] not in {"http", "websocket"}:
+            await self._inner(scope, receive, send)
+            return
+        with self._service.lines.line(send) as patient:
             try:
-                check_host(headers.get("host"), self._hosts)
-                check_origin(headers.get("origin"), headers.get("host"), self._origins)
+                self._check(scope)
             except Refusal as refusal:
-                if scope["type"] == "websocket":
+                if scope["type"] == "websocket" and refusal.status == MALFORMED and DENIAL in scope["extensions"]:
+                    await receive()
+                    await refused(refusal)(scope, receive, patient)
+                elif scope["type"] == "websocket":
                     # Closing before accepting refuses the upgrade with HTTP's 403.
                     await receive()
-                    await send({"type": "websocket.close", "code": refusal.close_code, "reason": refusal.text})
+                    await patient({"type": "websocket.close", "code": refusal.close_code, "reason": refusal.text})
                 else:
-                    await refused(refusal)(scope, receive, send)
+                    await refused(refusal)(scope, receive, patient)
                 return
-        await self._inner(scope, receive, send)
+            await self._inner(scope, receive, patient)
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        if scope["path"].removeprefix(scope.get("root_path", "")) not in PROBES:
+            check_host(headers.get("host"), self._hosts)
+        check_origin(headers.get("origin"), headers.get("host"), self._origins)

@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, Final, final
+from typing import Any, Final, Literal, final
 
 import attrs
 
-from anyiostream.remote.commands import InputRespond
+from anyiostream import Resumption, TransformerFactory
+from anyiostream.remote.commands import SERVERS_OWN, InputRespond
+from anyiostream.remote.identity import checkpoint_thread
+from anyiostream.remote.limits import Limits
 from anyiostream.remote.refusals import Refusal
-from anyiostream.sources.opening import is_langgraph
-from anyiostream.transformer import TransformerFactory
+from anyiostream.tooling import is_langgraph, still_running, threaded_nodes
 
-__all__ = ["Assistant", "Resumption", "RunContext", "run_context"]
+__all__ = ["Assistant", "RunContext", "Steering", "run_context"]
 
+Steering = Literal["update", "goto"]
+"""What an answer may do besides answering: `update` the state, or make the graph `goto` other nodes."""
 
-@final
-@attrs.frozen
-class Resumption:
-    """The input of a function graph that goes on after an interrupt.
-
-    Attributes:
-        answers: Interrupt's id -> what the user said.
-        values: The last snapshot of the interrupted run.
-        config: What the client sent along.
-    """
-
-    answers: Mapping[str, Any]
-    values: Any = None
-    config: Mapping[str, Any] = attrs.field(factory=dict)
-
-    @property
-    def answer(self) -> Any:
-        """What the user said, where there was one interrupt.
-
-        Raises:
-            ValueError: There was more than one.
-        """
-        (answer,) = self.answers.values()
-        return answer
+CEILINGS: Final = ("recursion_limit", "max_concurrency")
+"""Of which a caller may ask for less than the server allows."""
 
 
 @final
@@ -48,16 +30,21 @@ class RunContext:
     """Which run a graph is called for.
 
     Attributes:
-        thread_id: The thread.
+        thread_id: The thread, as its client calls it.
         run_id: The run.
-        owner: Who owns the thread, as the `authorize` hook has it.
+        owner: Who owns the thread, as the `authorize` hook has it; `""` without one.
         config: The run's configuration.
+        checkpoint_thread: The thread, as the checkpointer calls it: the `thread_id` of a LangGraph graph's
+            configuration. By default `thread_id` for the owner `""`, otherwise `owner/thread_id`.
     """
 
     thread_id: str
     run_id: str
     owner: str
     config: Mapping[str, Any]
+    checkpoint_thread: str = attrs.field(
+        default=attrs.Factory(lambda self: checkpoint_thread(self.owner, self.thread_id), takes_self=True)
+    )
 
 
 run_context: Final[ContextVar[RunContext]] = ContextVar("anyiostream_remote_run_context")
@@ -72,35 +59,107 @@ class Assistant:
     Attributes:
         graph: Whatever `open_run` takes. An iterable can be run once only; a function of the same, any number of times.
         transformers: For its runs; their named channels are `custom:<name>` to clients.
-        config: LangGraph's configuration, over which a caller's goes.
+        config: LangGraph's configuration. What it sets a caller may not set otherwise; of `recursion_limit` and
+            `max_concurrency` a caller may ask for less.
         options: Further arguments of `open_run`: `context`, `interrupt_before`, ...
+        configurable: What a caller may set in the configuration's `configurable`, also where `config` has it; by
+            default whatever `config` does not have.
+        on_crash: What becomes of a run whose server dies, if the graph keeps no checkpoints that outlive it, and the
+            server's store does: it fails, or is called with its input once more, with all that it does to the world.
+        shared_checkpoints: Whether its checkpointer is one that all servers of a deployment use, where that cannot be
+            seen: a file that they have in common. Servers that share a store refuse others.
+        steering: What an answer to an interrupt may do besides answering: `"update"` the state, make the graph `"goto"`
+            other nodes, or both; by default neither.
     """
 
     graph: Any
     transformers: Sequence[TransformerFactory] = ()
     config: Mapping[str, Any] = attrs.field(factory=dict)
     options: Mapping[str, Any] = attrs.field(factory=dict)
+    configurable: Collection[str] | None = None
+    steering: Collection[Steering] = ()
+    on_crash: Literal["fail", "restart"] = "fail"
+    shared_checkpoints: bool = False
+
+    @property
+    def keeps_checkpoints(self) -> bool:
+        """Whether it is a LangGraph graph whose checkpoints outlive the process."""
+        if not self.takes_config:
+            return False
+        from langgraph.checkpoint.base import BaseCheckpointSaver  # noqa: PLC0415 -- an extra
+        from langgraph.checkpoint.memory import InMemorySaver  # noqa: PLC0415 -- likewise
+
+        saver = self.graph.checkpointer
+        return isinstance(saver, BaseCheckpointSaver) and not isinstance(saver, InMemorySaver)
+
+    @property
+    def not_shared(self) -> str | None:
+        """Why other servers cannot go on from its checkpoints; `None` if they can, or if it keeps none at all."""
+        if not self.takes_config or not self.graph.checkpointer or self.shared_checkpoints:
+            return None
+        name = type(self.graph.checkpointer).__name__
+        if not self.keeps_checkpoints:
+            return f"{name} keeps checkpoints in this process"
+        if "sqlite" in type(self.graph.checkpointer).__module__:
+            return f"{name} keeps checkpoints in a file of this machine"
+        return None
+
+    @property
+    def lost_with_process(self) -> str:
+        """Why it cannot go on after the process has died."""
+        if not self.takes_config:
+            return "is a function, which keeps no checkpoints"
+        saver = self.graph.checkpointer
+        kind = f" ({type(saver).__name__})" if saver else ""
+        return f"keeps no checkpoints that outlive the server{kind}"
 
     @property
     def takes_config(self) -> bool:
         """Whether it is a LangGraph graph."""
         return is_langgraph(self.graph)
 
+    def check_config(self, given: Mapping[str, Any], limits: Limits) -> None:
+        """Refuse a caller's configuration that goes beyond what callers may set.
+
+        Raises:
+            Refusal: It does.
+        """
+        for name in given.get("configurable", {}):
+            if name not in SERVERS_OWN and not self._may_set(name):
+                raise Refusal("permission_denied", f"`config.configurable` may not set {name!r} here.")
+        for name, most in zip(CEILINGS, (limits.recursion, limits.concurrency), strict=True):
+            ceiling = self.config.get(name, most)
+            if given.get(name, 0) > ceiling:
+                raise Refusal("permission_denied", f"`config.{name}` is at most {ceiling} here.")
+
     def run_config(self, given: Mapping[str, Any], context: RunContext) -> dict[str, Any]:
-        """The configuration of a run."""
-        config = {**self.config, **given}
+        """The configuration of a run, where a caller's has been checked: what the server sets is never replaced."""
+        asked = {name: value for name, value in given.get("configurable", {}).items() if self._may_set(name)}
+        config = {**given, **self.config}
+        for name in CEILINGS:
+            if name in given:
+                config[name] = min(given[name], self.config.get(name, given[name]))
+        if "tags" in given:
+            config["tags"] = [*self.config.get("tags", []), *given["tags"]]
         config["configurable"] = {
             **self.config.get("configurable", {}),
-            **given.get("configurable", {}),
-            "thread_id": context.thread_id,
+            **asked,
+            "thread_id": context.checkpoint_thread,
         }
         config["metadata"] = {
+            **{name: value for name, value in given.get("metadata", {}).items() if name not in SERVERS_OWN},
             **self.config.get("metadata", {}),
-            **given.get("metadata", {}),
-            "thread_id": context.thread_id,
+            "thread_id": context.checkpoint_thread,
             "run_id": context.run_id,
         }
         return config
+
+    def _may_set(self, name: str) -> bool:
+        if name in SERVERS_OWN:
+            return False
+        if self.configurable is None:
+            return name not in self.config.get("configurable", {})
+        return name in self.configurable
 
     def resumed_with_input(self, given: Any, interrupts: Sequence[str], values: Any) -> Any:
         """The input with which an interrupted run goes on, where the client has sent one as for a new run."""
@@ -114,16 +173,28 @@ class Assistant:
         """The input with which an interrupted run goes on after answers.
 
         Raises:
-            Refusal: Only LangGraph graphs can be updated or sent elsewhere.
+            Refusal: It would update the state or send the graph elsewhere: that is not allowed, or it is no LangGraph
+                graph.
         """
+        for name in sorted(respond.steers):
+            if self.takes_config and name not in self.steering:
+                raise Refusal("permission_denied", f"an answer may have no `{name}` here.")
         answers = {answer.interrupt_id: answer.response for answer in respond.answers}
         if self.takes_config:
             from langgraph.types import Command  # noqa: PLC0415 -- an extra
 
             return Command(resume=answers, update=respond.update, goto=_goals(respond.goto))
-        if respond.update is not None or respond.goto is not None:
+        if respond.steers:
             raise Refusal("not_supported", "this graph takes answers only, no `update` and no `goto`.")
         return Resumption(answers, values, respond.config)
+
+    def left_running(self, tasks: Iterable[str]) -> list[str]:
+        """Which nodes, of the tasks that an aborted run had begun, run on: synchronous ones cannot be stopped."""
+        if not self.takes_config:
+            return []
+        graphs = [self.graph, *dict(self.graph.get_subgraphs(recurse=True)).values()]
+        nodes = {name: node for graph in graphs for name, node in threaded_nodes(graph).items()}
+        return still_running({name: nodes[name] for name in tasks if name in nodes})
 
     def drawn(self, *, xray: int | bool) -> dict[str, Any]:
         """The graph's nodes and edges, for display; a function's is one node."""

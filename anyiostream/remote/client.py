@@ -14,36 +14,44 @@ connection that is lost is made again from the last event that has arrived: noth
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self, final
 from urllib.parse import quote
 from uuid import uuid4
 
 import anyio
-import attrs
 import httpx
 
-from anyiostream.channels.channel import StreamChannel
-from anyiostream.events import Namespace, ProtocolEvent, StreamPart
-from anyiostream.lanes.async_streams import AsyncGraphRunStream
+from anyiostream import (
+    AsyncGraphRunStream,
+    GraphInterrupt,
+    Namespace,
+    ProtocolEvent,
+    StreamChannel,
+    StreamPart,
+    StreamTransformer,
+    TransformerFactory,
+    open_run,
+)
 from anyiostream.remote.receiving import (
     EventDecoder,
     RemoteGap,
+    RemoteMalformed,
     RemoteRefused,
     RemoteRunFailed,
     RemoteUnreachable,
+    checked_event,
     event_place,
     part_of,
     root_end,
 )
-from anyiostream.remote.refusals import GONE
-from anyiostream.run import open_run
-from anyiostream.transformer import StreamTransformer, TransformerFactory
+from anyiostream.remote.reconnection import Reconnection
+from anyiostream.remote.refusals import PLACE
+from anyiostream.remote.transport import LONGEST_TEXT, RETRIED, Transport, TryAgain
 
-__all__ = ["Reconnection", "RemoteClient", "RemoteThread", "connect"]
+__all__ = ["RemoteClient", "RemoteThread", "connect"]
 
 ALWAYS: Final = ("values", "messages", "tasks", "lifecycle")
 """Channels that the projections of every run are made from."""
@@ -51,33 +59,8 @@ ALWAYS: Final = ("values", "messages", "tasks", "lifecycle")
 MODES: Final = frozenset({"updates", "checkpoints", "tools", "custom"})
 """Stream modes of further transformers that have a channel of that name."""
 
-LONGEST_REFUSAL: Final = 64 * 1024
-"""Bytes of a refusal that are read."""
-
-RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
-"""HTTP statuses after which the same request may succeed."""
-
-
-@final
-@attrs.frozen
-class Reconnection:
-    """How a lost connection is made again.
-
-    Attributes:
-        attempts: How often in a row, without an event in between.
-        first: Seconds before the second attempt; each further one waits twice as long as the one before.
-        longest: Seconds that are waited at most.
-        silence: Seconds without a byte after which a connection counts as lost. The server sends a heartbeat.
-    """
-
-    attempts: int = 8
-    first: float = 0.05
-    longest: float = 2.0
-    silence: float = 30.0
-
-    def delay(self, attempt: int) -> float:
-        """Seconds before attempt number `attempt`, counted from 1."""
-        return 0.0 if attempt <= 1 else float(min(self.longest, self.first * 2 ** (attempt - 2)))
+UNKNOWN: Final = 404
+"""HTTP status for a thread that the server does not know."""
 
 
 def connect(
@@ -93,7 +76,7 @@ def connect(
         url: `http://host:port`, with a path if the application is mounted under one.
         headers: Sent with every request: credentials.
         reconnection: How a lost connection is made again.
-        largest_event: Bytes that one event may have.
+        largest_event: Bytes that one event may have, and any other answer, decompressed.
     """
     return RemoteClient(url, dict(headers or {}), reconnection or Reconnection(), largest_event)
 
@@ -107,10 +90,11 @@ class RemoteClient:
         self.largest_event: Final = largest_event
         self.http: Final = httpx.AsyncClient(
             base_url=url,
-            headers=headers,
+            headers={"accept-encoding": "gzip, deflate", **headers},
             timeout=httpx.Timeout(reconnection.silence),
             limits=httpx.Limits(max_connections=None),
         )
+        self.transport: Final = Transport(self.http, largest_event)
 
     async def __aenter__(self) -> Self:
         """Open the client."""
@@ -177,17 +161,21 @@ class RemoteThread:
 
         Raises:
             RemoteRefused: The server does not run it.
+            RemoteMalformed: It answers with something else; also for readers.
             RemoteRunFailed: For readers: the graph fails.
-            RemoteGap: For readers: the server has lost events.
-            RemoteUnreachable: For readers: the connection cannot be made again.
+            RemoteGap: For readers: the server has lost events, or the whole run.
+            RemoteUnreachable: It cannot be reached; for readers: the connection cannot be made again.
         """
         params: dict[str, Any] = {"assistant_id": self.assistant, "input": input}
         if config is not None:
             params["config"] = dict(config)
         if metadata is not None:
             params["metadata"] = dict(metadata)
-        self.run_id = str((await self._command("run.start", params))["run_id"])
-        async with self._opened(self.run_id, transformers, extensions, options) as run:
+        run_id, place = await self._command("run.start", params)
+        if run_id is None:
+            raise RemoteMalformed("it does not name the run that was started")
+        self.run_id = run_id
+        async with self._opened(run_id, transformers, extensions, options, place) as run:
             yield run
 
     @asynccontextmanager
@@ -207,10 +195,8 @@ class RemoteThread:
             RemoteRefused: The graph does not wait at such an interrupt.
         """
         responses = [{"interrupt_id": name, "namespace": [], "response": answer} for name, answer in answers.items()]
-        result = await self._command("input.respond", {"responses": responses})
-        run_id = result.get("run_id")
-        self.run_id = None if run_id is None else str(run_id)
-        async with self._opened(self.run_id, transformers, extensions, options) as run:
+        self.run_id, place = await self._command("input.respond", {"responses": responses})
+        async with self._opened(self.run_id, transformers, extensions, options, place) as run:
             yield run
 
     @asynccontextmanager
@@ -230,8 +216,10 @@ class RemoteThread:
         Raises:
             RemoteRefused: There is no such thread, or it is somebody else's.
         """
-        response = await self._client.http.get(f"{self._path}/state")
-        return dict(_checked(response).json())
+        state, _ = await self._client.transport.ask("GET", f"{self._path}/state")
+        if not isinstance(state, dict):
+            raise RemoteMalformed("a state is not an object")
+        return state
 
     async def cancel(self, run_id: str | None = None) -> None:
         """Stop a run, by default the last one started from here, and wait until nothing of it is alive.
@@ -241,7 +229,7 @@ class RemoteThread:
         """
         run_id = quote(run_id or self.run_id or "-", safe="")
         params = {"wait": "1", "action": "interrupt"}
-        _checked(await self._client.http.post(f"{self._path}/runs/{run_id}/cancel", params=params))
+        await self._client.transport.ask("POST", f"{self._path}/runs/{run_id}/cancel", params=params)
 
     # --- inside ---
 
@@ -252,31 +240,48 @@ class RemoteThread:
         transformers: Sequence[TransformerFactory],
         extensions: Sequence[str],
         options: Mapping[str, Any],
+        place: str | None = None,
     ) -> AsyncGenerator[AsyncGraphRunStream]:
         for name in extensions:
             if not name or name.startswith("_"):
                 raise RemoteRefused("invalid_argument", f"{name!r} is no name of an extension", 200)
         made = [*transformers, *(_extension(name) for name in extensions)]
-        async with open_run(self._parts(run_id, _channels(made, extensions)), transformers=made, **options) as run:
+        async with open_run(
+            self._parts(run_id, _channels(made, extensions), place), transformers=made, **options
+        ) as run:
             yield run
 
-    async def _command(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    async def _command(self, method: str, params: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """The run that a command has started, if the server names it, and the place after which it begins, likewise."""
         self._commands += 1
         command = {"id": self._commands, "method": method, "params": params}
-        answer = _checked(await self._client.http.post(f"{self._path}/commands", json=command)).json()
-        if answer.get("type") != "success":
-            raise RemoteRefused(str(answer.get("error")), str(answer.get("message")), 200)
-        return dict(answer["result"])
+        # Its own key tells it from the same command of another reader.
+        key = {"idempotency-key": uuid4().hex}
+        answer, headers = await self._client.transport.ask("POST", f"{self._path}/commands", json=command, headers=key)
+        if not isinstance(answer, dict):
+            raise RemoteMalformed("it is not an object")
+        if answer.get("type") == "error":
+            raise RemoteRefused(str(answer.get("error"))[:LONGEST_TEXT], str(answer.get("message"))[:LONGEST_TEXT], 200)
+        result = answer.get("result")
+        if answer.get("type") != "success" or not isinstance(result, dict):
+            raise RemoteMalformed("it is neither a success nor an error")
+        run_id = result.get("run_id")
+        if not isinstance(run_id, (str, type(None))):
+            raise RemoteMalformed("the id of a run is not a string")
+        return run_id, headers.get(PLACE)
 
-    async def _parts(self, run_id: str | None, channels: Sequence[str]) -> AsyncGenerator[StreamPart]:
+    async def _parts(
+        self, run_id: str | None, channels: Sequence[str], place: str | None
+    ) -> AsyncGenerator[StreamPart]:
         """The parts of a run, from its start to its end.
 
         Args:
             run_id: Which run; `None` for that which the server shows first.
             channels: What is asked for.
+            place: The id of an event after which it begins, if the server has told.
         """
         begun = run_id is None
-        async with aclosing(self._events(channels)) as events:
+        async with aclosing(self._events(channels, place, known=not begun)) as events:
             async for event in events:
                 end = root_end(event)
                 if end is None:
@@ -289,29 +294,53 @@ class RemoteThread:
                     continue
                 if end["event"] == "failed":
                     raise RemoteRunFailed(str(end.get("error", "the run failed")))
+                if end["event"] == "interrupted":
+                    raise GraphInterrupt
                 return
 
-    async def _events(self, channels: Sequence[str]) -> AsyncGenerator[Mapping[str, Any]]:
-        """The thread's events, each once, in order, over any number of connections."""
+    async def _events(
+        self, channels: Sequence[str], last_event_id: str | None, *, known: bool
+    ) -> AsyncGenerator[Mapping[str, Any]]:
+        """The thread's events, each once, in order, over any number of connections.
+
+        Args:
+            channels: What is asked for.
+            last_event_id: After which event.
+            known: Whether the server should know the thread: it has accepted a run on it.
+        """
         reconnection = self._client.reconnection
-        log, cursor, attempt = "", 0, 0
-        last_event_id: str | None = None
+        log, cursor, attempt, asked = "", 0, 0, 0.0
         while True:
             attempt += 1
-            await anyio.sleep(reconnection.delay(attempt))
+            await anyio.sleep(reconnection.pause(attempt, asked))
+            asked = 0.0
             try:
+                if known and attempt > 1 and last_event_id is None:
+                    await self._check_known()
                 async with aclosing(self._connection(channels, last_event_id)) as events:
                     async for event in events:
                         name, seq = event_place(event)
                         if log not in {"", name}:
                             raise RemoteGap("gap: the server has begun the thread anew.")
                         if seq > cursor:
-                            log, cursor, last_event_id, attempt = name, seq, str(event["event_id"]), 0
+                            log, cursor, last_event_id, attempt = name, seq, event["event_id"], 0
                             yield event
-            except (httpx.TransportError, _TryAgain) as exc:
+            except (httpx.TransportError, RemoteUnreachable, TryAgain) as exc:
                 # Anything else is final: the server's refusal, a gap, or this reader's own end.
                 if attempt >= reconnection.attempts:
                     raise RemoteUnreachable(attempt) from exc
+                asked = exc.after if isinstance(exc, TryAgain) else 0.0
+
+    async def _check_known(self) -> None:
+        """A thread that the server has forgotten has no events to wait for; a new stream would make it anew."""
+        try:
+            await self.state()
+        except RemoteRefused as exc:
+            if exc.status == UNKNOWN:
+                raise RemoteGap("gap: the server no longer knows the thread.") from exc
+            if exc.status in RETRIED:
+                raise TryAgain(exc.retry_after or 0.0) from exc
+            raise
 
     async def _connection(
         self, channels: Sequence[str], last_event_id: str | None
@@ -322,66 +351,13 @@ class RemoteThread:
             headers["last-event-id"] = last_event_id
         decoder = EventDecoder(self._client.largest_event)
         path = f"{self._path}/stream/events"
-        async with self._client.http.stream("POST", path, json={"channels": list(channels)}, headers=headers) as stream:
-            if stream.status_code in RETRIED:
-                raise _TryAgain
-            async with _pieces(stream) as pieces:
-                if stream.is_error:
-                    raise _refusal(stream.status_code, await _beginning(pieces))
-                async for piece in pieces:
-                    for event in decoder.feed(piece):
-                        if event.get("type") == "error":
-                            raise RemoteGap(str(event.get("message")))
-                        yield event
-        raise _TryAgain
-
-
-@asynccontextmanager
-async def _pieces(stream: httpx.Response) -> AsyncGenerator[AsyncIterator[bytes]]:
-    """A response's body, in pieces as they arrive; it may be left at any time.
-
-    httpx reads through a chain of generators, of which closing the outermost leaves the inner ones to the garbage
-    collector. Reading on after the connection has been closed ends all of them.
-    """
-    pieces = stream.aiter_bytes()
-    try:
-        yield pieces
-    finally:
-        await stream.aclose()
-        with suppress(httpx.HTTPError, httpx.StreamError):
-            async for _ in pieces:
-                pass
-
-
-class _TryAgain(Exception):
-    """The connection has ended, and may be made again."""
-
-
-def _checked(response: httpx.Response) -> httpx.Response:
-    """`response`, unless it is a refusal."""
-    if response.is_error:
-        raise _refusal(response.status_code, response.content)
-    return response
-
-
-async def _beginning(pieces: AsyncIterator[bytes]) -> bytes:
-    """As much of a refusal as says why; nothing, if the connection does not hold that long."""
-    read = b""
-    with suppress(httpx.TransportError):
-        async for piece in pieces:
-            read += piece
-            if len(read) > LONGEST_REFUSAL:
-                break
-    return read
-
-
-def _refusal(status: int, content: bytes) -> RemoteRefused | RemoteGap:
-    try:
-        told = json.loads(content)
-        code, text = str(told["error"]), str(told["message"])
-    except (ValueError, TypeError, KeyError):
-        code, text = "unknown_error", f"HTTP status {status}"
-    return RemoteGap(text) if status == GONE else RemoteRefused(code, text, status)
+        async with self._client.transport.stream(path, json={"channels": list(channels)}, headers=headers) as pieces:
+            async for piece in pieces:
+                for event in decoder.feed(piece):
+                    if checked_event(event).get("type") == "error":
+                        raise RemoteGap(str(event.get("message"))[:LONGEST_TEXT])
+                    yield event
+        raise TryAgain
 
 
 def _channels(transformers: Sequence[TransformerFactory], extensions: Sequence[str]) -> list[str]:
@@ -397,7 +373,7 @@ def _extension(name: str) -> TransformerFactory:
     """A transformer whose projection is what the server's channel of that name has pushed."""
 
     class Extension(StreamTransformer):
-        methods = (f"custom:{name}",)
+        methods = ("custom", f"custom:{name}")
 
         def __init__(self, scope: Namespace = ()) -> None:
             super().__init__(scope)
@@ -407,7 +383,12 @@ def _extension(name: str) -> TransformerFactory:
             return {name: self._channel}
 
         def process(self, event: ProtocolEvent) -> bool:
-            self._channel.push(event["params"]["data"])
+            data = event["params"]["data"]
+            if event["method"] != "custom":
+                self._channel.push(data)
+            elif isinstance(data, dict) and data.get("name") == name and "payload" in data:
+                # Which the graph has written itself; to the server it is the channel's.
+                self._channel.push(data["payload"])
             return True
 
     return Extension

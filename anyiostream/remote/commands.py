@@ -7,14 +7,16 @@ from typing import Any, Final, TypeAlias, final
 
 import attrs
 
-from anyiostream.events import Namespace
+from anyiostream import Namespace
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.subscriptions import Subscription, parse_namespace, parse_subscription
 
 __all__ = [
+    "SERVERS_OWN",
     "Answer",
     "Command",
+    "GetState",
     "GetTree",
     "InputRespond",
     "RunStart",
@@ -37,13 +39,22 @@ def _is_strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
+def _is_label(value: Any) -> bool:
+    # What goes into logs and traces is one line there.
+    return isinstance(value, str) and value.isprintable()
+
+
+def _is_labels(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_label, value))
+
+
 CONFIG_VALUES: Final = (
     ("configurable", _is_object, "an object"),
     ("metadata", _is_object, "an object"),
-    ("tags", _is_strings, "a list of strings"),
+    ("tags", _is_labels, "a list of strings on one line"),
     ("recursion_limit", _is_count, "an integer of at least 1"),
     ("max_concurrency", _is_count, "an integer of at least 1"),
-    ("run_name", lambda value: isinstance(value, str), "a string"),
+    ("run_name", _is_label, "a string on one line"),
 )
 """What the keys hold: how that is told, and how it is said."""
 
@@ -52,6 +63,12 @@ ALLOWED_CONFIG: Final = frozenset(name for name, _, _ in CONFIG_VALUES)
 
 REFUSED_CONFIGURABLE: Final = frozenset({"checkpoint_id", "checkpoint_ns", "checkpoint_map"})
 """Keys that address checkpoints, of this thread or of another one."""
+
+REFUSED_PREFIXES: Final = ("_", "langgraph_auth")
+"""What LangGraph keeps for itself, and what tells a graph whom it is called for."""
+
+SERVERS_OWN: Final = frozenset({"thread_id", "run_id", "assistant_id", "graph_id"})
+"""What only the server says. Clients send some of it, which is not looked at."""
 
 LARGEST_ID: Final = 2**53
 
@@ -103,6 +120,12 @@ class InputRespond:
     config: Mapping[str, Any]
     metadata: Mapping[str, Any]
 
+    @property
+    def steers(self) -> frozenset[str]:
+        """What it does besides answering: `update`, `goto`."""
+        asked = {"update": self.update, "goto": self.goto}
+        return frozenset(name for name, value in asked.items() if value is not None)
+
 
 @final
 @attrs.frozen
@@ -126,7 +149,21 @@ class GetTree:
     """Tell which graphs a run consists of."""
 
 
-Command: TypeAlias = RunStart | InputRespond | Subscribe | Unsubscribe | GetTree
+@final
+@attrs.frozen
+class GetState:
+    """Tell where the thread stands.
+
+    Attributes:
+        namespace: Of which graph; the root's is the only one that is known.
+        keys: Of which values; `None` for all.
+    """
+
+    namespace: Namespace = ()
+    keys: tuple[str, ...] | None = None
+
+
+Command: TypeAlias = RunStart | InputRespond | Subscribe | Unsubscribe | GetTree | GetState
 """What a client wants done."""
 
 
@@ -167,6 +204,8 @@ def parse_command(message: Mapping[str, Any], limits: Limits) -> Command:
         return Unsubscribe(_text(params, "subscription_id"))
     if method == "agent.getTree":
         return GetTree()
+    if method == "state.get":
+        return _get_state(params, limits)
     raise Refusal("unknown_command", "there is no such command.")
 
 
@@ -175,7 +214,7 @@ def _run_start(params: Mapping[str, Any]) -> RunStart:
         _text(params, "assistant_id"),
         params.get("input"),
         allowed_config(params.get("config")),
-        _object(params, "metadata"),
+        _allowed_metadata(_object(params, "metadata")),
     )
 
 
@@ -196,7 +235,16 @@ def _input_respond(params: Mapping[str, Any], limits: Limits) -> InputRespond:
     goto = params.get("goto")
     if goto is not None and not all(_is_goal(each) for each in (goto if isinstance(goto, list) else [goto])):
         raise _invalid("`goto` is a node, an object with `node`, or a list of these.")
-    return InputRespond(answers, update, goto, allowed_config(params.get("config")), _object(params, "metadata"))
+    config, metadata = allowed_config(params.get("config")), _allowed_metadata(_object(params, "metadata"))
+    return InputRespond(answers, update, goto, config, metadata)
+
+
+def _get_state(params: Mapping[str, Any], limits: Limits) -> GetState:
+    keys = params.get("keys")
+    if keys is not None and not _is_strings(keys):
+        raise _invalid("`keys` is a list of strings.")
+    namespace = parse_namespace(params.get("namespace", []), limits)
+    return GetState(namespace, None if keys is None else tuple(keys))
 
 
 def _is_goal(goal: Any) -> bool:
@@ -210,7 +258,7 @@ def _answer(entry: Any, limits: Limits) -> Answer:
     return Answer(_text(entry, "interrupt_id"), namespace, entry["response"])
 
 
-def allowed_config(config: Any) -> dict[str, Any]:
+def allowed_config(config: Any) -> Mapping[str, Any]:
     """The configuration that a caller has sent.
 
     Raises:
@@ -221,15 +269,30 @@ def allowed_config(config: Any) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise _invalid("`config` is an object.")
     if config.keys() - ALLOWED_CONFIG:
-        allowed = ", ".join(sorted(ALLOWED_CONFIG))
-        raise _invalid(f"a caller's `config` has only {allowed}.")
+        raise _invalid(f"a caller's `config` has only {', '.join(sorted(ALLOWED_CONFIG))}.")
     for name, is_valid, wanted in CONFIG_VALUES:
         if name in config and not is_valid(config[name]):
             raise _invalid(f"`config.{name}` is {wanted}.")
     for key in config.get("configurable", {}):
-        if key in REFUSED_CONFIGURABLE or key.startswith("_"):
-            raise _invalid("a caller's `config.configurable` addresses no checkpoint and no internals.")
-    return dict(config)
+        if key in REFUSED_CONFIGURABLE or key.lower().startswith(REFUSED_PREFIXES):
+            raise _invalid("a caller's `config.configurable` addresses no checkpoint, no user and no internals.")
+    allowed: dict[str, Any] = dict(config)
+    if "configurable" in allowed:
+        allowed["configurable"] = _without_servers_own(allowed["configurable"])
+    if "metadata" in allowed:
+        allowed["metadata"] = _allowed_metadata(allowed["metadata"])
+    return allowed
+
+
+def _allowed_metadata(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    # LangGraph joins `configurable` and `metadata` for whoever reads them.
+    if any(key.lower().startswith(REFUSED_PREFIXES) for key in metadata):
+        raise _invalid("a caller's `metadata` has no user and no internals.")
+    return _without_servers_own(metadata)
+
+
+def _without_servers_own(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in given.items() if name not in SERVERS_OWN}
 
 
 def _text(params: Mapping[str, Any], name: str) -> str:

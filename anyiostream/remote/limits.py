@@ -14,6 +14,11 @@ def _positive(_: object, attribute: attrs.Attribute[Any], value: object) -> None
         raise ValueError(f"{attribute.name} must be positive, got {value!r}.")
 
 
+def _positive_or_none(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None:
+        _positive(_, attribute, value)
+
+
 @final
 @attrs.frozen(kw_only=True)
 class Limits:
@@ -22,26 +27,50 @@ class Limits:
     Attributes:
         body: Bytes of a request's body.
         frame: Bytes of a WebSocket frame that a client sends.
+        bodies: Bytes of all large bodies that are being read at a time. An owner's may have a quarter of them, where an
+            `authorize` hook tells owners apart.
+        receive: Seconds within which a request's body has to be there.
+        nodes: Values of the JSON that a client sends, one inside the other or beside it.
         depth: Nesting of JSON that a client sends, in levels.
         subscriptions: Subscriptions of one WebSocket.
         namespaces: Namespaces of one subscription, and segments of one namespace.
         channels: Channels of one subscription.
         answers: Interrupts that one command answers.
-        connections: Streams open at a time, SSE and WebSocket together.
-        threads: Threads that are remembered. The one idle for longest is forgotten for a new one.
+        connections: Streams open at a time, SSE and WebSocket together; likewise bodies that are being read.
+        threads: Threads that are remembered. The one idle for longest is forgotten for a new one; one that waits for
+            its user is not.
         runs: Runs at a time, over all threads.
+        owner_connections: Of `connections`, those that one owner may have; `None` for all. This and the next two apply
+            where an `authorize` hook tells owners apart.
+        owner_threads: Of `threads`, those that one owner may have; `None` for all.
+        owner_runs: Of `runs`, those that one owner may have; `None` for all.
         queued: Runs that wait for the one before them, per thread.
+        recursion: Supersteps that a caller may ask for, of an assistant that says nothing of them itself.
+        concurrency: Nodes at a time that a caller may ask for, likewise.
         events: Events that a thread's log keeps.
         bytes: Bytes that a thread's log keeps; the newest event is kept whatever its size. Times `threads`, what logs
             may take of the memory.
+        kept: Bytes that all idle threads may keep, logs, values and questions together. Beyond them those idle for
+            longest are forgotten, and where all of them wait for their users, new threads are refused.
+        owner_kept: Of `kept`, what one owner's may keep; `None` for all, and where there is no `authorize` hook.
         lead: Events by which a run may be ahead of its slowest viewer before it waits; `None`, the default, for a run
             that waits for nobody: a viewer that cannot keep up is left behind, and told so.
+        repeat: Seconds for which a command that is sent again, byte for byte, is taken for the same one: it is accepted
+            once, and answered again. Clients repeat what they have had no answer to.
+        attempts: How often a run is begun that gets no further before its server dies; then it fails.
+        idle: Seconds after which a thread that nothing happens in is forgotten by a store that outlives its process.
+        waiting: The same for a thread that waits for its user.
         send: Seconds that a viewer may take to accept what is sent to it, before its connection is dropped.
-        shutdown: Seconds that runs are given to end when the server stops.
+        drain: Seconds that runs are given to come to the end of their step when the server stops, if the store outlives
+            it: from there another server goes on without repeating anything.
+        shutdown: Seconds that runs are given after that to be stopped.
     """
 
     body: int = attrs.field(default=4 * 2**20, validator=_positive)
     frame: int = attrs.field(default=4 * 2**20, validator=_positive)
+    bodies: int = attrs.field(default=64 * 2**20, validator=_positive)
+    receive: float = attrs.field(default=10.0, validator=_positive)
+    nodes: int = attrs.field(default=100_000, validator=_positive)
     depth: int = attrs.field(default=64, validator=_positive)
     subscriptions: int = attrs.field(default=64, validator=_positive)
     namespaces: int = attrs.field(default=64, validator=_positive)
@@ -50,9 +79,21 @@ class Limits:
     connections: int = attrs.field(default=1000, validator=_positive)
     threads: int = attrs.field(default=1000, validator=_positive)
     runs: int = attrs.field(default=100, validator=_positive)
+    owner_connections: int | None = attrs.field(default=250, validator=_positive_or_none)
+    owner_threads: int | None = attrs.field(default=250, validator=_positive_or_none)
+    owner_runs: int | None = attrs.field(default=25, validator=_positive_or_none)
     queued: int = attrs.field(default=8, validator=_positive)
+    recursion: int = attrs.field(default=10_000, validator=_positive)
+    concurrency: int = attrs.field(default=100, validator=_positive)
     events: int = attrs.field(default=10_000, validator=_positive)
     bytes: int = attrs.field(default=4 * 2**20, validator=_positive)
-    lead: int | None = attrs.field(default=None, validator=attrs.validators.optional(_positive))
+    kept: int = attrs.field(default=512 * 2**20, validator=_positive)
+    owner_kept: int | None = attrs.field(default=128 * 2**20, validator=_positive_or_none)
+    lead: int | None = attrs.field(default=None, validator=_positive_or_none)
+    repeat: float = attrs.field(default=30.0, validator=_positive)
+    attempts: int = attrs.field(default=3, validator=_positive)
+    idle: float = attrs.field(default=24 * 3600.0, validator=_positive)
+    waiting: float = attrs.field(default=30 * 24 * 3600.0, validator=_positive)
     send: float = attrs.field(default=60.0, validator=_positive)
+    drain: float = attrs.field(default=5.0, validator=_positive)
     shutdown: float = attrs.field(default=5.0, validator=_positive)

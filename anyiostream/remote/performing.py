@@ -3,89 +3,101 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, final
+from typing import Any
 
-from anyiostream.channels.channel import StreamChannel
-from anyiostream.events import Namespace, ProtocolEvent
-from anyiostream.remote.assistants import RunContext, run_context
-from anyiostream.remote.thread import Job, Thread
-from anyiostream.remote.wire import WireEncoder
-from anyiostream.run import open_run
-from anyiostream.transformer import StreamTransformer
+from anyiostream import ProtocolEvent, open_run
+from anyiostream.remote.assistants import Assistant, RunContext, run_context
+from anyiostream.remote.containing import pass_on_own
+from anyiostream.remote.jobs import Job
+from anyiostream.remote.recovery import input_of
+from anyiostream.remote.thread import Thread
+from anyiostream.tooling import text_of
+from anyiostream.wire.encoder import WireEncoder
+from anyiostream.wire.redaction import one_line
+from anyiostream.wire.transformer import WireTransformer
 
-__all__ = ["WireTransformer", "perform"]
+__all__ = ["perform"]
 
 logger = logging.getLogger(__name__)
 
 
-@final
-class WireTransformer(StreamTransformer):
-    """Asks the graph for every stream mode that the wire has a channel for, and puts `tasks` back into the raw log.
-
-    The lifecycle projection keeps them out of it, but the Python client tells by them how a subgraph has ended.
-    """
-
-    _native = True
-    required_stream_modes = ("tasks", "updates", "custom", "checkpoints", "tools")
-    methods = ("tasks",)
-
-    def __init__(self, scope: Namespace = ()) -> None:
-        """Make the transformer and its channel."""
-        super().__init__(scope)
-        self._tasks: StreamChannel[Any] = StreamChannel("tasks")
-
-    def init(self) -> dict[str, Any]:
-        """One projection, which nobody reads: what counts is that its channel is named."""
-        return {"wire.tasks": self._tasks}
-
-    def process(self, event: ProtocolEvent) -> bool:
-        """Put a task's event back."""
-        self._tasks.push(event["params"]["data"])
-        return True
-
-
 async def perform(thread: Thread, job: Job) -> None:
-    """Run `job` to its end, and write its events to the thread. An error of the graph is an event, not an exception.
+    """Run `job` to its end, and write its events to the thread. What the graph raises is an event, no exception.
 
     Cancelled, it leaves nothing of the run alive.
     """
     encoder = WireEncoder()
-    assistant = job.assistant
-    context = RunContext(thread.thread_id, job.run_id, thread.owner, job.config)
+    context = RunContext(thread.thread_id, job.run_id, thread.owner, job.config, thread.checkpoint_thread)
     token = run_context.set(context)
     try:
-        config = assistant.run_config(job.config, context) if assistant.takes_config else None
+        config = None
+        if job.assistant is not None and job.assistant.takes_config:
+            config = job.assistant.run_config(job.config, context)
+        given = await input_of(thread, job, config)
+        assistant = job.assistant
+        assert assistant is not None
+        job.control = _control(thread, assistant)
+        if job.leaves:
+            job.leave()
         async with open_run(
             assistant.graph,
-            job.input,
+            given,
             config=config,
             transformers=[WireTransformer, *assistant.transformers],
             root_lifecycle=True,
-            **assistant.options,
+            **{**_options(thread, job, assistant), **assistant.options},
         ) as run:
             job.run = run
             if job.aborted:
                 await run.abort()
             async for event in run:
                 await _record(thread, job, encoder, event)
-    except Exception as exc:
+    except BaseException as exc:
+        await pass_on_own(exc, f"run {job.run_id} of thread {thread.thread_id}")
+        if job.handed_over:
+            return
         if job.ended:
             # The graph has ended, with this error or before it.
-            logger.warning("run %s of thread %s: %s", job.run_id, thread.thread_id, exc, exc_info=exc)
+            logger.warning(
+                "run %s of thread %s: %s", job.run_id, thread.thread_id, one_line(text_of(exc)), exc_info=exc
+            )
             return
         logger.warning("run %s of thread %s could not be run", job.run_id, thread.thread_id, exc_info=exc)
         for draft in encoder.fail(exc):
             await thread.record(job, draft)
     finally:
-        job.run = None
+        job.run = job.control = None
         run_context.reset(token)
+
+
+def _control(thread: Thread, assistant: Assistant) -> Any:
+    """By which a run is asked to stop at the end of its step; `None` where nobody could go on from there."""
+    if not thread.log.survives or not assistant.keeps_checkpoints:
+        return None
+    from langgraph.runtime import RunControl  # noqa: PLC0415 -- an extra
+
+    given = assistant.options.get("control")
+    return RunControl() if given is None else given
+
+
+def _options(thread: Thread, job: Job, assistant: Assistant) -> dict[str, Any]:
+    """What a server adds to an assistant's options: where runs go on from checkpoints, these are saved in time."""
+    if not thread.log.survives or not assistant.keeps_checkpoints:
+        return {}
+    return {"durability": "sync", "control": job.control}
 
 
 async def _record(thread: Thread, job: Job, encoder: WireEncoder, event: ProtocolEvent) -> None:
     params = event["params"]
-    if event["method"] == "values" and not params["namespace"]:
-        thread.keep(params["data"])
-    drafts = list(encoder.encode(event))
+    if job.leaves and event["method"] == "lifecycle" and params["data"].get("event") == "drained":
+        job.handed_over = True
+        return  # to clients the run goes on
+    if not params["namespace"]:
+        if event["method"] == "values":
+            thread.keep(params["data"])
+        elif event["method"] == "checkpoints":
+            thread.expect(params["data"])
+    drafts = encoder.encode(event)
     if encoder.ended == "interrupted":
         thread.ask(encoder.interrupts)
     for draft in drafts:

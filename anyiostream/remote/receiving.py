@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NoReturn, final
 
-from anyiostream import parts
-from anyiostream.errors import AnyioStreamError
-from anyiostream.events import StreamPart
-from anyiostream.sources.writer import Interrupt
+from anyiostream import AnyioStreamError, PendingInterrupt, StreamPart, parts
+
+LINE: Final = 64
+"""Bytes that a line of an event counts for besides its own."""
 
 __all__ = [
     "EventDecoder",
     "RemoteGap",
+    "RemoteMalformed",
     "RemoteRefused",
     "RemoteRunFailed",
     "RemoteUnreachable",
+    "checked_event",
+    "decoded",
     "event_place",
     "part_of",
     "root_end",
@@ -29,12 +32,26 @@ class RemoteRefused(AnyioStreamError):
     Attributes:
         code: The protocol's code.
         status: The HTTP status; 200 for errors inside the protocol.
+        retry_after: Seconds after which the server asks to try again, or `None`.
     """
 
-    def __init__(self, code: str, text: str, status: int) -> None:
+    def __init__(self, code: str, text: str, status: int, retry_after: float | None = None) -> None:
         super().__init__(f"the server refuses ({code}): {text}")
         self.code: Final = code
         self.status: Final = status
+        self.retry_after: Final = retry_after
+
+
+@final
+class RemoteMalformed(RemoteRefused):
+    """What the server has answered is not what the protocol says.
+
+    It may be another program, a proxy before it, or of another version.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__("unknown_error", text, 200)
+        self.args = (f"the server's answer is malformed: {text}.",)
 
 
 @final
@@ -49,10 +66,13 @@ class RemoteGap(AnyioStreamError):
 class RemoteUnreachable(AnyioStreamError):
     """The connection was lost, and could not be made again."""
 
-    def __init__(self, attempts: int) -> None:
+    def __init__(self, attempts: int, asked: str | None = None) -> None:
         super().__init__(
             f"the connection to the server was lost and {attempts} attempts to make it again have failed. "
             "The run goes on without this reader: attach to its thread when the server is back."
+            if asked is None
+            else f"the server cannot be reached, or broke off: {asked} has no whole answer. "
+            "It may have been done all the same: read the thread's state, or attach to it."
         )
 
 
@@ -63,7 +83,7 @@ class RemoteRunFailed(AnyioStreamError, RuntimeError):
 
 @final
 class EventDecoder:
-    """Server-sent events, fed in whatever pieces they arrive.
+    """Server-sent events, fed in whatever pieces they arrive. Takes time in proportion to their size.
 
     Args:
         most: Bytes that one event may have.
@@ -71,7 +91,7 @@ class EventDecoder:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._buffer = b""
+        self._line: list[bytes] = []
         self._data: list[bytes] = []
         self._size = 0
 
@@ -79,25 +99,104 @@ class EventDecoder:
         """The events that are complete with `piece`.
 
         Raises:
-            RemoteRefused: An event is too large, or is no JSON.
+            RemoteMalformed: An event is too large, or is not JSON.
         """
-        *lines, self._buffer = (self._buffer + piece).split(b"\n")
-        for raw in lines:
-            line = raw.removesuffix(b"\r")
+        first, *rest = piece.split(b"\n")
+        self._line.append(first)
+        self._count(len(first))
+        for begun in rest:
+            line = b"".join(self._line).removesuffix(b"\r")
+            self._line = [begun]
             if line.startswith(b"data:"):
                 self._data.append(line[5:].removeprefix(b" "))
-                self._size += len(line)
-            elif not line and self._data:
-                data, self._data, self._size = b"\n".join(self._data), [], 0
-                yield self._decoded(data)
-        if self._size + len(self._buffer) > self._most:
-            raise RemoteRefused("unknown_error", f"an event has more than {self._most} bytes", 200)
+                self._count(LINE)
+            elif line:
+                self._size -= len(line)
+            else:
+                data, self._data, self._size = self._data, [], 0
+                if data:
+                    yield decoded(b"\n".join(data))
+            self._count(len(begun))
 
-    def _decoded(self, data: bytes) -> Any:
-        try:
-            return json.loads(data)
-        except ValueError:
-            raise RemoteRefused("unknown_error", "an event is no JSON", 200) from None
+    def _count(self, size: int) -> None:
+        self._size += size
+        if self._size > self._most:
+            raise RemoteMalformed(f"an event has more than {self._most} bytes")
+
+
+def decoded(data: bytes) -> Any:
+    """The value that is encoded as `data`.
+
+    Raises:
+        RemoteMalformed: It is not JSON, or not what a reader could use.
+    """
+    try:
+        return json.loads(data, parse_constant=_refuse)
+    except RecursionError:
+        raise RemoteMalformed("it is nested too deeply") from None
+    except ValueError:
+        raise RemoteMalformed("it is no JSON") from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+def checked_event(event: Any) -> Mapping[str, Any]:
+    """`event`, which has the form of one.
+
+    Raises:
+        RemoteMalformed: It has not.
+    """
+    if not isinstance(event, dict):
+        raise RemoteMalformed("an event is not an object")
+    if event.get("type") == "error":
+        return event
+    method, params, seq = event.get("method"), event.get("params"), event.get("seq")
+    if not isinstance(method, str) or not isinstance(params, dict) or type(seq) is not int or seq < 1:
+        raise RemoteMalformed("an event has no `method`, `params`, or place")
+    if not isinstance(event.get("event_id"), str):
+        raise RemoteMalformed("an event has no id")
+    namespace, data = params.get("namespace"), params.get("data")
+    if not isinstance(namespace, list) or not all(isinstance(each, str) for each in namespace):
+        raise RemoteMalformed("a namespace is not a list of strings")
+    if not all(is_valid(params, data) for name, is_valid in FORMS if name == method):
+        raise RemoteMalformed(f"an event of the method {method!r} does not have its form")
+    return event
+
+
+def _are_interrupts(params: Mapping[str, Any], data: Any) -> bool:  # noqa: ARG001 -- one of several
+    asked = params.get("interrupts", [])
+    return isinstance(asked, list) and all(
+        isinstance(each, dict) and "value" in each and isinstance(each.get("id"), str) for each in asked
+    )
+
+
+def _is_task(params: Mapping[str, Any], data: Any) -> bool:  # noqa: ARG001 -- likewise
+    if not isinstance(data, dict) or not all(isinstance(data.get(name), str) for name in ("id", "name")):
+        return False
+    return isinstance(data.get("interrupts") or [], list) and isinstance(data.get("error"), (str, type(None)))
+
+
+def _is_lifecycle(params: Mapping[str, Any], data: Any) -> bool:  # noqa: ARG001 -- likewise
+    return isinstance(data, dict) and isinstance(data.get("event"), str)
+
+
+def _is_message(params: Mapping[str, Any], data: Any) -> bool:
+    return (
+        isinstance(data, dict)
+        and isinstance(data.get("run_id"), (str, type(None)))
+        and isinstance(params.get("node"), (str, type(None)))
+    )
+
+
+FORMS: Final[tuple[tuple[str, Callable[[Mapping[str, Any], Any], bool]], ...]] = (
+    ("values", _are_interrupts),
+    ("tasks", _is_task),
+    ("lifecycle", _is_lifecycle),
+    ("messages", _is_message),
+)
+"""What the events of a method have to be like besides."""
 
 
 def event_place(event: Mapping[str, Any]) -> tuple[str, int]:
@@ -116,21 +215,22 @@ def part_of(event: Mapping[str, Any]) -> StreamPart | None:
     """The part that stands behind an event; `None` for those that tell nothing that other events do not.
 
     Subgraphs are told by `tasks`, interrupts by `values`. What a named channel has pushed is a part of the type
-    `custom:<name>`, as in the raw log of a local run.
+    `custom:<name>`, as in the raw log of a local run. What the graph has written itself is `custom`, whatever it looks
+    like.
     """
     method, params = event["method"], event["params"]
     namespace, data = tuple(params["namespace"]), params["data"]
     if method == "values":
-        asked = [Interrupt(each["value"], each["id"]) for each in params.get("interrupts", ())]
+        asked = [PendingInterrupt(each["value"], each["id"]) for each in params.get("interrupts", ())]
         return parts.values(data, interrupts=asked, ns=namespace)
     if method == "messages":
         metadata = {"run_id": data.get("run_id"), "langgraph_node": params.get("node")}
         return parts.messages(data, metadata, ns=namespace)
     if method == "custom":
-        if not isinstance(data, dict) or "payload" not in data:
+        if not isinstance(data, dict) or "payload" not in data or params.get("written"):
             return parts.custom(data, ns=namespace)
         name = data.get("name")
-        kind = "custom" if name is None else f"custom:{name}"
+        kind = f"custom:{name}" if isinstance(name, str) else "custom"
         return {"type": kind, "ns": namespace, "data": data["payload"]}
     if method in {"updates", "tools", "tasks", "checkpoints"}:
         return {"type": method, "ns": namespace, "data": data}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal, final
 
-from anyiostream.errors import AnyioStreamError
+from anyiostream import AnyioStreamError
 
-__all__ = ["GONE", "ErrorCode", "Refusal", "error_frame", "gap_text"]
+__all__ = ["GONE", "PLACE", "ErrorCode", "Refusal", "error_frame", "gap_text"]
 
 ErrorCode = Literal[
     "invalid_argument",
@@ -24,6 +24,10 @@ ErrorCode = Literal[
 
 GONE: Final = 410
 """HTTP status, and WebSocket close code less 4000, for events that are no longer kept."""
+
+
+PLACE: Final = "anyiostream-place"
+"""The header that tells our client, with the answer to a command, after which event the run that it starts begins."""
 
 
 @final

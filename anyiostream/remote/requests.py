@@ -1,34 +1,26 @@
-"""Reading what clients send over HTTP, within the limits; answering in JSON."""
+"""Who makes a request; answering in JSON."""
 
 from __future__ import annotations
 
-from typing import Any
+from hashlib import sha256
+from typing import Any, Final
 
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from anyiostream.remote.jsonable import encode
+from anyiostream.remote.access import Caller
 from anyiostream.remote.refusals import Refusal
-from anyiostream.remote.service import Caller
+from anyiostream.wire.jsonable import encode
 
-__all__ = ["answer", "caller_of", "read_body", "refused"]
+__all__ = ["answer", "answer_encoded", "caller_of", "refused", "sent_once"]
+
+TOO_MUCH: Final = frozenset({408, 429})
+"""HTTP statuses after which what is still to come of a request is not waited for."""
+
+LONGEST_KEY: Final = 200
+"""Characters of a client's key that count."""
 
 HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
-
-
-async def read_body(request: Request, most: int) -> bytes:
-    """The request's body.
-
-    Raises:
-        Refusal: It has more than `most` bytes; no more than these have been read then. HTTP status 413.
-    """
-    pieces, size = [], 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > most:
-            raise Refusal("invalid_argument", f"the request has more than {most} bytes.", status=413)
-        pieces.append(piece)
-    return b"".join(pieces)
 
 
 def caller_of(connection: HTTPConnection) -> Caller:
@@ -37,11 +29,27 @@ def caller_of(connection: HTTPConnection) -> Caller:
     return Caller({name.lower(): value for name, value in connection.headers.items()}, client and client.host)
 
 
+def sent_once(body: bytes, key: str | None = None) -> str:
+    """By which a command is known if it is sent again: the key that its client has given it, or all of its bytes.
+
+    Clients repeat a command, byte for byte, whose answer they have not had.
+    """
+    return f"key {key[:LONGEST_KEY]}" if key else f"body {sha256(body).hexdigest()}"
+
+
 def answer(value: Any, status: int = 200) -> Response:
     """A response in JSON."""
-    return Response(encode(value), status, HEADERS, "application/json")
+    return answer_encoded(encode(value), status)
+
+
+def answer_encoded(body: bytes, status: int = 200) -> Response:
+    """A response in JSON that is encoded already."""
+    return Response(body, status, HEADERS, "application/json")
 
 
 def refused(refusal: Refusal, command_id: int | None = None) -> Response:
     """A response that says why not."""
-    return answer(refusal.envelope(command_id), refusal.status)
+    response = answer(refusal.envelope(command_id), refusal.status)
+    if refusal.status in TOO_MUCH:
+        response.headers["connection"] = "close"
+    return response

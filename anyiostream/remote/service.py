@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
-import logging
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any, Final, final
 
 import anyio
 from anyio.abc import TaskGroup
 
-from anyiostream.remote.access import Access, Action, Authorize, authorized, check_thread_id
+from anyiostream.remote.access import Access, Action, Authorize, Caller, authorized, check_thread_id
 from anyiostream.remote.assistants import Assistant
-from anyiostream.remote.commands import Command, GetTree, InputRespond, RunStart
+from anyiostream.remote.audience import Reader
+from anyiostream.remote.commands import Command, GetState, GetTree, InputRespond, RunStart
+from anyiostream.remote.containing import contained_tasks
+from anyiostream.remote.identity import CheckpointThread, ThreadKey, checkpoint_thread
+from anyiostream.remote.intake import Intake
+from anyiostream.remote.jobs import Job
 from anyiostream.remote.limits import Limits
-from anyiostream.remote.log import LogFactory
-from anyiostream.remote.performing import perform
+from anyiostream.remote.lines import Lines
+from anyiostream.remote.metrics import reported
 from anyiostream.remote.refusals import Refusal
-from anyiostream.remote.thread import Job, Reader, Thread
+from anyiostream.remote.runner import Runner
+from anyiostream.remote.store import Store, thread_key
+from anyiostream.remote.thread import Thread
 
-__all__ = ["Caller", "Service"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["Accepted", "Service"]
 
 
 @final
-class Caller:
-    """Who makes a request.
+class Accepted(dict[str, Any]):
+    """The result of a command that has started a run.
 
     Attributes:
-        headers: The request's headers, by lower-case name.
-        client: The address it comes from.
+        place: The id of the last event before the run's own, in the form of `Last-Event-ID`.
     """
 
-    __slots__ = ("client", "headers")
-
-    def __init__(self, headers: Mapping[str, str], client: str | None) -> None:
-        self.headers = headers
-        self.client = client
+    def __init__(self, thread: Thread, run_id: str) -> None:
+        super().__init__(run_id=run_id)
+        self.place: Final = f"{thread.log.log_id}-{thread.log.last}"
 
 
 @final
@@ -50,6 +51,10 @@ class Service:
         limits: How much it takes on.
         heartbeat: Seconds of silence after which a stream says that it is alive.
         closing: Whether it is being stopped.
+        store: Where threads live.
+        runner: What runs here.
+        lines: The clients that it is sending something.
+        intake: What they send.
     """
 
     def __init__(
@@ -58,65 +63,73 @@ class Service:
         *,
         authorize: Authorize | None,
         limits: Limits,
-        log: LogFactory,
+        store: Store,
         heartbeat: float,
+        checkpoint_thread: CheckpointThread = checkpoint_thread,
     ) -> None:
         self.assistants: Final = assistants
         self.limits: Final = limits
         self.heartbeat: Final = heartbeat
         self.closing = False
         self._authorize = authorize
-        self._make_log = log
-        self._threads: OrderedDict[str, Thread] = OrderedDict()
+        self.store: Final = store
+        self.runner: Final = Runner(
+            store, assistants, limits, checkpoint_thread, owned=authorize is not None, gone=self._cut
+        )
         self._tasks: TaskGroup | None = None
-        self._busy: set[Thread] = set()
-        self._streams: set[anyio.CancelScope] = set()
+        self._streams: dict[anyio.CancelScope, tuple[str, Thread | None]] = {}
+        self.lines = Lines(limits.send)
+        self.intake = Intake(limits, owned=authorize is not None)
 
     # --- its life ---
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """A block in which runs are run. At its end they are aborted, and nothing of them is alive after it."""
-        async with anyio.create_task_group() as tasks:
-            # Served once more, maybe in another event loop, it is a new server.
-            self._threads.clear()
+        """A block in which runs are run: those that were left unfinished, and what clients ask for.
+
+        At its end runs that can go on from their checkpoints are left to whoever serves the store next; the others are
+        aborted. Nothing of them is alive after it.
+
+        Raises:
+            StoreUnfit: The store cannot be used.
+            StoreInUse: Another server uses it.
+        """
+        with contained_tasks():
+            async with self._running():
+                yield
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncGenerator[None]:
+        async with self.runner.running() as tasks:
             self._tasks = tasks
             self.closing = False
+            self.lines = Lines(self.limits.send)
+            self.intake = Intake(self.limits, owned=self._authorize is not None)
+            tasks.start_soon(self.lines.watch)
             try:
-                yield
+                with reported(self.statistics):
+                    yield
             finally:
                 self.close_streams()
-                with anyio.CancelScope(shield=True):
-                    with anyio.move_on_after(self.limits.shutdown) as grace:
-                        await self._abort_all()
-                    if grace.cancelled_caught:
-                        logger.warning("runs took more than %s s to stop, and are cancelled", self.limits.shutdown)
-                tasks.cancel_scope.cancel()
+                self._tasks = None
 
     def close_streams(self) -> None:
         """Accept nothing more, and end every stream so that its client connects again. Runs go on. Idempotent."""
         self.closing = True
+        self.runner.close()
+        self.lines.hurry()
         for scope in self._streams:
             scope.cancel()
-
-    async def _abort_all(self) -> None:
-        async with anyio.create_task_group() as aborting:
-            for thread in self._busy:
-                # The last one first, so that none begins when the one before it has been stopped.
-                for job in reversed(thread.jobs):
-                    aborting.start_soon(self._abort, thread, job)
-
-    async def _abort(self, thread: Thread, job: Job) -> None:
-        try:
-            await thread.abort(job)
-        except Exception:
-            # Nobody waits for it; the other runs go on.
-            logger.exception("run %s of thread %s did not stop well", job.run_id, thread.thread_id)
 
     # --- what clients ask for ---
 
     async def admit(
-        self, caller: Caller, action: Action, thread_id: str | None = None, assistant_id: str | None = None
+        self,
+        caller: Caller,
+        action: Action,
+        thread_id: str | None = None,
+        assistant_id: str | None = None,
+        steers: frozenset[str] = frozenset(),
     ) -> str:
         """On whose behalf a request is made.
 
@@ -125,39 +138,32 @@ class Service:
         """
         if self.closing:
             raise Refusal("unknown_error", "the server is being stopped; connect again later.", status=503)
-        owner = None
         if thread_id is not None:
             check_thread_id(thread_id)
-            known = self._threads.get(thread_id)
-            owner = None if known is None else known.owner
-        access = Access(action, thread_id, owner, assistant_id, caller.headers, caller.client)
+        access = Access(action, thread_id, assistant_id, caller.headers, caller.client, steers)
         return await authorized(self._authorize, access)
 
-    def thread(self, thread_id: str, identity: str) -> Thread:
-        """The thread of that id, which is made if there is none.
+    async def thread(self, thread_id: str, identity: str) -> Thread:
+        """This owner's thread of that id, which is made if there is none.
 
         Raises:
-            Refusal: It is somebody else's, or there are too many.
+            Refusal: There are too many.
         """
-        thread = self.known_thread(thread_id, identity)
-        if thread is None:
-            self._make_room()
-            log = self._make_log(thread_id, self.limits)
-            thread = self._threads[thread_id] = Thread(thread_id, identity, log, self.limits, perform)
-        return thread
+        return await self.runner.thread(ThreadKey(identity, thread_id))
 
-    def known_thread(self, thread_id: str, identity: str) -> Thread | None:
-        """The thread of that id, or `None`.
+    async def known_thread(self, thread_id: str, identity: str) -> Thread | None:
+        """This owner's thread of that id, or `None`. Others' threads of that id are as good as not there."""
+        return await self.runner.find(ThreadKey(identity, thread_id))
 
-        Raises:
-            Refusal: It is somebody else's.
-        """
-        thread = self._threads.get(thread_id)
-        if thread is not None:
-            if thread.owner != identity:
-                raise Refusal("permission_denied", "this thread is somebody else's.", status=403)
-            self._threads.move_to_end(thread_id)
-        return thread
+    def threads_of(self, identity: str) -> list[Thread]:
+        """This owner's threads, as far as they are in memory here."""
+        return self.runner.threads.of(identity)
+
+    async def erase(self, thread: Thread) -> None:
+        """Forget a thread that has no run, with its log. Its viewers connect again, to a new one of that name."""
+        self.runner.threads.drop(thread)
+        self._cut(thread)
+        await self.store.erase(thread.log.key)
 
     def assistant(self, assistant_id: str) -> Assistant:
         """The assistant of that name.
@@ -170,47 +176,74 @@ class Service:
         except KeyError:
             raise Refusal("invalid_argument", "there is no such assistant.") from None
 
-    async def execute(self, caller: Caller, thread_id: str, command: Command) -> dict[str, Any]:
+    async def execute(
+        self, caller: Caller, thread_id: str, command: Command, once: str | None = None
+    ) -> dict[str, Any]:
         """Do what a command asks for, other than about subscriptions; its result.
+
+        Args:
+            caller: Who sends it.
+            thread_id: For which thread.
+            command: What is to be done.
+            once: By which a command that starts a run is known if it is sent again.
 
         Raises:
             Refusal: And says why.
         """
-        if isinstance(command, RunStart):
-            identity = await self.admit(caller, "start", thread_id, command.assistant_id)
-            assistant = self.assistant(command.assistant_id)
-            self._check_runs()
-            thread = self.thread(thread_id, identity)
-            return {"run_id": self._begin(thread, thread.start(command, assistant)).run_id}
-        if isinstance(command, InputRespond):
-            identity = await self.admit(caller, "respond", thread_id)
-            self._check_runs()
-            # The protocol has nothing in this result; which run it is helps those who read on.
-            return {"run_id": self._begin(*self._respond(thread_id, identity, command)).run_id}
+        if isinstance(command, RunStart | InputRespond):
+            return await self._run(caller, thread_id, command, once)
         if isinstance(command, GetTree):
             identity = await self.admit(caller, "read", thread_id)
-            found = self.known_thread(thread_id, identity)
+            found = await self.known_thread(thread_id, identity)
             if found is None:
                 raise Refusal("no_such_run", "there was no run on this thread yet.")
             return {"tree": found.tree.shown()}
+        if isinstance(command, GetState):
+            return await self._state(thread_id, await self.admit(caller, "read", thread_id), command)
         raise Refusal("not_supported", "subscriptions belong to a WebSocket, or to a stream of their own.")
 
-    async def cancel(self, caller: Caller, thread_id: str, run_id: str, *, wait: bool) -> None:
-        """Stop a run; with `wait`, return when nothing of it is alive.
+    async def cancel(self, caller: Caller, thread_id: str, run_id: str, *, wait: bool) -> dict[str, Any]:
+        """Stop a run; with `wait`, return when nothing of it is alive, or when it has had `Limits.shutdown` for that.
+
+        Returns:
+            With `wait`, whether it has `stopped`, and the names of its nodes that are still `running`: synchronous ones
+            cannot be stopped, and others may refuse to.
 
         Raises:
             Refusal: It is not allowed, or there is no such run (404).
         """
         identity = await self.admit(caller, "abort", thread_id)
-        thread = self.known_thread(thread_id, identity)
-        job = None if thread is None else thread.find(run_id)
-        if thread is None or job is None:
+        thread = await self.known_thread(thread_id, identity)
+        found = None if thread is None else thread.find(run_id)
+        if thread is None or found is None:
             raise Refusal("no_such_run", "there is no such run under way.", status=404)
-        if wait:
-            await thread.abort(job)
-        else:
-            assert self._tasks is not None
-            self._tasks.start_soon(self._abort, thread, job)
+        assert self._tasks is not None
+        here = self.runner.find_job(thread, run_id)
+        if here is None:
+            return await self._cancel_elsewhere(thread, found, wait=wait)
+        # Whoever waits may leave, and the run is stopped all the same.
+        self._tasks.start_soon(self.runner.abort, *here)
+        if not wait:
+            return {}
+        job = here[1]
+        with anyio.move_on_after(self.limits.shutdown):
+            await job.done.wait()
+        tasks = sorted(set(job.tasks.values()))
+        stopped = job.done.is_set() and job.assistant is not None
+        running = job.assistant.left_running(tasks) if job.assistant is not None and stopped else tasks
+        return {"stopped": job.done.is_set() and not running, "running": running}
+
+    async def _cancel_elsewhere(self, thread: Thread, job: Job, *, wait: bool) -> dict[str, Any]:
+        """Let whichever server has a run know that it is to be stopped. Only that one knows its nodes."""
+        await thread.log.cancel(job.place)
+        if not wait:
+            return {}
+        with anyio.move_on_after(self.limits.shutdown):
+            thread = await self.runner.thread(thread.key)
+            while (now := await thread.fresh()).find(job.run_id) is not None:
+                await now.log.wait(now.log.last)
+            return {"stopped": True, "running": []}
+        return {"stopped": False, "running": []}
 
     def check_connection(self, thread: Thread) -> None:
         """Refuse one more stream of `thread`. Called right before `connection`.
@@ -218,60 +251,128 @@ class Service:
         Raises:
             Refusal: There are too many (429), or the thread was forgotten just now and begun anew (503).
         """
+        self.check_stream(thread.owner)
+        if not self.runner.is_shown(thread):
+            raise Refusal("unknown_error", "this thread has been begun anew; connect again.", status=503)
+
+    def check_stream(self, owner: str) -> None:
+        """Refuse one more stream to an owner. Called right before `stream`.
+
+        Raises:
+            Refusal: There are too many (429).
+        """
         if len(self._streams) >= self.limits.connections:
             raise Refusal("unknown_error", "there are too many connections; try again later.", status=429)
-        if self._threads.setdefault(thread.thread_id, thread) is not thread:
-            raise Refusal("unknown_error", "this thread has been begun anew; connect again.", status=503)
+        most = self._share(self.limits.owner_connections)
+        if most is not None and sum(each == owner for each, _ in self._streams.values()) >= most:
+            raise Refusal("unknown_error", "you have too many connections; try again later.", status=429)
+
+    @contextmanager
+    def stream(self, owner: str, thread: Thread | None = None) -> Generator[None]:
+        """A block in which a stream to an owner is open; it is cancelled when the server is being stopped."""
+        with anyio.CancelScope() as scope:
+            self._streams[scope] = (owner, thread)
+            try:
+                yield
+            finally:
+                del self._streams[scope]
 
     @contextmanager
     def connection(self, thread: Thread, viewer: Reader) -> Generator[None]:
-        """A block in which a stream to a viewer is open; it is cancelled when the server is being stopped."""
-        with anyio.CancelScope() as scope:
-            self._streams.add(scope)
+        """As `stream`, to a viewer of a thread."""
+        with self.stream(thread.owner, thread):
             thread.viewers.add(viewer)
             try:
                 yield
             finally:
-                self._streams.discard(scope)
                 thread.viewers.discard(viewer)
                 thread.advanced()
 
+    @property
+    def ready(self) -> bool:
+        """Whether runs and streams are accepted: its lifespan runs, it is not being stopped, and it has its lease."""
+        fleet = self.runner.fleet
+        return self._tasks is not None and not self.closing and (fleet is None or fleet.margin > 0)
+
+    def statistics(self) -> dict[str, int]:
+        """How much there is of what the limits bound."""
+        held, fleet = self.runner.threads.held, self.runner.fleet
+        return {
+            "threads": held.threads,
+            "kept": held.size,
+            "runs": sum(count for _, count in self.runner.jobs),
+            "connections": len(self._streams),
+            "bodies": self.intake.reading,
+            "takeovers": 0 if fleet is None else fleet.takeovers,
+            "fenced": self.runner.fenced,
+            "margin": 0 if fleet is None else round(fleet.margin * 1000),
+        }
+
     # --- inside ---
 
-    def _respond(self, thread_id: str, identity: str, command: InputRespond) -> tuple[Thread, Job]:
-        thread = self.known_thread(thread_id, identity)
+    async def _run(
+        self, caller: Caller, thread_id: str, command: RunStart | InputRespond, once: str | None
+    ) -> dict[str, Any]:
+        """Accept a run; the command's result. A command that was accepted before gets the same run."""
+        if isinstance(command, RunStart):
+            identity = await self.admit(caller, "start", thread_id, command.assistant_id)
+        else:
+            identity = await self.admit(caller, "respond", thread_id, steers=command.steers)
+        try:
+            return await self._accept(ThreadKey(identity, thread_id), command, once)
+        except Refusal:
+            key = thread_key(identity, thread_id)
+            reply = None if once is None else await self.store.recall(key, once, within=self.limits.repeat)
+            if reply is None:
+                raise
+            return {"run_id": reply.decode()}
+
+    async def _state(self, thread_id: str, identity: str, command: GetState) -> dict[str, Any]:
+        thread = await self.known_thread(thread_id, identity)
         if thread is None:
             raise Refusal("no_such_run", "there was no run on this thread yet.")
-        return thread, thread.respond(command)
+        if command.namespace:
+            raise Refusal("no_such_namespace", "only the state of the outermost graph is kept.")
+        state = thread.state()
+        if command.keys is not None and isinstance(state["values"], dict):
+            state["values"] = {key: state["values"][key] for key in command.keys if key in state["values"]}
+        return state
 
-    def _check_runs(self) -> None:
+    async def _accept(self, key: ThreadKey, command: RunStart | InputRespond, once: str | None) -> dict[str, Any]:
+        await self._check_runs(key.owner)
+        if isinstance(command, RunStart):
+            assistant = self.assistant(command.assistant_id)
+            thread = await self.runner.to_start(key)
+            accept = partial(thread.start, command, assistant, once)
+        else:
+            found = await self.runner.find(key)
+            if found is None:
+                raise Refusal("no_such_run", "there was no run on this thread yet.")
+            thread = found
+            accept = partial(thread.respond, command, once)
+        before = {job.run_id for job in thread.jobs}
+        run_id = await accept()
+        self.runner.accepted(thread)
+        # Of a command that was accepted before, the run may have begun: where, is not known here.
+        is_new = run_id not in before and thread.find(run_id) is not None
+        return Accepted(thread, run_id) if is_new else {"run_id": run_id}
+
+    def _share(self, most: int | None) -> int | None:
+        """What one owner may have: without a hook there is one owner only, who may have everything."""
+        return None if self._authorize is None else most
+
+    async def _check_runs(self, identity: str) -> None:
         if self._tasks is None:
             raise Refusal("unknown_error", "the server has not been started: its lifespan does not run.", status=503)
-        if sum(len(thread.jobs) for thread in self._busy) >= self.limits.runs:
+        jobs = self.runner.jobs
+        if sum(count for _, count in jobs) >= self.limits.runs and not await self.runner.others_have_room():
             raise Refusal("unknown_error", "there are too many runs; try again later.", status=429)
+        most = self._share(self.limits.owner_runs)
+        if most is not None and sum(count for owner, count in jobs if owner == identity) >= most:
+            raise Refusal("unknown_error", "you have too many runs; try again later.", status=429)
 
-    def _begin(self, thread: Thread, job: Job) -> Job:
-        assert self._tasks is not None
-        if thread not in self._busy:
-            self._busy.add(thread)
-            self._tasks.start_soon(self._work, thread)
-        return job
-
-    async def _work(self, thread: Thread) -> None:
-        try:
-            await thread.work()
-        except Exception:
-            # A log that cannot be written ends its thread's runs, not the server.
-            logger.exception("thread %s cannot go on", thread.thread_id)
-        finally:
-            self._busy.discard(thread)
-
-    def _make_room(self) -> None:
-        """Forget the thread that has been idle for longest, if there are too many."""
-        if len(self._threads) < self.limits.threads:
-            return
-        for thread_id, thread in self._threads.items():
-            if not thread.busy and not thread.viewers:
-                del self._threads[thread_id]
-                return
-        raise Refusal("unknown_error", "there are too many threads; try again later.", status=429)
+    def _cut(self, thread: Thread) -> None:
+        """A thread cannot go on as it is here: its viewers connect again."""
+        for scope, (_, viewed) in self._streams.items():
+            if viewed is thread:
+                scope.cancel()

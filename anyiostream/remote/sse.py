@@ -1,4 +1,4 @@
-"""A thread's events as server-sent events. `frame` and `resumed_from` are pure; `EventStream` sends."""
+"""A thread's events as server-sent events. `resumed_from` is pure; `EventStream` sends."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ import anyio
 from anyio.lowlevel import checkpoint
 from starlette.types import Receive, Scope, Send
 
-from anyiostream.remote.jsonable import encode
-from anyiostream.remote.log import Entry, LogGap
+from anyiostream.remote.log import LogGap
 from anyiostream.remote.refusals import GONE, Refusal, error_frame, gap_text
 from anyiostream.remote.requests import refused
 from anyiostream.remote.service import Service
 from anyiostream.remote.subscriptions import Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
+from anyiostream.wire.drafts import Entry
+from anyiostream.wire.jsonable import encode
+from anyiostream.wire.sse import frame
 
-__all__ = ["EventStream", "frame", "resumed_from"]
+__all__ = ["HEADERS", "HEARTBEAT", "EventStream", "resumed_from", "until_disconnected"]
 
 HEARTBEAT: Final = b": heartbeat\n\n"
+"""What says that a stream is alive, and nothing else."""
 
-CHUNK: Final = 16 * 1024
+CHUNK: Final = 64 * 1024
 """Bytes that are sent at a time, more or less."""
 
 HEADERS: Final = [
@@ -31,33 +34,23 @@ HEADERS: Final = [
     (b"x-accel-buffering", b"no"),
     (b"x-content-type-options", b"nosniff"),
 ]
+"""Of a stream of server-sent events."""
 
-FIELD_ENDS: Final = str.maketrans("", "", "\r\n\0")
-"""What would end a field of an event, or spoil its id."""
-
-
-def frame(event: str, data: bytes, event_id: str | None = None) -> bytes:
-    """One event. `data` is one line."""
-    assert b"\n" not in data
-    assert b"\r" not in data
-    lines = [b"event: " + _field(event), b"data: " + data]
-    if event_id is not None:
-        lines.append(b"id: " + _field(event_id))
-    return b"\n".join(lines) + b"\n\n"
-
-
-def _field(value: str) -> bytes:
-    return value.translate(FIELD_ENDS).encode("utf-8", "replace")
+LONGEST_SEQ: Final = 19
+"""Digits of a place in a log."""
 
 
 def resumed_from(last_event_id: str, log_id: str) -> int:
     """The `seq` that a browser's `Last-Event-ID` stands for.
 
     Raises:
-        Refusal: It is none of this log's: the server has forgotten the thread since. HTTP status 410.
+        Refusal: It is no id of an event at all, HTTP status 400; or it is none of this log's, which the server has
+            begun anew since, or cannot have yet, 410.
     """
     name, _, seq = last_event_id.rpartition("-")
-    if name != log_id or not (seq.isascii() and seq.isdigit()):
+    if not name or name.endswith("-") or not (seq.isascii() and seq.isdigit()) or len(seq) > LONGEST_SEQ:
+        raise Refusal("invalid_argument", "`Last-Event-ID` is not the id of an event.", status=400)
+    if name != log_id:
         raise Refusal("invalid_argument", "gap: this thread has no such event (any more).", status=GONE)
     return int(seq)
 
@@ -101,7 +94,7 @@ class EventStream:
         with self._service.connection(self._thread, self._viewer):
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_until_disconnected, receive, tasks.cancel_scope)
+                tasks.start_soon(until_disconnected, receive, tasks.cancel_scope)
                 await self._stream(send)
                 tasks.cancel_scope.cancel()
 
@@ -110,35 +103,34 @@ class EventStream:
         opening = [HEARTBEAT]
         if self._gap is not None:
             opening.append(_gap_frame(self._gap, self._thread.log.first))
-        if not await self._send(send, b"".join(opening)):
-            return
+        await _send(send, b"".join(opening))
         while True:
             try:
-                entries = await self._viewer.batch()
+                batch = await self._viewer.batch()
             except LogGap as gap:
-                await self._send(send, _gap_frame(gap.after, gap.first))
+                await _send(send, _gap_frame(gap.after, gap.first))
                 return
-            for chunk in _chunks(entries):
-                if not await self._send(send, chunk):
-                    return
+            for chunk in batch.written(_chunks):
+                await _send(send, chunk)
             if self._viewer.cursor < self._thread.log.last:
+                # Reading need not checkpoint, and nothing may have been sent.
+                await checkpoint()
                 continue
             with anyio.move_on_after(self._service.heartbeat) as silence:
                 await self._thread.log.wait(self._viewer.cursor)
-            if silence.cancelled_caught and not await self._send(send, HEARTBEAT):
-                return
-
-    async def _send(self, send: Send, body: bytes) -> bool:
-        """Send, and say whether the viewer has taken it in time."""
-        with anyio.move_on_after(self._service.limits.send) as patience:
-            await send({"type": "http.response.body", "body": body, "more_body": True})
-        # Servers may take it without a pause; the others' turn comes all the same, and with it the news that the viewer
-        # has left.
-        await checkpoint()
-        return not patience.cancelled_caught
+            if silence.cancelled_caught:
+                await _send(send, HEARTBEAT)
 
 
-async def _until_disconnected(receive: Receive, scope: anyio.CancelScope) -> None:
+async def _send(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    # Servers may take it without a pause; the others' turn comes all the same, and with it the news that the viewer has
+    # left.
+    await checkpoint()
+
+
+async def until_disconnected(receive: Receive, scope: anyio.CancelScope) -> None:
+    """Cancel `scope` when the client has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
     scope.cancel()

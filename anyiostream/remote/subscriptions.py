@@ -7,11 +7,11 @@ from typing import Any, Final, final
 
 import attrs
 
-from anyiostream.events import Namespace
+from anyiostream import Namespace
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.refusals import Refusal
 
-__all__ = ["CHANNELS", "WATCHED", "Subscription", "channel_of", "parse_namespace", "parse_subscription"]
+__all__ = ["CHANNELS", "WATCHED", "Selection", "Subscription", "parse_namespace", "parse_subscription"]
 
 CHANNELS: Final = frozenset(
     {"values", "updates", "messages", "tools", "lifecycle", "input", "checkpoints", "tasks", "custom"}
@@ -25,31 +25,52 @@ LONGEST_NAME: Final = 200
 """Characters of a channel's name, and of a segment of a namespace."""
 
 
-def channel_of(method: str, data: Any) -> str:
-    """The channel of an event of the wire: `custom:<name>` if its data names one, else by its method."""
-    if method == "input.requested":
-        return "input"
-    if method == "custom" and isinstance(data, Mapping) and isinstance(data.get("name"), str) and data["name"]:
-        return f"custom:{data['name']}"
-    return method
-
-
 @final
-@attrs.frozen
-class Subscription:
-    """What one viewer wants.
+@attrs.frozen(cache_hash=True)
+class Selection:
+    """Which events are wanted.
 
     Attributes:
         channels: Names of channels; `custom` takes every `custom:<name>` too.
         namespaces: Prefixes of namespaces; empty for everything.
         depth: Levels below a prefix that are taken; `None` for all. Ignored without prefixes.
+    """
+
+    channels: frozenset[str]
+    namespaces: tuple[Namespace, ...] = ()
+    depth: int | None = None
+
+    def matches(self, channel: str, namespace: Namespace) -> bool:
+        """Whether an event of this channel and namespace is wanted."""
+        if channel not in self.channels and not ("custom" in self.channels and channel.startswith("custom:")):
+            return False
+        if not self.namespaces:
+            return True
+        return any(_is_below(namespace, prefix, self.depth) for prefix in self.namespaces)
+
+
+@final
+@attrs.frozen
+class Subscription:
+    """What one viewer wants, and from where on.
+
+    Attributes:
+        channels: As `Selection` has them, and so the next two.
+        namespaces: Prefixes of namespaces.
+        depth: Levels below a prefix.
         since: The `seq` of the last event the viewer has, or `None` for the current turn from its start.
+        selection: The events that are wanted, wherever it begins.
     """
 
     channels: frozenset[str]
     namespaces: tuple[Namespace, ...] = ()
     depth: int | None = None
     since: int | None = None
+    selection: Selection = attrs.field(init=False, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Make the selection."""
+        object.__setattr__(self, "selection", Selection(self.channels, self.namespaces, self.depth))
 
     @property
     def is_watcher(self) -> bool:
@@ -62,11 +83,7 @@ class Subscription:
 
     def matches(self, channel: str, namespace: Namespace) -> bool:
         """Whether an event of this channel and namespace is wanted."""
-        if channel not in self.channels and not ("custom" in self.channels and channel.startswith("custom:")):
-            return False
-        if not self.namespaces:
-            return True
-        return any(_is_below(namespace, prefix, self.depth) for prefix in self.namespaces)
+        return self.selection.matches(channel, namespace)
 
 
 def _is_below(namespace: Namespace, prefix: Namespace, depth: int | None) -> bool:

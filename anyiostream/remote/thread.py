@@ -4,95 +4,60 @@ Rules:
 
 - A thread has one run at a time; further ones wait in order.
 - A turn begins with a fresh run and includes the runs that resume it. A viewer that does not say where it was is shown
-  the turn from its start, without the questions that have been answered in it.
+  the turn from its start, without the questions that have been answered in it: an answer counts when it is accepted.
+- Nothing is taken for nothing. A run that ends before its graph has begun to work with what it was given, because the
+  graph refuses it or because it is cancelled, leaves the thread as it was: it waits for its user, and asks new viewers.
+- While a thread waits for its user, only the assistant that asks may be run.
+- An idle thread keeps its log, and its values as JSON.
 - The log is written by the run alone. A viewer that does not read is left behind, and waited for only where a `lead`
   is set.
 """
 
 from __future__ import annotations
 
+import json
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol, final
-from uuid import uuid4
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, final
 
 import anyio
 import attrs
 
-from anyiostream.lanes.async_streams import AsyncGraphRunStream
+from anyiostream.errors import AnyioStreamError
 from anyiostream.remote.assistants import Assistant
+from anyiostream.remote.audience import Audience, Reader, Replay, replay_of
+from anyiostream.remote.batches import Batches
 from anyiostream.remote.commands import InputRespond, RunStart
+from anyiostream.remote.fold import Fold
+from anyiostream.remote.identity import ThreadKey
+from anyiostream.remote.jobs import Asker, Job, Taken, answering, never_begun, offered, starting, too_many
 from anyiostream.remote.limits import Limits
-from anyiostream.remote.log import Draft, ThreadLog
-from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.snapshot import ThreadSnapshot
+from anyiostream.remote.store import NOTHING, Changes, StoredLog
 from anyiostream.remote.subscriptions import Subscription
 from anyiostream.remote.tree import RunTree
-from anyiostream.remote.wire import PendingInterrupt
+from anyiostream.wire.drafts import RUN_ENDS, Draft
+from anyiostream.wire.encoder import WireInterrupt
+from anyiostream.wire.jsonable import encode
 
-__all__ = ["ENDS", "Job", "Reader", "Replay", "Thread"]
+__all__ = ["Thread"]
 
-ENDS: Final = frozenset({"completed", "failed"})
-"""`lifecycle` events of the root after which clients expect nothing more of a run."""
-
-
-@final
-@attrs.define(eq=False)
-class Job:
-    """A run that was accepted.
-
-    Attributes:
-        assistant_id: Which graph, as the client calls it.
-        assistant: The graph.
-        input: Its input.
-        config: The caller's configuration.
-        resumes: Whether it goes on with the turn before it.
-        run_id: Its id.
-        run: The run, while it is open.
-        aborted: Whether it is to stop.
-        ended: Whether the log has its end.
-        done: Set when nothing of it is alive.
-    """
-
-    assistant_id: str
-    assistant: Assistant
-    input: Any
-    config: Mapping[str, Any]
-    resumes: bool = False
-    run_id: str = attrs.field(factory=lambda: str(uuid4()))
-    run: AsyncGraphRunStream | None = None
-    aborted: bool = False
-    ended: bool = False
-    done: anyio.Event = attrs.field(factory=anyio.Event)
+Perform = Callable[["Thread", Job], Awaitable[None]]
+"""Runs a job to its end, and writes its events to the thread."""
 
 
 @final
 @attrs.frozen
-class Replay:
-    """Where a new viewer begins.
+class Shared:
+    """What there is of a thread besides what this server knows of it, where several servers share a store.
 
     Attributes:
-        after: The `seq` after which it reads on.
-        left_out: Events that it is not shown.
-        gap: The first event that it should have been shown, if that is no longer kept.
+        fresh: The thread as it stands now.
+        watched: Lets the others know of the place of a run's end that a watcher has been told of.
     """
 
-    after: int
-    left_out: frozenset[int] = frozenset()
-    gap: int | None = None
-
-
-class Reader(Protocol):
-    """A viewer, as the thread sees it."""
-
-    @property
-    def cursor(self) -> int:
-        """The `seq` of the last event that it needs no more."""
-        ...
-
-
-Perform = Callable[["Thread", Job], Awaitable[None]]
-"""Runs a job to its end, and writes its events to the thread."""
+    fresh: Callable[[], Awaitable[Thread]]
+    watched: Callable[[int], Awaitable[None]]
 
 
 @final
@@ -100,67 +65,150 @@ class Thread:
     """One conversation.
 
     Attributes:
-        thread_id: Its id, which the client has chosen.
-        owner: Whose it is.
-        log: Its events.
-        snapshot: Where it stands.
-        tree: The graphs of its last run.
-        viewers: The streams that read it.
+        key: Whose it is, and its id.
+        checkpoint_thread: What the checkpointer calls it.
+        limits: How much the server takes on.
+        log: Its events, and its inbox.
+        fold: What they amount to. An idle thread's values are kept apart.
+        batches: What its viewers share.
+        restored: Whether it has been read from a store, where an earlier process had left it.
+        shared: Set where it is shown only: its runs are another server's, or another object's.
+        lost: Whether another server has it: what it holds is of no more use.
     """
 
-    def __init__(self, thread_id: str, owner: str, log: ThreadLog, limits: Limits, perform: Perform) -> None:
-        self.thread_id: Final = thread_id
-        self.owner: Final = owner
+    def __init__(
+        self,
+        thread_id: str,
+        owner: str,
+        log: StoredLog,
+        limits: Limits,
+        perform: Perform,
+        checkpoint_thread: str | None = None,
+    ) -> None:
+        self.key: Final = ThreadKey(owner, thread_id)
+        self.checkpoint_thread: Final = self.key.name if checkpoint_thread is None else checkpoint_thread
         self.log: Final = log
-        self.snapshot: Final = ThreadSnapshot()
-        self.tree: Final = RunTree()
-        self.viewers: Final[set[Reader]] = set()
-        self._advanced: anyio.Event | None = None
-        self._limits = limits
+        self.limits: Final = limits
+        self.fold = Fold()
+        self.batches: Final = Batches()
+        self.restored = False
+        self.shared: Shared | None = None
+        self.lost = False
+        self._leaving = False
+        self._broken: AnyioStreamError | None = None
+        self._audience = Audience(limits.lead)
         self._perform = perform
+        self._dumps = self._dump if log.survives else None
         self._jobs: deque[Job] = deque()
         self._current: Job | None = None
-        self._turn = 0
-        self._questions: set[int] = set()
-        self._superseded: frozenset[int] = frozenset()
-        self._watched = 0
-        self._last: Job | None = None
-        self._latest: Any = None
+        self._last: Asker | None = None
+        self._values: bytes | None = None
+        self._asked = False
+        self._told = False
+        self._accepting = anyio.Lock()
+
+    def restore(self, fold: Fold, jobs: Sequence[Job], assistants: Mapping[str, Assistant]) -> None:
+        """Be as an earlier process has left it: its events amount to `fold`, and `jobs` are in its inbox."""
+        self.fold, self.restored = fold, True
+        if fold.assistant_id:
+            self._last = Asker(fold.assistant_id, assistants.get(fold.assistant_id), fold.snapshot.values)
+        for job in jobs:
+            self.receive(job)
+        if not jobs:
+            self._rest()
+
+    def receive(self, job: Job) -> None:
+        """A command has been accepted, here or by another server; `work` runs it when its turn comes."""
+        if any(job.place == each.place for each in (*self._jobs, self._current) if each is not None):
+            return
+        if not job.aborted and self.fold.run_id != job.run_id:
+            # A quick answer may come before the run that has asked is quite over.
+            job.asked, self.snapshot.interrupts = self.snapshot.interrupts, {}
+            if not self.busy:
+                self._take(job)
+            elif job.asked and job.resumes:
+                job.hidden = self.fold.questions - self.fold.left_out
+                self.fold.left_out |= job.hidden
+        self._jobs.append(job)
 
     # --- what clients ask for ---
+
+    @property
+    def thread_id(self) -> str:
+        """Its id, which the client has chosen."""
+        return self.key.thread_id
+
+    @property
+    def owner(self) -> str:
+        """Whose it is."""
+        return self.key.owner
+
+    @property
+    def snapshot(self) -> ThreadSnapshot:
+        """Where it stands."""
+        return self.fold.snapshot
+
+    @property
+    def tree(self) -> RunTree:
+        """The graphs of its last run."""
+        return self.fold.tree
+
+    @property
+    def viewers(self) -> set[Reader]:
+        """The streams that read it."""
+        return self._audience.viewers
+
+    @property
+    def latest(self) -> Any:
+        """What a function graph goes on with: its last snapshot as it made it, or as plain JSON after a restart."""
+        return None if self._last is None else self._last.values
 
     @property
     def busy(self) -> bool:
         """Whether a run is under way or waits."""
         return self._current is not None or bool(self._jobs)
 
-    def start(self, command: RunStart, assistant: Assistant) -> Job:
-        """Accept a run; `work` runs it. With interrupts pending, an input is the answer to them.
+    @property
+    def idle(self) -> bool:
+        """Whether nobody would miss it now: it does not run, is not watched, and does not wait for its user."""
+        return self.unused and not self.waits
+
+    @property
+    def unused(self) -> bool:
+        """Whether it does not run, and is not watched."""
+        return not self.busy and not self.viewers
+
+    @property
+    def waits(self) -> bool:
+        """Whether its graph waits for its user, with a question or at a breakpoint."""
+        return self.snapshot.waits
+
+    @property
+    def size(self) -> int:
+        """Bytes that it keeps while it is idle, as far as they are in memory."""
+        values = len(self._values or b"")
+        if self._last is not None and self._last.values is not None:
+            values *= 2  # as the graph made them, too
+        asked = len(encode(self.snapshot.shown(running=False)["tasks"])) if self.waits else 0
+        return self.log.size + values + asked
+
+    async def start(self, command: RunStart, assistant: Assistant, once: str | None = None) -> str:
+        """Accept a run, which `work` runs; its id. A command whose `once` is known already is not accepted again.
 
         Raises:
-            Refusal: Too many runs wait already.
+            Refusal: Too many runs wait already; or the thread waits for its user on behalf of another assistant.
         """
-        pending = list(self.snapshot.interrupts)
-        given, resumes = command.input, False
-        if pending and given is not None:
-            given, resumes = assistant.resumed_with_input(given, pending, self._latest), True
-        job = Job(command.assistant_id, assistant, given, _config(command), resumes=resumes)
-        return self._accept(job)
+        async with self._accepting:
+            return await self._accept(starting(command, assistant, self.snapshot, self._last), once)
 
-    def respond(self, command: InputRespond) -> Job:
-        """Accept answers to interrupts, and the run that goes on with them.
+    async def respond(self, command: InputRespond, once: str | None = None) -> str:
+        """Accept answers to interrupts, and the run that goes on with them. Otherwise as `start`.
 
         Raises:
             Refusal: There was no run; an interrupt is not pending; the graph does not take what was sent along.
         """
-        if self._last is None:
-            raise Refusal("no_such_run", "there was no run on this thread yet.")
-        unknown = [each.interrupt_id for each in command.answers if each.interrupt_id not in self.snapshot.interrupts]
-        if unknown:
-            raise Refusal("no_such_interrupt", "the graph does not wait at this interrupt (any more).")
-        before = self._last
-        given = before.assistant.resumed_with_answers(command, self._latest)
-        return self._accept(Job(before.assistant_id, before.assistant, given, _config(command), resumes=True))
+        async with self._accepting:
+            return await self._accept(answering(command, self.snapshot, self._last), once)
 
     def find(self, run_id: str) -> Job | None:
         """The run of that id, if it is under way or waits."""
@@ -169,118 +217,235 @@ class Thread:
     @property
     def jobs(self) -> list[Job]:
         """The runs that are under way or wait, in order."""
-        return [*([] if self._current is None else [self._current]), *self._jobs]
+        waiting = [job for job in self._jobs if not job.aborted]
+        return waiting if self._current is None else [self._current, *waiting]
 
     async def abort(self, job: Job) -> None:
-        """Stop a run, and return when nothing of it is alive. One that waits is not run at all."""
-        if job in self._jobs:
-            self._jobs.remove(job)
-            job.done.set()
-            return
+        """Stop a run, and return when nothing of it is alive. One that waits is not run at all; the log says so."""
         job.aborted = True
+        if job in self._jobs:
+            # Its turn to be told of comes all the same: before, it would end the run that viewers read.
+            job.forget()
+            self._give_back(job)
+            job.done.set()
+            await self.log.cancel(job.place)
+            return
         self.advanced()
+        await self.log.cancel(job.place)
         if job.run is not None:
             await job.run.abort()
         await job.done.wait()
 
     def state(self) -> dict[str, Any]:
         """Where the thread stands, for `GET /threads/{id}/state`."""
+        return json.loads(self.encoded_state())  # type: ignore[no-any-return]
+
+    def encoded_state(self) -> bytes:
+        """The same as JSON, for which the values of an idle thread need not be decoded."""
         current = self._current
-        running = bool(self._jobs) or (current is not None and not current.ended)
-        return self.snapshot.shown(running=running)
+        running = any(not job.aborted for job in self._jobs) or (current is not None and not current.ended)
+        return self.fold.encoded_state(self._values, running=running)
 
     def replay(self, subscription: Subscription) -> Replay:
         """Where a new viewer begins.
 
         Raises:
-            Refusal: It asks for events after some that are not there yet, or that are no longer kept.
+            LogGap: It asks for events after one that this thread does not have: it has been begun anew since.
         """
-        log = self.log
-        if subscription.since is not None:
-            if subscription.since > log.last:
-                raise Refusal("invalid_argument", "`since` is in the future of this thread.", status=400)
-            return Replay(subscription.since)
-        left_out = self._superseded
-        if subscription.is_watcher and self._watched > self._turn:
-            # It has been told of this turn's end already, and looks for what comes next: told again, it would take it
-            # for the end of its next run, and told of the beginning only, it would wait for an end.
-            return Replay(log.last)
-        if self._turn + 1 < log.first:
-            return Replay(log.first - 1, left_out, gap=self._turn)
-        return Replay(self._turn, left_out)
+        return replay_of(self.fold, self.log, subscription)
 
     def watched(self, seq: int) -> None:
         """A client's watcher has been told of the run's end."""
-        self._watched = max(self._watched, seq)
+        if seq > self.fold.watched:
+            self.fold.watched, self._told = seq, True
+
+    async def settle(self) -> None:
+        """Let a store that outlives the process know what viewers have been told."""
+        if self._told and self.log.survives:
+            self._told = False
+            if self.shared is None:
+                await self.save()
+            else:
+                await self.shared.watched(self.fold.watched)
+
+    async def fresh(self) -> Thread:
+        """The thread as it stands now: itself, unless it is another server's."""
+        return self if self.shared is None else await self.shared.fresh()
+
+    async def save(self) -> None:
+        """Let the store know what has changed that the log does not say."""
+        await self.log.change(Changes(fold=self._dump()))
+
+    def leave(self) -> None:
+        """Begin nothing more, and stop the run that is under way at the end of its step: another server goes on."""
+        self._leaving = True
+        if self._current is not None:
+            self._current.leave()
+
+    def goes_on(self, job: Job) -> bool:
+        """Whether an earlier process had begun the run already."""
+        return self.fold.run_id == job.run_id and not job.fresh
+
+    def can_go_on(self, job: Job) -> bool:
+        """Whether another process can go on with the run when this one ends."""
+        begun = job is self._current
+        return self.log.survives and (not begun or (job.assistant is not None and job.assistant.keeps_checkpoints))
 
     # --- what the run does ---
 
     async def work(self) -> None:
-        """Run what was accepted, in order, until nothing is left. One task at a time does."""
-        while self._jobs:
-            job = self._current = self._last = self._jobs.popleft()
-            try:
-                self._begin(job)
-                await self._perform(self, job)
-            finally:
+        """Run what was accepted, in order, until nothing is left. One task at a time does.
+
+        Cancelled, or if the store fails, it leaves the inbox as it is: whoever reads the thread back goes on.
+        """
+        try:
+            while self._jobs and not self._leaving:
+                job = self._jobs.popleft()
+                if job.aborted and not self.goes_on(job):
+                    # For the thread nothing has happened.
+                    await self.log.append(never_begun(job), Changes(done=[job.place]), fold=self._dumps)
+                    continue
+                self._current = job
+                await self._begin(job)
+                await self._run(job)
                 self._current = None
                 job.done.set()
+        finally:
+            for job in self.jobs:
+                job.done.set()
+            self._current = None
+        if not self._leaving:
+            self._rest()
+
+    async def _run(self, job: Job) -> None:
+        try:
+            await self._perform(self, job)
+        except anyio.get_cancelled_exc_class():
+            if not job.ended and not self.lost:
+                # A server that is stopped does as one that dies, but it was not the run's fault.
+                await self.log.change(Changes(attempts=(job.place, job.attempts)))
+            raise
+        if job.handed_over:
+            self.fold.handed_over = True
+            await self.log.change(Changes(attempts=(job.place, job.attempts), fold=self._dump()))
+        elif not job.ended:
+            await self.log.change(self._changes(done=[job.place], given_back=self._leaves(job)))
 
     async def record(self, job: Job, draft: Draft) -> None:
         """Write an event to the log. What it says of the run itself names the run."""
+        if self._broken is not None:
+            raise self._broken
         if draft.root_event is not None:
+            if draft.root_event == "running" and self.fold.running:
+                return  # it does already: it goes on after its server died
             draft = attrs.evolve(draft, data={**draft.data, "run_id": job.run_id})
-        self.snapshot.observe(draft)
-        self.tree.observe(draft)
-        if draft.root_event in ENDS or draft.root_event == "interrupted":
-            job.ended = True
-        await self._wait_for_viewers(job)
-        entry = await self.log.append(draft)
-        if draft.method == "input.requested" or draft.root_event == "interrupted":
-            self._questions.add(entry.seq)
+        job.observe(draft)
+        self.fold.observe(draft)
+        if draft.method == "values" and not draft.namespace:
+            self._values = None
+        await self._audience.wait(self.log.last, lambda: job.aborted)
+        place = self.log.next
+        self.fold.placed(draft, place)
+        came_further = self.log.survives and self.fold.keep_track(draft, place)
+        changes = NOTHING
+        if draft.root_event in RUN_ENDS or draft.root_event == "interrupted":
+            job.end = draft.root_event
+            changes = self._changes(done=[job.place], given_back=self._leaves(job))
+        elif self._asked:
+            changes = self._changes()
+        elif came_further and job.attempts:
+            job.attempts = 0
+            changes = Changes(attempts=(job.place, 1))
+        try:
+            await self.log.append(draft, changes, fold=self._dumps)
+        except AnyioStreamError as exc:
+            # Nothing more is written: an end that says so would stand in the log of a run that goes on.
+            job.end, self._broken = None, exc
+            raise
 
     def advanced(self) -> None:
         """A viewer has read on, or has left: a run that waits for it may go on."""
-        advanced, self._advanced = self._advanced, None
-        if advanced is not None:
-            advanced.set()
+        self._audience.advanced()
 
-    async def _wait_for_viewers(self, job: Job) -> None:
-        lead = self._limits.lead
-        while lead is not None and not job.aborted:
-            if all(viewer.cursor > self.log.last - lead for viewer in self.viewers):
-                return
-            self._advanced = anyio.Event()
-            await self._advanced.wait()
-
-    def ask(self, interrupts: Mapping[str, PendingInterrupt]) -> None:
+    def ask(self, interrupts: Mapping[str, WireInterrupt]) -> None:
         """The graph waits for its user. Known before the events say so, because an answer may be quick."""
         self.snapshot.interrupts = dict(interrupts)
+        self._asked = True
+
+    def expect(self, checkpoint: Any) -> None:
+        """The root has saved a checkpoint, in the format of `get_state()`."""
+        self.snapshot.expect(checkpoint)
 
     def keep(self, values: Any) -> None:
         """The run's last snapshot, as the graph made it; a function graph is resumed with it."""
-        self._latest = values
+        last = self._last
+        if last is not None and last.assistant is not None and not last.assistant.takes_config:
+            self._last = attrs.evolve(last, values=values)
 
-    def _accept(self, job: Job) -> Job:
-        if len(self._jobs) >= self._limits.queued:
-            raise Refusal("unknown_error", f"{self._limits.queued} runs wait on this thread already.", status=429)
-        if not self.busy and not job.resumes:
-            self._turn = self.log.last
-        self.snapshot.interrupts = {}
-        self._jobs.append(job)
-        return job
+    async def _accept(self, job: Job, once: str | None) -> str:
+        if len(self._jobs) >= self.limits.queued:
+            raise too_many(self.limits.queued)
+        accepted = await offered(self.log, self.key, job, self.latest, once, self.limits)
+        if accepted.repeated:
+            return accepted.reply.decode()
+        job.place = accepted.place
+        self.receive(job)
+        return job.run_id
 
-    def _begin(self, job: Job) -> None:
-        if job.resumes:
-            self._superseded |= self._questions
-        else:
-            self._turn = self.log.last
-            self._superseded = frozenset()
-        self._questions = set()
-        self.snapshot.begin()
-        self.tree.begin(job.assistant_id)
+    async def _begin(self, job: Job) -> None:
+        values = self._last.values if self._last is not None and job.resumes else None
+        self._last = Asker(job.assistant_id, job.assistant, values)
+        if self.fold.run_id != job.run_id:
+            job.fresh = True
+            if job.taken is None:
+                self._take(job)
+            self.fold.begin(job.assistant_id, job.run_id)
+        job.handed_over, self.fold.handed_over = self.fold.handed_over, False
+        fold = self._dump() if self.log.survives else None
+        await self.log.change(Changes(attempts=(job.place, job.attempts + 1), pending=(), fold=fold))
 
+    def _take(self, job: Job) -> None:
+        """What was asked is not asked any more; a fresh run begins a turn."""
+        fold = self.fold
+        before = attrs.evolve(fold.snapshot, interrupts=job.asked)
+        job.taken = Taken(before, self._values, self._last, fold.turn, fold.questions, fold.left_out - job.hidden)
+        fold.take(self.log.last, resumes=job.resumes)
 
-def _config(command: RunStart | InputRespond) -> dict[str, Any]:
-    metadata = {**command.config.get("metadata", {}), **command.metadata}
-    return {**command.config, "metadata": metadata}
+    def _changes(self, done: Sequence[int] = (), *, given_back: bool = False) -> Changes:
+        """What changes with an event that ends a run, or after which something else is asked."""
+        pending = tuple(self.snapshot.interrupts) if self._asked or given_back else None
+        self._asked = False
+        return Changes(done=done, pending=pending, fold=self._dump() if self.log.survives else None)
+
+    def _dump(self) -> bytes:
+        return self.fold.dump(self._values)
+
+    def _leaves(self, job: Job) -> bool:
+        """Whether a run that has ended leaves the thread waiting for its user as before."""
+        if job.taken is None or not job.taken.waited:
+            return False
+        self._give_back(job)
+        return True
+
+    def _give_back(self, job: Job) -> None:
+        """If a run has not used what it took, the thread has it again; what it has asked is asked new viewers, too."""
+        taken, job.taken = job.taken, None
+        if taken is None:
+            # It has been used; or the run that asks is not over yet, and what it asks is all that was taken.
+            self.snapshot.interrupts = self.snapshot.interrupts or job.asked
+            self.fold.left_out -= job.hidden
+        elif job.end not in {"completed", "interrupted"}:
+            self.fold.snapshot, self._values, self._last = taken.snapshot, taken.values, taken.asker
+            self.fold.turn, self.fold.questions = taken.turn, taken.questions
+            self.fold.left_out = taken.left_out
+            self.fold.assistant_id = "" if taken.asker is None else taken.asker.assistant_id
+        job.asked, job.hidden = {}, frozenset()
+
+    def _rest(self) -> None:
+        """Nothing is left to run. What is kept is kept as bytes, which can be counted."""
+        if self.snapshot.values is not None:
+            self._values, self.snapshot.values = encode(self.snapshot.values), None
+        if self._last is not None and not self.waits:
+            self._last = attrs.evolve(self._last, values=None)
+        self.fold.rest(self.log.first)
+        self.batches.clear()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, final
 
 import attrs
 
-from anyiostream.events import Namespace
-from anyiostream.remote.log import Draft
+from anyiostream import Namespace
+from anyiostream.tooling import around, task_path
+from anyiostream.wire.drafts import Draft
 
 __all__ = ["RunTree"]
 
@@ -39,7 +41,7 @@ class RunTree:
         elif draft.namespace in self._nodes:
             self._nodes[draft.namespace]["status"] = status
         elif len(self._nodes) < MOST:
-            name = draft.data.get("graph_name") or draft.namespace[-1].partition(":")[0]
+            name = draft.data.get("graph_name") or task_path(draft.namespace)[-1].partition(":")[0]
             self._nodes[draft.namespace] = {"status": status, "graph_name": name}
 
     def shown(self) -> dict[str, Any]:
@@ -53,8 +55,19 @@ class RunTree:
         made: dict[Namespace, dict[str, Any]] = {(): root}
         for namespace, node in self._nodes.items():
             shown = made[namespace] = {"namespace": list(namespace), **node, "children": []}
-            above = namespace[:-1]
-            while above not in made:
-                above = above[:-1]
-            made[above]["children"].append(shown)
+            outer = around(namespace)
+            while outer not in made:
+                outer = around(outer)
+            made[outer]["children"].append(shown)
         return root
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON."""
+        nodes = [[list(namespace), node] for namespace, node in self._nodes.items()]
+        return {"name": self._name, "status": self._status, "nodes": nodes}
+
+    @classmethod
+    def load(cls, dumped: Mapping[str, Any]) -> RunTree:
+        """From JSON."""
+        nodes = {tuple(namespace): node for namespace, node in dumped["nodes"]}
+        return cls(dumped["name"], dumped["status"], nodes)

@@ -6,16 +6,20 @@ has forgotten something that a viewer should have been sent, `batch` raises `Log
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, final
 
 import attrs
+from anyio.lowlevel import checkpoint
 
-from anyiostream.remote.log import Entry
+from anyiostream.remote.audience import Replay
+from anyiostream.remote.batches import Batch
 from anyiostream.remote.subscriptions import WATCHED, Subscription
-from anyiostream.remote.thread import ENDS, Replay, Thread
+from anyiostream.remote.thread import Thread
+from anyiostream.wire.drafts import Entry
 
 __all__ = ["Viewer"]
+
+NOTHING: Final = Batch()
 
 
 @final
@@ -26,6 +30,11 @@ class Followed:
     subscription: Subscription
     cursor: int
     left_out: frozenset[int]
+
+    @property
+    def watches(self) -> bool:
+        """Whether it is a client's watcher, which is to be told of a run's end once."""
+        return self.subscription.channels == WATCHED and self.subscription.matches("lifecycle", ())
 
     def wants(self, entry: Entry) -> bool:
         """Whether `entry` is still to be sent for it."""
@@ -51,10 +60,9 @@ class Viewer:
         """Follow a subscription from now on; where it begins.
 
         Raises:
-            Refusal: Its `since` is in the future.
-            LogGap: What follows its `since` is no longer kept.
+            LogGap: What follows its `since` is not there, or no longer.
         """
-        replay = self.thread.replay(subscription)
+        replay = (await self.thread.fresh()).replay(subscription)
         await self.thread.log.read(replay.after, 1)
         self._followed[subscription_id] = Followed(subscription, replay.after, replay.left_out)
         return replay
@@ -66,6 +74,7 @@ class Viewer:
         while entries := await self.thread.log.read(after):
             count += sum(map(followed.wants, entries))
             after = entries[-1].seq
+            await checkpoint()  # reading need not
         return count
 
     def remove(self, subscription_id: str) -> bool:
@@ -77,23 +86,36 @@ class Viewer:
         """The `seq` of the last event that has been looked at for every subscription."""
         return min((each.cursor for each in self._followed.values()), default=self.thread.log.last)
 
-    async def batch(self) -> Sequence[Entry]:
+    async def batch(self) -> Batch:
         """What to send next, in order; nothing if none of what there is is wanted, or there is nothing.
 
         Raises:
             LogGap: Something that should have been sent is no longer kept.
         """
-        entries = await self.thread.log.read(self.cursor)
-        if not entries:
-            return ()
-        wanted = [entry for entry in entries if self._take(entry)]
+        thread = self.thread
+        await thread.settle()
+        after, newest = self.cursor, thread.log.last
+        alone = next(iter(self._followed.values())) if len(self._followed) == 1 else None
+        if alone is not None and alone.left_out and after < max(alone.left_out):
+            alone = None
+        batch = None if alone is None else thread.batches.find(after, alone.subscription.selection, newest)
+        if batch is None:
+            entries = await thread.log.read(after)
+            if not entries:
+                return NOTHING
+            if alone is not None and thread.busy:
+                batch = thread.batches.made(after, alone.subscription.selection, entries)
+            else:
+                batch = Batch(filter(self._wants, entries), entries[-1].seq)
         for each in self._followed.values():
-            each.cursor = max(each.cursor, entries[-1].seq)
-        self.thread.advanced()
-        return wanted
+            if each.cursor < batch.end and each.watches:
+                thread.watched(batch.end)
+            each.cursor = max(each.cursor, batch.last)
+        thread.advanced()
+        if not batch:
+            # Nothing is sent then, and a whole log may be passed over: the others' turn comes all the same.
+            await checkpoint()
+        return batch
 
-    def _take(self, entry: Entry) -> bool:
-        takers = [each for each in self._followed.values() if each.wants(entry)]
-        if entry.root_event in ENDS and any(each.subscription.channels == WATCHED for each in takers):
-            self.thread.watched(entry.seq)
-        return bool(takers)
+    def _wants(self, entry: Entry) -> bool:
+        return any(each.wants(entry) for each in self._followed.values())

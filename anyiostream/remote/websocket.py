@@ -4,7 +4,9 @@ Rules:
 
 - An answer to `subscription.subscribe` is sent before the events that are replayed for it.
 - One task sends events, the one that reads commands sends answers; a lock keeps frames whole and in order.
-- A frame that is no command ends the socket with 4000 + the HTTP status; a command that is refused is answered.
+- The answer to a command that starts a run is sent before the first event of the run.
+- A frame that is no command is answered with an error without an id, and ends the socket with 4000 + the HTTP status. A
+  command that is refused is answered with its id; a subscription to what is no longer there ends the socket, too.
 - Going away stops nothing: runs go on.
 """
 
@@ -19,15 +21,24 @@ import anyio
 from anyio.lowlevel import checkpoint
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from anyiostream.remote.commands import Subscribe, Unsubscribe, command_id, parse_command
-from anyiostream.remote.jsonable import decode, encode
+from anyiostream.remote.commands import (
+    Command,
+    InputRespond,
+    RunStart,
+    Subscribe,
+    Unsubscribe,
+    command_id,
+    parse_command,
+)
 from anyiostream.remote.log import LogGap
 from anyiostream.remote.refusals import GONE, Refusal, error_frame, gap_text
-from anyiostream.remote.requests import caller_of
+from anyiostream.remote.requests import caller_of, sent_once
 from anyiostream.remote.service import Service
+from anyiostream.remote.store import StoreFailed
 from anyiostream.remote.subscriptions import Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
+from anyiostream.wire.jsonable import encode
 
 __all__ = ["converse"]
 
@@ -46,7 +57,7 @@ async def converse(service: Service, websocket: WebSocket) -> None:
     try:
         try:
             identity = await service.admit(caller_of(websocket), "read", websocket.path_params["thread_id"])
-            thread = service.thread(websocket.path_params["thread_id"], identity)
+            thread = await service.thread(websocket.path_params["thread_id"], identity)
         finally:
             # A browser cannot read the status of a refused upgrade; the code of a close it can.
             await websocket.accept()
@@ -58,8 +69,7 @@ async def converse(service: Service, websocket: WebSocket) -> None:
     with service.connection(thread, conversation.viewer):
         await conversation.hold()
     if not conversation.gone:
-        with anyio.move_on_after(service.limits.send):
-            await websocket.close(*(conversation.verdict or STOPPING))
+        await websocket.close(*(conversation.verdict or STOPPING))
 
 
 @final
@@ -94,8 +104,6 @@ class Conversation:
             await work()
         except WebSocketDisconnect:
             self.gone = True
-        except TimeoutError:
-            self.verdict = TRY_AGAIN, "what was sent was not read in time"
         except Refusal as refusal:
             self.verdict = _verdict(refusal)
         scope.cancel()
@@ -107,13 +115,16 @@ class Conversation:
             if frame["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect
             raw = frame.get("text") or frame.get("bytes") or b""
-            size = len(raw.encode("utf-8", "replace")) if isinstance(raw, str) else len(raw)
-            if size > limits.frame:
-                raise Refusal("invalid_argument", f"the frame has more than {limits.frame} bytes.", status=413)
-            message = decode(raw, most=limits.frame, depth=limits.depth)
-            await self._answer(command_id(message), message)
+            encoded = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else raw
+            try:
+                message = await self._service.intake.decoded(encoded, limits.frame)
+                given = command_id(message)
+            except Refusal as refusal:
+                await self._send(encode(refusal.envelope(None)))
+                raise
+            await self._answer(given, message, sent_once(encoded))
 
-    async def _answer(self, given: int, message: Mapping[str, Any]) -> None:
+    async def _answer(self, given: int, message: Mapping[str, Any], once: str) -> None:
         if given in self._ids:
             raise Refusal("invalid_argument", "the id of a command is used once per socket.", status=400)
         self._ids.append(given)
@@ -124,13 +135,28 @@ class Conversation:
                 return
             if isinstance(command, Unsubscribe):
                 result = self._unsubscribe(command.subscription_id)
+                async with self._sending:
+                    await self._succeed(given, result)
+            elif isinstance(command, (RunStart, InputRespond)):
+                async with self._sending:
+                    await self._succeed(given, await self._execute(command, once))
             else:
-                caller = caller_of(self._websocket)
-                result = await self._service.execute(caller, self._thread.thread_id, command)
+                result = await self._execute(command, once)
+                async with self._sending:
+                    await self._succeed(given, result)
         except Refusal as refusal:
             await self._send(encode(refusal.envelope(given)))
-            return
-        await self._send(encode({"type": "success", "id": given, "result": result}))
+            if refusal.status == GONE:
+                # Clients take the answer for one that they may wait on; the socket's end they understand.
+                raise
+        except StoreFailed:
+            await self._send(encode(error_frame("unknown_error", "the server cannot store anything now.", given)))
+
+    async def _execute(self, command: Command, once: str) -> dict[str, Any]:
+        return await self._service.execute(caller_of(self._websocket), self._thread.thread_id, command, once)
+
+    async def _succeed(self, given: int, result: dict[str, Any]) -> None:
+        await self._send_now(encode({"type": "success", "id": given, "result": result}))
 
     async def _subscribe(self, given: int, subscription: Subscription) -> None:
         if len(self.viewer) >= self._service.limits.subscriptions:
@@ -144,7 +170,7 @@ class Conversation:
                 raise Refusal("invalid_argument", str(gap), status=GONE) from None
             count = await self.viewer.count(subscription_id)
             result = {"subscription_id": subscription_id, "replayed_events": count}
-            await self._send_now(encode({"type": "success", "id": given, "result": result}))
+            await self._succeed(given, result)
             if replay.gap is not None:
                 await self._send_now(_gap_frame(replay.gap, self._thread.log.first))
         self._changed.set()
@@ -191,12 +217,11 @@ class Conversation:
             await self._send_now(frame)
 
     async def _send_now(self, frame: bytes) -> None:
-        with anyio.fail_after(self._service.limits.send):
-            try:
-                await self._websocket.send_text(frame.decode("utf-8"))
-            except (OSError, RuntimeError) as exc:
-                # How servers say that the client has left, each in its own way.
-                raise WebSocketDisconnect from exc
+        try:
+            await self._websocket.send_text(frame.decode("utf-8"))
+        except (OSError, RuntimeError) as exc:
+            # How servers say that the client has left, each in its own way.
+            raise WebSocketDisconnect from exc
 
 
 def _gap_frame(after: int, first: int) -> bytes:

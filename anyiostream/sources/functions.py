@@ -4,122 +4,76 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, final
-
-import anyio
+from typing import Any, final
 
 from anyiostream import parts
 from anyiostream.errors import ForeignAwait, WriterClosed
 from anyiostream.events import Namespace, StreamPart
+from anyiostream.loops import wanted_loop
 from anyiostream.projections.messages.assembling import assemble_chat_message
-from anyiostream.source import END, readable
-from anyiostream.sources.hosting import consists_of
-from anyiostream.sources.inbox import Gate, Inbox
-from anyiostream.sources.writer import StreamWriter, SubgraphLeft
+from anyiostream.source import END
+from anyiostream.sources.gate import Gate
+from anyiostream.sources.hosted import HostLoop
+from anyiostream.sources.writer import GraphWriter, SubgraphLeft
 
-if TYPE_CHECKING:
-    from anyiostream.lanes.async_run import AsyncRun
-    from anyiostream.loops.interface import Loop
-    from anyiostream.mux.port import SpawnedTask
+__all__ = ["DrivenFunction", "FunctionRoutine", "GraphFunction"]
 
-__all__ = ["DrivenFunction", "GraphFunction", "HostedFunction"]
-
-GraphFunction = Callable[[Any, StreamWriter], Awaitable[Any]]
+GraphFunction = Callable[[Any, GraphWriter], Awaitable[Any]]
 """A graph that is an async function. What it returns, unless `None`, is its last `values` snapshot."""
 
 
 @final
-class HostedFunction:
-    """A function graph on the async lane, run by one task of the run's own."""
+class FunctionRoutine:
+    """An async function, on the async lane.
 
-    spawns = True
-    assemble_message = staticmethod(assemble_chat_message)
+    Attributes:
+        advancing: Whether the function has been called and has not returned.
+    """
 
-    def __init__(self, function: GraphFunction, given: Any, name: str, gate: Gate) -> None:
-        self.name = name
+    __slots__ = ("_function", "_given", "_name", "_subgraphs", "abort_subgraph", "advancing")
+
+    def __init__(self, function: GraphFunction, given: Any, name: str) -> None:
         self._function = function
         self._given = given
-        self._gate = gate
-        self._inbox = inbox = Inbox(gate)
-        self._task: SpawnedTask | None = None
-        self._run: AsyncRun | None = None
-        self._late_error: BaseException | None = None
+        self._name = name
         self._subgraphs = AbortedSubgraphs()
-        self.pull = inbox.pull
-        self.demand = gate.demand
+        self.abort_subgraph = self._subgraphs.abort
+        self.advancing = False
 
-    @property
-    def has_part(self) -> bool:
-        """Whether `pull` would answer something else than `NOTHING`."""
-        return self._inbox.has_part
-
-    @property
-    def read_ahead(self) -> int:
-        """Parts that are there already."""
-        return len(self._inbox)
-
-    def start(self, run: AsyncRun, on_part: Callable[[], None]) -> None:
-        """Start the task; it waits for demand before it calls the function."""
-        self._inbox.notify(on_part, run.graph_stops)
-        self._run = run
-        self._task = run.host(self._host, self.name)
-
-    def abort_subgraph(self, namespace: Namespace) -> bool:
-        """Cancel one subgraph; whether it was running."""
-        return self._subgraphs.abort(namespace)
-
-    def stop(self) -> None:
-        """Cancel the function, wherever it is."""
-        if not self._gate.stopped:
-            self._gate.stop()
-            self.stop_again()
-
-    def stop_again(self) -> None:
-        """Cancel the task."""
-        if self._task is not None:
-            self._task.cancel()
-
-    async def close(self) -> None:
-        """Wait for the task, and raise what the function's clean-up raised."""
-        if self._task is not None and self._run is not None:
-            await self._run.wait(self._task.finished)
-        error, self._late_error = self._late_error, None
-        if error is not None:
-            raise error
-
-    async def _host(self) -> None:
-        assert self._run is not None
-        gate, inbox, loop = self._gate, self._inbox, self._run.loop
-        error: BaseException | None = None
-        try:
-            sink = InboxSink(inbox, gate, loop, self._subgraphs)
-            if await gate.permission(loop):
-                result = await self._function(self._given, StreamWriter(sink))
+    async def produce(self, put: Callable[[StreamPart], None], gate: Gate, loop: HostLoop) -> None:
+        """Call the function when the gate permits; what it returns is its last part."""
+        if await gate.permission(loop):
+            sink = GatedSink(put, gate, loop, self._subgraphs)
+            self.advancing = True
+            try:
+                result = await self._function(self._given, GraphWriter(sink))
                 if result is not None:
                     await sink.write(parts.values(result), last=True)
-                sink.ended = self.name
-        except BaseException as exc:  # noqa: BLE001 -- ends the inbox, or is raised by close()
-            error = exc
-        if gate.stopped:
-            self._late_error = None if error is None or consists_of(error, loop.is_cancellation) else error
-        elif error is not None and consists_of(error, loop.is_cancellation):
-            inbox.end(readable(error, self.name))
-        else:
-            inbox.end(error)
+                sink.ended = self._name
+            finally:
+                self.advancing = False
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    def outcome(self) -> None:
+        """Nothing: the function has returned."""
 
 
 @final
-class InboxSink:
-    """Puts parts into the inbox.
+class GatedSink:
+    """Hands parts to the run as the gate permits.
 
     Attributes:
-        ended: The graph's name once its function has returned; whoever writes then has been forgotten by it.
+        ended: The graph's name once its function has returned; only a task that it left behind can write then.
     """
 
-    __slots__ = ("_gate", "_inbox", "_loop", "_subgraphs", "ended")
+    __slots__ = ("_gate", "_loop", "_put", "_subgraphs", "ended")
 
-    def __init__(self, inbox: Inbox, gate: Gate, loop: Loop, subgraphs: AbortedSubgraphs) -> None:
-        self._inbox = inbox
+    def __init__(
+        self, put: Callable[[StreamPart], None], gate: Gate, loop: HostLoop, subgraphs: AbortedSubgraphs
+    ) -> None:
+        self._put = put
         self._gate = gate
         self._loop = loop
         self._subgraphs = subgraphs
@@ -135,6 +89,11 @@ class InboxSink:
         self._subgraphs.check(part)
         await self._write(part, last=last)
 
+    def write_now(self, part: StreamPart) -> None:
+        """Put a part without waiting, one over the read-ahead if need be. Nothing once the run is closing."""
+        if not self.ended and not self._gate.stopped and not self._subgraphs.is_aborted(tuple(part.get("ns", ()))):
+            self._put(part)
+
     async def _write(self, part: StreamPart, *, last: bool = False) -> None:
         if self.ended:
             raise WriterClosed("the writer", f"{self.ended} returned")
@@ -143,16 +102,15 @@ class InboxSink:
             await gate.permission(self._loop, offering=True)
         if gate.stopped:
             return
-        self._inbox.put(part)
+        self._put(part)
         if not last and not gate.open:
             await gate.permission(self._loop)
 
     @asynccontextmanager
     async def abortable(self, namespace: Namespace) -> AsyncGenerator[None]:
         """A cancel scope that aborting the subgraph cancels."""
-        with anyio.CancelScope() as scope:
-            with self._subgraphs.cancelling(namespace, scope.cancel):
-                yield
+        with self._loop.scope() as scope, self._subgraphs.cancelling(namespace, scope.cancel):
+            yield
 
     def is_aborted(self, namespace: Namespace) -> bool:
         """Whether the subgraph was aborted."""
@@ -203,7 +161,7 @@ class AbortedSubgraphs:
         self._aborted.discard(namespace)
 
     def is_aborted(self, namespace: Namespace) -> bool:
-        """Whether the subgraph, or one round it, was aborted."""
+        """Whether the subgraph, or one around it, was aborted."""
         return self._outermost(namespace) is not None
 
     def check(self, part: StreamPart) -> None:
@@ -241,7 +199,7 @@ class DrivenFunction:
         if self._ended:
             return END
         if self._coro is None:
-            self._coro = _as_coroutine(self._function(self._given, StreamWriter(self._sink)))
+            self._coro = _as_coroutine(self._function(self._given, GraphWriter(self._sink)))
         try:
             awaited = self._coro.send(None)
         except StopIteration as stop:
@@ -249,7 +207,7 @@ class DrivenFunction:
             return END if stop.value is None else parts.values(stop.value)
         except BaseException as exc:
             self._ended = True
-            if _wanted_loop(exc):
+            if wanted_loop(exc):
                 exc.add_note(
                     f"{self.name} runs on the sync lane, which has no event loop: there it may await its writer only. "
                     "Open the run with `async with open_run(...)`."
@@ -271,14 +229,6 @@ class DrivenFunction:
             self._sink.closing = True
             if self._coro is not None:
                 self._coro.close()
-
-
-def _wanted_loop(error: BaseException) -> bool:
-    """Whether the error says that an event loop, or an async library, was looked for and not found."""
-    return type(error).__name__ in {"NoEventLoopError", "AsyncLibraryNotFoundError"} or str(error) in {
-        "no running event loop",
-        "must be called from async context",
-    }
 
 
 async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:
@@ -327,9 +277,12 @@ class YieldingSink:
         await Handed(part)
         self._subgraphs.check(part)
 
+    def write_now(self, part: StreamPart) -> None:
+        """Nothing is cancelled on this lane, so this is never needed."""
+
     @asynccontextmanager
     async def abortable(self, namespace: Namespace) -> AsyncGenerator[None]:
-        """Without an event loop there is nothing to cancel: the subgraph is left at its next write."""
+        """Without an event loop there is nothing to cancel: the subgraph ends at its next write."""
         with self._subgraphs.cancelling(namespace, lambda: None):
             yield
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
+from anyiostream.driver.hosting import Host
 from anyiostream.events import Namespace
+from anyiostream.foreign import consists_of
 from anyiostream.projections.messages.assembling import assemble_chat_message
-from anyiostream.projections.messages.output import Assembler
+from anyiostream.projections.messages.record import Assembler
 from anyiostream.source import END
-from anyiostream.sources.hosting import IteratorHost
-from anyiostream.sources.inbox import Gate, Inbox
+from anyiostream.sources.gate import Gate
+from anyiostream.sources.hosted import HostLoop
 
-if TYPE_CHECKING:
-    from anyiostream.lanes.async_run import AsyncRun
-    from anyiostream.mux.port import SpawnedTask
+__all__ = ["IterableSource", "IteratorRoutine"]
 
-__all__ = ["HostedIterator", "IterableSource"]
+
+def _nothing_more() -> None:
+    """The outcome of an iterable that has no other."""
 
 
 @final
@@ -36,14 +38,14 @@ class IterableSource:
         self._close: Callable[[], object] | None = getattr(iterator, "close", None)
         self._closing_error: BaseException | None = None
 
-    def start(self, run: AsyncRun, on_part: Callable[[], None]) -> None:
+    def start(self, host: Host) -> None:
         """Nothing runs by itself."""
 
     def demand(self) -> None:
         """There is always something."""
 
     def abort_subgraph(self, namespace: Namespace) -> bool:  # noqa: ARG002 -- a source's method
-        """Not possible: who produces the parts does not know of it."""
+        """Not possible: the iterable knows nothing of subgraphs."""
         return False
 
     def stop(self) -> None:
@@ -70,64 +72,69 @@ class IterableSource:
 
 
 @final
-class HostedIterator:
-    """An async iterable, advanced by one task of the run's own."""
+class IteratorRoutine:
+    """An async iterable.
 
-    spawns = True
+    Attributes:
+        advancing: Whether the iterable is at work right now.
+    """
+
+    __slots__ = ("_iterator", "_open", "_outcome", "advancing")
 
     def __init__(
         self,
         open_iterable: Callable[[], AsyncIterable[Any]],
-        name: str,
-        gate: Gate,
-        assemble: Assembler = assemble_chat_message,
+        outcome: Callable[[], BaseException | None] = _nothing_more,
     ) -> None:
-        self.name = name
-        self.assemble_message = assemble
-        self._gate = gate
-        self._inbox = Inbox(gate)
-        self._host = IteratorHost(open_iterable, name, gate, self._inbox)
-        self._task: SpawnedTask | None = None
-        self._run: AsyncRun | None = None
-        self.pull = self._inbox.pull
-        self.demand = gate.demand
+        self._open = open_iterable
+        self._iterator: AsyncIterator[Any] | None = None
+        self._outcome = outcome
+        self.advancing = False
 
-    @property
-    def has_part(self) -> bool:
-        """Whether `pull` would answer something else than `NOTHING`."""
-        return self._inbox.has_part
+    async def produce(self, put: Callable[[Any], None], gate: Gate, loop: HostLoop) -> None:
+        """Advance the iterable whenever the gate permits, until it ends or is to stop."""
+        try:
+            # Asking for permission costs a coroutine; most parts of a burst need not ask.
+            if gate.open or await gate.permission(loop):
+                self.advancing = True
+                self._iterator = aiter(self._open())
+                async for part in _Opened(self._iterator):
+                    self.advancing = False
+                    put(part)
+                    if not (gate.open or await gate.permission(loop)):
+                        break
+                    self.advancing = True
+        finally:
+            self.advancing = False
 
-    @property
-    def read_ahead(self) -> int:
-        """Parts that are there already."""
-        return len(self._inbox)
+    def outcome(self) -> BaseException | None:
+        """The error of a graph that has come to its natural end, if it has one."""
+        return self._outcome()
 
-    def start(self, run: AsyncRun, on_part: Callable[[], None]) -> None:
-        """Start the task; it waits for demand before it does anything."""
-        self._inbox.notify(on_part, run.graph_stops)
-        self._run = run
-        self._task = run.host(lambda: self._host.run(run.loop), self.name)
+    async def close(self) -> BaseException | None:
+        """Close the iterator, if it can be closed; what that raised."""
+        aclose = getattr(self._iterator, "aclose", None)
+        if aclose is not None:
+            try:
+                await aclose()
+            except BaseException as exc:  # noqa: BLE001 -- reported by the caller
+                # A task group that the generator holds across its yield wraps what closes it.
+                return None if consists_of(exc, lambda each: isinstance(each, GeneratorExit)) else exc
+        return None
 
-    def abort_subgraph(self, namespace: Namespace) -> bool:  # noqa: ARG002 -- a source's method
+    def abort_subgraph(self, namespace: Namespace) -> bool:  # noqa: ARG002 -- a routine's method
         """Not possible: the graph runs as a whole."""
         return False
 
-    def stop(self) -> None:
-        """Let the task close the iterator; cancel it if it is inside."""
-        if not self._gate.stopped:
-            self._gate.stop()
-            if self._host.advancing:
-                self.stop_again()
 
-    def stop_again(self) -> None:
-        """Cancel the task."""
-        if self._task is not None:
-            self._task.cancel()
+@final
+class _Opened:
+    """Lets `async for` use an iterator that is not an iterable too."""
 
-    async def close(self) -> None:
-        """Wait for the task, and raise what closing the iterator raised."""
-        if self._task is not None and self._run is not None:
-            await self._run.wait(self._task.finished)
-        error, self._host.late_error = self._host.late_error, None
-        if error is not None:
-            raise error
+    __slots__ = ("_iterator",)
+
+    def __init__(self, iterator: AsyncIterator[Any]) -> None:
+        self._iterator = iterator
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._iterator

@@ -4,33 +4,38 @@ Rules:
 
 - The graph is run through its public `stream` and `astream`, with exactly the stream modes that the registered
   transformers need, and with subgraphs.
-- Model tokens are asked for as content-block events, by a key of the configuration that LangGraph offers for it; where
-  that key is gone, they come as message chunks, and the messages projection reads those.
-- LangGraph is for asyncio only. On trio the graph runs on an asyncio loop in a thread; see `portal`.
+- Model tokens are requested as content-block events, by a configuration key that LangGraph offers for that; if a
+  version lacks the key, they come as message chunks, and the messages projection reads those.
+- A graph that pauses ends its stream like one that has completed. Its source raises `GraphInterrupt` there; see
+  `langgraph_pauses.py`.
+- LangGraph is for asyncio only. On trio the graph runs on an asyncio loop beside it; see `hosts.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langgraph.config import get_config
 
+from anyiostream.driver.hosting import AsyncSource
 from anyiostream.errors import WrongLane
-from anyiostream.loops import on_trio
-from anyiostream.mux.mux import Mux
+from anyiostream.events import Namespace
+from anyiostream.foreign import only_runs_async
 from anyiostream.projections.messages.langchain import assemble_ai_message
-from anyiostream.sources.inbox import Gate
-from anyiostream.sources.iterables import HostedIterator, IterableSource
+from anyiostream.source import SyncSource
+from anyiostream.sources.gate import Gate
+from anyiostream.sources.graph_call import GraphCall
+from anyiostream.sources.hosted import Execution
+from anyiostream.sources.hosts import asyncio_source
+from anyiostream.sources.iterables import IterableSource, IteratorRoutine
+from anyiostream.sources.langgraph_failures import show_failures, show_failures_inline
+from anyiostream.sources.langgraph_level import AsyncOwnLevel, own_level
+from anyiostream.sources.langgraph_pauses import PauseWatch
 from anyiostream.sources.langgraph_threads import StreamWithThreads, threaded_nodes
 from anyiostream.sources.langgraph_transformers import adapt_transformers
 from anyiostream.transformer import TransformerFactory
-
-if TYPE_CHECKING:
-    from anyiostream.lanes.async_source import AsyncSource
-    from anyiostream.lanes.sync_run import SyncSource
-    from anyiostream.sources.opening import GraphCall
 
 CONTENT_BLOCKS_KEY: str | None
 try:
@@ -47,28 +52,32 @@ COORDINATES = ("thread_id", "checkpoint_ns", "checkpoint_id", "checkpoint_map")
 """Keys by which a configuration addresses checkpoints of its own, rather than those of the node it is used in."""
 
 
-def open_async_graph(call: GraphCall, mux: Mux) -> AsyncSource:
+def open_async_graph(call: GraphCall, scope: Namespace, modes: list[str]) -> AsyncSource:
     """The graph as a source of the async lane, on the loop that is running."""
-    modes = mux.roster.required_modes()
-    gate = Gate(call.prefetch, root_depth=len(mux.scope), barriers_below=False)
+    gate = Gate(call.prefetch, root_depth=len(scope), barriers_below=False)
     threaded = threaded_nodes(call.graph)
+    if "tools" in modes:
+        from anyiostream.sources.langgraph_tools import warn_of_mixed_answers  # noqa: PLC0415 -- where it may concern
+
+        warn_of_mixed_answers(call.graph)
+    watch = PauseWatch()
+    config = watch.watched(_config(call))
 
     def start() -> AsyncIterator[Any]:
         stream: AsyncIterator[Any] = call.graph.astream(
-            call.given, _config(call), stream_mode=modes, subgraphs=True, version="v2", **call.options
+            call.given, config, stream_mode=modes, subgraphs=True, version="v2", **call.options
         )
-        return StreamWithThreads(stream, mux.scope, threaded, call.name) if threaded else stream
+        stream = show_failures(stream, **_shown(modes))
+        if scope:
+            stream = AsyncOwnLevel(stream, scope)
+        return StreamWithThreads(stream, scope, threaded, call.name) if threaded else stream
 
-    if on_trio():
-        from anyiostream.sources.portal import BridgedIterator  # noqa: PLC0415 -- trio only where it runs
-
-        return BridgedIterator(start, call.name, gate, assemble_ai_message)
-    return HostedIterator(start, call.name, gate, assemble_ai_message)
+    return asyncio_source(Execution(IteratorRoutine(start, watch.outcome), call.name, gate, assemble_ai_message))
 
 
-def open_sync_graph(call: GraphCall, mux: Mux) -> SyncSource:
+def open_sync_graph(call: GraphCall, scope: Namespace, modes: list[str]) -> SyncSource:
     """The graph as a source of the sync lane."""
-    return IterableSource(_stream(call, mux.roster.required_modes()), call.name, assemble_ai_message)
+    return IterableSource(_stream(call, scope, modes), call.name, assemble_ai_message)
 
 
 def compiled_transformers(graph: Any) -> Sequence[TransformerFactory]:
@@ -86,22 +95,37 @@ def callers_namespace(call: GraphCall) -> tuple[str, ...]:
     return tuple(namespace.split(NAMESPACE_SEPARATOR)) if namespace else ()
 
 
-def _stream(call: GraphCall, modes: list[str]) -> Iterator[Any]:
+def _stream(call: GraphCall, scope: Namespace, modes: list[str]) -> Iterator[Any]:
+    watch = PauseWatch()
     try:
-        yield from call.graph.stream(
-            call.given, _config(call), stream_mode=modes, subgraphs=True, version="v2", **call.options
+        stream = call.graph.stream(
+            call.given,
+            watch.watched(_config(call)),
+            stream_mode=modes,
+            subgraphs=True,
+            version="v2",
+            **call.options,
         )
+        yield from own_level(show_failures_inline(stream, **_shown(modes)), scope)
     except TypeError as exc:
-        if "No synchronous function provided" not in str(exc):
+        if not only_runs_async(exc):
             raise
         raise WrongLane(
             call.name, "async", f"{exc.args[0].splitlines()[0]} Open the run with `async with open_run(...)`."
         ) from exc
+    paused = watch.outcome()
+    if paused is not None:
+        raise paused
 
 
-def _config(call: GraphCall) -> Mapping[str, Any] | None:
+def _shown(modes: list[str]) -> dict[str, bool]:
+    """What the stream shows."""
+    return {"tools": "tools" in modes, "chunks": CONTENT_BLOCKS_KEY is None}
+
+
+def _config(call: GraphCall) -> Mapping[str, Any]:
     if CONTENT_BLOCKS_KEY is None:
-        return call.config
+        return call.config or {}
     return {**(call.config or {}), "configurable": {**_configurable(call.config), CONTENT_BLOCKS_KEY: True}}
 
 

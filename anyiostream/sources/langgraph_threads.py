@@ -1,14 +1,20 @@
-"""Which synchronous nodes of a LangGraph graph run on in their threads when the graph is left.
+"""Which synchronous nodes of a LangGraph graph keep running in their threads when the graph is left.
 
 LangGraph runs a synchronous node in a thread, and no thread can be cancelled: closing the graph does not wait for it.
-All that can be done is to say so.
+All that can be done is to log it.
+
+A task that has started and has no result need not be running: LangGraph reports no result for one that was done before
+(answered, cached, or a sibling of one that failed). A node that runs is on the stack of a thread.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
+import traceback
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
+from types import CodeType, FrameType
 from typing import Any, final
 
 from anyiostream.events import Namespace
@@ -22,13 +28,13 @@ logger = logging.getLogger("anyiostream")
 class StreamWithThreads(AsyncIterator[Any]):
     """A graph's stream that logs, when it is closed early, which nodes of the graph's own were in their threads."""
 
-    def __init__(self, stream: AsyncIterator[Any], scope: Namespace, nodes: frozenset[str], graph: str) -> None:
+    def __init__(self, stream: AsyncIterator[Any], scope: Namespace, nodes: Mapping[str, Any], graph: str) -> None:
         """Watch a stream.
 
         Args:
             stream: The stream; its parts pass through as they are.
             scope: The graph's namespace.
-            nodes: Its nodes that run in threads.
+            nodes: Its nodes that run in threads, and their functions.
             graph: What it is called in messages.
         """
         self._stream = stream
@@ -39,19 +45,23 @@ class StreamWithThreads(AsyncIterator[Any]):
 
     async def __anext__(self) -> Any:
         """The next part."""
-        part = await anext(self._stream)
+        try:
+            part = await anext(self._stream)
+        except StopAsyncIteration:
+            self._running.clear()
+            raise
         if part["type"] == "tasks" and part["ns"] == self._scope:
             self._note(part["data"])
         return part
 
     async def aclose(self) -> None:
-        """Close the stream, and tell of the threads that it leaves behind."""
+        """Close the stream, and log the threads that it leaves behind."""
         aclose = getattr(self._stream, "aclose", None)
         try:
             if aclose is not None:
                 await aclose()
         finally:
-            for name in self._running.values():
+            for name in still_running({name: self._nodes[name] for name in self._running.values()}):
                 logger.warning(
                     "node %r of %s is synchronous: it cannot be stopped, and runs on in its thread until it returns",
                     name,
@@ -66,10 +76,28 @@ class StreamWithThreads(AsyncIterator[Any]):
             self._running[task["id"]] = task["name"]
 
 
-def threaded_nodes(graph: Any) -> frozenset[str]:
-    """The nodes of a compiled graph that LangGraph runs in threads, on the async lane."""
+def threaded_nodes(graph: Any) -> dict[str, Any]:
+    """The nodes of a compiled graph that LangGraph runs in threads, on the async lane: name -> function."""
     nodes: Mapping[str, Any] = getattr(graph, "nodes", None) or {}
-    return frozenset(name for name, node in nodes.items() if _is_threaded(getattr(node, "bound", None)))
+    bound: dict[str, Any] = {name: getattr(node, "bound", None) for name, node in nodes.items()}
+    return {name: each.func for name, each in bound.items() if _is_threaded(each)}
+
+
+def still_running(nodes: Mapping[str, Any]) -> list[str]:
+    """Which of these nodes a thread is in; one whose function is not written in Python may be."""
+    running = {frame.f_code for top in _threads() for frame, _ in traceback.walk_stack(top)}
+    return [name for name, function in nodes.items() if (code := _code_of(function)) is None or code in running]
+
+
+def _threads() -> list[FrameType]:
+    return list(sys._current_frames().values())  # noqa: SLF001 -- documented, and named so to be used with care
+
+
+def _code_of(function: Any) -> CodeType | None:
+    while isinstance(function, partial):
+        function = function.func
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    return code if isinstance(code, CodeType) else None
 
 
 def _is_threaded(bound: Any) -> bool:

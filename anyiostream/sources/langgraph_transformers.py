@@ -1,13 +1,14 @@
 """Transformers of LangGraph's own classes, as they come compiled into a graph.
 
-Those that this library has a counterpart of are replaced by it. Any other runs as it is, inside a transformer of ours
-that takes its place: what it pushes to its channels goes to channels of ours, and what it schedules goes to the run's
-nursery.
+Those that have a counterpart in this library are replaced by it. Any other runs unchanged inside a transformer of ours:
+what it pushes to its channels goes to channels of ours, and what it schedules goes to the run's nursery.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, cast, final
 
 from langgraph.stream import StreamChannel as LangGraphChannel
@@ -28,18 +29,18 @@ from anyiostream.transformer import OnError, ScheduledTask, StreamTransformer, T
 
 __all__ = ["adapt_transformers"]
 
-COUNTERPARTS: Mapping[tuple[str, str], type[StreamTransformer]] = {
-    ("langgraph", kind.__name__): kind
-    for kind in (
+COUNTERPARTS: Mapping[str, tuple[type[StreamTransformer], ...]] = {
+    "langgraph.stream": (
         CheckpointsTransformer,
         CustomTransformer,
         DebugTransformer,
         TasksTransformer,
-        ToolCallTransformer,
         UpdatesTransformer,
-    )
-} | {("langchain", "SubagentTransformer"): SubagentTransformer}
-"""(top-level package, class name) of a LangGraph transformer -> ours."""
+    ),
+    "langgraph.prebuilt": (ToolCallTransformer,),
+    "langchain.agents._subagent_transformer": (SubagentTransformer,),
+}
+"""Module -> ours; theirs is that module's class of the same name. A module that is not imported has no instances."""
 
 
 def adapt_transformers(factories: Sequence[Callable[[Namespace], Any]]) -> list[TransformerFactory]:
@@ -48,12 +49,16 @@ def adapt_transformers(factories: Sequence[Callable[[Namespace], Any]]) -> list[
 
 
 def _adapted(factory: Callable[[Namespace], Any]) -> TransformerFactory:
+    known = _counterpart(factory) if isinstance(factory, type) else None
+    if known is not None:
+        return known
+
     def make(scope: Namespace) -> StreamTransformer:
         made = factory(scope)
         if not isinstance(made, LangGraphTransformer):
             return cast("StreamTransformer", made)  # checked where it is registered
         kind = type(made)
-        counterpart = COUNTERPARTS.get((kind.__module__.partition(".")[0], kind.__name__))
+        counterpart = _counterpart(kind)
         if counterpart is not None:
             return counterpart(scope)
         hooks = ("aprocess", "afinalize", "afail")
@@ -63,13 +68,22 @@ def _adapted(factory: Callable[[Namespace], Any]) -> TransformerFactory:
     return make
 
 
+@lru_cache(maxsize=64)
+def _counterpart(kind: type) -> type[StreamTransformer] | None:
+    for module, ours in COUNTERPARTS.items():
+        for each in ours:
+            if getattr(sys.modules.get(module), each.__name__, None) is kind:
+                return each
+    return None
+
+
 class Adapter(StreamTransformer):
     """Runs a LangGraph transformer in a mux of ours."""
 
     def __init__(self, inner: LangGraphTransformer, scope: Namespace) -> None:
         super().__init__(scope)
         self._inner = inner
-        # What the mux asks of the class, this class has to answer for each instance.
+        # What the mux looks up on the class has to be set for each instance here.
         own = vars(self)
         own["required_stream_modes"] = tuple(inner.required_stream_modes)
         own["before_builtins"] = inner.before_builtins

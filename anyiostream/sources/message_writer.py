@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, final
+from typing import Any, Final, Protocol, final
 
 from anyiostream import parts
 from anyiostream.errors import WriterClosed
 from anyiostream.events import Namespace, StreamPart
+from anyiostream.foreign import interrupts_of
 
 __all__ = ["MessageWriter", "ToolCallWriter", "writing_message", "writing_tool_call"]
 
@@ -18,10 +19,33 @@ class Sink(Protocol):
 
     async def write(self, part: StreamPart) -> None: ...
 
+    def write_now(self, part: StreamPart) -> None: ...
+
+
+CANCELLED: Final = "it was cancelled before it ended"
+"""What is said of a message, a tool call or a subgraph whose block was cancelled."""
+
 
 @final
 class MessageWriter:
     """Writes one message. Consecutive pieces of a kind make one content block.
+
+    ```python
+    from anyiostream import open_run
+
+
+    async def graph(question, writer):
+        async with writer.message(node="model") as message:
+            await message.reasoning("They want a number.")
+            await message.text("forty-")
+            await message.text("two")
+            message.usage = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+
+
+    with open_run(graph, "What is it?") as run:
+        (message,) = run.messages
+        assert str(message.text) == "forty-two"
+    ```
 
     Attributes:
         message_id: The message's id.
@@ -69,7 +93,11 @@ class MessageWriter:
         """
         if not self._open:
             raise WriterClosed(f"the writer of message {self.message_id!r}", "its block was left")
-        await self._sink.write(parts.messages({"event": event, **fields}, self._metadata, ns=self._namespace))
+        await self._sink.write(self._part({"event": event, **fields}))
+
+    def break_off(self, problem: str) -> None:
+        """End the message with an error, without waiting."""
+        self._sink.write_now(self._part({"event": "error", "message": problem}))
 
     async def finish_block(self) -> None:
         """End the current block, so that the next piece begins another one."""
@@ -81,6 +109,9 @@ class MessageWriter:
     def close(self) -> None:
         """The block has been left."""
         self._open = False
+
+    def _part(self, event: Mapping[str, Any]) -> StreamPart:
+        return parts.messages(event, self._metadata, ns=self._namespace)
 
     async def _piece(self, kind: str, piece: str) -> None:
         if self._kind != kind:
@@ -104,6 +135,9 @@ async def writing_message(
     except Exception as exc:
         await message.event("error", message=str(exc) or type(exc).__name__)
         raise
+    except BaseException:
+        message.break_off(CANCELLED)
+        raise
     else:
         await message.finish_block()
         finish = {"usage": dict(message.usage)} if message.usage is not None else {}
@@ -115,6 +149,21 @@ async def writing_message(
 @final
 class ToolCallWriter:
     """Writes one tool call.
+
+    ```python
+    from anyiostream import ToolCallTransformer, open_run
+
+
+    async def graph(question, writer):
+        async with writer.tool_call("search", {"query": question}) as call:
+            await call.delta("looking")
+            call.output = ["a page"]
+
+
+    with open_run(graph, "anyio", transformers=[ToolCallTransformer]) as run:
+        (call,) = run.tool_calls
+        assert call.output == ["a page"]
+    ```
 
     Attributes:
         tool_call_id: The call's id.
@@ -133,8 +182,14 @@ class ToolCallWriter:
 
     async def event(self, event: str, **fields: Any) -> None:
         """Write one event of the call, as it is."""
-        data = {"event": event, "tool_call_id": self.tool_call_id, **fields}
-        await self._sink.write(parts.tools(data, ns=self._namespace))
+        await self._sink.write(self._part({"event": event, **fields}))
+
+    def break_off(self, problem: str) -> None:
+        """End the call with an error, without waiting."""
+        self._sink.write_now(self._part({"event": "tool-error", "message": problem}))
+
+    def _part(self, event: Mapping[str, Any]) -> StreamPart:
+        return parts.tools({**event, "tool_call_id": self.tool_call_id}, ns=self._namespace)
 
 
 @asynccontextmanager
@@ -147,6 +202,10 @@ async def writing_tool_call(
     try:
         yield call
     except Exception as exc:
-        await call.event("tool-error", message=str(exc) or type(exc).__name__)
+        if interrupts_of(exc) is None:  # else the call waits for the user, and has not ended
+            await call.event("tool-error", message=str(exc) or type(exc).__name__)
+        raise
+    except BaseException:
+        call.break_off(CANCELLED)
         raise
     await call.event("tool-finished", output=call.output)

@@ -1,12 +1,12 @@
-"""`StreamWriter`: how a graph that is one's own async function writes its parts.
+"""`GraphWriter`: how a graph that is one's own async function writes its parts.
 
 Rules:
 
 - Each method waits until the part fits: until there is room in the read-ahead, or, after a part that ends a
-  superstep, until somebody wants what comes next. So backpressure reaches into the graph itself.
+  superstep, until a reader wants what comes next. So backpressure reaches into the graph itself.
 - It writes the parts that LangGraph would, so that every transformer works unchanged.
-- Once the run is closing it writes nothing and waits for nothing, so that clean-up code may use it blindly.
-- A subgraph that was aborted by its handle writes nothing either: it is cancelled, and at its next write it is left.
+- Once the run is closing it writes nothing and waits for nothing, so that clean-up code may use it freely.
+- A subgraph that was aborted by its handle writes nothing either: it is cancelled, and ends at its next write.
 """
 
 from __future__ import annotations
@@ -20,7 +20,14 @@ import attrs
 from anyiostream import parts
 from anyiostream.errors import GraphInterrupt
 from anyiostream.events import Namespace, StreamPart
-from anyiostream.sources.message_writer import MessageWriter, ToolCallWriter, writing_message, writing_tool_call
+from anyiostream.foreign import interrupts_of, same_interrupt
+from anyiostream.sources.message_writer import (
+    CANCELLED,
+    MessageWriter,
+    ToolCallWriter,
+    writing_message,
+    writing_tool_call,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar  # with defaults, which Python has from 3.13
@@ -31,13 +38,38 @@ else:
 
     StateT_contra = TypeVar("StateT_contra", contravariant=True)
 
-__all__ = ["Interrupt", "PartSink", "StreamWriter", "SubgraphLeft"]
+__all__ = ["GraphWriter", "PartSink", "PendingInterrupt", "SubgraphLeft"]
 
 
 @final
-@attrs.frozen
-class Interrupt:
-    """What a graph waits for its user with.
+@attrs.frozen(eq=False)
+class PendingInterrupt:
+    """A question at which a graph waits for its user. Equal to LangGraph's `Interrupt` of the same value and id.
+
+    ```python
+    async def order(pizza, writer):
+        await writer.interrupt("Extra cheese?", interrupt_id="cheese")
+
+    async with open_run(order, "Margherita") as run:
+        assert await run.interrupts() == [PendingInterrupt("Extra cheese?", "cheese")]
+    ```
+
+    ```python
+    from anyiostream import open_run
+
+
+    async def graph(answer, writer):
+        if answer is None:
+            await writer.interrupt("Really?", interrupt_id="1")
+        return answer
+
+
+    with open_run(graph) as run:
+        (asked,) = run.interrupts
+        assert (asked.value, asked.id) == ("Really?", "1")
+    with open_run(graph, "yes") as run:
+        assert run.output == "yes"
+    ```
 
     Attributes:
         value: What the user is asked.
@@ -47,11 +79,19 @@ class Interrupt:
     value: Any
     id: str
 
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, PendingInterrupt):
+            return (self.value, self.id) == (other.value, other.id)
+        return same_interrupt(self.value, self.id, other) or NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.value, self.id))
+
 
 class SubgraphLeft(BaseException):
     """Unwinds a subgraph that was aborted, up to its `writer.subgraph` block.
 
-    No `Exception`, so that a graph's own error handling lets it pass.
+    Not an `Exception`, so that a graph's own error handling lets it pass.
     """
 
     def __init__(self, namespace: Namespace) -> None:
@@ -69,6 +109,9 @@ class PartSink(Protocol):
             SubgraphLeft: The part's subgraph was aborted.
         """
 
+    def write_now(self, part: StreamPart) -> None:
+        """Hand over a part without waiting, where the task that writes has been cancelled."""
+
     async def announce(self, namespace: Namespace, part: StreamPart) -> None:
         """Hand over the part with which the subgraph at `namespace` starts. It may be aborted from then on."""
 
@@ -84,10 +127,35 @@ class PartSink(Protocol):
         """The subgraph at `namespace` has ended."""
 
 
-class StreamWriter(Generic[StateT_contra]):
+class GraphWriter(Generic[StateT_contra]):
     """Writes the parts of one level of a function graph.
 
-    Generic in the type of the graph's state: `writer: StreamWriter[MyState]` types the run's `values` and output.
+    Generic in the type of the graph's state: `writer: GraphWriter[MyState]` types the run's `values` and output.
+
+    ```python
+    import trio
+
+    from anyiostream import open_run
+
+
+    async def graph(question, writer):
+        await writer.values({"question": question})
+        async with writer.subgraph("expert") as expert:
+            async with expert.message() as message:
+                await message.text("forty-two")
+        return {"question": question, "answer": "forty-two"}
+
+
+    async def main() -> None:
+        async with open_run(graph, "What is it?") as run:
+            async for handle in run.subgraphs:
+                async for message in handle.messages:
+                    assert await message.text == "forty-two"
+            assert (await run.output())["answer"] == "forty-two"
+
+
+    trio.run(main)
+    ```
 
     Attributes:
         namespace: The level's namespace; `()` for the graph itself.
@@ -130,7 +198,7 @@ class StreamWriter(Generic[StateT_contra]):
     ) -> AbstractAsyncContextManager[MessageWriter]:
         """`async with writer.message() as message:` writes one model call, as `run.messages` shows it.
 
-        If the block raises, the message fails with the exception's text, and the exception goes on.
+        If the block raises, or is cancelled, the message fails, and the exception goes on.
 
         Args:
             node: The node that makes the call.
@@ -148,7 +216,7 @@ class StreamWriter(Generic[StateT_contra]):
     ) -> AbstractAsyncContextManager[ToolCallWriter]:
         """`async with writer.tool_call("search", {...}) as call:` writes one tool call, as `run.tool_calls` shows it.
 
-        If the block raises, the call fails with the exception's text, and the exception goes on.
+        If the block raises, or is cancelled, the call fails, and the exception goes on.
 
         Args:
             name: The tool.
@@ -168,9 +236,9 @@ class StreamWriter(Generic[StateT_contra]):
     ) -> AsyncGenerator[SubgraphWriter]:
         """`async with writer.subgraph("researcher") as inner:` runs the block as a subgraph, with a handle of its own.
 
-        The subgraph ends with the block: completed, failed if the block raises (the exception goes on), interrupted if
-        it raises `GraphInterrupt`, aborted if its handle is: then the block is cancelled and the graph goes on after
-        it.
+        The subgraph ends with the block: completed; failed if the block raises (the exception goes on) or is cancelled;
+        interrupted if it raises `GraphInterrupt`; aborted if its handle is: then the block is cancelled, and the graph
+        goes on after it.
 
         Args:
             name: The node that runs it.
@@ -186,8 +254,9 @@ class StreamWriter(Generic[StateT_contra]):
         inner = SubgraphWriter(self._sink, namespace)
         error: str | None = None
         interrupts: tuple[Any, ...] = ()
+        cancelled = False
         try:
-            # Its handle may abort it from here on; the block is entered all the same, and left at its first write.
+            # Its handle may abort it from here on; the block is still entered, and left at its first write.
             start = parts.task_start(inner_id, name, input=input, metadata=metadata, ns=namespace)
             await self._sink.announce(namespace, start)
             async with self._sink.abortable(namespace):
@@ -195,23 +264,29 @@ class StreamWriter(Generic[StateT_contra]):
         except SubgraphLeft as left:
             if left.namespace != namespace:
                 raise
-        except GraphInterrupt as interrupt:
-            interrupts = interrupt.interrupts
-            raise
         except Exception as exc:
-            error = str(exc) or type(exc).__name__
+            carried = interrupts_of(exc)
+            if carried is None:
+                error = str(exc) or type(exc).__name__
+            else:
+                interrupts = carried
+            raise
+        except BaseException:
+            cancelled = True
+            error = CANCELLED
             raise
         finally:
             aborted = self._sink.is_aborted(namespace)
             self._sink.forget(namespace)
+            results = []
             if not aborted:
-                await self._sink.write(
+                results.append(
                     parts.task_result(
                         inner_id, name, result=inner.result, error=error, interrupts=interrupts, ns=namespace
                     )
                 )
             if not self._sink.is_aborted(self.namespace):
-                await self._sink.write(
+                results.append(
                     parts.task_result(
                         task_id,
                         name,
@@ -222,6 +297,11 @@ class StreamWriter(Generic[StateT_contra]):
                         ns=self.namespace,
                     )
                 )
+            for part in results:
+                if cancelled:
+                    self._sink.write_now(part)
+                else:
+                    await self._sink.write(part)
 
     async def interrupt(self, value: Any, *, interrupt_id: str | None = None) -> None:
         """Stop here to ask the user: write the last state with the interrupt, and raise `GraphInterrupt`.
@@ -231,14 +311,29 @@ class StreamWriter(Generic[StateT_contra]):
         Raises:
             GraphInterrupt: Always. Let it pass.
         """
-        interrupt = Interrupt(value, interrupt_id or _new_id())
+        interrupt = PendingInterrupt(value, interrupt_id or _new_id())
         await self.values(self._state, interrupts=(interrupt,))
         raise GraphInterrupt((interrupt,))
 
 
 @final
-class SubgraphWriter(StreamWriter[Any]):
+class SubgraphWriter(GraphWriter[Any]):
     """Writes the parts of a subgraph.
+
+    ```python
+    from anyiostream import open_run
+
+
+    async def graph(given, writer):
+        async with writer.subgraph("expert") as expert:
+            await expert.values("half-way")
+            expert.result = "done"
+
+
+    with open_run(graph) as run:
+        (handle,) = run.subgraphs
+        assert handle.output == "half-way"
+    ```
 
     Attributes:
         result: What the subgraph's task reports as its result.

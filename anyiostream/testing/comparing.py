@@ -23,6 +23,11 @@ Kind = Literal["lost", "doubled", "unexpected", "reordered", "changed", "ended e
 class Difference:
     """How two sequences of items differ.
 
+    ```python
+    difference = compare_items([1, 3], [1, 2, 3])
+    assert (difference.kind, difference.index, difference.lost) == ("lost", 1, (2,))
+    ```
+
     Attributes:
         kind: What happened: items were `"lost"`, `"doubled"`, are `"unexpected"`, or were `"reordered"`; one was
             `"changed"`; or what was read `"ended early"`, or `"went on"` after the last expected item.

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import CodeType
+from typing import Any
 
-from anyiostream.errors import AnyioStreamError
+from anyiostream import AnyioStreamError
 
-__all__ = ["Deadlock", "describe_frame"]
+__all__ = ["Deadlock", "describe_asyncio_task", "describe_frame"]
 
 
 class Deadlock(AnyioStreamError, RuntimeError):
     """Nothing in the program can ever run again.
+
+    ```python
+    async def main():
+        await anyio.Event().wait()
+
+    try:
+        run_seeded(main)
+    except Deadlock as exc:
+        print(exc.waiting)
+    ```
 
     Attributes:
         waiting: For each task, its name and where it waits.
@@ -28,3 +40,15 @@ class Deadlock(AnyioStreamError, RuntimeError):
 def describe_frame(code: CodeType, line: int) -> str:
     """Where a task waits."""
     return f" in {code.co_qualname} ({code.co_filename.rpartition('/')[2]}:{line})"
+
+
+def describe_asyncio_task(task: asyncio.Task[Any]) -> str:
+    """A task's name, and the innermost line that it waits in."""
+    awaited: Any = task.get_coro()
+    place = ""
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
+        if frame is not None:
+            place = describe_frame(frame.f_code, frame.f_lineno)
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
+    return f"{task.get_name()}{place}"

@@ -16,23 +16,43 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, cast, final
 
-from anyiostream.channels.channel import StreamChannel
-from anyiostream.channels.promise import Promise
+from anyiostream import (
+    AsyncGraphRunStream,
+    GraphRunStream,
+    Namespace,
+    PayloadTransformer,
+    Promise,
+    ProtocolEvent,
+    StreamChannel,
+    StreamTransformer,
+    TransformerFactory,
+    open_run,
+)
 from anyiostream.errors import PromiseUnresolved
-from anyiostream.events import Namespace, ProtocolEvent
-from anyiostream.lanes.async_streams import AsyncGraphRunStream
-from anyiostream.lanes.sync_streams import GraphRunStream
-from anyiostream.mux.registrations import make_transformer
-from anyiostream.run import open_run
 from anyiostream.testing.recording import Recording, arecord, record
 from anyiostream.testing.sources import ScriptedSource, Step
-from anyiostream.transformer import PayloadTransformer, StreamTransformer, TransformerFactory, hooks_of
+from anyiostream.tooling import make_transformer
 
 __all__ = ["HookReturnedNothing", "afeed", "feed"]
 
 
 class HookReturnedNothing(AssertionError):
-    """A transformer's `process` did not say whether its event stays in the raw log."""
+    """A transformer's `process` did not say whether its event stays in the raw log.
+
+    ```python
+    class Forgetful(StreamTransformer):
+        def init(self):
+            return {}
+
+        def process(self, event):
+            pass  # no `return True`
+
+    try:
+        feed(Forgetful, parts.values(1))
+    except HookReturnedNothing as exc:
+        print(exc)
+    ```
+    """
 
     def __init__(self, hook: str, got: object) -> None:
         super().__init__(
@@ -45,6 +65,17 @@ def feed(transformer: TransformerFactory, *steps: Step, scope: Namespace = ()) -
     """Run a script through a transformer on the sync lane, without an event loop.
 
     ```python
+    class WordCount(StreamTransformer):
+        required_stream_modes = methods = ("custom",)
+
+        def init(self):
+            self.counts = StreamChannel()
+            return {"counts": self.counts}
+
+        def process(self, event):
+            self.counts.push(len(event["params"]["data"].split()))
+            return True
+
     recording = feed(WordCount, parts.custom("one"), parts.custom("two words"))
     recording.check(counts=[1, 2])
     ```
@@ -159,15 +190,14 @@ class _Watched:
 def _check_answers(transformer: StreamTransformer) -> None:
     """Let the transformer's hooks raise if they return no bool."""
     owner = type(transformer).__name__
-    overridden = hooks_of(type(transformer)).overridden
-    if "process" in overridden and not isinstance(transformer, PayloadTransformer):
+    if type(transformer).process is not StreamTransformer.process and not isinstance(transformer, PayloadTransformer):
         process = transformer.process
 
         def checked(event: ProtocolEvent) -> bool:
             return _answer(process(event), f"{owner}.process()")
 
         vars(transformer)["process"] = checked
-    if "aprocess" in overridden:
+    if type(transformer).aprocess is not StreamTransformer.aprocess:
         aprocess = transformer.aprocess
 
         async def achecked(event: ProtocolEvent) -> bool:

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Literal, TypeVar, final
 
-from anyiostream.testing.deadlock import Deadlock, describe_frame
+from anyiostream.testing.deadlock import Deadlock, describe_asyncio_task
 
 __all__ = ["SeededLoop", "run_seeded"]
 
@@ -67,6 +67,15 @@ class SeededLoop(asyncio.SelectorEventLoop):
 
     The order of plain callbacks is shuffled with that of tasks, which asyncio itself never does: what holds here holds
     under any interleaving.
+
+    ```python
+    loop = SeededLoop(seed=7)
+    try:
+        loop.run_until_complete(asyncio.sleep(3600))  # at once
+        assert loop.time() == 3600
+    finally:
+        loop.close()
+    ```
 
     Attributes:
         turns: Turns so far in which something could run.
@@ -203,15 +212,3 @@ def _end_tasks(loop: SeededLoop) -> None:
 
 async def _gather(tasks: set[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def describe_asyncio_task(task: asyncio.Task[Any]) -> str:
-    """A task's name, and the innermost line that it waits in."""
-    awaited: Any = task.get_coro()
-    place = ""
-    while awaited is not None:
-        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
-        if frame is not None:
-            place = describe_frame(frame.f_code, frame.f_lineno)
-        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
-    return f"{task.get_name()}{place}"

@@ -8,13 +8,28 @@ from typing import Any, final
 
 import attrs
 
-from anyiostream.sources.writer import StreamWriter
+from anyiostream import GraphWriter
 
 __all__ = ["FakeChatModel", "Replies", "Reply", "ScriptExhausted", "pieces"]
 
 
 class ScriptExhausted(AssertionError):
-    """A scripted model was called more often than it has replies."""
+    """A scripted model was called more often than it has replies.
+
+    ```python
+    model = FakeChatModel("the only reply")
+
+    async def agent(question, writer):
+        await model(writer)
+        await model(writer)
+
+    async with open_run(agent) as run:
+        try:
+            await run.output()
+        except ScriptExhausted as exc:
+            print(exc)
+    ```
+    """
 
     def __init__(self, calls: int) -> None:
         super().__init__(
@@ -27,6 +42,16 @@ class ScriptExhausted(AssertionError):
 @attrs.frozen
 class Reply:
     """What a scripted model says in one call.
+
+    ```python
+    model = FakeChatModel(Reply(["Good ", "morning"], reasoning="They said hello.", usage={"output_tokens": 2}))
+
+    async def agent(question, writer):
+        await model(writer)
+
+    async with open_run(agent) as run:
+        assert [await message.text async for message in run.messages] == ["Good morning"]
+    ```
 
     Attributes:
         text: Its text; streamed word by word unless it is a sequence of pieces.
@@ -123,7 +148,7 @@ class FakeChatModel:
         """Calls so far."""
         return self._replies.called
 
-    async def __call__(self, writer: StreamWriter, *, node: str | None = None, message_id: str | None = None) -> Reply:
+    async def __call__(self, writer: GraphWriter, *, node: str | None = None, message_id: str | None = None) -> Reply:
         """Stream the next reply as one message, and return it.
 
         Args:

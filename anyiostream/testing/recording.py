@@ -6,13 +6,8 @@ from typing import Any, final
 
 import attrs
 
-from anyiostream.channels.channel import StreamChannel
-from anyiostream.events import Namespace, ProtocolEvent
-from anyiostream.lanes.async_streams import AsyncGraphRunStream
-from anyiostream.lanes.run_stream import RunStream
-from anyiostream.lanes.sync_streams import GraphRunStream
+from anyiostream import AsyncGraphRunStream, GraphRunStream, Namespace, ProtocolEvent, StreamChannel, StreamTransformer
 from anyiostream.testing.comparing import assert_items
-from anyiostream.transformer import StreamTransformer
 
 __all__ = ["EventRecorder", "Recording", "arecord", "record"]
 
@@ -21,6 +16,12 @@ __all__ = ["EventRecorder", "Recording", "arecord", "record"]
 @attrs.define(eq=False)
 class Recording:
     """What was read of a run.
+
+    ```python
+    with open_run([parts.values(1), parts.values(2)]) as run:
+        recording = record(run, "values")
+    recording.check(values=[1, 2])
+    ```
 
     Attributes:
         items: Projection name -> its items, in order.
@@ -106,7 +107,7 @@ async def arecord(run: AsyncGraphRunStream, *names: str, into: Recording | None 
     return recording
 
 
-def channels_of(run: RunStream) -> tuple[str, ...]:
+def channels_of(run: GraphRunStream | AsyncGraphRunStream) -> tuple[str, ...]:
     """The names of a run's projections that are channels, in order of registration."""
     return tuple(name for name, value in run.extensions.items() if isinstance(value, StreamChannel))
 
@@ -117,9 +118,9 @@ class EventRecorder:
 
     ```python
     recorder = EventRecorder()
-    with open_run(graph, transformers=[recorder]) as run:
-        run.output
-    assert recorder.methods == ["values"]
+    with open_run([parts.values(1), parts.custom(2)], transformers=[recorder]) as run:
+        assert run.output == 1
+    assert recorder.methods == ["values", "custom"]
     ```
 
     It needs no reader and exerts no backpressure. It sees what the transformers before it left of an event, before the

@@ -10,7 +10,8 @@ import trio
 import trio._core._run as scheduler
 from trio.testing import wait_all_tasks_blocked
 
-from anyiostream.testing.deadlock import Deadlock, describe_frame
+from anyiostream.testing.deadlock import Deadlock, describe_asyncio_task, describe_frame
+from anyiostream.tooling import close_asyncio, hosted_tasks
 
 __all__ = ["run_on_trio"]
 
@@ -65,7 +66,12 @@ async def _supervised(
     found: list[Deadlock] = []
     with trio.CancelScope() as scope:
         trio.lowlevel.spawn_system_task(_keep_time, clock, patience, scope, found)
-        result = await main(*args)
+        try:
+            result = await main(*args)
+        finally:
+            # While there is somebody to keep the time, which its tasks may need to end.
+            with trio.CancelScope(shield=True):
+                await close_asyncio()
         if not found:
             return result
     raise found[0]
@@ -79,7 +85,9 @@ async def _keep_time(clock: _VirtualClock, patience: float, scope: trio.CancelSc
         if seconds < math.inf:
             clock.now += max(0.0, seconds)
         elif not found:
-            found.append(Deadlock(tuple(sorted(_describe(task) for task in _tasks() if task is not own))))
+            stuck = [_describe(task) for task in _tasks() if task is not own]
+            stuck += map(describe_asyncio_task, hosted_tasks())
+            found.append(Deadlock(tuple(sorted(stuck))))
             scope.cancel()
         else:
             clock.stuck = found[0]
@@ -93,7 +101,7 @@ def _tasks() -> Iterator[trio.lowlevel.Task]:
         task = pending.pop()
         for nursery in task.child_nurseries:
             pending += nursery.child_tasks
-        if task is not root and not task.name.startswith(("trio.", "<")):
+        if task is not root and not task.name.startswith(("trio.", "<", "anyiostream asyncio")):
             yield task
 
 

@@ -17,13 +17,22 @@ from typing import Any, final
 import anyio
 import attrs
 
-from anyiostream.events import StreamPart
+from anyiostream import StreamPart
 
 __all__ = ["Gate", "GateHeld", "Pause", "ScriptedSource", "Step"]
 
 
 class GateHeld(AssertionError):
-    """A script stands at a closed gate on the sync lane, where nobody else could open it."""
+    """A script stands at a closed gate on the sync lane, where nobody else could open it.
+
+    ```python
+    with open_run(ScriptedSource(Gate(), parts.values(1))) as run:
+        try:
+            print(run.output)
+        except GateHeld as exc:
+            print(exc)
+    ```
+    """
 
     def __init__(self, gate: str) -> None:
         super().__init__(
@@ -36,6 +45,14 @@ class GateHeld(AssertionError):
 @attrs.frozen
 class Pause:
     """A step that waits.
+
+    ```python
+    async def main():
+        async with open_run(ScriptedSource(parts.values(1), Pause(3600), parts.values(2))) as run:
+            return [state async for state in run.values]
+
+    assert run_seeded(main) == [1, 2]  # an hour later, at once
+    ```
 
     Attributes:
         seconds: How long, in s of the loop's clock: no time at all under a virtual one. On the sync lane, which has no
@@ -51,10 +68,13 @@ class Gate:
 
     ```python
     gate = Gate()
-    source = ScriptedSource(parts.values(1), gate, parts.values(2))
-    ...
-    await gate.reached()   # the graph stands there
-    gate.release()
+    source = ScriptedSource(parts.custom(1), gate, parts.custom(2))
+    async with open_run(source, transformers=[CustomTransformer]) as run:
+        items = aiter(run.custom)
+        assert await anext(items) == 1
+        await gate.reached()  # the graph stands there
+        gate.release()
+        assert await anext(items) == 2
     ```
 
     For tasks of one event loop. Once released it stays open.

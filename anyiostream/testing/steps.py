@@ -15,8 +15,8 @@ from typing import Any, Generic, Literal, TypeVar, final
 
 import anyio
 
-from anyiostream.loops import on_trio
 from anyiostream.testing.loops import SeededLoop
+from anyiostream.tooling import on_trio
 
 __all__ = ["Cancellation", "Means", "StepWatch", "at_suspension", "at_time", "at_turn"]
 
@@ -38,6 +38,12 @@ def at_suspension(awaitable: Awaitable[T], k: int, action: Callable[[], object])
 @final
 class StepWatch(Generic[T]):
     """Something to await, once, that counts how often it suspends. `at_suspension` makes it.
+
+    ```python
+    watch = at_suspension(anyio.sleep(0), 1, lambda: print("just before anything else runs"))
+    await watch
+    assert watch.landed
+    ```
 
     Attributes:
         suspensions: How often it has suspended so far.
@@ -119,6 +125,13 @@ def at_time(seconds: float, action: Callable[[], object]) -> None:
 @final
 class Cancellation:
     """One call that can be cancelled from anywhere, by a chosen means.
+
+    ```python
+    call = Cancellation("scope")
+    at_time(0.001, call.cancel)
+    assert await call.run(anyio.sleep_forever) is None
+    assert call.caught
+    ```
 
     Attributes:
         means: How.

@@ -12,6 +12,7 @@ import asyncio
 import gc
 import importlib.util
 import logging
+import math
 import random
 import sys
 import threading
@@ -26,6 +27,7 @@ import attrs
 import sniffio
 import trio
 
+from anyiostream import asyncio_host
 from benchmarks.soak.gauges import LIMITS, Sample, grown, open_files, sample
 from benchmarks.soak.programs import ASYNC_PROGRAMS, SYNC_PROGRAMS
 
@@ -47,7 +49,8 @@ class Soak:
     Attributes:
         rng: Decides everything.
         deadline: When it ends, in s of the monotonic clock.
-        session: s that one event loop lives.
+        session: s that one event loop lives, if it does not take its eighth of all samples before.
+        most: Samples after which all of it ends.
         done: Programs that have run, by lane and name.
         samples: The figures.
         failures: What went wrong.
@@ -56,11 +59,13 @@ class Soak:
     rng: random.Random
     deadline: float
     session: float
+    most: float = math.inf
     done: Counter[str] = attrs.field(factory=Counter)
     samples: list[Sample] = attrs.field(factory=list)
     failures: list[str] = attrs.field(factory=list)
     _files: int = 0
     _ends: float = 0
+    _last: float = 0
 
     def warm_up(self) -> None:
         """Run every program in every lane, so that what is made once has been made."""
@@ -74,11 +79,14 @@ class Soak:
         gc.freeze()
 
     def run(self) -> None:
-        """Go through sessions until the time is up or something has failed."""
-        while time.monotonic() < self.deadline and not self.failures:
-            lane = self.rng.choice(["sync", *LOOPS])
+        """Go through sessions until the time is up, there are enough samples, or something has failed."""
+        lanes: list[str] = []
+        while time.monotonic() < self.deadline and len(self.samples) < self.most and not self.failures:
+            lanes = lanes or self.rng.sample(["sync", *LOOPS], 1 + len(LOOPS))
+            lane = lanes.pop()
             self._files = open_files()
             self._ends = min(self.deadline, time.monotonic() + self.session)
+            self._last = len(self.samples) + self.most / 8
             try:
                 if lane == "sync":
                     self._sync_session()
@@ -90,7 +98,7 @@ class Soak:
 
     @property
     def _going(self) -> bool:
-        return time.monotonic() < self._ends and not self.failures
+        return time.monotonic() < self._ends and len(self.samples) < self._last and not self.failures
 
     def _sync_session(self) -> None:
         while self._going:
@@ -105,6 +113,7 @@ class Soak:
             asyncio.get_running_loop().set_exception_handler(
                 lambda _, context: self.failures.append(f"{lane}: the loop reports {context}")
             )
+        await settle()
         alone = living()
         while self._going:
             for _ in range(BATCHES):
@@ -119,8 +128,18 @@ class Soak:
             self.samples.append(sample(living() - alone, self._files))
 
     async def _each_program(self) -> None:
+        await settle()
         for program in ASYNC_PROGRAMS:
             await program(self.rng)
+
+
+async def settle() -> None:
+    """Start the host, whose tasks stay, and wait until they rest.
+
+    Part of the warm-up as well: the first time on trio it imports `trio.testing`, and pytest with that (7 MB).
+    """
+    async with asyncio_host():
+        await anyio.wait_all_tasks_blocked()
 
 
 def living() -> int:
@@ -151,19 +170,23 @@ def main() -> int:
     """Soak, print the figures, and say whether all is well."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description="Watch for what grows.")
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--samples", type=int, default=math.inf, help="end after so many samples, if that is sooner")
     parser.add_argument("--seed", type=int, default=None, help="repeat the decisions of an earlier soak")
     given = parser.parse_args()
     seed = random.randrange(2**32) if given.seed is None else given.seed
     seconds = given.minutes * 60
-    soak = Soak(random.Random(seed), time.monotonic() + seconds, session=max(0.5, min(10, seconds / 20)))
+    session = max(0.5, min(10, seconds / 20))
+    soak = Soak(random.Random(seed), time.monotonic() + seconds, session, given.samples)
     watch(soak.failures)
     soak.warm_up()
-    soak.deadline = time.monotonic() + seconds
+    began = time.monotonic()
+    soak.deadline = began + seconds
     tracemalloc.start()
     soak.run()
     tracemalloc.stop()
 
-    print(f"seed {seed}: {soak.done.total()} runs of programs in {seconds:g} s, {len(soak.samples)} samples")
+    lasted = time.monotonic() - began
+    print(f"seed {seed}: {soak.done.total()} runs of programs in {lasted:.0f} s, {len(soak.samples)} samples")
     for lane in ("sync", *LOOPS):
         names = {name.removeprefix(lane + " "): n for name, n in sorted(soak.done.items()) if name.startswith(lane)}
         print(f"  {lane}: {sum(names.values())} ({', '.join(f'{name} {n}' for name, n in names.items())})")

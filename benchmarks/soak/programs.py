@@ -20,10 +20,10 @@ from langgraph.graph import END, START, StateGraph
 from anyiostream import (
     BackpressureDeadlock,
     CustomTransformer,
+    GraphWriter,
     RunAborted,
     StreamChannel,
     StreamTransformer,
-    StreamWriter,
     open_run,
     parts,
 )
@@ -69,7 +69,7 @@ def graph_of(  # noqa: C901 -- three graphs that give the same
         if fails:
             raise Broken
 
-    async def function(_given: Any, writer: StreamWriter) -> None:
+    async def function(_given: Any, writer: GraphWriter) -> None:
         for n in range(count):
             await writer.custom(n)
             if n % 5 == 2:
@@ -279,7 +279,7 @@ async def subgraphs(rng: random.Random) -> None:
     """Handles that are read, aborted or ignored, one after the other."""
     count = rng.randrange(1, 12)
 
-    async def graph(_given: Any, writer: StreamWriter) -> int:
+    async def graph(_given: Any, writer: GraphWriter) -> int:
         for n in range(count):
             async with writer.subgraph(f"child{n}") as inner:
                 for value in range(5):
@@ -304,7 +304,7 @@ async def nest(rng: random.Random) -> None:
     count, leaves = rng.randrange(1, 20), rng.random() < 0.4
     inner_graph = graph_of(rng, count)
 
-    async def outer(_given: Any, writer: StreamWriter) -> None:
+    async def outer(_given: Any, writer: GraphWriter) -> None:
         async with open_run(inner_graph) as run:
             async for value in run.values:
                 await writer.values(value)

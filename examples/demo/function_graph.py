@@ -7,11 +7,11 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall
 
-from anyiostream import StreamWriter
+from anyiostream import GraphWriter
 from examples.demo.script import WEATHER, next_reply, pack_clothes, pack_extras, tokens_of
 
 
-async def agent(given: dict[str, Any], writer: StreamWriter) -> dict[str, Any]:
+async def agent(given: dict[str, Any], writer: GraphWriter) -> dict[str, Any]:
     """Plan what to pack. What it returns is its last snapshot."""
     state = dict(given)
     await writer.values(state)
@@ -28,7 +28,7 @@ async def agent(given: dict[str, Any], writer: StreamWriter) -> dict[str, Any]:
         await writer.values(state)
 
 
-async def think(messages: list[BaseMessage], writer: StreamWriter) -> AIMessage:
+async def think(messages: list[BaseMessage], writer: GraphWriter) -> AIMessage:
     """Stream the model's next message."""
     reply = next_reply(messages)
     async with writer.message(node="think") as message:
@@ -39,7 +39,7 @@ async def think(messages: list[BaseMessage], writer: StreamWriter) -> AIMessage:
     return reply
 
 
-async def forecast(call: ToolCall, writer: StreamWriter) -> ToolMessage:
+async def forecast(call: ToolCall, writer: GraphWriter) -> ToolMessage:
     """The weather in a city, at the weekend."""
     tool_call_id = str(call["id"])
     async with writer.tool_call("forecast", call["args"], tool_call_id=tool_call_id) as tool:
@@ -49,7 +49,7 @@ async def forecast(call: ToolCall, writer: StreamWriter) -> ToolMessage:
     return ToolMessage(tool.output, tool_call_id=tool_call_id)
 
 
-async def pack(state: dict[str, Any], writer: StreamWriter) -> dict[str, Any]:
+async def pack(state: dict[str, Any], writer: GraphWriter) -> dict[str, Any]:
     """Fill the bag, in a subgraph with a handle of its own."""
     async with writer.subgraph("packing") as packing:
         state = {**state, "bag": pack_clothes()}

@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
+import io
+import math
 from typing import Any
 
 import anyio
 import pytest
+from langchain_core.messages import HumanMessage
+from langchain_core.prompts import PromptTemplate
 
 from anyiostream import (
-    AlreadyBound,
     AnyioStreamError,
+    CustomTransformer,
+    MalformedPart,
+    StreamChannel,
+    StreamTransformer,
+    ValuesTransformer,
+    open_run,
+    parts,
+)
+from anyiostream.errors import (
+    AlreadyBound,
     AsyncTransformerRefused,
     ChannelUnbound,
-    CustomTransformer,
     InvalidBound,
     InvalidHook,
     InvalidProjection,
-    MalformedPart,
     NotAChannel,
     NotAGraph,
     PrebuiltTransformer,
     ProjectionConflict,
     RunReentered,
-    StreamChannel,
-    StreamTransformer,
     UnknownOption,
     UnknownProjection,
-    ValuesTransformer,
     WrongLane,
-    open_run,
-    parts,
 )
+from anyiostream.testing.langchain import FakeStreamingChatModel
 
 pytestmark = pytest.mark.anyio
 
@@ -79,6 +86,17 @@ NOT_GRAPHS = {
     "plain function": lambda: two_arguments,
     "object": object,
     "coroutine": coroutine_function,
+    "set": lambda: {"values"},
+    "frozenset": lambda: frozenset({"values"}),
+    "keys": {"values": 1}.keys,
+    "items": {"values": 1}.items,
+    "bytearray": lambda: bytearray(b"values"),
+    "memoryview": lambda: memoryview(b"values"),
+    "range": lambda: range(3),
+    "file": lambda: io.StringIO("values"),
+    "model": lambda: HumanMessage("a model of data is an iterable of its fields"),
+    "chat model": lambda: FakeStreamingChatModel("hello"),
+    "prompt": lambda: PromptTemplate.from_template("{x}"),
 }
 
 
@@ -194,6 +212,18 @@ def test_a_configuration_is_for_langgraph_graphs_only() -> None:
         {"checkpoint_every": 0},
         {"checkpoint_every": -1},
         {"checkpoint_every": None},
+        {"grace": 0},
+        {"grace": -1.5},
+        {"grace": math.nan},
+        {"grace": True},
+        {"grace": "5"},
+        {"grace": None},
+        {"max_scheduled": 0},
+        {"max_scheduled": -1},
+        {"max_scheduled": 1.5},
+        {"max_scheduled": True},
+        {"max_scheduled": math.nan},
+        {"max_scheduled": None},
     ],
     ids=str,
 )
@@ -225,7 +255,7 @@ async def test_a_tee_of_less_than_one_branch_is_refused(lane: Any, script: Any) 
     async with lane.open(lane.source(script(parts.values(1)))) as run:
         for bad in (0, -1):
             with pytest.raises(InvalidBound):
-                getattr(run.values, lane.fan_out)(bad)
+                lane.tee(run.values, bad)
         assert await lane.collect(run.values) == [1]
 
 

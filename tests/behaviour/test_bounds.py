@@ -128,7 +128,7 @@ async def test_a_push_to_a_full_channel_returns_at_once(lane: Any, script: Any) 
 
 
 async def test_a_scheduled_task_may_push_as_many_items_as_fit_twice() -> None:
-    """A scheduled task's outbox is as long as `maxlen`; the push after that raises `ChannelFull`."""
+    """A scheduled task may have `maxlen` items waiting; the push after that raises `ChannelFull`."""
     refused: list[ChannelFull] = []
     pushed: list[int] = []
 
@@ -326,7 +326,7 @@ async def test_the_fullest_branch_of_a_tee_paces_the_run(lane: Any, script: Any)
     """Each branch has a buffer of its own, bounded alike; a branch that leaves no longer counts."""
     source = script(*[parts.values(n) for n in range(100)])
     async with lane.open(lane.source(source), buffer=4) as run:
-        first, second = getattr(run.values, lane.fan_out)(2, maxlen=8)
+        first, second = lane.tee(run.values, 2, maxlen=8)
         assert await lane.take(first, 8) == list(range(8))
         assert run.statistics().channels["values"].depth == 8
         assert run.statistics().channels["values"].readers == 2

@@ -10,15 +10,10 @@ import anyio
 import pytest
 import trio
 
-from anyiostream import (
-    BackpressureDeadlock,
-    CustomTransformer,
-    RunWaitsForItself,
-    StreamChannel,
-    StreamTransformer,
-    open_run,
-    parts,
-)
+from anyiostream import BackpressureDeadlock, CustomTransformer, StreamChannel, StreamTransformer, open_run, parts
+from anyiostream.errors import RunWaitsForItself
+
+from ..waiting import impatience
 
 pytestmark = pytest.mark.anyio
 
@@ -104,7 +99,7 @@ async def test_a_tee_branch_that_its_reader_neglects_raises(lane: Any, script: A
     """One task that drains one branch only is told so."""
     source = script(*SNAPSHOTS)
     async with lane.open(lane.source(source), buffer=4) as run:
-        first, second = getattr(run.values, lane.fan_out)(2)
+        first, second = lane.tee(run.values, 2)
         assert await lane.next(second) == 0
         with pytest.raises(BackpressureDeadlock, match="'values'"):
             await lane.collect(first)
@@ -148,7 +143,7 @@ async def test_with_a_finite_deadline_a_stall_is_no_error(script: Any) -> None:
     async with open_run(source.agen(), buffer=4, transformers=[CustomTransformer]) as run:
         values, custom = aiter(run.values), aiter(run.custom)
         assert await anext(values) == 0
-        with anyio.move_on_after(0.02) as scope:
+        async with impatience() as scope:
             await anext(custom)
         assert scope.cancelled_caught
         assert [await anext(values) for _ in range(9)] == list(range(1, 10))

@@ -8,7 +8,6 @@ import pytest
 
 from anyiostream import (
     CustomTransformer,
-    EmitterMisused,
     MalformedPart,
     StreamChannel,
     StreamEmitter,
@@ -17,6 +16,7 @@ from anyiostream import (
     open_run,
     parts,
 )
+from anyiostream.errors import EmitterMisused
 
 pytestmark = pytest.mark.anyio
 

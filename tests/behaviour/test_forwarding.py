@@ -199,7 +199,7 @@ async def test_events_are_plain_data(lane: Any, script: Any) -> None:
 
 
 async def test_forwarded_pushes_wait_for_room_in_the_log_like_everything_else(script: Any) -> None:
-    """What one event forwards beyond the log's bound waits in that event's outbox, in order."""
+    """What one event forwards beyond the log's bound waits, counted against that event, in order."""
 
     class Chatty(StreamTransformer):
         def init(self) -> dict[str, Any]:

@@ -13,13 +13,13 @@ from anyiostream import (
     CheckpointsTransformer,
     CustomTransformer,
     DebugTransformer,
-    ForeignAwait,
+    GraphWriter,
     RunAborted,
-    StreamWriter,
     UpdatesTransformer,
     open_run,
     parts,
 )
+from anyiostream.errors import ForeignAwait
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +29,7 @@ ALL = [UpdatesTransformer, CustomTransformer, CheckpointsTransformer, DebugTrans
 async def test_a_function_writes_what_its_readers_see(lane: Any) -> None:
     """Each method of the writer is a projection; what the function returns is the last snapshot."""
 
-    async def graph(given: Any, writer: StreamWriter) -> Any:
+    async def graph(given: Any, writer: GraphWriter) -> Any:
         assert writer.namespace == ()
         await writer.values({"given": given})
         await writer.updates({"node": 1})
@@ -55,7 +55,7 @@ async def test_a_function_writes_what_its_readers_see(lane: Any) -> None:
 async def test_a_function_that_returns_nothing_keeps_its_last_snapshot(lane: Any) -> None:
     """`None` is no snapshot."""
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         await writer.values(1)
 
     async with lane.open(graph) as run:
@@ -66,7 +66,7 @@ async def test_a_function_that_returns_nothing_keeps_its_last_snapshot(lane: Any
 async def test_interrupts_written_with_a_snapshot_interrupt_the_run(lane: Any) -> None:
     """The run's status says so."""
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         await writer.values("state", interrupts=["ask"])
 
     async with lane.open(graph) as run:
@@ -79,7 +79,7 @@ async def test_a_functions_error_reaches_its_readers(lane: Any) -> None:
     """After what it had written."""
     boom = ValueError("boom")
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         await writer.values(1)
         raise boom
 
@@ -95,13 +95,13 @@ async def test_callable_objects_methods_and_partials_are_graphs(lane: Any) -> No
     """Whatever is an async function when called."""
 
     class Graph:
-        async def __call__(self, given: Any, writer: StreamWriter) -> Any:
+        async def __call__(self, given: Any, writer: GraphWriter) -> Any:
             return given
 
-        async def method(self, given: Any, writer: StreamWriter) -> Any:
+        async def method(self, given: Any, writer: GraphWriter) -> Any:
             return given
 
-    async def with_option(option: str, given: Any, writer: StreamWriter) -> Any:
+    async def with_option(option: str, given: Any, writer: GraphWriter) -> Any:
         return given, option
 
     for graph in (Graph(), Graph().method):
@@ -115,7 +115,7 @@ async def test_on_the_sync_lane_the_function_is_driven_inline() -> None:
     """Without an event loop or a thread: each step of the reader's loop is one step of the function."""
     steps: list[str] = []
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         for n in range(3):
             steps.append(f"write {n}")
             await writer.custom(n)
@@ -133,7 +133,7 @@ async def test_on_the_sync_lane_a_foreign_await_raises(foreign: str) -> None:
     """There is no loop that could serve it; the function is closed where it stands."""
     closed: list[bool] = []
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         try:
             await writer.values(1)
             if foreign == "sleep":
@@ -168,7 +168,7 @@ async def test_the_writer_waits_for_room(lane: Any) -> None:
     """Backpressure reaches into the function itself."""
     written: list[int] = []
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         for n in range(100):
             await writer.custom(n)
             written.append(n)
@@ -185,7 +185,7 @@ async def test_a_write_at_a_superstep_returns_when_somebody_wants_what_follows()
     """The function does not begin the next step before that."""
     log: list[str] = []
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         await writer.values(1)
         log.append("second step")
         await writer.values(2)
@@ -202,7 +202,7 @@ async def test_a_write_at_a_superstep_returns_when_somebody_wants_what_follows()
 async def test_several_tasks_of_the_function_may_write() -> None:
     """Each part arrives once, each task's in its order."""
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         async def write(name: str) -> None:
             for n in range(20):
                 await writer.custom((name, n))
@@ -223,7 +223,7 @@ async def test_once_the_run_is_closing_the_writer_writes_nothing(lane: Any) -> N
     """Clean-up code may use it blindly."""
     cleaned: list[str] = []
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         try:
             await writer.values(1)
             await writer.values(2)
@@ -246,7 +246,7 @@ async def test_a_function_that_was_never_wanted_is_never_called(nothing_left: An
     """Opening and leaving a run runs nothing."""
     called: list[bool] = []
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         called.append(True)
 
     async with nothing_left(), open_run(graph):

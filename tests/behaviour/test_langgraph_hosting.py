@@ -7,27 +7,22 @@ import contextvars
 import logging
 import operator
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, TypedDict
 
 import anyio
 import pytest
+from langgraph.cache.memory import InMemoryCache
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import interrupt
+from langgraph.types import CachePolicy, Command, interrupt
 
-from anyiostream import (
-    CustomTransformer,
-    RunAborted,
-    StreamChannel,
-    StreamTransformer,
-    UnknownOption,
-    UpdatesTransformer,
-    WrongLane,
-    open_run,
-)
+from anyiostream import CustomTransformer, RunAborted, StreamChannel, StreamTransformer, UpdatesTransformer, open_run
+from anyiostream.errors import UnknownOption, WrongLane
+
+from ..waiting import PATIENCE, blocked, impatience, turns, until
 
 pytestmark = pytest.mark.anyio
 
@@ -54,7 +49,7 @@ class Ticking:
             while True:
                 self.ticks += 1
                 self.started.set()
-                await asyncio.sleep(0.0005)
+                await asyncio.sleep(0)
         finally:
             self.cleaned += 1
             await asyncio.sleep(0)
@@ -95,12 +90,6 @@ def parallel(*nodes: Any) -> Any:
         graph.add_edge(START, f"node{n}")
         graph.add_edge(f"node{n}", END)
     return graph.compile()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what happens on another thread's loop."""
-    while not condition():
-        await anyio.sleep(0.0005)
 
 
 START_STATE: State = {"trail": []}
@@ -242,7 +231,7 @@ async def test_a_paused_reader_pauses_the_graph() -> None:
         values = aiter(run.values)
         for n in range(10):
             assert len((await anext(values))["trail"]) == n
-            await anyio.sleep(0.003)
+            await blocked()
             assert len(ran) <= n + 2
 
 
@@ -299,7 +288,7 @@ async def test_no_node_of_a_nested_graph_runs_on_after_the_block(shape: str, how
             if how == "abort":
                 await run.abort()
                 ticks = [node.ticks for node in nodes]
-                await anyio.sleep(0.003)
+                await turns()
                 assert ticks == [node.ticks for node in nodes]
 
     async with nothing_left():
@@ -325,7 +314,7 @@ async def test_no_node_of_a_nested_graph_runs_on_after_the_block(shape: str, how
         else:
             await application()
     ticks = [node.ticks for node in nodes]
-    await anyio.sleep(0.005)
+    await turns()
     assert ticks == [node.ticks for node in nodes]
     assert all(node.cleaned == 1 for node in at_work)
 
@@ -350,7 +339,7 @@ async def test_native_cancellation_stops_nested_graphs(again: int, nothing_left:
         with pytest.raises(asyncio.CancelledError):
             await task
     ticks = node.ticks
-    await asyncio.sleep(0.005)
+    await turns()
     assert (node.ticks, node.cleaned) == (ticks, 1)
 
 
@@ -362,10 +351,10 @@ async def test_a_node_that_takes_its_time_to_clean_up_is_waited_for(nothing_left
     async def node(state: State) -> dict[str, Any]:
         try:
             started.set()
-            await asyncio.sleep(3600)
+            await asyncio.Event().wait()
         finally:
             for _ in range(5):
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0)
             steps.append("cleaned")
         return {}
 
@@ -398,8 +387,7 @@ async def test_a_transformer_error_stops_the_nodes(nothing_left: Any) -> None:
             return True
 
     async def talking(state: State) -> dict[str, Any]:
-        while not node.started.is_set():
-            await asyncio.sleep(0.0005)
+        await until(node.started.is_set)
         get_stream_writer()("now")
         return {}
 
@@ -409,29 +397,34 @@ async def test_a_transformer_error_stops_the_nodes(nothing_left: Any) -> None:
             with pytest.raises(ValueError, match="boom"):
                 await run.output()
     ticks = node.ticks
-    await anyio.sleep(0.003)
+    await turns()
     assert (node.ticks, node.cleaned) == (ticks, 1)
 
 
 async def test_a_reader_with_timeouts_does_not_disturb_the_graph() -> None:
     """A step that is slower than the reader's patience is not cancelled by it."""
+    released = {name: threading.Event() for name in "ab"}
 
-    async def slow(state: State) -> dict[str, Any]:
-        await asyncio.sleep(0.02)
-        return {"trail": ["slow"]}
+    def slow(name: str) -> Any:
+        async def node(state: State) -> dict[str, Any]:
+            await until(released[name].is_set)
+            return {"trail": [name]}
 
-    seen: list[Any] = []
-    timeouts = 0
-    async with open_run(chain("a", "b", a=slow, b=slow), START_STATE) as run:
+        return node
+
+    async with open_run(chain("a", "b", a=slow("a"), b=slow("b")), START_STATE) as run:
         values = aiter(run.values)
-        while len(seen) < 3:
-            with anyio.move_on_after(0.006) as scope:
-                seen.append((await anext(values))["trail"])
-            timeouts += scope.cancelled_caught
-        assert run.status in {"running", "completed"}
-        assert await run.output() == {"trail": ["slow", "slow"]}
-    assert seen == [[], ["slow"], ["slow", "slow"]]
-    assert timeouts > 0
+        seen = [(await anext(values))["trail"]]
+        for release in released.values():
+            for _ in range(2):
+                async with impatience() as scope:
+                    await anext(values)
+                assert scope.cancelled_caught
+            assert run.status == "running"
+            release.set()
+            seen.append((await anext(values))["trail"])
+        assert await run.output() == {"trail": ["a", "b"]}
+    assert seen == [[], ["a"], ["a", "b"]]
 
 
 async def test_several_runs_at_once_share_what_they_need(nothing_left: Any) -> None:
@@ -511,6 +504,23 @@ async def test_a_graph_that_has_not_been_compiled_is_refused() -> None:
             pytest.fail("entered")
 
 
+@contextmanager
+def set_by_a_warning(event: threading.Event) -> Iterator[None]:
+    """A block in which the package's first warning sets the event."""
+
+    class Setting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            event.set()
+
+    logger, handler = logging.getLogger("anyiostream"), Setting(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        event.set()
+
+
 async def test_a_sync_node_in_its_thread_is_let_go_of(nothing_left: Any) -> None:
     """It cannot be stopped, but its graph is: nothing after it runs."""
     started = threading.Event()
@@ -519,25 +529,20 @@ async def test_a_sync_node_in_its_thread_is_let_go_of(nothing_left: Any) -> None
 
     def blocking(state: State) -> dict[str, Any]:
         started.set()
-        release.wait(2)
+        assert release.wait(PATIENCE)
         return {}
 
     async def never(state: State) -> dict[str, Any]:
         after.append("ran")
         return {}
 
-    try:
+    with set_by_a_warning(release):
         async with open_run(chain("a", "b", a=blocking, b=never), START_STATE) as run:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(run.output)
                 await until(started.is_set)
-                began = time.monotonic()
                 tasks.cancel_scope.cancel()
-            threading.Timer(0.05, release.set).start()
-        assert time.monotonic() - began < 1.5
-    finally:
-        release.set()
-    await anyio.sleep(0.005)
+    await turns()
     assert after == []
     with pytest.raises(RunAborted):
         await run.output()
@@ -552,7 +557,7 @@ async def test_a_run_that_nobody_reads_starts_no_graph(nothing_left: Any) -> Non
         return {}
 
     async with nothing_left(), open_run(chain("a", a=node), START_STATE):
-        await anyio.sleep(0.003)
+        await blocked()
     assert ran == []
 
 
@@ -584,19 +589,11 @@ async def test_a_synchronous_node_that_runs_on_in_its_thread_is_named(caplog: py
 
     def blocking(state: State) -> dict[str, Any]:
         started.set()
-        assert released.wait(10)
+        assert released.wait(PATIENCE)
         return {"trail": ["blocking"]}
 
-    class Release(logging.Handler):
-        """Lets the node return once it has been named."""
-
-        def emit(self, record: logging.LogRecord) -> None:
-            released.set()
-
     graph = StateGraph(State).add_node("blocking", blocking).add_edge(START, "blocking").add_edge("blocking", END)
-    logger, handler = logging.getLogger("anyiostream"), Release(logging.WARNING)
-    logger.addHandler(handler)
-    try:
+    with set_by_a_warning(released):
         async with open_run(graph.compile(), START_STATE) as run:
             assert await anext(aiter(run.values)) == START_STATE
             cursor = aiter(run)
@@ -604,8 +601,6 @@ async def test_a_synchronous_node_that_runs_on_in_its_thread_is_named(caplog: py
                 tasks.start_soon(anext, cursor)
                 await until(started.is_set)
                 tasks.cancel_scope.cancel()
-    finally:
-        logger.removeHandler(handler)
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert record.getMessage() == (
         "node 'blocking' of the graph CompiledStateGraph is synchronous: it cannot be stopped, "
@@ -623,3 +618,77 @@ async def test_a_synchronous_node_that_has_returned_is_not_named(caplog: pytest.
     async with open_run(graph, START_STATE) as run:
         assert await run.output() == {"trail": ["plain"]}
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def asking(name: str) -> Any:
+    """A synchronous node that asks its user."""
+    return lambda state: {"trail": [f"{name}={interrupt(name)}"]}
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged as a warning, or worse."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_a_node_that_was_answered_before_is_not_named(caplog: pytest.LogCaptureFixture) -> None:
+    """It starts again with each further answer, and has no result: it has been done."""
+    builder = StateGraph(State)
+    for name in "abc":
+        builder.add_node(name, asking(name)).add_edge(START, name)
+    graph, config = builder.compile(checkpointer=InMemorySaver()), {"configurable": {"thread_id": "1"}}
+    async with open_run(graph, START_STATE, config=config) as run:
+        asked = await run.interrupts()
+    for name in "abc":
+        answers = {each.id: name for each in asked if each.value == name}
+        async with open_run(graph, Command(resume=answers), config=config) as run:
+            asked = await run.interrupts()
+            output = await run.output()
+    assert sorted(output["trail"]) == ["a=a", "b=b", "c=c"]
+    assert warnings_of(caplog) == []
+
+
+async def test_a_cached_node_is_not_named(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing of it runs."""
+    builder = StateGraph(State).add_node("kept", lambda state: {"trail": ["kept"]}, cache_policy=CachePolicy())
+    graph = builder.add_edge(START, "kept").compile(cache=InMemoryCache())
+    for _ in range(2):
+        async with open_run(graph, START_STATE) as run:
+            assert await run.output() == {"trail": ["kept"]}
+    assert warnings_of(caplog) == []
+
+
+@pytest.mark.parametrize("how", ["ends", "fails again", "is left"])
+async def test_a_node_that_was_done_before_its_sibling_failed_is_not_named(
+    caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    """When the step is tried again, however that ends."""
+    started = threading.Event()
+
+    async def flaky(state: State) -> dict[str, Any]:
+        if how == "fails again":
+            raise ValueError(how)
+        if how == "is left":
+            started.set()
+            await asyncio.sleep(3600)
+        return {"trail": ["flaky"]}
+
+    def good(state: State) -> dict[str, Any]:
+        return {"trail": ["good"]}
+
+    builder = StateGraph(State).add_node(good).add_node(flaky).add_edge(START, "good").add_edge(START, "flaky")
+    graph, config = builder.compile(checkpointer=InMemorySaver()), {"configurable": {"thread_id": "1"}}
+    graph.update_state(config, {"trail": []}, as_node="__start__")
+    task = next(each for each in graph.get_state(config).tasks if each.name == "good")
+    graph.checkpointer.put_writes(graph.get_state(config).config, [("trail", ["good"])], task.id)
+    async with open_run(graph, None, config=config) as run:
+        if how == "is left":
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(run.output)
+                await until(started.is_set)
+                tasks.cancel_scope.cancel()
+        elif how == "fails again":
+            with pytest.raises(ValueError, match=how):
+                await run.output()
+        else:
+            assert sorted((await run.output())["trail"]) == ["flaky", "good"]
+    assert warnings_of(caplog) == []

@@ -7,17 +7,10 @@ from typing import Any
 import anyio
 import pytest
 
-from anyiostream import (
-    BackpressureDeadlock,
-    ChannelUnbound,
-    Promise,
-    PromiseUnresolved,
-    RunAborted,
-    StreamTransformer,
-    WrongLane,
-    open_run,
-    parts,
-)
+from anyiostream import BackpressureDeadlock, Promise, RunAborted, StreamTransformer, open_run, parts
+from anyiostream.errors import ChannelUnbound, PromiseUnresolved, WrongLane
+
+from ..waiting import impatience
 
 pytestmark = pytest.mark.anyio
 
@@ -134,7 +127,7 @@ async def test_cancelling_a_wait_for_a_promise_harms_nobody(script: Any) -> None
     release = anyio.Event()
     source = script(release.wait, parts.values(1))
     async with open_run(source.agen(), transformers=[Counting]) as run:
-        with anyio.move_on_after(0.001) as scope:
+        async with impatience() as scope:
             await run.extensions["first"]
         assert scope.cancelled_caught
         release.set()

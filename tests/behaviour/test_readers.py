@@ -11,6 +11,8 @@ from anyio.lowlevel import checkpoint
 
 from anyiostream import CustomTransformer, StreamTransformer, open_run, parts
 
+from ..waiting import impatience
+
 pytestmark = pytest.mark.anyio
 
 
@@ -28,32 +30,30 @@ class Yielding(StreamTransformer):
 
 
 async def test_a_reader_with_a_timeout_per_item_loses_nothing(script: Any) -> None:
-    """Each item may take several attempts; none is lost, none comes twice, and the graph is not disturbed."""
-    steps: list[Any] = []
-    for n in range(8):
-        steps += [lambda: anyio.sleep(0.012), parts.values(n)]
-    source = script(*steps)
+    """Each item takes several attempts; none is lost, none comes twice, and the graph is not disturbed."""
+    releases = [anyio.Event() for _ in range(8)]
+    source = script(*[step for n in range(8) for step in (releases[n].wait, parts.values(n))])
     seen: list[Any] = []
-    timeouts = 0
     async with open_run(source.agen()) as run:
         cursor = aiter(run.values)
-        while len(seen) < 8:
-            with anyio.move_on_after(0.005) as scope:
-                seen.append(await anext(cursor))
-            timeouts += scope.cancelled_caught
+        for release in releases:
+            for _ in range(2):
+                async with impatience() as scope:
+                    seen.append(await anext(cursor))
+                assert scope.cancelled_caught
+            release.set()
+            seen.append(await anext(cursor))
         with pytest.raises(StopAsyncIteration):
             await anext(cursor)
         assert run.status == "completed"
     assert seen == list(range(8))
-    assert timeouts > 0
     assert source.closed == 1
 
 
 async def test_a_reader_with_timeouts_does_not_harm_a_patient_one(script: Any) -> None:
     """Two cursors: the impatient one is cancelled over and over, the other one sees everything in order."""
-    source = script(
-        *[step for n in range(8) for step in (lambda: anyio.sleep(0.006), parts.values(n), parts.custom(n))]
-    )
+    releases = [anyio.Event() for _ in range(8)]
+    source = script(*[step for n in range(8) for step in (releases[n].wait, parts.values(n), parts.custom(n))])
     patient: list[Any] = []
     impatient: list[Any] = []
     async with open_run(source.agen(), transformers=[CustomTransformer]) as run, anyio.create_task_group() as tasks:
@@ -64,9 +64,12 @@ async def test_a_reader_with_timeouts_does_not_harm_a_patient_one(script: Any) -
 
         tasks.start_soon(read_patiently)
         cursor = aiter(run.values)
-        while len(impatient) < 8:
-            with anyio.move_on_after(0.002):
+        for release in releases:
+            async with impatience() as scope:
                 impatient.append(await anext(cursor))
+            assert scope.cancelled_caught
+            release.set()
+            impatient.append(await anext(cursor))
     assert patient == impatient == list(range(8))
 
 
@@ -185,7 +188,7 @@ async def test_cancelling_output_leaves_the_run_as_it_was(script: Any) -> None:
     source = script(parts.values(1), release.wait, parts.values(2))
     async with open_run(source.agen()) as run:
         for _ in range(3):
-            with anyio.move_on_after(0.001) as scope:
+            async with impatience() as scope:
                 await run.output()
             assert scope.cancelled_caught
             assert run.status == "running"
@@ -292,7 +295,7 @@ async def test_branches_of_a_tee_each_get_everything_and_the_error(lane: Any, sc
     boom = ValueError()
     source = script(*[parts.values(n) for n in range(5)], boom)
     async with lane.open(lane.source(source)) as run:
-        branches = getattr(run.values, lane.fan_out)(3)
+        branches = lane.tee(run.values, 3)
         for branch in branches:
             assert await lane.take(branch, 5) == [0, 1, 2, 3, 4]
         for branch in branches:

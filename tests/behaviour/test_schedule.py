@@ -10,15 +10,8 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from anyiostream import (
-    HookStopped,
-    RunAborted,
-    ScheduleRefused,
-    StreamChannel,
-    StreamTransformer,
-    open_run,
-    parts,
-)
+from anyiostream import RunAborted, StreamChannel, StreamTransformer, open_run, parts
+from anyiostream.errors import HookStopped, ScheduleRefused
 
 pytestmark = pytest.mark.anyio
 

@@ -11,15 +11,8 @@ import anyio
 import pytest
 from anyio.abc import ObjectReceiveStream
 
-from anyiostream import (
-    AlreadySubscribed,
-    CursorBusy,
-    CustomTransformer,
-    ItemsDroppedWarning,
-    ItemsMissed,
-    open_run,
-    parts,
-)
+from anyiostream import CustomTransformer, ItemsMissed, open_run, parts
+from anyiostream.errors import AlreadySubscribed, CursorBusy, ItemsDroppedWarning
 
 pytestmark = pytest.mark.anyio
 
@@ -245,7 +238,7 @@ async def test_a_second_subscription_is_refused(lane: Any, script: Any) -> None:
         with pytest.raises(AlreadySubscribed, match=rf"\.{lane.fan_out}\(n\)"):
             lane.cursor(run.values)
         with pytest.raises(AlreadySubscribed):
-            getattr(run.values, lane.fan_out)(2)
+            lane.tee(run.values, 2)
         assert await lane.next(cursor) == 1
         await lane.leave(cursor)
         with pytest.raises(AlreadySubscribed, match="left"):

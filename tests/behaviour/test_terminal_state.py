@@ -10,16 +10,10 @@ import anyio
 import pytest
 import trio
 
-from anyiostream import (
-    CustomTransformer,
-    GraphInterrupt,
-    RunAborted,
-    RunClosed,
-    StreamChannel,
-    StreamTransformer,
-    open_run,
-    parts,
-)
+from anyiostream import CustomTransformer, GraphInterrupt, RunAborted, StreamChannel, StreamTransformer, open_run, parts
+from anyiostream.errors import RunClosed
+
+from ..waiting import impatience
 
 pytestmark = pytest.mark.anyio
 
@@ -496,7 +490,7 @@ async def test_an_error_that_only_a_cancelled_reader_could_have_received_leaves_
 
     with pytest.raises(Boom):
         async with open_run(script(parts.values(1)).agen(), transformers=[Failing]) as run:
-            with anyio.move_on_after(0.001):
+            async with impatience():
                 await run.output()
             release.set()
             await anyio.wait_all_tasks_blocked()

@@ -8,15 +8,8 @@ from typing import Any
 import anyio
 import pytest
 
-from anyiostream import (
-    AnyioStreamError,
-    HookStopped,
-    InvalidHook,
-    SourceStopped,
-    StreamTransformer,
-    open_run,
-    parts,
-)
+from anyiostream import AnyioStreamError, SourceStopped, StreamTransformer, open_run, parts
+from anyiostream.errors import HookStopped, InvalidHook
 
 pytestmark = pytest.mark.anyio
 
@@ -214,29 +207,51 @@ async def test_a_cancelled_error_of_a_hook_is_no_cancellation(hook: str, script:
     assert source.closed == 1
 
 
+CANCELLATIONS = [
+    asyncio.CancelledError(),
+    BaseExceptionGroup("tasks", [asyncio.CancelledError(), BaseExceptionGroup("more", [asyncio.CancelledError()])]),
+]
+"""What a graph may raise without having been cancelled; a task group that cancelled tasks leave raises the second."""
+
+
+@pytest.mark.parametrize("error", CANCELLATIONS, ids=["alone", "in groups"])
 @pytest.mark.parametrize("kind", ["generator", "function"])
-async def test_a_cancelled_error_of_the_graph_is_no_cancellation(kind: str, script: Any) -> None:
-    """A graph that raises `asyncio.CancelledError` without having been cancelled has failed."""
-    source = script(parts.values(1), asyncio.CancelledError())
+async def test_a_cancelled_error_of_the_graph_is_no_cancellation(kind: str, error: BaseException, script: Any) -> None:
+    """A graph that raises `asyncio.CancelledError`, or a group of them, without having been cancelled has failed."""
+    source = script(parts.values(1), error)
     async with open_run(source.agen() if kind == "generator" else source.function) as run:
         values = aiter(run.values)
         assert await anext(values) == 1
         with pytest.raises(SourceStopped) as caught:
             await anext(values)
-        assert isinstance(caught.value.__cause__, asyncio.CancelledError)
-        assert isinstance(caught.value, RuntimeError)
+        assert caught.value.__cause__ is error
+        assert "would be misread as a cancellation" in str(caught.value)
         assert run.status == "failed"
         with pytest.raises(SourceStopped):
             await run.output()
         await anyio.lowlevel.checkpoint()
 
 
-async def test_a_cancelled_error_of_an_iterable_is_no_cancellation(lane: Any, script: Any) -> None:
+@pytest.mark.parametrize("error", CANCELLATIONS, ids=["alone", "in groups"])
+async def test_a_cancelled_error_of_an_iterable_is_no_cancellation(
+    lane: Any, error: BaseException, script: Any
+) -> None:
     """Not on the sync lane either, nor from an iterable on the async one."""
-    source = script(parts.values(1), asyncio.CancelledError())
+    source = script(parts.values(1), error)
     async with lane.open(source.gen()) as run:
         with pytest.raises(SourceStopped):
             await lane.output(run)
+        assert run.status == "failed"
+
+
+async def test_a_group_with_another_error_in_it_is_raised_as_it_is(lane: Any, script: Any) -> None:
+    """The very object, for `except*`: it cannot be taken for a cancellation."""
+    error = BaseExceptionGroup("tasks", [asyncio.CancelledError(), ValueError("broken")])
+    source = script(parts.values(1), error)
+    async with lane.open(source.gen()) as run:
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await lane.output(run)
+        assert caught.value is error
         assert run.status == "failed"
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from benchmarks.bridge import burst, latency
 from benchmarks.end_to_end import GRAPHS, Graph, measure
+from benchmarks.hosting import Hosting, burst, lag, latency, superstep, token
 from benchmarks.measuring import Options
 from benchmarks.supersteps import CONTENDERS, READERS, STEPS, Reader, run_ahead
 
@@ -22,16 +24,22 @@ def test_a_graph_is_read_completely(graph: Graph) -> None:
     assert all(layers.added[name].greatest < layers.us[name].greatest for name in layers.added)
 
 
-def test_a_burst_is_read_completely_on_each_loop() -> None:
-    """And compared with a bare stream by difference."""
-    found = burst(150, 1)
-    assert found.over["trio"].median == pytest.approx(found.us["trio"].median - found.us["native"].median)
+HOSTING: dict[str, Callable[[], Hosting]] = {
+    "burst": lambda: burst(150, 1),
+    "latency": lambda: latency(10, 1, pace=0),
+    "superstep": lambda: superstep(5, 1, 2),
+    "token": lambda: token(1, 2),
+    "lag": lambda: lag(3, 5, 1),
+}
 
 
-def test_latency_is_taken_of_each_part_on_each_loop() -> None:
-    """And compared with a bare stream by ratio."""
-    found = latency(10, 1, pace=0)
-    assert found.over["trio"].median == pytest.approx(found.us["trio"].median / found.us["native"].median)
+@pytest.mark.parametrize("what", HOSTING)
+def test_hosted_graphs_are_compared_by_ratio(what: str) -> None:
+    """Each is read completely, on each loop, or it would be an error."""
+    found = HOSTING[what]()
+    assert {"asyncio", "trio", "thread"} <= set(found.figures)
+    ratio = found.figures["trio"].median / found.figures[found.base].median
+    assert found.times["trio"].median == pytest.approx(ratio)
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.projection)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,16 +15,17 @@ import attrs
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GRAPHS = str(Path(__file__).with_name("graphs.py"))
-TIMEOUT = 50
 
 CONTROL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 """Makes standard input the controlling terminal, so that Ctrl-C means something, and becomes another program."""
 
 # Without what a test runner says of its own terminal's size.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
-ENVIRONMENT |= {"TERM": "xterm-256color", "PYTHONWARNINGS": "default", "PYTHONUNBUFFERED": ""}
+ENVIRONMENT |= {"TERM": "xterm-256color", "PYTHONUNBUFFERED": ""}
+# What libraries deprecate, or use although it is deprecated, differs from version to version and is not the command's.
+ENVIRONMENT |= {"PYTHONWARNINGS": "default,ignore::DeprecationWarning,ignore::PendingDeprecationWarning"}
 
-__all__ = ["ENVIRONMENT", "GRAPHS", "ROOT", "TIMEOUT", "Ended", "command", "in_terminal", "resize", "run", "type_keys"]
+__all__ = ["ENVIRONMENT", "GRAPHS", "ROOT", "Ended", "command", "in_terminal", "resize", "run", "type_keys"]
 
 
 @attrs.frozen
@@ -66,7 +65,6 @@ def run(graph: str, *options: str, given: str | None = None) -> Ended:
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=TIMEOUT,
         check=False,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
@@ -109,10 +107,7 @@ def in_terminal(
     os.close(terminal)
     seen, waiting, searched = b"", list(steps), 0
     try:
-        deadline = time.monotonic() + TIMEOUT
-        while time.monotonic() < deadline:
-            if not select.select([main], [], [], 1)[0]:
-                continue
+        while True:
             try:
                 piece = os.read(main, 65536)
             except OSError:  # Linux says so when the other side is closed.
@@ -123,7 +118,7 @@ def in_terminal(
             while waiting and (at := seen.find(waiting[0][0].encode(), searched)) >= 0:
                 searched = at + len(waiting[0][0])
                 waiting.pop(0)[1](main)
-        code = process.wait(timeout=5)
+        code = process.wait()
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)

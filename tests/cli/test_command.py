@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from .running import ENVIRONMENT, ROOT, TIMEOUT, command, interruptible, run
+from .running import ENVIRONMENT, ROOT, command, interruptible, run
 
 BACKENDS = ("asyncio", "trio", "sync")
 
@@ -67,6 +67,19 @@ def test_a_langgraph_graph_is_run(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_an_agent_is_run(backend: str) -> None:
+    """The commonest graph: its messages, and its tool calls, which are compiled in."""
+    pytest.importorskip("anyiostream.testing")
+    done = run("agent", "--backend", backend, "--input", '{"messages": [["user", "Bergen?"]]}')
+    assert (done.code, done.err) == (0, "")
+    deltas = [event.get("delta", {}).get("text", "") for event, _ in done.events("messages")]
+    assert "".join(deltas) == "Take a jacket."
+    assert [event["event"] for event in done.events("tools")] == ["tool-started", "tool-finished"]
+    types = [message["type"] for message in done.result["output"]["messages"]]
+    assert types == ["human", "ai", "tool", "ai"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_failed_run_is_told_by_its_exit_code(backend: str) -> None:
     """1, with the error in the last line, and on standard error without what a terminal would act upon."""
     done = run("fails", "--backend", backend, "--input", '"!"')
@@ -94,7 +107,7 @@ def test_ctrl_c_stops_the_run(backend: str, graph: str, started: Callable[..., A
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["seq"] == 1
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=TIMEOUT)
+    out, err = process.communicate()
     assert (process.returncode, err) == (130, "")
     assert json.loads(out.splitlines()[-1])["status"] == "aborted"
 
@@ -110,7 +123,7 @@ def test_a_second_ctrl_c_ends_the_program(backend: str, started: Callable[..., A
     process.send_signal(signal.SIGINT)
     assert process.stderr.readline() == "no\n"
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=TIMEOUT)
+    process.communicate()
     assert process.returncode == 130
 
 
@@ -124,7 +137,7 @@ def test_a_reader_that_leaves_ends_the_run_quietly(backend: str, graph: str, sta
     process.stdout.close()
     assert process.stderr.read() == b""
     process.stderr.close()
-    assert process.wait(timeout=TIMEOUT) == 141
+    assert process.wait() == 141
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -144,6 +157,16 @@ def test_transformers_and_further_parts_are_shown_on_demand() -> None:
     assert [list(update) for update in done.events("updates")] == [["think"]]
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_options_of_runs_are_passed_on(backend: str) -> None:
+    """`--grace` and `--max-scheduled`; the sync lane has no use for them."""
+    transformer = f"{__file__.replace('test_command', 'graphs')}:Lingering"
+    options = ("--transformer", transformer, "--grace", "0.01", "--max-scheduled", "1")
+    done = run("fails_in_parts", *options, "--backend", backend)
+    assert done.code == 1
+    assert ("Lingering.afail() did not end within 0.01 s" in done.err) is (backend != "sync")
+
+
 def test_the_input_may_come_from_elsewhere(tmp_path: Path) -> None:
     """`-` is standard input, `@path` a file, and neither is none."""
     assert run("greet", "--input", "-", given="[1]").result["output"] == {"given": [1]}
@@ -158,19 +181,22 @@ def test_a_builder_gets_the_configuration() -> None:
     assert run("build_for").result["output"] == {"config": {}}
     done = run("build_for", "--config", '{"a": 1}')
     assert (done.code, done.out) == (2, "")
-    assert "only these take it" in done.err
+    assert "only those accept it" in done.err
 
 
 @pytest.mark.parametrize(
     ("graph", "options", "said"),
     [
-        ("gret", (), "did you mean 'greet'?"),
+        ("gret", (), "did you mean 'greet'"),
         ("not_a_graph", (), "it is a int"),
         ("unready", (), "has not been compiled"),
         ("neither", (), "it takes (one, other)"),
         ("greet", ("--input", "{a"), "is no JSON"),
         ("greet", ("--config", "[]"), "--config is an object"),
         ("greet", ("--transformer", "nowhere:T"), "no module 'nowhere'"),
+        ("greet", ("--grace", "0"), "grace must be a positive number"),
+        ("greet", ("--grace", "soon"), "invalid float value"),
+        ("greet", ("--max-scheduled", "0.5"), "max_scheduled must be a positive int"),
         ("endless_parts", ("--backend", "fibers"), "invalid choice"),
     ],
 )
@@ -189,7 +215,7 @@ def test_lines_are_written_as_they_happen(started: Callable[..., Any]) -> None:
     seen = [json.loads(process.stdout.readline())["method"] for _ in range(10)]
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=TIMEOUT)
+    process.communicate()
     assert "messages" in seen
 
 
@@ -208,8 +234,6 @@ def test_the_parser_needs_no_extra() -> None:
         "except SystemExit: pass\n"
         "print(sorted({'rich', 'langgraph', 'opentelemetry'} & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.endswith("[]\n")
     assert "exit codes: 0 completed" in done.stdout

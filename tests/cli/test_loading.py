@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from anyiostream.cli.loading import UsageError, load_graph, load_json, load_object, load_transformer
+from anyiostream.cli.loading import BrokenModule, UsageError, load_graph, load_json, load_object, load_transformer
 
 HERE = Path(__file__).parent
 
@@ -75,11 +75,15 @@ def test_what_is_not_there(module: Any) -> None:
 def test_a_modules_own_errors_are_not_hidden(module: Any) -> None:
     """An import that fails inside the module is its own error, and so is what it raises."""
     module("importing_absent", "import absent_dependency\n")
-    with pytest.raises(ModuleNotFoundError, match="absent_dependency"):
+    with pytest.raises(BrokenModule, match="absent_dependency"):
         load_object("importing_absent:graph")
     path = module("raising_graphs", "raise ZeroDivisionError\n")
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(BrokenModule) as caught:
         load_object(f"{path}:graph")
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert f'File "{path}", line 1' in str(caught.value)
+    assert "importlib" not in str(caught.value)
+    assert "anyiostream/cli" not in str(caught.value)
     assert "raising_graphs" not in sys.modules
 
 
@@ -122,8 +126,8 @@ def test_langgraph_graphs() -> None:
     [
         ("graph = 'text'", "it is a str"),
         ("graph = {}", "it is a dict"),
-        ("async def graph(): ...", "is called with (input, writer)"),
-        ("def graph(a, b):\n    yield", "is called with (input)"),
+        ("async def graph(): ...", "is called as `graph(input, writer)`"),
+        ("def graph(a, b):\n    yield", "is called as `graph(input)`"),
         ("def graph(a, b): ...", "it takes (a, b) and is not asynchronous"),
         ("def graph(): return 1", "builds a int, which is no graph"),
         ("from langchain_core.messages import AIMessage\ngraph = AIMessage('')", "it is a AIMessage"),

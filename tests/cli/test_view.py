@@ -15,11 +15,15 @@ from rich.console import Console
 from rich.text import Text
 
 from anyiostream import ChannelStatistics, ProtocolEvent, RunStatistics, convert_to_protocol_event, parts
-from anyiostream.cli.view.live import PrintedLines
-from anyiostream.cli.view.model import KEPT, UNSHOWN, Data, Message, RunModel, ToolUse
-from anyiostream.cli.view.render import duration, entry_lines, region_lines, result_lines, waits
-from anyiostream.cli.view.screen import Screen
-from anyiostream.cli.view.text import one_line, printable, tail
+from anyiostream.cli.terminal.entries import entry_lines, result_lines
+from anyiostream.cli.terminal.given import GIVEN
+from anyiostream.cli.terminal.live import PrintedLines
+from anyiostream.cli.terminal.model import UNSHOWN, RunModel
+from anyiostream.cli.terminal.nodes import KEPT, Data, Message, ToolUse
+from anyiostream.cli.terminal.render import region_lines, waits
+from anyiostream.cli.terminal.screen import Screen
+from anyiostream.cli.terminal.text import one_line, printable, tail
+from anyiostream.cli.terminal.values import duration
 
 from ..messages.reading import delta, finish, part, start, text_message
 
@@ -137,9 +141,19 @@ def test_the_tree_follows_lifecycle() -> None:
 
 
 def test_a_subgraph_that_speaks_before_it_is_announced_is_in_the_tree() -> None:
-    """With the name of its node, and whatever is round it."""
-    model = model_of(parts.custom(1, ns=("a:1", "b:2")), parts.values({}, ns=("a:1", "b:2")))
+    """With the name of its node, in the nearest graph round it that has been seen."""
+    model = model_of(parts.values({}, ns=("a:1",)), parts.values({}, ns=("a:1", "called:2", "b:3")))
     assert [node.name for node in model.root.walk()] == ["graph", "a", "b"]
+    assert [node.name for node in model.root.children.values()] == ["a"]
+
+
+def test_further_calls_of_a_subgraph_are_its_siblings() -> None:
+    """Each is named like the node, stands beside the first one, and ends alone."""
+    starts = [lifecycle("started", *namespace) for namespace in (("a:1",), ("a:1", "1"), ("a:1", "1", "b:2"))]
+    model = model_of(*starts, lifecycle("failed", "a:1", error="no"), parts.values({}, ns=("a:1", "1", "b:2")))
+    first, second = model.root.children.values()
+    assert [(first.name, first.status), (second.name, second.status)] == [("a", "failed"), ("a", "running")]
+    assert [node.name for node in second.walk()] == ["a", "b"]
 
 
 def test_ended_subgraphs_are_forgotten_but_counted() -> None:
@@ -205,8 +219,8 @@ def test_the_region() -> None:
         "│     Let me",
         "│     see",
         "└ ✓ writer completed 1.0 s",
-        "buffers events ██░░░░░░░░ 16/64  ",
-        "1 reader waiting for the graph",
+        "buffered events ██░░░░░░░░ 16 of 64  ",
+        "everything is read; this view waits for the graph",
     ]
 
 
@@ -242,11 +256,11 @@ def test_ended_subgraphs_give_way_first() -> None:
     ("changes", "told"),
     [
         ({}, []),
-        ({"parked": 2}, ["2 readers waiting for the graph"]),
-        ({"inbox": 3}, ["3 parts read ahead, waiting for a reader"]),
+        ({"parked": 2}, ["everything is read; this view waits for the graph"]),
+        ({"inbox": 3}, ["the graph is 3 parts ahead of this view"]),
         (
             {"outbox": 2, "parked": 1, "channels": {"custom": attrs.evolve(CHANNEL, name="custom", waiting=2)}},
-            ["the graph waits for room in 'custom'"],
+            ["the graph waits until 'custom' has been read: its buffer is full"],
         ),
         ({"scheduled": 1}, ["1 scheduled task at work"]),
     ],
@@ -265,11 +279,11 @@ def test_levels_of_buffers() -> None:
         "unread": attrs.evolve(CHANNEL, readers=0),
     }
     (*_, line, told) = look(model_of(), width=200, statistics=attrs.evolve(IDLE, outbox=3, channels=channels))
-    assert "full ██████████ 64/64 +3 waiting" in line
-    assert "lossy ██████████ 1/1 9 dropped" in line
-    assert "wide ░░░░░░░░░░ 1000/∞" in line
+    assert "full ██████████ 64 of 64, 3 waiting for room" in line
+    assert "lossy ██████████ 1 of 1, 9 dropped" in line
+    assert "wide ░░░░░░░░░░ 1000 of ∞" in line
     assert "unread" not in line
-    assert told == "the graph waits for room in 'events'"
+    assert told == "the graph waits until 'events' has been read: its buffer is full"
 
 
 def test_entries_of_the_log() -> None:
@@ -286,6 +300,55 @@ def test_entries_of_the_log() -> None:
     ]
     assert recorded(entry_lines(ToolUse((), "search", {"q": 1}, [2], None, 0.2))) == "⚙ search(q=1) = [2]  200 ms\n"
     assert recorded(entry_lines(Data(("a", "b"), "custom", {"n": 1}))) == 'a / b / custom {"n": 1}\n'
+
+
+def test_parallel_subgraphs_are_told_apart() -> None:
+    """By their number and what they were given; in the log by their number. What has ended alike is one line."""
+    told = [{"place": [f"worker:{n}"], "given": {"topic": n}} for n in range(5)]
+    tasks = [{"type": GIVEN, "ns": (), "data": each} for each in told]
+    begun = [lifecycle("started", f"worker:{n}") for n in range(5)]
+    ended = [lifecycle("completed", f"worker:{n}") for n in range(3)]
+    model = RunModel("graph", 0)
+    for event in (*tasks, *begun, *ended, parts.custom(1, ns=("worker:4",))):
+        model.apply(event if event.get("type") == "event" else convert_to_protocol_event(event), 1)
+    lines = look(model, 2)
+    assert "✓ 3 worker completed" in lines[1]
+    assert 'worker #4 {"topic": 3} running' in lines[2]
+    assert 'worker #5 {"topic": 4} running' in lines[3]
+    assert [entry.where for entry in model.take_log()] == [("worker #5",)]
+
+
+def test_markdown_is_shown_as_it_is_meant() -> None:
+    """Lists, code and emphasis; line breaks stay; what looks like HTML is text."""
+    said = "# Plan\n\n- **one**\n- two\n\nfirst\nsecond\n\n```python\nx = 1\n```\n\n<tool>kept</tool>"
+    message = Message((), "think", said, "", (), None, 1, "finished")
+    text = "\n".join(line.plain for line in entry_lines(message, 60))
+    for shown in ("Plan", " • one", " • two", "first\n  second", "x = 1", "<tool>kept</tool>"):
+        assert shown in text
+    assert "**" not in text
+
+
+@pytest.mark.parametrize("width", [30, 80, 120])
+def test_text_is_broken_between_words(width: int) -> None:
+    """In the log and in the region."""
+    said = "some words that are longer than a line of this terminal is wide " * 3
+    message = Message((), "think", said, said, (), None, 1, "finished")
+    for line in entry_lines(message, width)[1:]:
+        assert cell_len(line.plain) < width
+        assert set(line.plain.split()) <= set(said.split())
+    assert set(" ".join(tail(said, width, 10)[1:]).split()) <= set(said.split())
+
+
+def test_a_long_state_is_readable() -> None:
+    """A line for each value; a short one stays on its line."""
+    model = model_of()
+    model.conclude("completed", 1)
+    lines = [line.plain for line in result_lines(model, 1, 40, output={"plan": ["one", "two"], "note": "n" * 40})]
+    assert lines[1:4] == ["output", "  {", '    "plan": [']
+    message = {"type": "ai", "content": [{"type": "text", "text": "x" * 40}], "additional_kwargs": {}, "id": "m"}
+    call = {**message, "content": "", "tool_calls": [{"name": "search", "args": {"q": 1}, "id": "c"}]}
+    lines = [line.plain for line in result_lines(model, 1, 40, output={"messages": [message, call]})]
+    assert lines[-4:] == [f'      "ai: {"x" * 40}",', '      "ai: search(q=1)"', "    ]", "  }"]
 
 
 def test_the_result() -> None:
@@ -367,7 +430,7 @@ def test_a_tail_fits(text: str, width: int, lines: int) -> None:
 
 def test_a_tail_is_the_end() -> None:
     """Also of text that is megabytes long."""
-    assert "".join(tail("x" * 10_000_000 + "the end", 10, 2)).endswith("the end")
+    assert " ".join(tail("x" * 10_000_000 + "the end", 10, 2)).endswith("the end")
     assert tail("one\ntwo\n\n", 10, 5) == ["one", "two"]
     assert tail("日本語", 4, 5) == ["日本", "語"]
 

@@ -12,8 +12,9 @@ Tests work on the libraries' own objects: channels, muxes and run streams. The l
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import SimpleNamespace, TracebackType
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 import anyio
 import anyio.lowlevel
@@ -27,12 +28,23 @@ import pytest
 
 import anyiostream
 
-__all__ = ["ALL", "ASYNC", "INTERLEAVING", "OURS", "SYNC", "THEIRS", "Lab", "Script", "drive", "event", "on"]
+from ..lanes import BACKENDS, Lane, drive
+from ..waiting import PATIENCE
 
-T = TypeVar("T")
-
-TIMEOUT: Final = 5
-"""s that a test on the async lane may take."""
+__all__ = [
+    "ALL",
+    "ASYNC",
+    "INTERLEAVING",
+    "OURS",
+    "SYNC",
+    "THEIRS",
+    "Lab",
+    "Script",
+    "drive",
+    "event",
+    "on",
+    "theirs_since",
+]
 
 OUR_API: Final = SimpleNamespace(**{name: getattr(anyiostream, name) for name in anyiostream.__all__})
 
@@ -44,12 +56,6 @@ THEIR_API: Final = SimpleNamespace(
     GraphInterrupt=langgraph.errors.GraphInterrupt,
     convert_to_protocol_event=langgraph.stream._convert.convert_to_protocol_event,  # noqa: SLF001 -- same
 )
-
-BACKENDS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
-    "asyncio": ("asyncio", {"debug": True}),
-    "uvloop": ("asyncio", {"use_uvloop": True}),
-    "trio": ("trio", {}),
-}
 
 
 class Script:
@@ -100,22 +106,17 @@ class Script:
 class Reader:
     """The one reader of a channel, a raw log, a branch or an interleaving."""
 
-    def __init__(self, iterable: Any, *, is_async: bool) -> None:
-        self._is_async = is_async
-        self._iterator = aiter(iterable) if is_async else iter(iterable)
+    def __init__(self, iterable: Any, lane: Lane) -> None:
+        self._lane = lane
+        self._cursor = lane.cursor(iterable)
 
     async def next(self) -> Any:
         """The next item; raises `StopAsyncIteration` at the end, on either lane."""
-        if self._is_async:
-            return await anext(self._iterator)
-        item = next(self._iterator, _END)
-        if item is _END:
-            raise StopAsyncIteration
-        return item
+        return await self._lane.next(self._cursor)
 
     async def take(self, count: int) -> list[Any]:
         """The next `count` items."""
-        return [await self.next() for _ in range(count)]
+        return await self._lane.take(self._cursor, count)
 
     async def rest(self) -> list[Any]:
         """All that is left."""
@@ -137,37 +138,29 @@ class Reader:
 
     async def close(self) -> None:
         """Leave early."""
-        if self._is_async:
-            await self._iterator.aclose()
-        else:
-            self._iterator.close()
+        await self._lane.leave(self._cursor)
 
 
-_END: Final = object()
+class Awaited(AbstractAsyncContextManager[Any]):
+    """A block whose context manager has to be awaited first, as LangGraph's has."""
 
-
-class Opened:
-    """A run that is opened on the lab's lane by `async with`."""
-
-    def __init__(self, enter: Callable[[], Coroutine[Any, Any, Any]], *, is_async: bool) -> None:
-        self._enter = enter
-        self._is_async = is_async
+    def __init__(self, manager: Coroutine[Any, Any, AbstractAsyncContextManager[Any]]) -> None:
+        self._coro = manager
         self._manager: Any = None
 
     async def __aenter__(self) -> Any:
-        self._manager = await self._enter()
-        return await self._manager.__aenter__() if self._is_async else self._manager.__enter__()
+        self._manager = await self._coro
+        return await self._manager.__aenter__()
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        if self._is_async:
-            return await self._manager.__aexit__(exc_type, exc, traceback)
-        return self._manager.__exit__(exc_type, exc, traceback)
+        suppressed: bool | None = await self._manager.__aexit__(exc_type, exc, traceback)
+        return suppressed
 
 
 @attrs.frozen
-class Lab:
+class Lab(Lane):
     """A library and a lane.
 
     Attributes:
@@ -185,11 +178,6 @@ class Lab:
     def ours(self) -> bool:
         """Whether it is this package."""
         return self.library == "ours"
-
-    @property
-    def is_async(self) -> bool:
-        """Whether it is the async lane."""
-        return self.lane != "sync"
 
     @property
     def api(self) -> SimpleNamespace:
@@ -212,7 +200,7 @@ class Lab:
 
     def reader(self, iterable: Any) -> Reader:
         """Subscribe."""
-        return Reader(iterable, is_async=self.is_async)
+        return Reader(iterable, self)
 
     async def items(self, iterable: Any) -> list[Any]:
         """Subscribe and read to the end."""
@@ -224,8 +212,7 @@ class Lab:
 
     def tee(self, channel: Any, n: int, **options: Any) -> list[Reader]:
         """Subscribe `n` times."""
-        branches = channel.atee(n, **options) if self.is_async else channel.tee(n, **options)
-        return [self.reader(branch) for branch in branches]
+        return [self.reader(branch) for branch in super().tee(channel, n, **options)]
 
     def depth(self, channel: Any) -> int:
         """Items that the channel holds for its reader."""
@@ -293,20 +280,16 @@ class Lab:
         transformers: Sequence[Any] = (),
         scope: tuple[str, ...] = (),
         **options: Any,
-    ) -> Opened:
+    ) -> Any:
         """A run of scripted parts with the built-in transformers and `transformers`.
 
         `options` (`buffer`, `prefetch`) concern this package only.
         """
         script = graph if isinstance(graph, Script) else Script(graph)
-
-        async def enter() -> Any:
-            if self.ours:
-                source = script.parts() if self.is_async else iter(script)
-                return anyiostream.open_run(source, transformers=transformers, scope=scope, **options)
-            return self.bare_run(script, transformers=transformers, scope=scope)
-
-        return Opened(enter, is_async=self.is_async)
+        if not self.ours:
+            return self.block(self.bare_run(script, transformers=transformers, scope=scope))
+        source = script.parts() if self.is_async else iter(script)
+        return super().open(source, transformers=transformers, scope=scope, **options)
 
     def bare_run(self, script: Script, *, transformers: Sequence[Any] = (), scope: tuple[str, ...] = ()) -> Any:
         """Their run stream of scripted parts, outside of any block."""
@@ -315,47 +298,24 @@ class Lab:
         mux = self.mux(factories=[*builtins, *transformers], scope=scope)
         return api.AsyncGraphRunStream(script.parts(), mux) if self.is_async else api.GraphRunStream(iter(script), mux)
 
-    def open_graph(self, graph: Any, given: Any = None, *, transformers: Sequence[Any] = (), **options: Any) -> Opened:
+    def open_graph(self, graph: Any, given: Any = None, *, transformers: Sequence[Any] = (), **options: Any) -> Any:
         """A run of a compiled LangGraph graph."""
-
-        async def enter() -> Any:
-            if self.ours:
-                return anyiostream.open_run(graph, given, transformers=transformers, **options)
-            if self.is_async:
-                return await graph.astream_events(given, version="v3", transformers=transformers, **options)
-            return graph.stream_events(given, version="v3", transformers=transformers, **options)
-
-        return Opened(enter, is_async=self.is_async)
-
-    async def output(self, run: Any) -> Any:
-        """The final state of a run, or of a subgraph."""
-        return await run.output() if self.is_async else run.output
-
-    async def interrupted(self, run: Any) -> bool:
-        """Whether a run waits for its user."""
-        return await run.interrupted() if self.is_async else run.interrupted
-
-    async def interrupts(self, run: Any) -> list[Any]:
-        """The interrupts that a run waits at."""
-        return await run.interrupts() if self.is_async else run.interrupts
-
-    async def abort(self, run: Any) -> None:
-        """Stop a run."""
+        if self.ours:
+            return super().open(graph, given, transformers=transformers, **options)
         if self.is_async:
-            await run.abort()
-        else:
-            run.abort()
+            return Awaited(graph.astream_events(given, version="v3", transformers=transformers, **options))
+        return self.block(graph.stream_events(given, version="v3", transformers=transformers, **options))
 
 
 async def within_time(test: Coroutine[Any, Any, None]) -> None:
-    """Await a test for `TIMEOUT` s.
+    """Await a test for `PATIENCE` s.
 
     By a watchdog, not by a deadline: a run does not call a stall certain while the waiting task has a deadline.
     """
     failure: BaseException | None = None
 
     async def watch() -> None:
-        await anyio.sleep(TIMEOUT)
+        await anyio.sleep(PATIENCE)
         scope.cancel()
 
     async with anyio.create_task_group() as tasks:
@@ -370,18 +330,7 @@ async def within_time(test: Coroutine[Any, Any, None]) -> None:
     if failure is not None:
         raise failure
     if scope.cancelled_caught:
-        raise TimeoutError(f"the test took longer than {TIMEOUT} s")
-
-
-def drive(test: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that does not suspend, without an event loop."""
-    try:
-        test.send(None)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    test.close()
-    raise AssertionError("a test on the sync lane has suspended")
+        raise TimeoutError(f"the test took longer than {PATIENCE} s")
 
 
 ALL: Final = tuple(
@@ -406,6 +355,11 @@ INTERLEAVING: Final = tuple(lab for lab in ALL if lab.ours or not lab.is_async)
 def on(labs: Sequence[Lab]) -> pytest.MarkDecorator:
     """Run a test in these labs only."""
     return pytest.mark.parametrize("lab", labs, ids=str, indirect=True)
+
+
+def theirs_since(version: str) -> pytest.MarkDecorator:
+    """Run a test with theirs only if LangGraph is of this version or later; before, it does otherwise."""
+    return pytest.mark.theirs_since(tuple(map(int, version.split("."))))
 
 
 def event(method: str, data: Any, ns: tuple[str, ...] = (), **params: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from langgraph.config import get_stream_writer
 
 from anyiostream import RunAborted, parts
 
-from .adapter import ASYNC, Lab, Script, on
+from .adapter import ASYNC, Lab, Script, on, theirs_since
 from .graphs import State, chain
 
 
@@ -20,6 +20,7 @@ def snapshots(count: int) -> list[Any]:
     return [parts.values(n) for n in range(count)]
 
 
+@theirs_since("1.2.6")
 async def test_idempotent(lab: Lab) -> None:
     """(73) Aborting twice is the same as aborting once, also after the run has finished."""
     script = Script(snapshots(5))
@@ -62,6 +63,7 @@ async def test_output_after_abort(lab: Lab) -> None:
             assert await lab.output(run) == 0
 
 
+@theirs_since("1.2.6")
 async def test_exit_aborts(lab: Lab) -> None:
     """(75) Leaving the context closes the graph's iterator, once, where it is."""
     script = Script(snapshots(100))
@@ -72,6 +74,7 @@ async def test_exit_aborts(lab: Lab) -> None:
     assert script.pulled < 100
 
 
+@theirs_since("1.2.6")
 async def test_exit_by_exception_aborts(lab: Lab) -> None:
     """(75) Leaving the context by an exception closes the graph's iterator, and the exception leaves as itself."""
     script = Script(snapshots(100))
@@ -111,6 +114,7 @@ def nested(lab: Lab, depth: int, trace: list[str]) -> Any:
     return chain(lab, noting(f"a{depth}"), middle, noting(f"c{depth}"))
 
 
+@theirs_since("1.2.6")
 @pytest.mark.parametrize("depth", [2, 3])
 @pytest.mark.parametrize("how", ["abort", "exit"])
 async def test_abort_stops_a_subgraph(lab: Lab, depth: int, how: str) -> None:
@@ -133,6 +137,7 @@ async def test_abort_stops_a_subgraph(lab: Lab, depth: int, how: str) -> None:
         assert f"c{depth}" not in trace
 
 
+@theirs_since("1.2.6")
 @on(ASYNC)
 async def test_abort_while_another_task_pulls(lab: Lab) -> None:
     """(78) Aborting while another task is parked in the pull cancels the node, and that task is let go."""

@@ -72,6 +72,18 @@ async def test_resume(lab: Lab) -> None:
         assert await lab.interrupted(run) is False
 
 
+async def test_breakpoint(lab: Lab) -> None:
+    """(88) A run that stops at a breakpoint has the state so far, and no interrupts; with ours it is interrupted."""
+    graph = chain(lab, "a", "b", checkpointer=InMemorySaver(), interrupt_before=["b"])
+    async with lab.open_graph(graph, {"trail": []}, config=CONFIG) as run:
+        assert await lab.output(run) == {"trail": ["a"]}
+        assert await lab.interrupts(run) == []
+        assert await lab.interrupted(run) is lab.ours
+    async with lab.open_graph(graph, None, config=CONFIG) as run:
+        assert await lab.output(run) == {"trail": ["a", "b"]}
+        assert await lab.interrupted(run) is False
+
+
 async def test_interrupts_of_own_scope(lab: Lab) -> None:
     """(91) Interrupts are read from `values` parts of the run's own scope, in order."""
     script = [

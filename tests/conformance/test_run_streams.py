@@ -15,7 +15,7 @@ from langgraph.runtime import RunControl, get_runtime
 
 from anyiostream import BackpressureDeadlock, parts
 
-from .adapter import OURS, THEIRS, Lab, Script, on
+from .adapter import OURS, THEIRS, Lab, Script, on, theirs_since
 from .graphs import State, append, chain, node
 
 THREE = [{"trail": []}, {"trail": ["a"]}, {"trail": ["a", "b"]}]
@@ -117,6 +117,7 @@ async def test_attributes_are_extensions(lab: Lab) -> None:
             assert getattr(run, name) is run.extensions[name]
 
 
+@theirs_since("1.2.12")
 async def test_unknown_projection(lab: Lab) -> None:
     """(63) An unknown projection is an AttributeError that lists the registered ones."""
     async with lab.open([]) as run:
@@ -124,6 +125,7 @@ async def test_unknown_projection(lab: Lab) -> None:
             _ = run.valeus
 
 
+@theirs_since("1.2.12")
 async def test_attribute_fallback_is_safe(lab: Lab) -> None:
     """(64) A run stream that is not initialised yet has no projections, and may be copied and asked for attributes."""
     async with lab.open([]) as run:

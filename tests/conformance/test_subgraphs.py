@@ -10,7 +10,7 @@ from langgraph.errors import GraphDrained, GraphInterrupt
 
 from anyiostream import parts
 
-from .adapter import ASYNC, Lab, Script, drive, on
+from .adapter import ASYNC, Lab, Script, drive, on, theirs_since
 from .graphs import State, chain
 
 ONE = [
@@ -271,6 +271,7 @@ async def test_drilling_in_the_body(lab: Lab) -> None:
     assert got == [("sub", ["a", "b"]), ("next", ["c"])]
 
 
+@theirs_since("1.2.6")
 @on(ASYNC)
 @pytest.mark.parametrize("waits", [True, False])
 async def test_drilling_while_another_task_drives(lab: Lab, waits: bool) -> None:

@@ -17,7 +17,7 @@ from anyiostream import SubgraphFailed
 from ..conformance.adapter import Lab
 from .graphs import Built
 
-__all__ = ["drill", "survey"]
+__all__ = ["Normal", "drill", "survey"]
 
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{32}\b")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d|Z)?")

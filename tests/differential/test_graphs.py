@@ -12,6 +12,14 @@ from ..conformance.adapter import OURS, Lab
 from .graphs import CASES, Case
 from .observing import drill, survey
 
+SUBGRAPHS = "subgraphs"
+
+DIFFERENCES: dict[str, set[str]] = {
+    "static_interrupts": {"interrupted"},
+    "handled_failure_of_a_subgraph": {"raw log", "lifecycle", SUBGRAPHS},
+}
+"""What ours shows otherwise, on purpose: a case, and the observations of it. `docs/differences.md` says how and why."""
+
 VIEWS: dict[str, Callable[..., Any]] = {"survey": survey, "drill": drill}
 
 
@@ -50,10 +58,11 @@ def compared(lab: Lab, case: Case, view: str) -> tuple[Any, Any]:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_projections(case: Case, lab: Lab) -> None:
     """The raw log, the projections, the handles, the output and the interrupts are the original's."""
+    different: set[str] = set()
     for got, want in zip(*compared(lab, case, "survey"), strict=True):
         assert set(got) == set(want)
-        for name, value in want.items():
-            assert got[name] == value, name
+        different |= {name for name, value in want.items() if got[name] != value}
+    assert different == DIFFERENCES.get(str(case), set())
 
 
 @pytest.mark.parametrize("lab", OURS, ids=lambda lab: lab.lane)
@@ -61,7 +70,7 @@ def test_projections(case: Case, lab: Lab) -> None:
 def test_subgraphs(case: Case, lab: Lab) -> None:
     """The tree of subgraphs, each read while it runs, is the original's: paths, status, values, raw logs, outputs."""
     got, want = compared(lab, case, "drill")
-    assert got == want
+    assert (got == want) is not (SUBGRAPHS in DIFFERENCES.get(str(case), set()))
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])

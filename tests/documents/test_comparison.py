@@ -12,6 +12,8 @@ from langgraph.graph import START, StateGraph
 
 from anyiostream import RunAborted, open_run
 
+from ..waiting import blocked
+
 
 class State(TypedDict):
     n: int
@@ -44,13 +46,21 @@ def ours(graph: Any) -> Any:
     return open_run(graph, {"n": 0})
 
 
+async def expire(running: asyncio.Timeout) -> None:
+    """Let a timeout run out when every other task waits."""
+    await blocked()
+    running.reschedule(asyncio.get_running_loop().time())
+
+
 async def read_impatiently(run: Any, work: Work) -> list[Any]:
     """The snapshots, with a timeout round the second one that runs out once."""
     states = aiter(run.values)
     read = [await anext(states)]
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.02):
+        async with asyncio.timeout(None) as timeout:
+            waiting = asyncio.create_task(expire(timeout))
             await anext(states)
+    await waiting
     work.release.set()
     return [*read, *[state async for state in states]]
 

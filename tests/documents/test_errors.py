@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import anyiostream
 from anyiostream import AnyioStreamError, errors
+from anyiostream.errors import ProgrammingError
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "errors.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(\w+)` \| (.*?) \| (.+) \| (.+) \|$", GUIDE.replace("| | ", "|  | "), re.MULTILINE)
@@ -21,10 +23,19 @@ def builtin_bases(kind: type[BaseException]) -> set[str]:
 
 
 def test_every_exception_is_in_the_guide() -> None:
-    """Once, and no other but the root of the tree, which has its own sentence."""
+    """Once, and no other but the roots of the tree, which have sentences of their own."""
     names = [name for name, *_ in ROWS]
-    assert sorted(names) == sorted(set(errors.__all__) - {AnyioStreamError.__name__})
+    assert sorted(names) == sorted(set(errors.__all__) - {AnyioStreamError.__name__, ProgrammingError.__name__})
     assert "`AnyioStreamError`" in GUIDE
+    assert "`ProgrammingError`" in GUIDE
+
+
+def test_the_guide_lists_what_programs_catch() -> None:
+    """The exceptions at the top level, in one list."""
+    listed = re.search(r"names of\s`anyiostream` itself:(.*?)\n\n", GUIDE, re.DOTALL)
+    assert listed is not None
+    exported = {name for name in anyiostream.__all__ if name in errors.__all__}
+    assert set(re.findall(r"`(\w+)`", listed.group(1))) == exported - {AnyioStreamError.__name__}
 
 
 @pytest.mark.parametrize(("name", "also"), [row[:2] for row in ROWS])

@@ -20,7 +20,6 @@ def program(name: str, *arguments: str, given: str = "") -> list[str]:
         input=given,
         capture_output=True,
         text=True,
-        timeout=50,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -48,7 +47,7 @@ def test_chat_ends_with_its_input(loop: str) -> None:
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_researchers(loop: str) -> None:
-    """Each says its facts in order; the summary comes last; they work side by side."""
+    """Each says its facts in order; the summary comes after them; they work side by side."""
     lines = program("researchers", "--backend", loop, "tides", "dunes")
     for name, facts in (
         ("tides", ["The moon pulls the sea. ", "Twice a day it is high water. ", "2"]),
@@ -56,7 +55,9 @@ def test_researchers(loop: str) -> None:
     ):
         *said, end = [line.partition("] ")[2] for line in lines if line.startswith(f"[researcher of {name}]")]
         assert [*said, end.split()[2]] == facts
-    assert lines[-1] == "[summary] 5 facts about tides, dunes."
+    # Those who show a researcher's end and the summary are different tasks.
+    shown = [line for line in lines if " completed with " not in line]
+    assert shown[-1] == "[summary] 5 facts about tides, dunes."
     first = [line.partition("]")[0] for line in lines[:2]]
     assert len(set(first)) == 2
 
@@ -102,13 +103,13 @@ def test_trio_host() -> None:
 
 
 def test_service() -> None:
-    """A client that leaves stops the run in its response, and not the one that the service keeps."""
+    """A client that leaves stops the run in its response, and not the one in the server."""
     assert program("service") == [
         "A client that leaves its answer:",
         "  the agent was stopped: first",
-        "A client that leaves a job, and comes back:",
+        "A client that leaves a chat, and comes back:",
         "  the agent has finished: second",
-        "  every event was seen once: True",
-        "A job that is stopped:",
+        "  it was told every word: True",
+        "A run that is stopped:",
         "  the agent was stopped: third",
     ]

@@ -11,7 +11,7 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
-from .battery import Figures, chunk
+from .battery import LOOPS, SOURCES, Figures, Selection, chunk
 from .engine import run_scenario
 from .faults import FAULTS
 from .scenarios import Scenario
@@ -30,6 +30,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="decides which runs (0)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--fault", action="append", default=[], help="only faults with this word in their names")
+    parser.add_argument("--loop", action="append", choices=LOOPS, help="only runs on this loop")
+    parser.add_argument("--source", action="append", choices=SOURCES, help="only runs over this kind of source")
     parser.add_argument("--until-violation", action="store_true", help="stop at the first violation")
     parser.add_argument("--only", metavar="SCENARIO", action="append", help="run this one, and print its trace")
     parser.add_argument("--mutants", action="store_true", help="break the package on purpose afterwards, too")
@@ -37,30 +39,31 @@ def main() -> int:
     if chosen.only:
         return max(repeat(line) for line in chosen.only)
     began = time.monotonic()
+    selection = Selection(tuple(chosen.fault), frozenset(chosen.loop or LOOPS), frozenset(chosen.source or SOURCES))
     figures = run(
         chosen.runs,
         chosen.seconds,
         chosen.seed,
         chosen.jobs,
-        words=tuple(chosen.fault),
+        selection=selection,
         until_violation=chosen.until_violation,
     )
     print(f"time                {time.monotonic() - began:.0f} s")
     print("\n".join(figures.lines()))
-    code = verdict(figures, full=chosen.runs >= RUNS and figures.runs >= chosen.runs and not chosen.fault)
+    code = verdict(figures, full=chosen.runs >= RUNS and figures.runs >= chosen.runs and selection == Selection())
     if chosen.mutants:
         code |= subprocess.run([sys.executable, "-m", "tests.faults.mutants"], check=False).returncode
     return code
 
 
 def run(
-    runs: int, seconds: float, seed: int, jobs: int, *, words: tuple[str, ...] = (), until_violation: bool = False
+    runs: int, seconds: float, seed: int, jobs: int, *, selection: Selection, until_violation: bool = False
 ) -> Figures:
     """All runs, in several processes, or in this one."""
     figures = Figures()
     until = time.monotonic() + seconds
     if jobs == 1:
-        return chunk(seed, runs, figures.landed, until, words, until_violation=until_violation)
+        return chunk(seed, runs, figures.landed, until, selection, until_violation=until_violation)
     seeds = iter(range(seed * 1_000_000, (seed + 1) * 1_000_000))
     said = time.monotonic()
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
@@ -68,7 +71,7 @@ def run(
         asked = 0
         while (figures.runs < runs and time.monotonic() < until) or pending:
             while len(pending) < 2 * jobs and asked < runs and time.monotonic() < until:
-                pending.add(pool.submit(chunk, next(seeds), CHUNK, figures.landed.copy(), until, words))
+                pending.add(pool.submit(chunk, next(seeds), CHUNK, figures.landed.copy(), until, selection))
                 asked += CHUNK
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for each in done:

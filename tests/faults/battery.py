@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 import attrs
@@ -20,7 +20,7 @@ from .scenarios import Scenario
 from .scripts import TREES
 from .sources import ASYNC_SOURCES, SYNC_SOURCES
 
-__all__ = ["Figures", "chunk", "draw", "sweep"]
+__all__ = ["LOOPS", "SOURCES", "Figures", "Selection", "chunk", "draw", "sweep"]
 
 LAST_K: Final = 400
 """No program of the battery has as many steps."""
@@ -28,8 +28,11 @@ LAST_K: Final = 400
 SMOKE_K: Final = 40
 """Steps are not swept on a real clock, where a turn in which nothing happens is a turn, nor where threads take part."""
 
-STUCK_AFTER: Final = 60.0
-"""s of real time after which one run counts as spinning for ever."""
+SPINS_AFTER: Final = 60.0
+"""s of the process's own time after which one run counts as spinning for ever: the machine may be busy."""
+
+HANGS_AFTER: Final = 900.0
+"""s of real time after which one run counts as waiting for ever."""
 
 LOOPS: Final = {"asyncio": 10, "trio": 6, "sync": 2, "debug": 2, "uvloop": 2}
 """Loop -> how often it is drawn."""
@@ -117,12 +120,43 @@ def cells(fault: Fault) -> Iterator[tuple[str, str, str, str]]:
                         yield source, tree, readers, loop
 
 
-def draw(fault: Fault, dice: random.Random) -> Scenario:
+@attrs.frozen
+class Selection:
+    """Which scenarios may be drawn; all, by default.
+
+    Attributes:
+        words: The fault's name has one of these in it, if there are any.
+        loops: Of these loops.
+        sources: Over these kinds of source.
+    """
+
+    words: tuple[str, ...] = ()
+    loops: Collection[str] = frozenset(LOOPS)
+    sources: Collection[str] = frozenset(SOURCES)
+
+    def faults(self) -> list[str]:
+        """The names of the faults that can happen there."""
+        names = [name for name in FAULTS if name != "none" and (not self.words or any(w in name for w in self.words))]
+        return [name for name in names if self.loops_of(name)]
+
+    def loops_of(self, fault: str) -> list[str]:
+        """The loops on which the fault can happen over one of the sources."""
+        return [loop for loop in FAULTS[fault].loops if loop in self.loops and self.sources_of(FAULTS[fault], loop)]
+
+    def sources_of(self, fault: Fault, loop: str) -> list[str]:
+        """The kinds of source over which the fault can happen on that loop."""
+        kinds = SYNC_SOURCES if loop == "sync" else ASYNC_SOURCES
+        return [kind for kind in kinds if kind in fault.sources and kind in self.sources]
+
+
+ANY: Final = Selection()
+"""Nothing is left out."""
+
+
+def draw(fault: Fault, dice: random.Random, selection: Selection = ANY) -> Scenario:
     """One of these, at `k = 1`."""
-    loop = pick(LOOPS, fault.loops, dice)
-    source = pick(
-        SOURCES, [each for each in (SYNC_SOURCES if loop == "sync" else ASYNC_SOURCES) if each in fault.sources], dice
-    )
+    loop = pick(LOOPS, selection.loops_of(fault.name), dice)
+    source = pick(SOURCES, selection.sources_of(fault, loop), dice)
     # Scheduled work is there only where its results are read.
     readers = ["all", "echo"] if fault.family.startswith("scheduled") or fault.cancels == "scheduled" else list(READERS)
     seed = dice.randrange(1_000_000)
@@ -142,7 +176,7 @@ def sweep(start: Scenario, *, step: int = 1) -> Iterator[Outcome]:
     if not fault.swept:
         yield run_scenario(start)
         return
-    if start.loop in {"debug", "uvloop"} or (start.source, start.loop) == ("langgraph", "trio"):
+    if start.loop in {"debug", "uvloop"}:
         for k in random.Random(start.seed).sample(range(1, SMOKE_K), 3):
             yield run_scenario(attrs.evolve(start, k=k))
         return
@@ -158,7 +192,7 @@ def chunk(
     runs: int,
     landed: Counter[str],
     until: float,
-    words: tuple[str, ...] = (),
+    selection: Selection = ANY,
     *,
     until_violation: bool = False,
 ) -> Figures:
@@ -169,20 +203,20 @@ def chunk(
         runs: How many, at least.
         landed: How often each fault has struck so far: the rarest are drawn first.
         until: When to stop, as `time.monotonic()` tells it.
-        words: The faults are those with one of these words in their names; all, if there are none.
+        selection: What may be drawn.
         until_violation: Whether to stop at the first violation.
     """
     gc.collect()
     gc.freeze()  # what was imported is not looked at again
     dice = random.Random(seed)
     figures = Figures()
-    names = [name for name in FAULTS if name != "none" and (not words or any(word in name for word in words))]
+    names = selection.faults()
     while figures.runs < runs and time.monotonic() < until:
         if dice.random() < 0.5:
             name = min(names, key=lambda each: (landed[each] + figures.landed[each], dice.random()))
         else:
             name = dice.choice(names)
-        for outcome in supervised(draw(FAULTS[name], dice)):
+        for outcome in supervised(draw(FAULTS[name], dice, selection)):
             figures.add(outcome)
             if until_violation and figures.violations:
                 return figures
@@ -192,14 +226,20 @@ def chunk(
 def supervised(start: Scenario) -> Iterator[Outcome]:
     """A sweep of which no run may take for ever."""
 
-    def give_up(*_: Any) -> None:
-        raise TimeoutError(f"a run of the sweep of {start} spins for ever")
+    def give_up(signum: int, _: Any) -> None:
+        what = "spins" if signum == signal.SIGPROF else "waits"
+        raise TimeoutError(f"a run of the sweep of {start} {what} for ever")
 
+    def begin(spins_after: float, hangs_after: float) -> None:
+        signal.setitimer(signal.ITIMER_PROF, spins_after)
+        signal.setitimer(signal.ITIMER_REAL, hangs_after)
+
+    signal.signal(signal.SIGPROF, give_up)
     signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, STUCK_AFTER)
+    begin(SPINS_AFTER, HANGS_AFTER)
     try:
         for outcome in sweep(start):
-            signal.setitimer(signal.ITIMER_REAL, STUCK_AFTER)
+            begin(SPINS_AFTER, HANGS_AFTER)
             yield outcome
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        begin(0, 0)

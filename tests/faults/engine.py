@@ -17,6 +17,7 @@ import trio
 from anyio.lowlevel import checkpoint
 
 from anyiostream import CustomTransformer, open_run
+from anyiostream.loops.trio_host import hosted_tasks
 from anyiostream.testing import Deadlock, at_time, at_turn, run_seeded
 
 from .invariants import check
@@ -121,8 +122,7 @@ def run_async(world: World) -> None:
     loop, seed = world.scenario.loop, world.scenario.seed
     try:
         if loop in {"asyncio", "trio"}:
-            patience = 1.0 if world.scenario.source == "langgraph" and loop == "trio" else 0.0
-            run_seeded(application, world, backend=loop, seed=seed, patience=patience)
+            run_seeded(application, world, backend=loop, seed=seed)
         else:
             options = {"debug": True} if loop == "debug" else {"use_uvloop": True}
             anyio.run(watched, world, backend="asyncio", backend_options=options)
@@ -278,12 +278,13 @@ def alive() -> set[str]:
         root = trio.lowlevel.current_root_task()
     except RuntimeError:
         return threads | {f"{task.get_name()}" for task in asyncio.all_tasks() if not task.done()}
-    names = set(threads)
+    names = threads | {task.get_name() for task in hosted_tasks()}
     pending = [root] if root is not None else []
     while pending:
         task = pending.pop()
         for nursery in task.child_nurseries:
             pending += nursery.child_tasks
-        if "at_time" not in task.name:
+        # The asyncio loop beside trio stays, with what drives it.
+        if "at_time" not in task.name and not task.name.startswith("anyiostream asyncio"):
             names.add(f"{task.name} {id(task)}")
     return names

@@ -6,7 +6,8 @@ import gc
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from anyiostream import AnyioStreamError, HookStopped, RunAborted, SourceStopped
+from anyiostream import AnyioStreamError, RunAborted, SourceStopped
+from anyiostream.errors import HookStopped
 
 from .scripts import TREES, flatten, said
 from .witnesses import First

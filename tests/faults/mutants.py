@@ -53,17 +53,17 @@ MUTANTS: Final[Sequence[Mutant]] = (
         "items are handed to parked readers",
         (
             swap(
-                "PumpDriver.wait_for",
-                "suspects.pop(waiter, None)",
-                "getattr(target, 'depth', 0) and target.take()",
+                "Driver.wait_for",
+                "if self._deadlocks is not None:\n",
+                "if getattr(target, 'depth', 0) and target.take() and self._deadlocks is not None:\n",
             ),
         ),
         ("cancel-reader",),
     ),
-    Mutant("no shield on clean-up", (body("Shutdown._outlast", "await self._run.wait(latch)"),), ("cancel-outer",)),
+    Mutant("no shield on clean-up", (body("Shutdown._outlast", "await self._driver.wait(latch)"),), ("cancel-outer",)),
     Mutant(
         "the terminal state is published before the hooks run",
-        (insert("Pump._finish", "self._publish(ending)"),),
+        (insert("Pump._finish", "self._publish(outcome)"),),
         ("cancel-output", "raises", "abort"),
     ),
     Mutant(
@@ -78,48 +78,48 @@ MUTANTS: Final[Sequence[Mutant]] = (
     ),
     Mutant(
         "a cancelled reader keeps the pump",
-        (swap("PumpDriver.wait_for", "self.pass_on()\n                raise", "raise"),),
+        (swap("Driver.wait_for", "self.pass_on()\n                raise", "raise"),),
         ("cancel-reader", "cancel-output", "reader-leaves"),
     ),
     Mutant(
         "the source is not closed",
-        (swap("IteratorHost.run", "closing = await _close(iterator)", "closing = None"),),
+        (body("IteratorRoutine.close", "return None"),),
         ("source", "process"),
     ),
     Mutant(
         "readers never checkpoint",
-        (swap("PumpDriver.advance", "if budget <= 0:", "budget = 10**9\n        if False:"),),
+        (swap("Driver.advance", "if budget <= 0:", "budget = 10**9\n        if False:"),),
         ("cancel-output", "part-", "nested"),
     ),
     Mutant(
         "the bound is not enforced",
         (
-            swap("Buffer._put_slowly", "self.ready < self.maxlen", "True"),
-            swap("Buffer._send_first", "(self.maxlen)", "(10**6)"),
+            swap("Queue._put_slowly", "self.ready < self.maxlen", "True"),
+            swap("Queue._send_first", "(self.maxlen)", "(10**6)"),
         ),
         ("reader-slow", "cancel-reader"),
     ),
     Mutant(
-        "scheduled work is not drained", (body("Nursery.drain", "return"),), ("scheduled", "cancel-reader"),
+        "scheduled work is not drained", (body("ScheduledWork.drain", "return"),), ("scheduled", "cancel-reader"),
     ),
     Mutant(
         "each reader gets an error of its own",
-        (body("Recorded.fresh", "return type(self.error)(*self.error.args)"),),
+        (body("Outcome.fresh", "return type(self.error)(*self.error.args)"),),
         ("source-raises", "process-raises"),
     ),
     Mutant(
         "tracebacks grow",
-        (body("Recorded.fresh", "return self.error"),),
+        (body("Outcome.fresh", "return self.error"),),
         ("source-raises-InjectedError", "process-raises"),
     ),
     Mutant(
-        "the conductor outlives an abort",
-        (swap("Conductor._main", "if self._stopped:", "if False:"),),
+        "the hook task outlives an abort",
+        (swap("HookTask._main", "if self._stopped:", "if False:"),),
         ("abort-in-turn", "abort-in-abort", "cancel-aborter"),
     ),
     Mutant(
         "a failing hook is ignored",
-        (swap("Conductor._await_job", "pump.job_failed(", "pump.job_done() or ("),),
+        (swap("HookTask._await", "pump.job_failed(", "pump.job_done() or ("),),
         ("aprocess", "process"),
     ),
     Mutant(
@@ -128,10 +128,10 @@ MUTANTS: Final[Sequence[Mutant]] = (
         ("reader-slow", "cancel-reader"),
     ),
     Mutant(
-        "room does not wake the pump", (body("PumpDriver._room_again", "pass"),), ("reader-leaves", "reader-slow"),
+        "room does not wake the pump", (body("Driver._room_again", "pass"),), ("reader-leaves", "reader-slow"),
     ),
     Mutant(
-        "a deadlock is not looked for", (body("StallWatch.check", "pass"),), ("reader-in-turn",),
+        "a deadlock is not looked for", (body("Deadlocks.check", "pass"),), ("reader-in-turn",),
     ),
     Mutant(
         "output() does not wait for the end",
@@ -140,12 +140,12 @@ MUTANTS: Final[Sequence[Mutant]] = (
     ),
     Mutant(
         "terminal hooks are called again after a cut",
-        (swap("_call_ending_hook", "registration.ended = True", "pass"),),
+        (body("Registration.end", "return hook(*args)"),),
         ("abort", "cancel-outer", "afinalize"),
     ),
     Mutant(
         "an event that waits is dispatched without waiting for room",
-        (swap("Pump.advance", "if self._special or self.outbox.pending:", "if self._special:"),),
+        (swap("Pump.advance", "if self._special or self.producer.pending:", "if self._special:"),),
         ("reader-slow", "reader-leaves"),
     ),
 )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any, Final, TypedDict
 
 import anyio
 
-from anyiostream import StreamWriter, open_run, parts
+from anyiostream import GraphWriter, open_run, parts
 
 from .scripts import TREES, Branch, Say, flatten
 from .world import World
@@ -230,7 +230,7 @@ def iterable(feed: Feed, script: list[Any]) -> Any:
 def function(feed: Feed, script: list[Any]) -> Any:
     """An async function that writes the parts as they are."""
 
-    async def graph(_: Any, writer: StreamWriter) -> None:
+    async def graph(_: Any, writer: GraphWriter) -> None:
         feed.open()
         try:
             for n, part in enumerate(script):
@@ -255,7 +255,7 @@ def function(feed: Feed, script: list[Any]) -> Any:
 def writer_graph(feed: Feed, steps: Any) -> Any:
     """An async function that runs its subgraphs as blocks of its writer."""
 
-    async def say(writer: StreamWriter, steps: Any) -> None:
+    async def say(writer: GraphWriter, steps: Any) -> None:
         for step in steps:
             with feed.advancing(one_task=True):
                 await feed.wait(feed.produced)
@@ -266,7 +266,7 @@ def writer_graph(feed: Feed, steps: Any) -> Any:
                 feed.produced += 1
                 await getattr(writer, step.kind)(step.data)
 
-    async def graph(_: Any, writer: StreamWriter) -> None:
+    async def graph(_: Any, writer: GraphWriter) -> None:
         feed.open()
         try:
             await say(writer, steps)

@@ -57,11 +57,12 @@ def test_nothing_happens_without_a_fault(loop: str, readers: str) -> None:
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
-def test_a_scenario_is_repeatable(loop: str) -> None:
+@pytest.mark.parametrize("source", ["function", "langgraph"])
+def test_a_scenario_is_repeatable(source: str, loop: str) -> None:
     """The line that names a scenario is enough to see the same events again."""
     for fault in ("cancel-reader-by-scope-at-turn", "abort-in-turn", "failing-sibling"):
         for k in (3, 12, 21):
-            scenario = Scenario("function", "two", "all", fault, k, loop, 7)
+            scenario = Scenario(source, "two", "all", fault, k, loop, 7)
             assert Scenario.parse(str(scenario)) == scenario
             assert run_scenario(scenario) == run_scenario(scenario)
 

@@ -1,4 +1,4 @@
-"""What differs by lane in reading messages and tool calls, and events to write them with."""
+"""Ways to read messages and tool calls, and events to write them with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from anyiostream import parts
+from anyiostream.projections.messages.record import MessageRecord
 
 from ..conformance.adapter import Lab
 
@@ -17,6 +18,7 @@ __all__ = [
     "message",
     "output",
     "part",
+    "recorded",
     "result",
     "start",
     "text",
@@ -26,24 +28,32 @@ __all__ = [
 ]
 
 
+def recorded(*events: Any) -> MessageRecord:
+    """The record of one message's events."""
+    record = MessageRecord()
+    for event in events:
+        record.dispatch(event)
+    return record
+
+
 async def whole(lab: Lab, projection: Any) -> Any:
     """The final value of a message's text, reasoning or tool calls."""
-    return await projection if lab.is_async else projection.get()
+    return await lab.whole(projection)
 
 
 async def output(lab: Lab, message: Any) -> Any:
     """The final message."""
-    return await message.output if lab.is_async else message.output
+    return await lab.final(message, "output")
 
 
 async def usage(lab: Lab, message: Any) -> Any:
     """The token counts of a message."""
-    return await message.usage if lab.is_async else message.usage
+    return await lab.final(message, "usage")
 
 
 async def result(lab: Lab, call: Any) -> Any:
     """The output of a tool call."""
-    return await call if lab.is_async else call.result()
+    return await lab.settle(call)
 
 
 async def caught(function: Callable[..., Any], *args: Any) -> BaseException:

@@ -59,7 +59,14 @@ def test_metadata_that_is_none() -> None:
 def test_chunks_become_events() -> None:
     """Of one call, until the last chunk, or the whole message."""
     chunks = [(AIMessageChunk("a", id="1"), A), (AIMessageChunk("b", id="1", chunk_position="last"), A)]
-    expected = ["message-start", "content-block-delta", "content-block-delta", "message-finish"]
+    expected = [
+        "message-start",
+        "content-block-start",
+        "content-block-delta",
+        "content-block-delta",
+        "content-block-finish",
+        "message-finish",
+    ]
     for given in (chunks, [chunks[0], (AIMessageChunk("b", id="1"), A), (AIMessage("ab", id="1"), A)]):
         events = told(*given)
         assert [event for _, event in events] == expected
@@ -71,4 +78,4 @@ def test_whole_messages_are_marked() -> None:
     events = list(ModelCalls().events((), (AIMessage("hi", id="1"), A)))
     assert events[0].event["event"] == "message-start"
     assert events[-1].event["event"] == "message-finish"
-    assert all(each.whole for each in events)
+    assert all(each.call.whole for each in events)

@@ -10,20 +10,13 @@ from typing import Any
 import pytest
 
 from anyiostream import MalformedPart, MessageFailed, RunAborted
+from anyiostream.outcome import COMPLETED
 from anyiostream.projections.messages.assembling import assemble_chat_message
 from anyiostream.projections.messages.record import MessageRecord
 
-from .reading import block_finish, delta, finish, start, text
+from .reading import block_finish, delta, finish, recorded, start, text
 
 SEARCH = {"type": "tool_call", "id": "t1", "name": "search", "args": {"q": "x"}}
-
-
-def record_of(*events: Any) -> MessageRecord:
-    """A record that has taken `events`."""
-    record = MessageRecord()
-    for event in events:
-        record.dispatch(event)
-    return record
 
 
 def chunk_start(index: Any = 0, **fields: Any) -> dict[str, Any]:
@@ -60,12 +53,12 @@ def test_a_new_record_is_streaming_and_empty() -> None:
     assert record.blocks() == record.final_tool_calls() == []
     assert record.usage is None
     assert record.metadata == {}
-    assert record.text.ended is None
+    assert record.text.outcome is None
 
 
 def test_text_is_its_pieces_joined() -> None:
     """Pieces of text come out one by one, and together they are the text."""
-    record = record_of(start(id="m"), *text("He", "llo"), block_finish({"type": "text", "text": "Hello"}), finish())
+    record = recorded(start(id="m"), *text("He", "llo"), block_finish({"type": "text", "text": "Hello"}), finish())
     assert record.text.items == ["He", "llo"]
     assert record.final_text() == "Hello"
     assert record.blocks() == [{"type": "text", "text": "Hello"}]
@@ -75,7 +68,7 @@ def test_text_is_its_pieces_joined() -> None:
 
 def test_reasoning_and_text_are_kept_apart() -> None:
     """Reasoning is a projection of its own, and a block of its own."""
-    record = record_of(start(), delta("reasoning", "hm"), delta("reasoning", "m"), *text("yes", index=1), finish())
+    record = recorded(start(), delta("reasoning", "hm"), delta("reasoning", "m"), *text("yes", index=1), finish())
     assert record.reasoning.items == ["hm", "m"]
     assert record.final_reasoning() == "hmm"
     assert record.final_text() == "yes"
@@ -84,7 +77,7 @@ def test_reasoning_and_text_are_kept_apart() -> None:
 
 def test_blocks_are_in_order_of_their_index() -> None:
     """The index orders blocks, not their arrival; the pieces stay in order of arrival."""
-    record = record_of(start(), *text("b", index=10), *text("a", index=2), finish())
+    record = recorded(start(), *text("b", index=10), *text("a", index=2), finish())
     assert record.text.items == ["b", "a"]
     assert record.final_text() == "ab"
 
@@ -92,14 +85,14 @@ def test_blocks_are_in_order_of_their_index() -> None:
 def test_empty_and_wrong_pieces_are_no_pieces() -> None:
     """A delta whose text is empty, missing or no string adds nothing, and is kept in the raw events."""
     events = [start(), delta("text", ""), delta("text", None), delta("text", 7), delta("text", ["x"]), finish()]
-    record = record_of(*events)
+    record = recorded(*events)
     assert record.text.items == []
     assert record.events.items == events
 
 
 def test_finish_without_deltas_is_one_delta() -> None:
     """A block that comes whole is shown as one piece."""
-    record = record_of(
+    record = recorded(
         start(),
         block_finish({"type": "text", "text": "whole"}),
         block_finish({"type": "reasoning", "reasoning": "why"}, 1),
@@ -112,14 +105,14 @@ def test_finish_without_deltas_is_one_delta() -> None:
 
 def test_finish_with_a_longer_text_adds_the_rest() -> None:
     """What a block's finish adds to the deltas is one more delta."""
-    record = record_of(start(), *text("a", "b"), block_finish({"type": "text", "text": "abcd"}), finish())
+    record = recorded(start(), *text("a", "b"), block_finish({"type": "text", "text": "abcd"}), finish())
     assert record.text.items == ["a", "b", "cd"]
     assert record.final_text() == "abcd"
 
 
 def test_finish_with_another_text_replaces_it_in_the_final_value() -> None:
     """A finish that contradicts the deltas wins; what was read stays as it was."""
-    record = record_of(start(), *text("a", "b"), block_finish({"type": "text", "text": "xyz"}), finish())
+    record = recorded(start(), *text("a", "b"), block_finish({"type": "text", "text": "xyz"}), finish())
     assert record.text.items == ["a", "b"]
     assert record.final_text() == "xyz"
     assert record.blocks() == [{"type": "text", "text": "xyz"}]
@@ -128,7 +121,7 @@ def test_finish_with_another_text_replaces_it_in_the_final_value() -> None:
 @pytest.mark.parametrize("final", [{"type": "text", "text": ""}, {"type": "text"}, {"type": "text", "text": None}])
 def test_finish_without_a_text_keeps_the_deltas(final: dict[str, Any]) -> None:
     """A finish that repeats no text leaves the text as it was streamed."""
-    record = record_of(start(), *text("a", "b"), block_finish(final), finish())
+    record = recorded(start(), *text("a", "b"), block_finish(final), finish())
     assert record.final_text() == "ab"
     assert record.blocks() == [{"type": "text", "text": "ab"}]
 
@@ -136,20 +129,20 @@ def test_finish_without_a_text_keeps_the_deltas(final: dict[str, Any]) -> None:
 def test_finish_keeps_what_else_a_block_has() -> None:
     """Annotations and other fields of a finished block are in the final block."""
     final = {"type": "text", "text": "ab", "annotations": [{"type": "citation"}], "extras": {"k": 1}}
-    record = record_of(start(), *text("a", "b"), block_finish(final), finish())
+    record = recorded(start(), *text("a", "b"), block_finish(final), finish())
     assert record.blocks() == [final]
 
 
 def test_the_older_name_of_a_blocks_content_is_read() -> None:
     """`content_block` is read as `content`."""
     content = {"type": "text", "text": "x"}
-    record = record_of(start(), {"event": "content-block-finish", "index": 0, "content_block": content}, finish())
+    record = recorded(start(), {"event": "content-block-finish", "index": 0, "content_block": content}, finish())
     assert record.final_text() == "x"
 
 
 def test_legacy_text_deltas_are_read() -> None:
     """Deltas that are blocks themselves are pieces too."""
-    record = record_of(
+    record = recorded(
         start(),
         legacy(type="text", text="a"),
         legacy(type="text", text="b"),
@@ -161,7 +154,7 @@ def test_legacy_text_deltas_are_read() -> None:
 
 def test_a_delta_needs_no_start_of_its_block() -> None:
     """A block begins with its first delta, if its start was left out."""
-    assert record_of(start(), *text("a")).final_text() == "a"
+    assert recorded(start(), *text("a")).final_text() == "a"
 
 
 # --- tool calls ---
@@ -169,7 +162,7 @@ def test_a_delta_needs_no_start_of_its_block() -> None:
 
 def test_tool_call_chunks_carry_what_is_known_of_the_call() -> None:
     """Each piece of arguments names its call, and the finished block is the call."""
-    record = record_of(
+    record = recorded(
         start(),
         chunk_start(index=3),
         delta("tool-call", '{"q":', 3),
@@ -185,33 +178,33 @@ def test_tool_call_chunks_carry_what_is_known_of_the_call() -> None:
 def test_a_chunk_tells_the_models_own_index() -> None:
     """A provider's index of a call, where it gives one, is shown with each piece."""
     content = {**chunk_start()["content"], "index": 5}
-    record = record_of(start(), {**chunk_start(), "content": content}, delta("tool-call", "{}"))
+    record = recorded(start(), {**chunk_start(), "content": content}, delta("tool-call", "{}"))
     assert record.tool_call_chunks.items[0]["index"] == 5
 
 
 def test_arguments_in_a_blocks_start_are_a_piece() -> None:
     """What a start brings along of the arguments is not lost."""
-    record = record_of(start(), chunk_start(args='{"q": '), delta("tool-call", '"x"}'), finish())
+    record = recorded(start(), chunk_start(args='{"q": '), delta("tool-call", '"x"}'), finish())
     assert args(record) == ['{"q": ', '"x"}']
     assert record.final_tool_calls() == [SEARCH]
 
 
 def test_a_call_without_a_finish_is_parsed_at_the_end() -> None:
     """The arguments are parsed from their pieces where no finished block gives them."""
-    record = record_of(start(), chunk_start(), delta("tool-call", '{"q": "x"}'), finish())
+    record = recorded(start(), chunk_start(), delta("tool-call", '{"q": "x"}'), finish())
     assert record.final_tool_calls() == [SEARCH]
 
 
 def test_a_call_without_arguments_has_none() -> None:
     """No arguments at all are an empty mapping."""
-    record = record_of(start(), chunk_start(), finish())
+    record = recorded(start(), chunk_start(), finish())
     assert record.final_tool_calls() == [{**SEARCH, "args": {}}]
     assert args(record) == []
 
 
 def test_calls_side_by_side_are_kept_apart() -> None:
     """Interleaved pieces of two calls go to their own call."""
-    record = record_of(
+    record = recorded(
         start(),
         chunk_start(0),
         chunk_start(1, id="t2", name="other"),
@@ -227,7 +220,7 @@ def test_calls_side_by_side_are_kept_apart() -> None:
 
 def test_cumulative_deltas_are_shown_as_what_they_add() -> None:
     """A block-delta repeats the arguments so far; readers get only what is new."""
-    record = record_of(
+    record = recorded(
         start(),
         block_delta(id="t1", name="search", args='{"q"'),
         block_delta(args='{"q": "x"'),
@@ -242,7 +235,7 @@ def test_cumulative_deltas_are_shown_as_what_they_add() -> None:
 
 def test_cumulative_deltas_that_contradict_themselves_are_shown_no_more() -> None:
     """Arguments that do not extend the earlier ones replace them in the final value, and no more pieces come."""
-    record = record_of(
+    record = recorded(
         start(),
         block_delta(id="t1", name="search", args='{"a": 1'),
         block_delta(args='{"q": '),
@@ -255,13 +248,13 @@ def test_cumulative_deltas_that_contradict_themselves_are_shown_no_more() -> Non
 
 def test_cumulative_deltas_after_a_start_belong_to_its_call() -> None:
     """A block-delta continues the call that its index's start has named."""
-    record = record_of(start(), chunk_start(), block_delta(args='{"q": "x"}'), finish())
+    record = recorded(start(), chunk_start(), block_delta(args='{"q": "x"}'), finish())
     assert record.final_tool_calls() == [SEARCH]
 
 
 def test_legacy_tool_call_deltas_are_read() -> None:
     """Deltas that are tool-call chunks themselves are pieces, each in addition to the last."""
-    record = record_of(
+    record = recorded(
         start(),
         legacy(type="tool_call_chunk", id="t1", name="search", args='{"q": '),
         legacy(type="tool_call_chunk", id=None, name=None, args='"x"}'),
@@ -274,7 +267,7 @@ def test_legacy_tool_call_deltas_are_read() -> None:
 @pytest.mark.parametrize("raw", ["{", "nonsense", "[1]", '"text"', "1"])
 def test_arguments_that_never_parse_make_an_invalid_call(raw: str) -> None:
     """Arguments that are no JSON object are kept as they came, apart from the calls that can be made."""
-    record = record_of(start(), chunk_start(), delta("tool-call", raw), finish())
+    record = recorded(start(), chunk_start(), delta("tool-call", raw), finish())
     assert record.final_tool_calls() == []
     block = record.blocks()[0]
     assert (block["type"], block["id"], block["name"], block["args"]) == ("invalid_tool_call", "t1", "search", raw)
@@ -285,22 +278,22 @@ def test_arguments_that_never_parse_make_an_invalid_call(raw: str) -> None:
 def test_a_finish_may_say_that_a_call_is_invalid() -> None:
     """An invalid call that the model reports is no tool call, whatever its pieces parse to."""
     final = {"type": "invalid_tool_call", "id": "t1", "name": "search", "args": "{}", "error": "refused"}
-    record = record_of(start(), chunk_start(), delta("tool-call", "{}"), block_finish(final), finish())
+    record = recorded(start(), chunk_start(), delta("tool-call", "{}"), block_finish(final), finish())
     assert record.final_tool_calls() == []
     assert record.blocks() == [final]
 
 
 def test_a_finished_call_without_deltas_is_a_call() -> None:
-    """A call that comes whole shows no pieces and is in the final calls."""
-    record = record_of(start(), block_finish(SEARCH), finish())
-    assert args(record) == []
+    """A call that comes whole is one piece, and in the final calls."""
+    record = recorded(start(), block_finish(SEARCH), finish())
+    assert args(record) == ['{"q": "x"}']
     assert record.final_tool_calls() == [SEARCH]
 
 
 def test_calls_that_the_server_makes_are_blocks_but_no_tool_calls() -> None:
     """A server's own tool call is in the content and not among the calls that the application has to make."""
     begin = {"type": "server_tool_call_chunk", "id": "s1", "name": "web", "args": ""}
-    record = record_of(
+    record = recorded(
         start(),
         {"event": "content-block-start", "index": 0, "content": begin},
         delta("tool-call", '{"q": 1}'),
@@ -341,7 +334,7 @@ def test_calls_that_the_server_makes_are_blocks_but_no_tool_calls() -> None:
 )
 def test_unknown_and_incomplete_events_are_kept_and_passed_over(event: dict[str, Any]) -> None:
     """What the record does not know stays in the raw events, and the message goes on."""
-    record = record_of(start(), *text("a"), event, *text("b"), finish())
+    record = recorded(start(), *text("a"), event, *text("b"), finish())
     assert event in record.events.items
     assert record.text.items == ["a", "b"]
     assert record.status == "finished"
@@ -351,7 +344,7 @@ def test_unknown_and_incomplete_events_are_kept_and_passed_over(event: dict[str,
 def test_blocks_of_unknown_types_are_in_the_content(kind: str) -> None:
     """A finished block of any type is kept as it came, whether it had data deltas or not."""
     final = {"type": kind, "data": "QUJDRA==", "mime_type": "x/y"}
-    record = record_of(
+    record = recorded(
         start(),
         {"event": "content-block-start", "index": 0, "content": {"type": kind}},
         {"event": "content-block-delta", "index": 0, "delta": {"type": "data-delta", "data": "QUJD"}},
@@ -366,7 +359,7 @@ def test_blocks_of_unknown_types_are_in_the_content(kind: str) -> None:
 @pytest.mark.parametrize("index", [[1], {"a": 1}], ids=str)
 def test_an_index_that_cannot_tell_blocks_apart_is_passed_over_or_refused(index: Any) -> None:
     """An index that is a list or a mapping is no programming error of the library's: it is survived, or malformed."""
-    record = record_of(start(), *text("a"))
+    record = recorded(start(), *text("a"))
     for event in (text("x", index=index)[0], chunk_start(index), block_finish({"type": "text", "text": "x"}, index)):
         with contextlib.suppress(MalformedPart):
             record.dispatch(event)
@@ -378,7 +371,7 @@ def test_an_index_that_cannot_tell_blocks_apart_is_passed_over_or_refused(index:
 @pytest.mark.parametrize("index", ["b0", 1.5, None, True, -1, (1, 2)], ids=str)
 def test_an_index_of_any_type_is_survived(index: Any) -> None:
     """A block whose index is no number is told apart by it where that is possible; the other blocks are unharmed."""
-    record = record_of(
+    record = recorded(
         start(),
         *text("a", index=7),
         *text("x", index=index),
@@ -407,7 +400,7 @@ def test_metadata_of_a_wrong_type_is_passed_over_or_refused(value: Any) -> None:
 def test_usage_and_metadata_are_taken_from_the_start_and_the_finish() -> None:
     """The finish adds to what the start has said."""
     counts = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
-    record = record_of(
+    record = recorded(
         start(metadata={"provider": "p", "model": "m"}), finish(usage=counts, metadata={"model": "m2", "stop": "end"})
     )
     assert record.usage == counts
@@ -416,65 +409,60 @@ def test_usage_and_metadata_are_taken_from_the_start_and_the_finish() -> None:
 
 def test_finish_ends_every_projection() -> None:
     """Each log ends, without an error."""
-    record = record_of(start(), finish())
+    record = recorded(start(), finish())
     for log in (record.text, record.reasoning, record.tool_call_chunks, record.events):
-        assert log.ended is not None
-        assert log.ended.error is None
+        assert log.outcome is COMPLETED
 
 
 def test_an_error_event_fails_the_message() -> None:
     """Each log keeps what it has and ends with an error that has the event's text."""
-    record = record_of(start(), *text("a"), {"event": "error", "message": "overloaded"})
+    record = recorded(start(), *text("a"), {"event": "error", "message": "overloaded"})
     assert record.status == "failed"
     assert record.text.items == ["a"]
     for log in (record.text, record.reasoning, record.tool_call_chunks, record.events):
-        assert log.ended is not None
-        assert log.ended.error is not None
-        assert isinstance(log.ended.error.error, MessageFailed)
-        assert str(log.ended.error.error) == "overloaded"
+        assert log.outcome is not None
+        assert log.outcome.raises
+        assert isinstance(log.outcome.error, MessageFailed)
+        assert log.outcome.message == "overloaded"
     assert record.events.items[-1]["event"] == "error"
 
 
 def test_an_error_event_without_a_text_says_so() -> None:
     """There is always something to read."""
-    record = record_of(start(), {"event": "error"})
-    assert record.text.ended is not None
-    assert record.text.ended.error is not None
-    assert str(record.text.ended.error.error)
+    record = recorded(start(), {"event": "error"})
+    assert record.text.outcome is not None
+    assert record.text.outcome.message
 
 
 def test_failing_keeps_the_very_exception() -> None:
     """The error of the run ends the message as the same object, for every projection."""
     boom = ValueError("boom")
-    record = record_of(start(), *text("a"))
+    record = recorded(start(), *text("a"))
     record.fail(boom)
     assert record.status == "failed"
     for log in (record.text, record.reasoning, record.tool_call_chunks, record.events):
-        assert log.ended is not None
-        assert log.ended.error is not None
-        assert log.ended.error.error is boom
+        assert log.outcome is not None
+        assert log.outcome.raises
+        assert log.outcome.error is boom
 
 
 def test_a_message_ends_once() -> None:
     """What ended well is neither failed nor aborted afterwards."""
-    record = record_of(start(), *text("a"), finish())
+    record = recorded(start(), *text("a"), finish())
     record.fail(ValueError("late"))
     record.abort(lambda: pytest.fail("a finished message is not assembled again"))
     assert record.status == "finished"
-    assert record.text.ended is not None
-    assert record.text.ended.error is None
+    assert record.text.outcome is COMPLETED
 
 
 def test_aborting_ends_iteration_well_and_waiting_with_the_partial_message() -> None:
     """Iterating an aborted message just ends; what waits for its value is told."""
-    record = record_of(start(), *text("a"))
+    record = recorded(start(), *text("a"))
     record.abort(lambda: "so far")
     assert record.status == "aborted"
-    assert record.text.ended is not None
-    assert record.text.ended.error is None
-    assert record.text.aborted is not None
-    assert record.text.aborted.error is not None
-    error = record.text.aborted.error.error
+    assert record.text.outcome is not None
+    assert not record.text.outcome.raises
+    error = record.text.outcome.error
     assert isinstance(error, RunAborted)
     assert error.partial == "so far"
 
@@ -484,19 +472,17 @@ def test_aborting_ends_iteration_well_and_waiting_with_the_partial_message() -> 
 
 def test_assembling_makes_a_chat_message() -> None:
     """The events of a call make one message with all of its content."""
-    message = assemble_chat_message(
-        [
-            start(id="m", metadata={"model": "x"}),
-            delta("reasoning", "why"),
-            *text("He", "llo", index=1),
-            chunk_start(2),
-            delta("tool-call", '{"q": "x"}', 2),
-            chunk_start(3, id="t2"),
-            delta("tool-call", "{", 3),
-            finish(usage={"total_tokens": 3}, metadata={"stop": "end"}),
-        ],
-        None,
+    record = recorded(
+        start(id="m", metadata={"model": "x"}),
+        delta("reasoning", "why"),
+        *text("He", "llo", index=1),
+        chunk_start(2),
+        delta("tool-call", '{"q": "x"}', 2),
+        chunk_start(3, id="t2"),
+        delta("tool-call", "{", 3),
+        finish(usage={"total_tokens": 3}, metadata={"stop": "end"}),
     )
+    message = assemble_chat_message(record)
     assert message.id == "m"
     assert message.text == "Hello"
     assert message.reasoning == "why"
@@ -509,7 +495,7 @@ def test_assembling_makes_a_chat_message() -> None:
 
 def test_assembling_nothing_makes_an_empty_message() -> None:
     """A message of which nothing came is empty, and keeps the id it was given."""
-    message = assemble_chat_message([], "m")
+    message = assemble_chat_message(MessageRecord(message_id="m"))
     assert (message.id, message.content, message.text, message.usage) == ("m", (), "", None)
 
 
@@ -549,7 +535,7 @@ def test_deltas_are_not_added_up_one_by_one() -> None:
 
 def test_looking_at_the_text_between_the_pieces_keeps_it_joined() -> None:
     """Joining keeps what it has joined, so that asking again costs nothing."""
-    record = record_of(start(), *text("a", "b"))
+    record = recorded(start(), *text("a", "b"))
     first = record.final_text()
     record.dispatch(text("c")[0])
     assert first == "ab"
@@ -560,7 +546,7 @@ def test_looking_at_the_text_between_the_pieces_keeps_it_joined() -> None:
 def test_many_blocks_cost_no_more_than_their_pieces() -> None:
     """Each of many blocks finishes by looking at its own pieces only."""
     count = 2000
-    record = record_of(start())
+    record = recorded(start())
     for index in range(count):
         record.dispatch(delta("text", "x", index))
         record.dispatch(block_finish({"type": "text", "text": "xy"}, index))

@@ -11,15 +11,15 @@ import pytest
 
 from anyiostream import (
     AsyncChatModelStream,
-    ChatMessage,
     ChatModelStream,
+    FinishedMessage,
     MalformedPart,
     MessageFailed,
     RunAborted,
-    WrongLane,
     open_run,
     parts,
 )
+from anyiostream.errors import WrongLane
 from anyiostream.parts import messages
 
 from ..conformance.adapter import Lab, Script
@@ -92,7 +92,7 @@ async def test_each_projection_has_its_own_pieces_and_final_value(lab: Lab) -> N
         assert await usage(lab, stream) == {"total_tokens": 3}
         assert await lab.items(stream) == events
         final = await output(lab, stream)
-    assert isinstance(final, ChatMessage)
+    assert isinstance(final, FinishedMessage)
     assert (final.id, final.text, final.reasoning, final.tool_calls) == ("m", "yes", "hm", (call,))
     assert final.usage == {"total_tokens": 3}
     assert final.metadata == {"model": "x", "stop": "end"}
@@ -163,12 +163,11 @@ async def test_any_number_of_tasks_may_read_one_message(anyio_backend: Any) -> N
     async def final(stream: Any) -> None:
         seen.append(list((await stream).text))
 
-    with anyio.fail_after(5):
-        async with open_run(graph) as run:
-            stream = await anext(aiter(run.messages))
-            async with anyio.create_task_group() as tasks:
-                for reader in (read, wait, final) * 3:
-                    tasks.start_soon(reader, stream)
+    async with open_run(graph) as run:
+        stream = await anext(aiter(run.messages))
+        async with anyio.create_task_group() as tasks:
+            for reader in (read, wait, final) * 3:
+                tasks.start_soon(reader, stream)
     assert seen == [list("abcdef")] * 9
 
 
@@ -200,9 +199,8 @@ async def test_a_reader_cancelled_in_a_message_loses_nothing(anyio_backend: Any)
             await anyio.wait_all_tasks_blocked()
             tasks.cancel_scope.cancel()
         go.set()
-        with anyio.fail_after(5):
-            assert [piece async for piece in cursor] == ["b", "c", "d"]
-            assert (await stream).text == "abcd"
+        assert [piece async for piece in cursor] == ["b", "c", "d"]
+        assert (await stream).text == "abcd"
 
 
 @pytest.mark.anyio
@@ -230,9 +228,8 @@ async def test_a_reader_cancelled_in_the_turn_of_a_delta_loses_nothing(anyio_bac
             go.set()
             await anyio.lowlevel.checkpoint()
             tasks.cancel_scope.cancel()
-        with anyio.fail_after(5):
-            async for piece in cursor:
-                got.append(piece)
+        async for piece in cursor:
+            got.append(piece)
     assert got == ["a", "b", "c"]
 
 
@@ -293,8 +290,8 @@ async def test_a_run_may_make_one_call_after_another(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("ends", ["well", "with an error"])
-async def test_a_message_replaced_before_it_ended_does_not_stay_open(lab: Lab, ends: str) -> None:
-    """A second start of the same call leaves the first message to end with the run."""
+async def test_a_message_replaced_before_it_ended_has_failed(lab: Lab, ends: str) -> None:
+    """A second start of the same call says that the first one broke off, whatever becomes of the run."""
     script = Script(
         [part(start(id="1")), part(text("a")[0]), part(start(id="2")), part(text("b")[0]), part(finish())],
         Boom("boom") if ends == "with an error" else None,
@@ -305,24 +302,29 @@ async def test_a_message_replaced_before_it_ended_does_not_stay_open(lab: Lab, e
         assert await whole(lab, second.text) == "b"
         pieces, error = await lab.outcome(first.text)
         assert pieces == ["a"]
+        assert isinstance(error, MessageFailed)
+        assert first.status == "failed"
+        assert isinstance(await caught(output, lab, first), MessageFailed)
         if ends == "with an error":
             assert isinstance(await caught(lab.output, run), Boom)
-            assert isinstance(error, Boom)
-            assert isinstance(await caught(whole, lab, first.text), Boom)
+            assert isinstance(await caught(whole, lab, first.text), MessageFailed)
         else:
-            assert error is None
-            assert (await output(lab, first)).text == "a"
+            assert (await output(lab, second)).text == "b"
 
 
-async def test_a_message_that_the_graph_left_open_ends_with_the_run(lab: Lab) -> None:
-    """A graph that ends without its message's finish leaves no reader waiting, and the message keeps its content."""
+async def test_a_message_that_the_graph_left_open_has_failed(lab: Lab) -> None:
+    """A graph that ends without its message's finish: readers get what there was, and then the message's failure."""
     async with lab.open(message(start(id="1"), *text("a", "b"))) as run:
         stream = await only(lab, run)
-        assert await lab.items(stream.text) == ["a", "b"]
-        assert await whole(lab, stream.text) == "ab"
-        assert (await output(lab, stream)).text == "ab"
+        pieces, error = await lab.outcome(stream.text)
+        assert pieces == ["a", "b"]
+        assert isinstance(error, MessageFailed)
+        assert isinstance(await caught(whole, lab, stream.text), MessageFailed)
+        assert isinstance(await caught(output, lab, stream), MessageFailed)
         assert stream.done
-        assert stream.status != "streaming"
+        assert stream.status == "failed"
+        await lab.output(run)
+        assert run.status == "completed"
 
 
 # --- what is no message ---
@@ -499,7 +501,7 @@ async def test_after_an_abort_iteration_ends_and_awaiting_raises(lab: Lab) -> No
             ):
                 error = await caught(function, lab, target)
                 assert isinstance(error, RunAborted)
-                assert isinstance(error.partial, ChatMessage)
+                assert isinstance(error.partial, FinishedMessage)
                 assert error.partial.id == "m"
                 assert error.partial.text == "ab"
     assert await lab.items(stream.text) == ["a", "b"]
@@ -546,14 +548,13 @@ async def test_an_abort_wakes_parked_readers(anyio_backend: Any) -> None:
         except RunAborted as exc:
             outcomes["wait"] = exc.partial.text
 
-    with anyio.fail_after(5):
-        async with open_run(graph) as run:
-            stream = await anext(aiter(run.messages))
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(read, stream)
-                tasks.start_soon(wait, stream)
-                await anyio.wait_all_tasks_blocked()
-                await run.abort()
+    async with open_run(graph) as run:
+        stream = await anext(aiter(run.messages))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read, stream)
+            tasks.start_soon(wait, stream)
+            await anyio.wait_all_tasks_blocked()
+            await run.abort()
     assert outcomes == {"read": ["a"], "wait": "a"}
 
 
@@ -620,3 +621,39 @@ class Lines(Script):
     def __init__(self, make: Any) -> None:
         super().__init__([])
         self._parts = make()
+
+
+async def test_a_message_says_who_speaks(lab: Lab) -> None:
+    """Its final message has the role that its start names, a model's unless another one is named."""
+    events = [part(event, run_id="h") for event in (start(id="1", role="human"), *text("hi"), finish())]
+    async with lab.open([*events, *text_message("yes", run_id="a")]) as run:
+        finals = [await output(lab, stream) for stream in await lab.items(run.messages)]
+        assert [(final.role, final.text) for final in finals] == [("human", "hi"), ("ai", "yes")]
+
+
+NOT_TEXT: list[dict[str, Any]] = [
+    {"event": ["x"]},
+    {"event": "content-block-start", "index": 0, "content": {"type": ["a"]}},
+    {"event": "content-block-start", "index": 0, "content": {"type": "tool_call_chunk", "name": ["y"], "args": 5}},
+    {"event": "content-block-delta", "index": 0, "delta": {"type": ["a"]}},
+    {"event": "content-block-delta", "index": 0, "delta": {"type": "text-delta", "text": 5}},
+    {"event": "content-block-delta", "index": 0, "delta": {"type": "block-delta", "fields": {"type": ["x"]}}},
+    {"event": "content-block-delta", "index": 0, "content_block": {"type": ["x"]}},
+    {"event": "content-block-finish", "index": 0, "content": {"type": ["a"], "text": 5}},
+    {"event": "content-block-finish", "index": 0, "content": {"type": "text", "text": ["a"]}},
+    {"event": "content-block-finish", "index": 0, "content": {"type": "reasoning", "reasoning": ["a"]}},
+    {"event": "content-block-finish", "index": 0, "content": {"type": "tool_call", "id": ["x"], "args": "no object"}},
+    {"event": "message-finish", "usage": [1], "metadata": [2], "additional_kwargs": [3]},
+]
+
+
+@pytest.mark.parametrize("event", NOT_TEXT, ids=repr)
+async def test_what_should_be_text_and_is_not_fails_nothing(lab: Lab, event: Any) -> None:
+    """Models write what they like; a message shows of it what can be shown, and the run goes on."""
+    script = [part(each, run_id="m") for each in (start(id="m"), *text("hi", index=7), event, finish())]
+    async with lab.open(script) as run:
+        (stream,) = await lab.items(run.messages)
+        final = await output(lab, stream)
+        assert (await whole(lab, stream.text), final.text, final.reasoning) == ("hi", "hi", "")
+        assert isinstance(await whole(lab, stream.tool_calls), list)
+        await lab.output(run)

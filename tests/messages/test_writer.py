@@ -8,13 +8,13 @@ import anyio
 import pytest
 
 from anyiostream import (
-    ChatMessage,
     CustomTransformer,
+    FinishedMessage,
     GraphInterrupt,
-    Interrupt,
+    GraphWriter,
     MessageFailed,
+    PendingInterrupt,
     RunAborted,
-    StreamWriter,
     SubagentTransformer,
     SubgraphFailed,
     ToolCallTransformer,
@@ -35,7 +35,7 @@ class Boom(Exception):
 async def test_a_written_message(lab: Lab) -> None:
     """Text, reasoning, tool calls and usage come out as they were written; pieces of a kind make one block."""
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         async with writer.message(node="n", message_id="m", metadata={"model": "x"}) as message:
             assert message.message_id == "m"
             await message.reasoning("h")
@@ -58,7 +58,7 @@ async def test_a_written_message(lab: Lab) -> None:
         assert "".join(piece["args"] for piece in pieces) == '{"q": 1}'
         assert await usage(lab, stream) == {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
         final = await output(lab, stream)
-        assert isinstance(final, ChatMessage)
+        assert isinstance(final, FinishedMessage)
         assert final.content == (
             {"type": "reasoning", "reasoning": "hm"},
             {"type": "text", "text": "ab"},
@@ -72,7 +72,7 @@ async def test_a_written_message(lab: Lab) -> None:
 async def test_a_written_message_is_a_whole_life_cycle(lab: Lab) -> None:
     """Each block has a start, its pieces and a finish, under an index of its own."""
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         async with writer.message() as message:
             await message.text("a")
             await message.reasoning("b")
@@ -94,7 +94,7 @@ async def test_a_written_message_is_a_whole_life_cycle(lab: Lab) -> None:
 async def test_an_empty_message(lab: Lab) -> None:
     """A message without content has none, and a minted id."""
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         for _ in range(2):
             async with writer.message():
                 pass
@@ -113,7 +113,7 @@ async def test_an_error_in_a_message(lab: Lab, handled: bool) -> None:
     """It fails the message by its text and goes on; the graph may handle it."""
     boom = Boom("boom")
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         try:
             async with writer.message() as message:
                 await message.text("a")
@@ -138,7 +138,7 @@ async def test_an_error_in_a_message(lab: Lab, handled: bool) -> None:
 async def test_messages_may_be_written_inside_one_another(lab: Lab) -> None:
     """Two messages that are open at a time are kept apart."""
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         async with writer.message() as one, writer.message() as two:
             for first, second in zip("ab", "xy", strict=True):
                 await one.text(first)
@@ -155,7 +155,7 @@ async def test_messages_may_be_written_inside_one_another(lab: Lab) -> None:
 async def test_a_written_tool_call(lab: Lab) -> None:
     """The call's name, arguments, pieces and output."""
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         async with writer.tool_call("search", {"q": 1}, tool_call_id="t1") as call:
             assert call.tool_call_id == "t1"
             await call.delta("a")
@@ -175,7 +175,7 @@ async def test_an_error_in_a_tool_call(lab: Lab, text: str) -> None:
     """It fails the call by its text, or its name if it has none, and goes on."""
     boom = Boom(text)
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         async with writer.tool_call("search"):
             raise boom
 
@@ -192,7 +192,7 @@ async def test_an_error_in_a_tool_call(lab: Lab, text: str) -> None:
 async def test_a_written_subgraph(lab: Lab) -> None:
     """It has a handle with its name and its own projections; what it does is not the parent's."""
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         await writer.values("before")
         async with writer.subgraph("researcher", {"q": 1}) as inner:
             assert inner.namespace[-1].startswith("researcher:")
@@ -220,7 +220,7 @@ async def test_a_written_subgraph(lab: Lab) -> None:
 async def test_subgraphs_nest(lab: Lab) -> None:
     """A subgraph's subgraph is on its handle, under its namespace."""
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         async with writer.subgraph("outer") as outer:
             async with outer.subgraph("inner") as inner:
                 assert inner.namespace[:-1] == outer.namespace
@@ -248,7 +248,7 @@ async def test_subgraphs_nest(lab: Lab) -> None:
 async def test_a_subgraph_that_is_an_agent(lab: Lab) -> None:
     """With an agent's name, it is on `subagents` too, and tells the tool call that caused it."""
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         async with writer.subgraph("tools", {"q": 1}, agent="researcher", tool_call_id="t1") as inner:
             await inner.values("found")
         async with writer.subgraph("plain") as inner:
@@ -269,7 +269,7 @@ async def test_a_subgraph_that_is_an_agent(lab: Lab) -> None:
 async def test_a_subgraphs_error(lab: Lab) -> None:
     """It fails the handle by its text, after its items, and goes on; the graph may handle it."""
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         try:
             async with writer.subgraph("inner") as inner:
                 await inner.values(1)
@@ -293,7 +293,7 @@ async def test_a_subgraphs_error_that_nobody_handles_fails_the_run(lab: Lab) -> 
     """With the original exception."""
     boom = Boom("boom")
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         async with writer.subgraph("inner"):
             raise boom
 
@@ -306,7 +306,7 @@ async def test_a_subgraphs_error_that_nobody_handles_fails_the_run(lab: Lab) -> 
 async def test_an_interrupt_in_a_subgraph(lab: Lab) -> None:
     """It interrupts the subgraph and the run; neither is a failure."""
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         await writer.values("state")
         async with writer.subgraph("inner") as inner:
             await inner.values("inner state")
@@ -318,7 +318,7 @@ async def test_an_interrupt_in_a_subgraph(lab: Lab) -> None:
         assert await lab.output(handle) == "inner state"
         assert handle.status == "interrupted"
         assert await lab.interrupted(handle)
-        assert await lab.interrupts(handle) == [Interrupt("sure?", "i1")]
+        assert await lab.interrupts(handle) == [PendingInterrupt("sure?", "i1")]
         assert await lab.output(run) == "state"
         assert run.status == "interrupted"
 
@@ -326,10 +326,10 @@ async def test_an_interrupt_in_a_subgraph(lab: Lab) -> None:
 async def test_a_raised_graph_interrupt_interrupts_the_subgraph(lab: Lab) -> None:
     """The exception alone says so too."""
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         try:
             async with writer.subgraph("inner"):
-                raise GraphInterrupt([Interrupt("sure?", "i1")])
+                raise GraphInterrupt([PendingInterrupt("sure?", "i1")])
         except GraphInterrupt:
             pass
 
@@ -345,7 +345,7 @@ async def test_an_interrupt(lab: Lab) -> None:
     """The run ends as interrupted, with its last state and the interrupt."""
     after: list[bool] = []
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         await writer.values({"n": 1})
         await writer.interrupt("sure?", interrupt_id="i1")
         after.append(True)
@@ -353,7 +353,7 @@ async def test_an_interrupt(lab: Lab) -> None:
     async with lab.open_graph(graph) as run:
         assert await lab.items(run.values) == [{"n": 1}, {"n": 1}]
         assert await lab.interrupted(run) is True
-        assert await lab.interrupts(run) == [Interrupt("sure?", "i1")]
+        assert await lab.interrupts(run) == [PendingInterrupt("sure?", "i1")]
         assert await lab.output(run) == {"n": 1}
         assert run.status == "interrupted"
     assert after == []
@@ -362,7 +362,7 @@ async def test_an_interrupt(lab: Lab) -> None:
 async def test_an_interrupt_without_a_state(lab: Lab) -> None:
     """An interrupt may come before any snapshot, and mints its id."""
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         await writer.interrupt("sure?")
 
     async with lab.open_graph(graph) as run:
@@ -376,7 +376,7 @@ async def test_an_interrupt_without_a_state(lab: Lab) -> None:
 async def test_an_interrupt_inside_a_message(lab: Lab) -> None:
     """A message that an interrupt leaves unfinished does not stay open, and the run is interrupted, not failed."""
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         await writer.values(1)
         async with writer.message() as message:
             await message.text("a")
@@ -397,7 +397,7 @@ async def test_aborting_a_subgraph_spares_the_rest(lab: Lab) -> None:
     """The block is left at its next write, or at once where it can be cancelled; parent and siblings go on."""
     trail: list[str] = []
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         async with writer.subgraph("first") as inner:
             try:
                 for n in range(1000):
@@ -439,7 +439,7 @@ async def test_aborting_a_subgraph_as_soon_as_its_handle_is_seen(lab: Lab) -> No
     """The block is left although it may not have begun when its handle appeared."""
     written: list[int] = []
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         async with writer.subgraph("first") as inner:
             for n in range(100):
                 await inner.values(n)
@@ -458,7 +458,7 @@ async def test_aborting_a_subgraph_as_soon_as_its_handle_is_seen(lab: Lab) -> No
 async def test_aborting_a_subgraph_aborts_what_is_inside(lab: Lab) -> None:
     """Its subgraphs, and its unfinished message and tool call, end as aborted."""
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         async with writer.subgraph("outer") as outer:
             async with outer.subgraph("inner") as inner, inner.message() as message:
                 for n in range(1000):
@@ -484,7 +484,7 @@ async def test_aborting_a_subgraph_aborts_what_is_inside(lab: Lab) -> None:
 async def test_aborting_the_inner_subgraph_spares_the_outer(lab: Lab) -> None:
     """Only the block of the subgraph that was aborted is left."""
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         async with writer.subgraph("outer") as outer:
             async with outer.subgraph("inner") as inner:
                 for n in range(1000):
@@ -503,7 +503,7 @@ async def test_aborting_the_inner_subgraph_spares_the_outer(lab: Lab) -> None:
 async def test_aborting_a_subgraph_that_has_ended_does_nothing(lab: Lab) -> None:
     """Its result stays."""
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         async with writer.subgraph("inner") as inner:
             await inner.values(1)
         await writer.values("end")
@@ -523,7 +523,7 @@ async def test_aborting_a_subgraph_cancels_it_where_it_waits(anyio_backend: Any)
     trail: list[str] = []
     go = anyio.Event()
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         async def waiting() -> None:
             async with writer.subgraph("waiting") as inner:
                 try:
@@ -544,21 +544,20 @@ async def test_aborting_a_subgraph_cancels_it_where_it_waits(anyio_backend: Any)
             tasks.start_soon(working)
         await writer.values("end")
 
-    with anyio.fail_after(5):
-        async with open_run(graph) as run:
-            handles = aiter(run.subgraphs)
-            by_name = {handle.graph_name: handle for handle in [await anext(handles), await anext(handles)]}
-            working = aiter(by_name["working"].values)
-            assert await anext(aiter(by_name["waiting"].values)) == 1
-            assert await anext(working) == 2
-            await by_name["waiting"].abort()
-            assert by_name["waiting"].status == "aborted"
-            await anyio.wait_all_tasks_blocked()
-            # It goes on after the block when somebody wants what it writes next.
-            assert trail[:1] == ["cancelled"]
-            go.set()
-            assert [each async for each in working] == [3]
-            assert await run.output() == "end"
+    async with open_run(graph) as run:
+        handles = aiter(run.subgraphs)
+        by_name = {handle.graph_name: handle for handle in [await anext(handles), await anext(handles)]}
+        working = aiter(by_name["working"].values)
+        assert await anext(aiter(by_name["waiting"].values)) == 1
+        assert await anext(working) == 2
+        await by_name["waiting"].abort()
+        assert by_name["waiting"].status == "aborted"
+        await anyio.wait_all_tasks_blocked()
+        # It goes on after the block when somebody wants what it writes next.
+        assert trail[:1] == ["cancelled"]
+        go.set()
+        assert [each async for each in working] == [3]
+        assert await run.output() == "end"
     assert trail == ["cancelled", "after the block"]
     assert by_name["working"].status == "completed"
 
@@ -568,7 +567,7 @@ async def test_an_abort_wakes_the_handles_readers(anyio_backend: Any) -> None:
     """Whoever waits for a subgraph that is aborted is told at once."""
     outcomes: dict[str, Any] = {}
 
-    async def graph(given: Any, writer: StreamWriter) -> None:
+    async def graph(given: Any, writer: GraphWriter) -> None:
         async with writer.subgraph("inner") as inner:
             await inner.values(1)
             await anyio.sleep_forever()
@@ -583,13 +582,51 @@ async def test_an_abort_wakes_the_handles_readers(anyio_backend: Any) -> None:
         except RunAborted as exc:
             outcomes["wait"] = exc.partial
 
-    with anyio.fail_after(5):
-        async with open_run(graph) as run:
-            handle = await anext(aiter(run.subgraphs))
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(read, handle)
-                tasks.start_soon(wait, handle)
-                await anyio.wait_all_tasks_blocked()
-                await handle.abort()
-            assert await run.output() == "end"
+    async with open_run(graph) as run:
+        handle = await anext(aiter(run.subgraphs))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read, handle)
+            tasks.start_soon(wait, handle)
+            await anyio.wait_all_tasks_blocked()
+            await handle.abort()
+        assert await run.output() == "end"
     assert outcomes == {"read": [1], "wait": 1}
+
+
+# --- blocks that are cancelled ---
+
+
+async def test_what_a_cancelled_block_wrote_has_failed(anyio_backend: Any) -> None:
+    """A message, a tool call and a subgraph end where their block does, and not with the run; the graph goes on."""
+    seen: list[Any] = []
+    told = anyio.Event()
+
+    async def graph(given: Any, writer: GraphWriter) -> str:
+        for write in (writer.message, lambda: writer.tool_call("search"), lambda: writer.subgraph("inner")):
+            with anyio.CancelScope() as scope:
+                async with write() as block:
+                    if hasattr(block, "values"):
+                        await block.values(1)
+                    scope.cancel()
+                    await anyio.sleep_forever()
+        await told.wait()
+        return "done"
+
+    async with open_run(graph, transformers=[ToolCallTransformer]) as run:
+        async for name, item in run.interleave("messages", "tool_calls", "subgraphs"):
+            if name == "messages":
+                seen.append(await caught(lambda item=item: item.output))
+            elif name == "tool_calls":
+                await item
+                seen.append(item.error)
+            else:
+                seen.append(await caught(item.output))
+            seen.append(item.status)
+            if name == "subgraphs":
+                told.set()
+        assert await run.output() == "done"
+    message, _, tool, _, subgraph, _ = seen
+    assert isinstance(message, MessageFailed)
+    assert isinstance(subgraph, SubgraphFailed)
+    assert str(message) == tool == str(subgraph) == "it was cancelled before it ended"
+    assert seen[1::2] == ["failed"] * 3

@@ -55,7 +55,7 @@ def titles() -> list[str]:
 def names() -> dict[str, Any]:
     """What the programs use without defining it, as the page's introduction says."""
 
-    async def graph(question: str, writer: anyiostream.StreamWriter) -> dict[str, str]:
+    async def graph(question: str, writer: anyiostream.GraphWriter) -> dict[str, str]:
         await FakeChatModel("It is a library.")(writer)
         return {"answer": "It is a library."}
 

@@ -13,7 +13,8 @@ import anyio
 import pytest
 import trio
 
-from anyiostream import NotAwaited, NotAwaitedWarning, open_run, parts
+from anyiostream import open_run, parts
+from anyiostream.errors import NotAwaited, NotAwaitedWarning
 
 SCRIPT = [parts.values({"n": 1}), parts.values({"n": 2})]
 

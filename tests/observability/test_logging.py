@@ -10,7 +10,6 @@ import pytest
 import trio.testing
 
 from anyiostream import CustomTransformer, StreamChannel, StreamTransformer, open_run, parts
-from anyiostream.lanes import async_run
 from anyiostream.testing import ScriptedSource
 
 Log = pytest.LogCaptureFixture
@@ -125,9 +124,8 @@ async def test_an_error_of_scheduled_work_is_logged_once(caplog: Log) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_hook_that_outlives_its_grace_is_a_warning(caplog: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hook_that_outlives_its_grace_is_a_warning(caplog: Log) -> None:
     """By name, with the time that it was given."""
-    monkeypatch.setattr(async_run, "GRACE", 0.01)
 
     class Lingering(StreamTransformer):
         def init(self) -> dict[str, Any]:
@@ -139,7 +137,7 @@ async def test_a_hook_that_outlives_its_grace_is_a_warning(caplog: Log, monkeypa
         async def afail(self, err: BaseException) -> None:
             await anyio.sleep_forever()
 
-    async with open_run([parts.values(1)], transformers=[Lingering]):
+    async with open_run([parts.values(1)], transformers=[Lingering], grace=0.01):
         pass
     assert ("WARNING", "Lingering.afail() did not end within 0.01 s and has been cancelled") in lines(caplog)
 

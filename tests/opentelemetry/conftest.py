@@ -81,15 +81,13 @@ class Traced:
 
 
 async def _finish(opening: Any) -> None:
-    with anyio.fail_after(20):
-        async with opening as run:
-            await run.output()
+    async with opening as run:
+        await run.output()
 
 
 async def _leave_early(opening: Any) -> None:
-    with anyio.fail_after(20):
-        async with opening as run:
-            await anext(aiter(run))
+    async with opening as run:
+        await anext(aiter(run))
 
 
 @pytest.fixture(params=list(LANES))

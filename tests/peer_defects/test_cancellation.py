@@ -7,6 +7,7 @@ cannot tell its own cancellation from its caller's.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypedDict
 
@@ -17,6 +18,7 @@ from langgraph.graph import END, START, StateGraph
 from anyiostream import SourceStopped
 
 from ..conformance.adapter import ASYNC, Lab, Script, on
+from ..waiting import until
 from .defects import Victim, outcome_of, prefix, snapshots, still, turns, without_trio
 
 
@@ -73,12 +75,12 @@ class Count(TypedDict):
 @on(ASYNC)
 async def test_one_readers_timeout_truncates_a_real_graph(lab: Lab) -> None:
     """As above, with a compiled graph whose node is at work when the reader gives up."""
-    go_on, at_work = [False], [False]
+    go_on, at_work = threading.Event(), threading.Event()
 
     async def step(state: Count) -> Count:
-        while state["n"] == 2 and not go_on[0]:
-            at_work[0] = True
-            await asyncio.sleep(0.001)
+        if state["n"] == 2:
+            at_work.set()
+            await until(go_on.is_set)
         return {"n": state["n"] + 1}
 
     builder = StateGraph(Count)
@@ -93,11 +95,10 @@ async def test_one_readers_timeout_truncates_a_real_graph(lab: Lab) -> None:
 
     async with lab.open_graph(builder.compile(), {"n": 0}) as run, anyio.create_task_group() as tasks:
         impatient = Victim(tasks, lambda: read(run))
-        while not (at_work[0] and {"n": 2} in seen):
-            await anyio.sleep(0.001)
+        await until(lambda: at_work.is_set() and {"n": 2} in seen)
         impatient.cancel()
         assert await impatient.ended() == "cancelled"
-        go_on[0] = True
+        go_on.set()
         output = await lab.output(run)
     if lab.ours:
         assert output == {"n": 10}

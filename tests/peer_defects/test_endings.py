@@ -73,7 +73,7 @@ async def test_nodes_run_on_after_a_transformers_error(lab: Lab) -> None:
         nodes.append(asyncio.current_task())
         get_stream_writer()("hello")
         try:
-            await asyncio.sleep(3600)
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             cancelled.append(True)
             raise
@@ -109,7 +109,7 @@ async def test_abort_waits_for_scheduled_work(lab: Lab) -> None:
 
     async def work() -> None:
         try:
-            await anyio.sleep(3600)
+            await anyio.sleep_forever()
         finally:
             ended.append("work")
 

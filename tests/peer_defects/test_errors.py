@@ -13,7 +13,8 @@ from typing import Any
 import anyio
 import pytest
 
-from anyiostream import RunAborted, RunWaitsForItself, parts
+from anyiostream import RunAborted, parts
+from anyiostream.errors import RunWaitsForItself
 
 from ..conformance.adapter import ASYNC, SYNC, Lab, Script, on
 from .defects import Victim, outcome_of, plain, prefix, snapshots, still, without_trio

@@ -10,10 +10,9 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from anyiostream import CustomTransformer, StreamWriter, UpdatesTransformer, parts
+from anyiostream import CustomTransformer, GraphWriter, UpdatesTransformer, parts
 
-LIMIT = 3.0
-"""s after which a program counts as hung."""
+from ..waiting import PATIENCE
 
 
 class Kit:
@@ -50,7 +49,7 @@ class Kit:
             if error is not None:
                 raise error
 
-        async def function(_: Any, writer: StreamWriter) -> None:
+        async def function(_: Any, writer: GraphWriter) -> None:
             for part in script:
                 await writer.part(part)
             if error is not None:
@@ -108,7 +107,7 @@ class Kit:
             result: list[Any] = []
 
             async def watchdog() -> None:
-                await anyio.sleep(LIMIT)
+                await anyio.sleep(PATIENCE)
                 tasks.cancel_scope.cancel()
 
             async with anyio.create_task_group() as tasks:

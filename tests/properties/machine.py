@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import queue
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Final
 
 import anyio
@@ -13,18 +13,19 @@ import anyio.from_thread
 import attrs
 
 from anyiostream import (
-    AlreadySubscribed,
     BackpressureDeadlock,
     CustomTransformer,
     Promise,
-    PromiseUnresolved,
     RunAborted,
     StreamChannel,
     StreamTransformer,
     UpdatesTransformer,
-    open_run,
     parts,
 )
+from anyiostream.errors import AlreadySubscribed, PromiseUnresolved
+
+from ..lanes import ASYNC_LANE, SYNC_LANE, Lane, drive
+from ..waiting import PATIENCE
 
 __all__ = ["NAMES", "AsyncDriver", "Failure", "Model", "Reader", "SyncDriver", "plain"]
 
@@ -35,9 +36,6 @@ DEADLOCK: Final = "deadlock"
 FAILED: Final = "failed"
 ABORTED: Final = "aborted"
 UNRESOLVED: Final = "unresolved"
-
-PATIENCE: Final = 10.0
-"""s after which a step of the async lane counts as hung."""
 
 
 class Failure(Exception):
@@ -349,75 +347,88 @@ def told(exc: BaseException) -> str:
     raise exc
 
 
-class SyncDriver:
-    """A run on the sync lane."""
+class Driver:
+    """Does to a run what is done to the model. Subclasses name the lane, and let one task take all steps."""
 
-    is_async = False
+    lane: Lane
 
     def __init__(self) -> None:
         self._opened: Any = None
         self.run: Any = None
-        self.handles: dict[int, Any] = {}
 
-    def open(self, model: Model, graph: str, prefetch: int) -> None:
-        """Enter the run's block."""
-        self._opened = open_run(graph_of(graph, model), transformers=TRANSFORMERS, buffer=model.buffer)
-        self.run = self._opened.__enter__()
+    def perform(self, step: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
+        """Take a step; its value, or its exception raised."""
+        raise NotImplementedError
 
-    def leave_block(self) -> None:
-        """Leave it."""
-        self._opened.__exit__(None, None, None)
-
-    def cursor(self, channel: Any) -> Any:
-        """Subscribe."""
-        return iter(channel)
-
-    def tee(self, channel: Any, count: int, maxlen: int) -> Any:
-        """Subscribe several times."""
-        return channel.tee(count, maxlen=maxlen)
-
-    def next(self, cursor: Any) -> Any:
-        """The next item."""
-        return next(cursor)
-
-    def leave(self, cursor: Any) -> None:
-        """Leave."""
-        cursor.close()
-
-    def output(self) -> Any:
-        """The output."""
-        return self.run.output
-
-    def promise(self) -> Any:
-        """The promise's value."""
-        return self.run.extensions["first"].result()
-
-    def abort(self) -> None:
-        """Abort."""
-        self.run.abort()
-
-    def do(self, step: Callable[..., Any], *args: Any) -> Any:
+    def do(self, step: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
         """Take a step; its value, or what its exception means."""
         try:
-            return step(*args)
+            return self.perform(step, *args)
         except Exception as exc:
             return told(exc)
 
     def close(self) -> None:
-        """Nothing is left to close."""
+        """End the task that takes the steps."""
+
+    async def open(self, model: Model, graph: str, **options: Any) -> None:
+        """Enter the run's block."""
+        options = {"transformers": TRANSFORMERS, "buffer": model.buffer, **options}
+        self._opened = self.lane.open(graph_of(graph, model), **options)
+        self.run = await self._opened.__aenter__()
+
+    async def leave_block(self) -> None:
+        """Leave it."""
+        await self._opened.__aexit__(None, None, None)
+
+    async def cursor(self, channel: Any) -> Any:
+        """Subscribe."""
+        return self.lane.cursor(channel)
+
+    async def tee(self, channel: Any, count: int, maxlen: int) -> Any:
+        """Subscribe several times."""
+        return self.lane.tee(channel, count, maxlen=maxlen)
+
+    async def next(self, cursor: Any) -> Any:
+        """The next item."""
+        return await self.lane.next(cursor)
+
+    async def leave(self, cursor: Any) -> None:
+        """Leave."""
+        await self.lane.leave(cursor)
+
+    async def output(self) -> Any:
+        """The output."""
+        return await self.lane.output(self.run)
+
+    async def promise(self) -> Any:
+        """The promise's value."""
+        return await self.lane.settle(self.run.extensions["first"])
+
+    async def abort(self) -> None:
+        """Abort."""
+        await self.lane.abort(self.run)
 
 
-class AsyncDriver:
-    """A run on the async lane. Everything is done by one task, as by an application of one task, step by step."""
+class SyncDriver(Driver):
+    """On the sync lane, without an event loop."""
 
-    is_async = True
+    lane = SYNC_LANE
+
+    def perform(self, step: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
+        """Take a step."""
+        return drive(step(*args))
+
+
+class AsyncDriver(Driver):
+    """On the async lane, in a task of a loop in another thread."""
+
+    lane = ASYNC_LANE
 
     def __init__(self, portal: anyio.from_thread.BlockingPortal) -> None:
+        super().__init__()
         self._portal = portal
-        self._steps: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._opened: Any = None
+        self._results: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._echo: Any = None
-        self.run: Any = None
         self._wanted, steps = anyio.create_memory_object_stream[Any](1)
         self._application = portal.start_task_soon(self._main, steps)
 
@@ -425,28 +436,27 @@ class AsyncDriver:
         async with steps:
             async for step, args in steps:
                 try:
-                    result = await step(*args)
+                    result = await step(*args), None
                 except Exception as exc:
-                    result = exc
-                self._steps.put(result)
+                    result = None, exc
+                self._results.put(result)
 
-    def do(self, step: Callable[..., Any], *args: Any) -> Any:
-        """Let the application's task take a step; its value, or what its exception means."""
+    def perform(self, step: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
+        """Let the application's task take a step."""
         self._portal.call(self._wanted.send, (step, args))
-        result = self._steps.get(timeout=PATIENCE)
-        return told(result) if isinstance(result, Exception) else result
+        value, error = self._results.get(timeout=PATIENCE)
+        if error is not None:
+            raise error
+        return value
 
     def close(self) -> None:
         """End the application's task."""
         self._portal.call(self._wanted.aclose)
         self._application.result(PATIENCE)
 
-    async def open(self, model: Model, graph: str, prefetch: int) -> None:
-        """Enter the run's block."""
-        self._opened = open_run(
-            graph_of(graph, model), transformers=(*TRANSFORMERS, Echo), buffer=model.buffer, prefetch=prefetch
-        )
-        self.run = await self._opened.__aenter__()
+    async def open(self, model: Model, graph: str, **options: Any) -> None:
+        """Enter the run's block, and subscribe to what scheduled work pushes."""
+        await super().open(model, graph, transformers=(*TRANSFORMERS, Echo), **options)
         self._echo = aiter(self.run.extensions["echo"])
 
     async def echoes(self) -> tuple[list[Any], bool]:
@@ -458,35 +468,3 @@ class AsyncDriver:
         except Failure:
             return items, True
         return items, False
-
-    async def leave_block(self) -> None:
-        """Leave it."""
-        await self._opened.__aexit__(None, None, None)
-
-    async def cursor(self, channel: Any) -> Any:
-        """Subscribe."""
-        return aiter(channel)
-
-    async def tee(self, channel: Any, count: int, maxlen: int) -> Any:
-        """Subscribe several times."""
-        return channel.atee(count, maxlen=maxlen)
-
-    async def next(self, cursor: Any) -> Any:
-        """The next item."""
-        return await anext(cursor)
-
-    async def leave(self, cursor: Any) -> None:
-        """Leave."""
-        await cursor.aclose()
-
-    async def output(self) -> Any:
-        """The output."""
-        return await self.run.output()
-
-    async def promise(self) -> Any:
-        """The promise's value."""
-        return await self.run.extensions["first"]
-
-    async def abort(self) -> None:
-        """Abort."""
-        await self.run.abort()

@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anyiostream import ProtocolEvent, StreamTransformer, StreamWriter, open_run
+from anyiostream import GraphWriter, ProtocolEvent, StreamTransformer, open_run
 
 NAMES = ("values", "custom", "updates", "events")
 
@@ -338,7 +338,7 @@ def test_the_pump_is_handed_on(kit: Any, turns: int, how: str) -> None:
     async def program() -> None:
         release = anyio.Event()
 
-        async def graph(_: Any, writer: StreamWriter) -> None:
+        async def graph(_: Any, writer: GraphWriter) -> None:
             await release.wait()
             await writer.custom("a")
             await writer.custom("b")

@@ -208,7 +208,7 @@ async def async_outcomes(kit: Any, graph: Any, steps: Any, bounds: Any) -> list[
     return outcomes
 
 
-@pytest.mark.filterwarnings("ignore::anyiostream.ItemsDroppedWarning")
+@pytest.mark.filterwarnings("ignore::anyiostream.errors.ItemsDroppedWarning")
 @few
 @given(kinds=KINDS, graph=GRAPHS, steps=STEPS, bounds=BOUNDS, fails=st.booleans())
 def test_both_lanes_agree(kit: Any, backend: str, kinds: Any, graph: Any, steps: Any, bounds: Any, fails: bool) -> None:
@@ -227,7 +227,7 @@ def test_both_lanes_agree(kit: Any, backend: str, kinds: Any, graph: Any, steps:
     assert here == there
 
 
-@pytest.mark.filterwarnings("ignore::anyiostream.ItemsDroppedWarning")
+@pytest.mark.filterwarnings("ignore::anyiostream.errors.ItemsDroppedWarning")
 @few
 @given(kinds=KINDS, steps=STEPS, buffer=st.integers(1, 5), fails=st.booleans())
 def test_graphs_agree_on_the_sync_lane(kit: Any, kinds: Any, steps: Any, buffer: int, fails: bool) -> None:
@@ -241,7 +241,7 @@ def test_graphs_agree_on_the_sync_lane(kit: Any, kinds: Any, steps: Any, buffer:
     assert all(other == first for other in others)
 
 
-@pytest.mark.filterwarnings("ignore::anyiostream.ItemsDroppedWarning")
+@pytest.mark.filterwarnings("ignore::anyiostream.errors.ItemsDroppedWarning")
 @few
 @given(kinds=KINDS, steps=STEPS, buffer=st.integers(1, 5))
 def test_a_deadlock_harms_nothing(kit: Any, kinds: Any, steps: Any, buffer: int) -> None:

@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import linecache
 import logging
+import os
+import random
 import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, TypedDict
@@ -23,11 +26,15 @@ from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
 
 import anyiostream
-from anyiostream import CustomTransformer, StreamWriter, open_run, parts
+from anyiostream import CustomTransformer, GraphWriter, open_run, parts
+from anyiostream.loops.trio_host import hosted_tasks
+
+from ..waiting import PATIENCE
 
 __all__ = [
     "BACKENDS",
     "GRAPHS",
+    "WHICH",
     "Hung",
     "Line",
     "Outcome",
@@ -35,16 +42,26 @@ __all__ = [
     "occurrence",
     "reference",
     "run_program",
+    "some_of",
     "violations",
 ]
 
 ROOT: Final = str(Path(anyiostream.__file__).parent) + "/"
 
-HANG: Final = 5.0
+WHICH: Final = os.environ.get("ANYIOSTREAM_INTERRUPTS", "some")
+"""Which lines are interrupted: `some` of the distinct ones, each of them `once`, or `all`, each time that they run."""
+
+HANG: Final = PATIENCE / 10
 """s after which a program counts as hung."""
 
 Line = tuple[str, int]
 """File below the package, and number."""
+
+
+def some_of(lines: Iterable[Line]) -> list[Line]:
+    """One in four, chosen at random, unless each is to be interrupted."""
+    lines = list(lines)
+    return lines if WHICH != "some" else sorted(random.sample(lines, len(lines) // 4), key=lines.index)
 
 
 class Hung(BaseException):
@@ -61,6 +78,7 @@ class Tracer:
         lines: The lines so far, in order.
         interrupted: The line that was.
         function: Its function.
+        out_of_reach: Whether a line that was to be was left out instead.
         at: What `probe` told at that moment.
         error: What it is interrupted with.
     """
@@ -73,6 +91,7 @@ class Tracer:
         self.lines: list[Line] = []
         self.interrupted: Line | None = None
         self.function = ""
+        self.out_of_reach = False
         self.armed = True
         self.at: Any = None
         self.probe: Callable[[], Any] = lambda: None
@@ -94,7 +113,11 @@ class Tracer:
     def _line(self, frame: FrameType, event: str, arg: object) -> Any:
         if event == "line" and self.armed:
             line = frame.f_code.co_filename[len(ROOT) :], frame.f_lineno
-            if self._when(len(self.lines), line) and not _out_of_reach(frame):
+            if not self._when(len(self.lines), line):
+                pass
+            elif _out_of_reach(frame):
+                self.out_of_reach = True
+            else:
                 self.armed = False
                 self.interrupted = line
                 self.function = frame.f_code.co_qualname
@@ -192,7 +215,7 @@ def generator(opened: Opened, *, is_async: bool) -> Any:
 def function(opened: Opened, *, is_async: bool) -> Any:
     """An async function that writes."""
 
-    async def graph(given: Any, writer: StreamWriter) -> dict[str, int]:
+    async def graph(given: Any, writer: GraphWriter) -> dict[str, int]:
         with opened.noting():
             await writer.values({"n": 0})
             async with writer.message() as message:
@@ -308,7 +331,19 @@ def alive() -> set[str]:
         return names
     if library == "asyncio":
         return names | {task.get_name() for task in asyncio.all_tasks() if not task.done()}
-    return names | {f"{trio.lowlevel.current_statistics().tasks_living} trio tasks"}
+    return names | {task.get_name() for task in hosted_tasks()} | {f"{sum(1 for _ in trio_tasks())} trio tasks"}
+
+
+def trio_tasks() -> Iterator[trio.lowlevel.Task]:
+    """All tasks of the running trio but those that drive asyncio, which stay."""
+    root = trio.lowlevel.current_root_task()
+    pending = [] if root is None else [root]
+    while pending:
+        task = pending.pop()
+        if not task.name.startswith("anyiostream asyncio"):
+            yield task
+        for nursery in task.child_nurseries:
+            pending += nursery.child_tasks
 
 
 KEPT_THREADS: Final = ("Trio thread", "AnyIO worker thread", "asyncio_", "ThreadPoolExecutor")
@@ -321,14 +356,25 @@ def run_program(backend: str, graph: str, tracer: Tracer) -> Outcome:
     with hang_guard(), quiet():
         try:
             if backend == "sync":
-                run_sync(make(outcome.opened, is_async=False), tracer, outcome)
+                next(on_its_own(run_sync, make(outcome.opened, is_async=False), tracer, outcome))
             else:
-                anyio.run(run_async, make(outcome.opened, is_async=True), tracer, outcome, backend=backend)
+                program = partial(anyio.run, run_async, backend=backend)
+                next(on_its_own(program, make(outcome.opened, is_async=True), tracer, outcome))
         except BaseException as exc:
             if isinstance(exc, Hung):
                 raise
             outcome.left = exc
     return outcome
+
+
+def on_its_own(function: Callable[..., object], *args: Any) -> Iterator[None]:
+    """Call it with an exception state of its own, as a generator has one.
+
+    Python leaves `sys.exc_info()` set if a tracer raises right where an `except` clause ends: later tests in the
+    same thread would find a `__context__` on whatever they raise.
+    """
+    function(*args)
+    yield
 
 
 def run_sync(graph: Any, tracer: Tracer, outcome: Outcome) -> None:
@@ -386,12 +432,13 @@ def hang_guard() -> Iterator[None]:
         raise Hung
 
     before = signal.signal(signal.SIGALRM, expired)
-    signal.setitimer(signal.ITIMER_REAL, HANG)
+    remaining, _ = signal.setitimer(signal.ITIMER_REAL, HANG)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, remaining)  # pytest's own
 
 
 @contextlib.contextmanager

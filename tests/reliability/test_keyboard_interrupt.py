@@ -3,15 +3,15 @@
 The interrupt leaves the block and the event loop; the graph is closed; nothing is alive; no success is reported unless
 the graph has really come to its end, and then every reader that ended has got everything.
 
-Each distinct line is interrupted the first time that it runs. `ANYIOSTREAM_INTERRUPTS=all` interrupts each line each
-time instead, which takes about twenty minutes (with pytest's `-o faulthandler_timeout=0`, which would end it before).
+Of the distinct lines one in four is interrupted, chosen at random, the first time that it runs; a failure names it.
+`ANYIOSTREAM_INTERRUPTS=once` interrupts each distinct line, and `ANYIOSTREAM_INTERRUPTS=all` each line each time, which
+takes about twenty minutes (with pytest's `-o faulthandler_timeout=0`, which would end it before).
 """
 
 from __future__ import annotations
 
 import gc
 import linecache
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -21,7 +21,20 @@ import pytest
 
 from anyiostream import CustomTransformer, RunAborted, open_run, parts, pump
 
-from .interrupting import BACKENDS, GRAPHS, Hung, Line, Tracer, occurrence, reference, run_program, violations
+from ..waiting import PATIENCE
+from .interrupting import (
+    BACKENDS,
+    GRAPHS,
+    WHICH,
+    Hung,
+    Line,
+    Tracer,
+    occurrence,
+    reference,
+    run_program,
+    some_of,
+    violations,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +46,7 @@ def nothing_for_others() -> Iterator[None]:
         gc.collect()
 
 
-EVERY_TIME: Final = os.environ.get("ANYIOSTREAM_INTERRUPTS") == "all"
+EVERY_TIME: Final = WHICH == "all"
 
 UNGUARDED: Final = {"AsyncioTask.__init__", "AsyncRun.host", "AsyncRun.spawn"}
 """Between the start of an asyncio task and the note of it there is a moment in which nobody could stop the task; it is
@@ -54,12 +67,11 @@ def moments(backend: str, graph: str) -> Iterator[tuple[str, Callable[[int, Line
         if other == graph:
             break
         others.update(reference(backend, other)[0])
-    for line in dict.fromkeys(lines):
-        if line not in others:
-            yield str(line), occurrence(line, 1)
+    for line in some_of([line for line in dict.fromkeys(lines) if line not in others]):
+        yield str(line), occurrence(line, 1)
 
 
-@pytest.mark.timeout(0 if EVERY_TIME else 60)
+@pytest.mark.timeout(0 if EVERY_TIME else PATIENCE)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of what was interrupted half made
 @pytest.mark.parametrize(("backend", "graph"), CASES, ids=[" ".join(case) for case in CASES])
 def test_an_interrupt_at_any_line_ends_the_run(backend: str, graph: str) -> None:
@@ -79,6 +91,8 @@ def test_an_interrupt_at_any_line_ends_the_run(backend: str, graph: str) -> None
                 found[name] = ["it hangs"]
                 continue
             if tracer.interrupted is None:
+                # As everything that trio's scheduler calls, and so what asyncio runs beside trio.
+                tried -= tracer.out_of_reach
                 continue
             landed += 1
             wrong = violations(outcome, tracer, whole)
@@ -125,12 +139,14 @@ async def test_a_deadline_round_an_abort_is_noticed() -> None:
             await anyio.sleep_forever()
         finally:
             with anyio.CancelScope(shield=True):
-                await anyio.sleep(0.01)
+                scope.deadline = anyio.current_time()
+                for _ in range(5):
+                    await anyio.lowlevel.checkpoint()
             cleaned = True
 
     async with open_run(graph) as run:
         await anext(aiter(run.values))
-        with pytest.raises(TimeoutError), anyio.fail_after(0.001):
+        with pytest.raises(TimeoutError), anyio.fail_after(PATIENCE) as scope:
             await run.abort()
         assert cleaned
         assert run.status == "aborted"
@@ -146,7 +162,7 @@ async def test_a_block_that_cannot_be_entered_leaves_nothing_behind(monkeypatch:
     def fail(*args: object) -> None:
         raise error
 
-    monkeypatch.setattr("anyiostream.run.AsyncGraphRunStream", fail)
+    monkeypatch.setattr("anyiostream.prepared_run.AsyncGraphRunStream", fail)
     begun = False
 
     async def graph(given: object) -> object:

@@ -7,13 +7,12 @@ import sys
 from pathlib import Path
 
 
-def test_nothing_grows_and_nothing_is_left_in_some_seconds_of_random_programs() -> None:
+def test_nothing_grows_and_nothing_is_left_in_some_random_programs() -> None:
     """Random programs on every lane: no warning, no task left, and memory, threads and files stay where they are."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.soak", "--minutes", "0.2"],
+        [sys.executable, "-m", "benchmarks.soak", "--minutes", "60", "--samples", "16"],
         capture_output=True,
         text=True,
-        timeout=55,
         check=False,
         cwd=Path(__file__).parents[2],
     )

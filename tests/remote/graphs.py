@@ -16,8 +16,10 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.types import interrupt
 
-from anyiostream import ProtocolEvent, StreamChannel, StreamTransformer, StreamWriter
+from anyiostream import GraphWriter, ProtocolEvent, StreamChannel, StreamTransformer, parts
 from anyiostream.remote import run_context
+
+from ..waiting import until
 
 __all__ = ["ASSISTANTS", "Progress", "release"]
 
@@ -32,8 +34,7 @@ def release(thread_id: str) -> None:
 async def held() -> None:
     """Wait until the thread of this run is released."""
     gate = _gates[run_context.get().thread_id]
-    while not gate.is_set():
-        await anyio.sleep(0.002)
+    await until(gate.is_set)
 
 
 class Progress(StreamTransformer):
@@ -57,7 +58,7 @@ class Progress(StreamTransformer):
         return True
 
 
-async def everything(given: Any, writer: StreamWriter) -> Any:
+async def everything(given: Any, writer: GraphWriter) -> Any:
     """A function graph that writes something of every kind."""
     await writer.values({"step": 1})
     await writer.updates({"node": {"step": 1}})
@@ -77,7 +78,24 @@ async def everything(given: Any, writer: StreamWriter) -> Any:
     return {"step": 2, "given": given}
 
 
-async def question(given: Any, writer: StreamWriter) -> Any:
+async def writing(given: Any, writer: GraphWriter) -> Any:
+    """A function graph whose model writes the arguments of a tool call piece by piece."""
+
+    async def put(event: str, **fields: Any) -> None:
+        await writer.part(parts.messages({"event": event, **fields}, {"run_id": "r", "langgraph_node": "model"}))
+
+    chunk = {"type": "tool_call_chunk", "id": "c", "name": "write_file", "args": ""}
+    await put("message-start", role="ai", id="m")
+    await put("content-block-start", index=0, content=chunk)
+    for piece in ('{"content": "', *(["abcd "] * given["to"]), '"}'):
+        await put("content-block-delta", index=0, delta={"type": "tool-call-delta", "args": piece})
+    call = {"type": "tool_call", "id": "c", "name": "write_file", "args": {"content": "abcd " * given["to"]}}
+    await put("content-block-finish", index=0, content=call)
+    await put("message-finish")
+    return {"written": given["to"]}
+
+
+async def question(given: Any, writer: GraphWriter) -> Any:
     """A function graph that asks its user, unless it has an answer."""
     if hasattr(given, "answers"):
         return {"answer": given.answer, "before": given.values}
@@ -86,28 +104,28 @@ async def question(given: Any, writer: StreamWriter) -> Any:
     return None
 
 
-async def failing(_: Any, writer: StreamWriter) -> Any:
+async def failing(_: Any, writer: GraphWriter) -> Any:
     """A function graph that fails, with a path in its text."""
     await writer.values({"step": 1})
     raise ValueError("cannot read /srv/secret/key.pem")
 
 
-async def endless(_: Any, writer: StreamWriter) -> Any:
+async def endless(_: Any, writer: GraphWriter) -> Any:
     """A function graph that has to be stopped."""
     await writer.values({"step": 1})
     await anyio.sleep_forever()
 
 
-async def counting(given: Any, writer: StreamWriter) -> Any:
-    """A function graph that counts, slowly enough to be cut off."""
+async def counting(given: Any, writer: GraphWriter) -> Any:
+    """A function graph that counts; it waits to be released before it counts to `held`."""
     for n in range(given["to"]):
+        if n == given.get("held"):
+            await held()
         await writer.custom({"name": "count", "payload": n})
-        if "pause" in given:
-            await anyio.sleep(given["pause"])
     return {"counted": given["to"]}
 
 
-async def gated(given: Any, writer: StreamWriter) -> Any:
+async def gated(given: Any, writer: GraphWriter) -> Any:
     """A function graph that waits to be released before and after its message."""
     async with writer.message() as message:
         await message.text("one ")
@@ -156,6 +174,7 @@ def nested_asking_graph() -> Any:
 
 ASSISTANTS: dict[str, Any] = {
     "everything": everything,
+    "writing": writing,
     "question": question,
     "failing": failing,
     "endless": endless,

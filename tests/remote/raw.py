@@ -10,9 +10,9 @@ from typing import Any, Self
 import httpx
 from websockets.sync.client import ClientConnection, connect
 
-__all__ = ["Client", "ask", "events", "root_event"]
+from ..waiting import PATIENCE
 
-SECONDS = 10
+__all__ = ["Client", "ask", "events", "root_event"]
 
 
 class Client:
@@ -22,7 +22,8 @@ class Client:
         self.url = url
         self.thread_id = thread_id
         self.headers = headers
-        self.http = httpx.Client(base_url=url, timeout=SECONDS, headers=headers)
+        self.commands = 0
+        self.http = httpx.Client(base_url=url, timeout=PATIENCE, headers=headers)
 
     def __enter__(self) -> Self:
         return self
@@ -35,8 +36,10 @@ class Client:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.http.post(f"/threads/{self.thread_id}/{path}", content=content, headers=headers)
 
-    def command(self, method: str, params: Any = None, command_id: Any = 1) -> httpx.Response:
-        """Send a command."""
+    def command(self, method: str, params: Any = None, command_id: Any = None) -> httpx.Response:
+        """Send a command; by default with an id of its own: the same one again would be the same command."""
+        self.commands += 1
+        command_id = self.commands if command_id is None else command_id
         return self.post("commands", {"id": command_id, "method": method, "params": params or {}})
 
     def start(self, assistant: str, given: Any = None, **params: Any) -> Any:
@@ -68,7 +71,7 @@ class Client:
     def socket(self, **headers: str) -> Iterator[ClientConnection]:
         """Open a WebSocket."""
         address = f"{self.url.replace('http', 'ws', 1)}/threads/{self.thread_id}/stream/events"
-        with connect(address, additional_headers={**self.headers, **headers}, open_timeout=SECONDS) as socket:
+        with connect(address, additional_headers={**self.headers, **headers}, open_timeout=PATIENCE) as socket:
             yield socket
 
     def ended(self) -> list[Any]:
@@ -100,4 +103,4 @@ def events(response: httpx.Response) -> Iterator[Any]:
 def ask(socket: ClientConnection, method: str, params: Any = None, command_id: int = 1) -> Any:
     """Send a command over a socket; the next frame, which is its answer unless events come first."""
     socket.send(json.dumps({"id": command_id, "method": method, "params": params or {}}))
-    return json.loads(socket.recv(timeout=SECONDS))
+    return json.loads(socket.recv(timeout=PATIENCE))

@@ -1,86 +1,37 @@
-"""Servers of the tests: real sockets, in a thread, on asyncio and on trio."""
+"""Servers of the tests: real sockets, in a thread, on asyncio and on trio; with `close_streams` when they stop."""
 
 from __future__ import annotations
 
-import logging
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
-import hypercorn.config
-import hypercorn.trio
-import trio
-import uvicorn
-
 from anyiostream.remote import close_streams
 
-__all__ = ["SERVERS", "serving"]
+from ..serving import hypercorn_server, uvicorn_server
 
-SECONDS = 20
-"""Longer than a server takes to start or to stop on a busy machine."""
-
-
-@contextmanager
-def uvicorn_server(application: Any) -> Iterator[str]:
-    """The application under uvicorn on asyncio; its address."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-    config = uvicorn.Config(application, log_level="critical", lifespan="on", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=partial(server.run, sockets=[listener]), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(SECONDS)
-        listener.close()
-        assert not thread.is_alive()
+__all__ = ["ALL_SERVERS", "SERVERS", "serving"]
 
 
-@contextmanager
-def hypercorn_trio_server(application: Any) -> Iterator[str]:
-    """The application under hypercorn on trio; its address."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-    port = listener.getsockname()[1]
-    config = hypercorn.config.Config()
-    config.bind = [f"fd://{listener.detach()}"]  # hypercorn closes it
-    config.graceful_timeout = 1.0
-    config.errorlog = logging.getLogger("hypercorn.tests")
-    ready = threading.Event()
-    stop: list[Callable[[], None]] = []
-
-    async def main() -> None:
-        stopping = trio.Event()
-        token = trio.lowlevel.current_trio_token()
-        stop.append(lambda: token.run_sync_soon(stopping.set))
-        ready.set()
-
-        async def stopped() -> None:
-            await stopping.wait()
-            close_streams(application)
-
-        await hypercorn.trio.serve(application, config, shutdown_trigger=stopped)
-
-    thread = threading.Thread(target=trio.run, args=(main,), daemon=True)
-    thread.start()
-    assert ready.wait(SECONDS)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        stop[0]()
-        thread.join(SECONDS)
-        assert not thread.is_alive()
+def closing(backend: str, application: Any) -> AbstractContextManager[str]:
+    """The application under hypercorn, which closes its streams in time."""
+    return hypercorn_server(backend, application, partial(close_streams, application))
 
 
 SERVERS: dict[str, Callable[[Any], AbstractContextManager[str]]] = {
     "uvicorn": uvicorn_server,
-    "hypercorn-trio": hypercorn_trio_server,
+    "hypercorn-trio": partial(closing, "trio"),
 }
+"""One of each kind and of each event loop, for most tests."""
+
+ALL_SERVERS: dict[str, Callable[[Any], AbstractContextManager[str]]] = {
+    **SERVERS,
+    "hypercorn-asyncio": partial(closing, "asyncio"),
+}
+"""Every pair of a server and an event loop, for what depends on how one reads, writes and stops."""
 
 
 def serving(name: str, application: Any) -> AbstractContextManager[str]:
     """A block in which the application is served; its address."""
-    return SERVERS[name](application)
+    return ALL_SERVERS[name](application)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from anyiostream import NotAGraph
+import anyiostream
+from anyiostream.errors import NotAGraph
 from anyiostream.remote import Assistant, Limits, RunContext, app, close_streams, run_context
 
 from .graphs import ASSISTANTS
 from .raw import Client
 from .serving import serving
+
+ROOT = Path(anyiostream.__file__).parent.parent
 
 
 def test_it_is_mounted_in_another_one() -> None:
@@ -34,14 +41,24 @@ def test_without_a_lifespan_no_run_is_accepted() -> None:
 
 
 def test_a_runs_configuration() -> None:
-    """The caller's goes over the assistant's, and the thread is the server's to say."""
-    assistant = Assistant(graph=None, config={"configurable": {"a": 1, "b": 1}, "tags": ["x"], "metadata": {"m": 1}})
-    given = {"configurable": {"b": 2, "thread_id": "somebody's"}, "metadata": {"n": 2, "run_id": "mine"}}
-    assert assistant.run_config(given, RunContext("t", "r", "", {})) == {
-        "configurable": {"a": 1, "b": 2, "thread_id": "t"},
-        "metadata": {"m": 1, "n": 2, "thread_id": "t", "run_id": "r"},
-        "tags": ["x"],
+    """What the assistant's sets stays, unless callers may set it; the thread is the server's to say."""
+    server = {"configurable": {"a": 1, "b": 1}, "tags": ["x"], "metadata": {"m": 1}, "recursion_limit": 7}
+    given = {
+        "configurable": {"b": 2, "c": 2, "thread_id": "somebody's"},
+        "metadata": {"m": 2, "n": 2, "run_id": "mine"},
+        "tags": ["y"],
+        "run_name": "z",
+        "recursion_limit": 9,
     }
+    for configurable, expected in ((None, {"a": 1, "b": 1, "c": 2}), (["b"], {"a": 1, "b": 2}), ([], {"a": 1, "b": 1})):
+        assistant = Assistant(graph=None, config=server, configurable=configurable)
+        assert assistant.run_config(given, RunContext("t", "r", "", {})) == {
+            "configurable": {**expected, "thread_id": "t"},
+            "metadata": {"m": 1, "n": 2, "thread_id": "t", "run_id": "r"},
+            "tags": ["x", "y"],
+            "run_name": "z",
+            "recursion_limit": 7,
+        }
 
 
 def test_a_graph_knows_its_run() -> None:
@@ -90,3 +107,13 @@ def test_errors_of_opening_are_the_runs(caplog: pytest.LogCaptureFixture) -> Non
         client.start("none")
         assert client.ended()[-1]["params"]["data"]["event"] == "failed"
     assert any(record.exc_info and record.exc_info[0] is NotAGraph for record in caplog.records)
+
+
+@pytest.mark.parametrize("missing", ["starlette", "httpx"])
+def test_the_extra_is_named_if_it_is_missing(missing: str) -> None:
+    """As an ImportError that says what to install; in a process of its own, where nothing has been imported."""
+    program = f"import sys; sys.modules[{missing!r}] = None; import anyiostream.remote"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "MissingExtra: anyiostream.remote needs the extra `remote`" in done.stderr
+    assert "python -m pip install 'anyiostream-runs[remote]'" in done.stderr

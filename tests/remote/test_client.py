@@ -25,14 +25,13 @@ from anyiostream.remote import (
 )
 from anyiostream.remote.receiving import EventDecoder
 
+from ..waiting import impatience
 from .cutting import proxied
 from .graphs import ASSISTANTS, Progress, release
 from .scripted import event, scripted
 from .serving import serving
 
 pytestmark = pytest.mark.anyio
-
-SECONDS = 20
 
 
 @pytest.fixture(params=[pytest.param(("asyncio", {}), id="asyncio"), pytest.param(("trio", {}), id="trio")])
@@ -43,10 +42,9 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
 
 @asynccontextmanager
 async def connected(url: str, **options: Any) -> AsyncIterator[RemoteClient]:
-    """A client, and an end to waiting."""
-    with anyio.fail_after(SECONDS):
-        async with connect(url, **options) as client:
-            yield client
+    """A client."""
+    async with connect(url, **options) as client:
+        yield client
 
 
 async def shown(run: Any) -> dict[str, Any]:
@@ -221,8 +219,9 @@ async def test_cancelling_a_reader_takes_nothing(server: str) -> None:
             messages = aiter(run.messages)
             text = aiter((await anext(messages)).text)
             assert await anext(text) == "one "
-            with anyio.move_on_after(0.02):
+            async with impatience() as scope:
                 await anext(text)
+            assert scope.cancelled_caught
             release(thread_id)
             assert await anext(text) == "two"
 
@@ -349,3 +348,15 @@ def test_an_event_that_is_too_large_or_none() -> None:
             list(decoder.feed(b"data: " + b"x" * 400 + b"\n"))
     with pytest.raises(RemoteRefused, match="no JSON"):
         list(EventDecoder(1000).feed(b"data: {\n\n"))
+
+
+async def test_two_readers_may_ask_for_the_same(server: str) -> None:
+    """Each starts a run of its own, although their commands are the same to the byte."""
+    async with connect(server) as client:
+        thread_id, runs = str(uuid.uuid4()), set()
+        for _ in range(2):
+            thread = client.thread("everything", thread_id)
+            async with thread.run({"q": 1}) as run:
+                await run.output()
+            runs.add(thread.run_id)
+        assert len(runs) == 2

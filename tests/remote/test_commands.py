@@ -75,7 +75,7 @@ def test_subscriptions_and_trees() -> None:
     assert parse("agent.getTree") == GetTree()
 
 
-@pytest.mark.parametrize("method", ["state.get", "state.fork", "input.inject", "__class__", "", "run.start "])
+@pytest.mark.parametrize("method", ["state.fork", "input.inject", "__class__", "", "run.start "])
 def test_unknown_commands_are_refused(method: str) -> None:
     """With the code that the schema has for it."""
     with pytest.raises(Refusal) as caught:

@@ -47,7 +47,7 @@ def test_the_clients(block: str, shown: str) -> None:
     with serving("uvicorn", app({"greet": names["greet"]})) as url:
         program = as_program(block).replace("http://127.0.0.1:2024", url)
         command = [sys.executable, "-c", program]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, shown, "")
 
 
@@ -59,3 +59,18 @@ def test_the_application_and_the_hook() -> None:
     with serving("uvicorn", names["application"]) as url, Client(url) as client:
         assert client.state().status_code == 401
         assert client.http.get("/threads/t/state", headers={"authorization": "Bearer 3f1c"}).status_code == 404
+
+
+def test_the_answer_of_the_guide_to_interrupts() -> None:
+    """The official client reads the question, and answers it."""
+    guide = (ROOT / "docs" / "guides" / "interrupts.md").read_text(encoding="utf-8")
+    graph = re.findall(r"^```python\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)[0]
+    fragment = re.findall(r"^```py\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)[-1]
+    names: dict[str, Any] = {}
+    exec(graph, names)
+    program = f"from langgraph_sdk import get_client\n{as_program(fragment)}"
+    with serving("uvicorn", app({"order": names["graph"]})) as url:
+        command = [sys.executable, "-c", f"url = {url!r}\n{program}"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "{'item': 'a piano', 'answer': 'yes'}\n"

@@ -14,45 +14,49 @@ from .cutting import proxied
 
 FOLDER = Path(__file__).parent / "javascript"
 
-pytestmark = [
-    pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="needs Node and npm"),
-    pytest.mark.timeout(150),  # the client is installed first, once
-]
+SDKS = ("@langchain/langgraph-sdk", "current")
+"""The client that has been supported for longest, and the current one, by the names of their packages."""
+
+pytestmark = pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="needs Node and npm")
 
 
 @pytest.fixture(scope="session")
 def client() -> Path:
     """The folder with the client, installed."""
-    if not (FOLDER / "node_modules" / "@langchain" / "langgraph-sdk").exists():
+    if not all((FOLDER / "node_modules" / each).exists() for each in SDKS):
         install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
-        done = subprocess.run(install, cwd=FOLDER, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(install, cwd=FOLDER, capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"the client cannot be installed: {done.stderr[-300:]}")
     return FOLDER
 
 
 @pytest.fixture(scope="session")
-def found() -> dict[tuple[str, str], dict[str, Any]]:
-    """Server and transport -> what the scenarios have read there; they run once each."""
+def found() -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Server, transport and package -> what the scenarios have read there; they run once each."""
     return {}
 
 
-@pytest.fixture
-def results(client: Path, server: str, transport: str, found: dict[Any, Any]) -> dict[str, Any]:
+@pytest.fixture(params=SDKS)
+def results(
+    request: pytest.FixtureRequest, client: Path, server: str, transport: str, found: dict[Any, Any]
+) -> dict[str, Any]:
     """What the scenarios have read."""
-    if (server, transport) not in found:
-        found[server, transport] = run(client, server, transport)
-    read: dict[str, Any] = found[server, transport]
+    key = (server, transport, request.param)
+    if key not in found:
+        found[key] = run(client, *key)
+    read: dict[str, Any] = found[key]
     return read
 
 
-def run(client: Path, server: str, transport: str) -> dict[str, Any]:
+def run(client: Path, server: str, transport: str, sdk: str) -> dict[str, Any]:
     """Run the scenarios."""
     with proxied(server) as proxy:
         # Over WebSocket, which is compressed, the client does not survive a cut while it subscribes anew.
         proxy.cuts = [9000, 14000, 12000] if transport == "sse" else [2500]
-        command = ["node", "--no-warnings", "--experimental-websocket", "scenarios.mjs", server, proxy.url, transport]
-        done = subprocess.run(command, cwd=client, capture_output=True, text=True, timeout=100, check=False)
+        command = ["node", "--no-warnings", "--experimental-websocket", "scenarios.mjs"]
+        command += [server, proxy.url, transport, sdk]
+        done = subprocess.run(command, cwd=client, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         read: dict[str, Any] = json.loads(done.stdout)
         return {**read, "cuts left": len(proxy.cuts), "transport": transport}
@@ -69,6 +73,19 @@ def test_projections(results: dict[str, Any]) -> None:
     assert found["progress"] == [{"done": 1}, {"done": 2}]
     assert found["deep"] == ["outer", "middle", "inner", "deep"]
     assert found["output"] == {"step": 2, "given": {"q": 1}}
+
+
+def test_arguments_of_tool_calls_come_in_pieces(results: dict[str, Any]) -> None:
+    """All of them, and the call is whole at the end."""
+    content = "abcd " * 2000
+    (message,) = results["arguments"]
+    assert json.loads(message["pieces"]) == {"content": content}
+    assert message["calls"] == [{"name": "write_file", "args": {"content": content}}]
+
+
+def test_the_state_is_a_command(results: dict[str, Any]) -> None:
+    """And tells what the request for it does."""
+    assert results["state"] == {"values": {"step": 2, "given": {}}, "next": [], "tasks": []}
 
 
 def test_interrupts_are_answered_together(results: dict[str, Any]) -> None:
@@ -101,3 +118,21 @@ def test_a_cut_connection_loses_nothing(results: dict[str, Any]) -> None:
     """The client connects again: every event once, in order."""
     assert results["cut"] == list(range(300))
     assert results["cuts left"] == 0
+
+
+@pytest.mark.parametrize("sdk", SDKS)
+def test_the_calls_of_a_chat_page(client: Path, server: str, sdk: str) -> None:
+    """Threads, a streamed run, history, an interrupt and its answer, as agent-chat-ui asks for them."""
+    command = ["node", "--no-warnings", "chat_ui.mjs", server, sdk]
+    done = subprocess.run(command, cwd=client, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told.pop("text") != ""
+    assert told.pop("history")[0] == 2
+    assert told == {
+        "info": 200,
+        "seen": ["metadata", "values", "messages"],
+        "found": True,
+        "asked": {"ask": "a"},
+        "answers": ["a=yes"],
+    }

@@ -25,7 +25,7 @@ def read_some(url: str, thread_id: str, params: dict[str, Any], headers: str, mo
         f"POST /threads/{thread_id}/stream/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
         f"{headers}\r\n{body}"
     )
-    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+    with socket.create_connection((address.hostname, address.port)) as connection:
         connection.sendall(request.encode())
         received, wanted, head_end = b"", 1, -1
         while len(received) < wanted:

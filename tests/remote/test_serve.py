@@ -12,13 +12,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 
 import anyiostream
-from anyiostream.cli.main import main
+from anyiostream import ToolCallTransformer
+from anyiostream.remote import connect
 
 from .raw import Client, events
+
+main = pytest.importorskip("anyiostream.cli.main").main
 
 ROOT = Path(anyiostream.__file__).parent.parent
 
@@ -88,9 +93,55 @@ def test_it_serves_until_it_is_told_to_stop(folder: Path, backend: str) -> None:
             with other.stream() as response:
                 assert next(events(response))["method"] == "lifecycle"
                 process.send_signal(signal.SIGTERM)
-                out, err = process.communicate(timeout=20)
+                out, err = process.communicate()
         assert (process.returncode, out) == (0, "cleaned up\n")
         assert "Traceback" not in err
+
+
+AGENT = """
+from langchain.agents import create_agent
+from langchain_core.tools import tool
+
+from anyiostream.testing import Reply
+from anyiostream.testing.langchain import FakeStreamingChatModel
+
+
+@tool
+def weather(city: str) -> str:
+    'The weather in a city.'
+    return f"rain in {city}"
+
+
+call = {"name": "weather", "args": {"city": "Bergen"}, "id": "call-1"}
+agent = create_agent(FakeStreamingChatModel(Reply(tool_calls=[call]), "Take a jacket."), [weather])
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_it_serves_an_agent(folder: Path, backend: str) -> None:
+    """Its messages and its tool calls, as to a local reader."""
+    pytest.importorskip("anyiostream.testing")
+
+    async def read(url: str) -> tuple[list[str], list[Any], list[str]]:
+        async with (
+            connect(url) as client,
+            client.thread("agent").run({"messages": [["user", "Bergen?"]]}, transformers=[ToolCallTransformer]) as run,
+        ):
+            texts: list[str] = []
+            calls: list[Any] = []
+            async for name, item in run.interleave("messages", "tool_calls"):
+                if name == "messages":
+                    texts.append(await item.text)
+                else:
+                    calls.append((item.tool_name, item.input))
+            return texts, calls, [each["type"] for each in (await run.output())["messages"]]
+
+    (folder / "served_agent.py").write_text(AGENT)
+    with started(folder, "served_agent:agent", "--backend", backend) as (_, url):
+        texts, calls, types = anyio.run(read, url, backend=backend)
+    assert texts == ["", "Take a jacket."]
+    assert calls == [("weather", {"city": "Bergen"})]
+    assert types == ["human", "ai", "tool", "ai"]
 
 
 def test_it_serves_loopback_only_and_says_so(folder: Path) -> None:
@@ -137,12 +188,18 @@ def test_an_address_that_is_taken(backend: str) -> None:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=30,
             check=False,
         )
     assert done.returncode == 2
     said = f"cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}; --host and --port name another"
-    assert done.stderr.splitlines()[1:] == [f"python -m anyiostream: {said}"]
+    assert done.stderr.splitlines()[-1] == f"python -m anyiostream: {said}"
+
+
+@pytest.mark.parametrize(("name", "problem"), [("sqlite:/nowhere/f", "folder"), ("mongodb://x", "sqlite:FILE")])
+def test_a_store_that_cannot_be_used(name: str, problem: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Is said in a line, before anything is served."""
+    assert main(["serve", "tests.remote.graphs:everything", "--port", "0", "--store", name]) == 2
+    assert problem in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_without_its_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,3 +213,15 @@ def test_two_graphs_of_one_name(capsys: pytest.CaptureFixture[str]) -> None:
     """They have to be told apart."""
     assert main(["serve", "examples.chat:assistant", "assistant=examples.researchers:research"]) == 2
     assert "one name" in capsys.readouterr().err
+
+
+def test_options_of_runs_are_passed_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--grace` and `--max-scheduled` are those of every run that is served; bad values are told in one line."""
+    served: list[Any] = []
+    monkeypatch.setattr(anyio, "run", lambda _, application, *__, **___: served.append(application))
+    assert main(["serve", "examples.chat:assistant", "--grace", "2.5", "--max-scheduled", "7"]) == 0
+    (application,) = served
+    assert application.state.service.assistants["assistant"].options == {"grace": 2.5, "max_scheduled": 7}
+    capsys.readouterr()
+    assert main(["serve", "examples.chat:assistant", "--max-scheduled", "-1"]) == 2
+    assert "max_scheduled must be a positive int" in capsys.readouterr().err

@@ -10,7 +10,8 @@ from langgraph_sdk.stream.subscription import matches_subscription
 
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.refusals import Refusal
-from anyiostream.remote.subscriptions import CHANNELS, channel_of, parse_subscription
+from anyiostream.remote.subscriptions import CHANNELS, parse_subscription
+from anyiostream.wire.drafts import channel_of
 
 LIMITS = Limits(namespaces=4, channels=12)
 

@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
-from .lanes import LOOPS, SyncLane
+from ..lanes import LOOPS, SYNC_LANE, Lane
 
 
-@pytest.fixture(params=[*LOOPS.values(), SyncLane()], ids=[*LOOPS, "sync"])
-def lane(request: pytest.FixtureRequest) -> Any:
+@pytest.fixture(params=[*LOOPS.values(), SYNC_LANE], ids=str)
+def lane(request: pytest.FixtureRequest) -> Lane:
     """The lanes behind one interface."""
-    return request.param
+    lane: Lane = request.param
+    return lane
 
 
 @pytest.fixture
-def anyio_backend(lane: Any) -> Any:
+def anyio_backend(lane: Lane) -> Any:
     """The lane's event loop; the sync lane is tried inside one, of which it must not know."""
     return lane.backend

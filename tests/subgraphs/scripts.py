@@ -9,7 +9,7 @@ import pytest
 
 from anyiostream import parts
 
-from .lanes import LOOPS
+from ..lanes import LOOPS
 
 __all__ = ["ON_LOOPS", "nest", "side_by_side", "subgraph"]
 

@@ -115,8 +115,8 @@ async def test_emitted_subgraphs_have_handles(lane: Any, beside: list[Any]) -> N
         assert (search.path, search.graph_name, search.trigger_call_id) == (("tools:1",), "search", "1")
         assert search.cause == {"type": "toolCall", "tool_call_id": "1"}
         messages = lane.cursor(search.messages)
-        assert await lane.text(await lane.next(messages)) == "a"
-        assert await lane.text(await lane.next(messages)) == "b"
+        assert await lane.whole((await lane.next(messages)).text) == "a"
+        assert await lane.whole((await lane.next(messages)).text) == "b"
         assert await lane.collect(search.values) == ["a", "b"]
         assert await lane.output(search) == "b"
         assert search.status == "completed"

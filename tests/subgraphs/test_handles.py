@@ -345,7 +345,7 @@ async def test_four_projections_interleave_in_order_of_arrival(lane: Any) -> Non
             except StopAsyncIteration:
                 break
             if name == "messages":
-                item = await lane.text(item)
+                item = await lane.whole(item.text)
             elif name == "subgraphs":
                 item = (item.graph_name, await lane.collect(item.values))
             elif name == "lifecycle":

@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
+from langgraph.errors import GraphDrained
 
 from anyiostream import GraphInterrupt, ItemsMissed, StreamTransformer, parts
 
@@ -52,10 +53,6 @@ async def test_a_handle_shows_the_lifecycle_below_it(lane: Any) -> None:
                 *(("completed", f"sub:{n}") for n in range(4, level, -1)),
             ]
             handle = inner
-
-
-class GraphDrained(Exception):
-    """What a run control raises in a graph that it drains; told by its name."""
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,12 @@ from typing import Any
 
 import anyio
 import pytest
+from langgraph.graph import START, StateGraph
+from langgraph.types import RetryPolicy
 
 from anyiostream import RunAborted, open_run
 
+from ..waiting import until
 from .graphs import State, chain
 from .scripts import ON_LOOPS
 
@@ -121,12 +124,6 @@ def sleeping(reached: list[str]) -> Any:
     return sleep
 
 
-async def until(reached: list[str], what: str) -> None:
-    """Wait for what may happen on another thread's loop."""
-    while what not in reached:
-        await anyio.sleep(0.001)
-
-
 @pytest.mark.parametrize("inner", ["function", "graph"])
 @pytest.mark.parametrize("outer", ["function", "graph"])
 @pytest.mark.parametrize("how", ["abort", "leave", "cancel"])
@@ -148,7 +145,7 @@ async def test_ending_the_outer_run_stops_the_inner_one(lane: Any, outer: str, i
         async with open_run(graph, FRESH) as run:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(swallow, run)
-                await until(reached, "begun")
+                await until(lambda: "begun" in reached)
                 if how == "abort":
                     await run.abort()
                     assert reached == ["begun", "cancelled", "inner left"]
@@ -197,3 +194,28 @@ async def test_a_nested_run_of_the_same_graph(lane: Any) -> None:
     async with open_run(graph, FRESH) as run:
         assert (await run.output())["trail"] == ["a", "a", "a", "bottom"]
     assert seen == [2]
+
+
+@pytest.mark.parametrize("before", ["a run", "a call", "a try"])
+async def test_a_further_run_of_a_node_sees_its_own_level(lane: Any, before: str) -> None:
+    """Whatever the node has run before it, itself or when it was tried the first time."""
+    inner = chain(lane, "x", ("deep", chain(lane, "y")))
+    observed: list[Any] = []
+
+    async def nested(state: State) -> Any:
+        if before == "a call":
+            await inner.ainvoke(state)
+        for _ in range(2 if before == "a run" else 1):
+            async with open_run(inner, state) as run:
+                async for handle in run.subgraphs:
+                    observed.append([segment.split(":")[0] for segment in handle.path])
+                output = await run.output()
+        if before == "a try" and len(observed) == 1:
+            raise ValueError(before)
+        return output
+
+    again = RetryPolicy(initial_interval=0, jitter=False, retry_on=ValueError)
+    graph = StateGraph(State).add_node("nested", nested, retry_policy=again).add_edge(START, "nested").compile()
+    async with open_run(graph, FRESH) as run:
+        assert (await run.output())["trail"] == ["x", "y"]
+    assert observed == [["nested", "deep"]] * (1 if before == "a call" else 2)

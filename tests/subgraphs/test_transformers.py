@@ -7,7 +7,15 @@ from typing import Any
 import anyio
 import pytest
 
-from anyiostream import CustomTransformer, PayloadTransformer, StreamChannel, StreamTransformer, open_run, parts
+from anyiostream import (
+    CustomTransformer,
+    PayloadTransformer,
+    StreamChannel,
+    StreamTransformer,
+    TasksTransformer,
+    open_run,
+    parts,
+)
 
 from .scripts import ON_LOOPS, nest, subgraph
 
@@ -176,7 +184,7 @@ async def test_async_hooks_of_subgraphs_are_awaited(lane: Any) -> None:
 
 @ON_LOOPS
 async def test_scheduled_work_of_a_subgraph_is_drained_before_its_handle_ends(lane: Any) -> None:
-    """What it pushes late, and what it schedules itself, is in the handle's channels; the run goes on only then."""
+    """What it pushes late, and what it schedules itself, is in the handle's channels; its output comes after that."""
     ended: list[Any] = []
 
     class Scheduling(StreamTransformer):
@@ -281,6 +289,56 @@ async def test_registered_data_projections_are_on_handles(lane: Any) -> None:
         assert await lane.collect(handle.custom) == ["outer"]
         (inner,) = await lane.collect(handle.subgraphs)
         assert await lane.collect(inner.custom) == ["inner"]
+
+
+async def test_a_task_is_shown_once_at_its_own_level(lane: Any) -> None:
+    """On a handle as on the run: each start and each result of its tasks, in order, and those of no other level."""
+    async with lane.open(lane.source(nest(2)), transformers=[TasksTransformer]) as run:
+        seen, cursor = [], lane.cursor(run.interleave("tasks", "subgraphs"))
+        name, task = await lane.next(cursor)
+        seen.append((name, said(task)))
+        _, handle = await lane.next(cursor)
+        assert [said(task) for task in await lane.collect(handle.tasks)] == [
+            ("in 1", "start"),
+            ("2", "start"),
+            ("2", "result"),
+            ("in 1", "result"),
+        ]
+        _, task = await lane.next(cursor)
+        assert [*seen, ("tasks", said(task))] == [("tasks", ("1", "start")), ("tasks", ("1", "result"))]
+
+
+async def test_a_transformer_gets_each_task_once(lane: Any) -> None:
+    """However deep it is: each instance those of its level and of all below, whatever stands before and behind it."""
+    notes: dict[tuple[str, ...], list[Any]] = {}
+
+    class Early(StreamTransformer):
+        before_builtins = True
+
+        def init(self) -> dict[str, Any]:
+            return {}
+
+        def process(self, event: Any) -> bool:
+            if event["method"] == "tasks":
+                notes.setdefault((type(self).__name__, *self.scope), []).append(said(event["params"]["data"]))
+            return True
+
+    class Late(Early):
+        before_builtins = False
+
+    async with lane.open(lane.source(nest(2)), transformers=[Early, Late]) as run:
+        assert await lane.output(run) == "after 0"
+    for kind in ("Early", "Late"):
+        inner = [("in 2", "start"), ("in 2", "result")]
+        outer = [("in 1", "start"), ("2", "start"), *inner, ("2", "result"), ("in 1", "result")]
+        assert notes[kind, "sub:1", "sub:2"] == inner
+        assert notes[kind, "sub:1"] == outer
+        assert notes[(kind,)] == [("1", "start"), *outer, ("1", "result")]
+
+
+def said(task: Any) -> tuple[str, str]:
+    """A task's id, and whether it starts or has a result."""
+    return task["id"], "result" if "result" in task else "start"
 
 
 class DeepTransformer(PayloadTransformer):

@@ -8,7 +8,8 @@ import pytest
 import trio
 import trio.testing
 
-from anyiostream import AsyncTransformerRefused, InvalidHook, Promise, StreamChannel, StreamTransformer, parts
+from anyiostream import Promise, StreamChannel, StreamTransformer, parts
+from anyiostream.errors import AsyncTransformerRefused, InvalidHook
 from anyiostream.testing import EventRecorder, HookReturnedNothing, Pause, afeed, arecord, feed, record
 
 SCRIPT = (parts.custom("one"), parts.custom("two words"))

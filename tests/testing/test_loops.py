@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-import time
 from typing import Any
 
 import anyio
@@ -62,14 +61,12 @@ def test_time_is_virtual(backend: Any) -> None:
             log.append((anyio.current_time() - began, "deadline"))
         return log
 
-    before = time.monotonic()
     assert run_seeded(main, backend=backend) == [
         (1, "1 s"),
         (30, "deadline"),
         (3_600, "3600 s"),
         (86_400, "86400 s"),
     ]
-    assert time.monotonic() - before < 10
 
 
 @both

@@ -9,7 +9,8 @@ from typing import Any
 import anyio
 import pytest
 
-from anyiostream import MessageFailed, MissingExtra, StreamWriter, open_run
+from anyiostream import GraphWriter, MessageFailed, open_run
+from anyiostream.errors import MissingExtra
 from anyiostream.testing import FakeChatModel, Reply, ScriptExhausted
 from anyiostream.testing.langchain import FakeStreamingChatModel
 
@@ -21,7 +22,7 @@ WHOLE = Reply("It will rain.", reasoning="Clouds, wind.", tool_calls=[CALL], usa
 def agent(model: FakeChatModel) -> Any:
     """A graph that calls the model once."""
 
-    async def graph(question: str, writer: StreamWriter) -> str:
+    async def graph(question: str, writer: GraphWriter) -> str:
         return (await model(writer, node="think")).whole_text
 
     return graph
@@ -75,7 +76,7 @@ def test_an_error_comes_after_what_was_streamed() -> None:
 def test_a_call_too_many_is_an_error() -> None:
     """It says how many replies there were."""
 
-    async def graph(_: Any, writer: StreamWriter) -> None:
+    async def graph(_: Any, writer: GraphWriter) -> None:
         model = FakeChatModel("one")
         await model(writer)
         await model(writer)

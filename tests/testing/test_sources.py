@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from anyiostream import GraphInterrupt, Interrupt, open_run, parts
+from anyiostream import GraphInterrupt, PendingInterrupt, open_run, parts
 from anyiostream.testing import Gate, GateHeld, Pause, ScriptedSource
 
 
@@ -101,7 +101,7 @@ def test_an_exception_ends_the_script(is_async: bool) -> None:
     """It is raised as the very object; `GraphInterrupt` interrupts."""
     error = ValueError("no more")
     failing = ScriptedSource(parts.values(1), error)
-    asking = ScriptedSource(parts.values(1), GraphInterrupt([Interrupt("sure?", "1")]))
+    asking = ScriptedSource(parts.values(1), GraphInterrupt([PendingInterrupt("sure?", "1")]))
 
     async def in_a_loop() -> None:
         with pytest.raises(ValueError, match="no more") as caught:

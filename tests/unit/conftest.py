@@ -11,8 +11,8 @@ import pytest
 
 from anyiostream.channels.buffer import Buffer
 from anyiostream.channels.latch import Awaited, Latch
-from anyiostream.channels.outbox import Outbox, current_outbox
-from anyiostream.channels.raising import Recorded
+from anyiostream.channels.producer import Producer, current_producer
+from anyiostream.outcome import Outcome
 
 
 class Cancelled(BaseException):
@@ -43,10 +43,10 @@ class Home:
     """A run, as buffers see it."""
 
     def __init__(self) -> None:
-        self.application_outbox = Outbox("the application", self)
+        self.application_producer = Producer("the application", self)
 
-    def deliver(self, failure: Recorded) -> BaseException:
-        return failure.fresh()
+    def deliver(self, outcome: Outcome) -> BaseException:
+        return outcome.fresh()
 
 
 class Task:
@@ -118,9 +118,9 @@ class Port(Home):
         self.stall_checks = 0
         self.held: list[Any] = []
         self.on_drive: Callable[[], object] = lambda: None
-        self.outbox = Outbox("an event", self, bounded=False)
+        self.producer = Producer("an event", self, bounded=False)
         self.context = copy_context()
-        self.context.run(current_outbox.set, self.outbox)
+        self.context.run(current_producer.set, self.producer)
         self.stamps = 0
 
     def stamp(self) -> int:
@@ -130,6 +130,10 @@ class Port(Home):
     @property
     def home(self) -> Port:
         return self
+
+    @property
+    def task_port(self) -> Port | None:
+        return self if self.is_async else None
 
     def admit(self, what: str) -> None:
         if self.closed is not None:
@@ -159,7 +163,7 @@ class Port(Home):
         self.tasks.append(task)
         return task
 
-    def open_handle(self, mux: Any, subgraph: Any) -> Any:
+    def make_handle(self, mux: Any, subgraph: Any) -> Any:
         handle = HandleStub(mux, subgraph)
         self.handles.append(handle)
         return handle
@@ -183,12 +187,11 @@ class HandleStub:
     def __init__(self, mux: Any, subgraph: Any) -> None:
         self.mux = mux
         self.subgraph = subgraph
-        self.end: Any = None
-        self.ending: Any = None
+        self.outcome: Outcome | None = None
 
-    async def conclude(self, end: Any, ending: Any) -> None:
-        self.end, self.ending = end, ending
-        await self.mux.end(ending)
+    async def conclude(self, outcome: Outcome, *, by_result: bool = False) -> None:
+        self.outcome = outcome
+        await self.mux.end(outcome)
 
 
 class Drive:

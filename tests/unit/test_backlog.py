@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from anyiostream.channels.backlog import Backlog
+from anyiostream.channels.overflow import POLICIES
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def make() -> Callable[..., Backlog[Any]]:
     """Makes a backlog of three items, with stamps from 1."""
 
     def backlog(overflow: Any = "wait", bound: float = 3) -> Backlog[Any]:
-        return Backlog(count(1).__next__, bound, overflow)
+        return Backlog(count(1).__next__, bound, POLICIES[overflow])
 
     return backlog
 

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from anyiostream import BackpressureDeadlock, ChannelFull
 from anyiostream.channels.branches import Branch, SharedLog
-from anyiostream.channels.buffer import Buffer
-from anyiostream.channels.outbox import Outbox, current_outbox
-from anyiostream.channels.unread import EMPTY, Ended, Unread
+from anyiostream.channels.buffer import EMPTY, Buffer, Queue
+from anyiostream.channels.overflow import POLICIES
+from anyiostream.channels.producer import Producer, current_producer
+from anyiostream.outcome import COMPLETED
 
 from .conftest import Home
 
@@ -28,13 +29,13 @@ def make(home: Any) -> Callable[..., SharedLog[Any]]:
 
     def log(count: int = 2, maxlen: float = 2, overflow: Any = "wait") -> SharedLog[Any]:
         made = SharedLog[Any](maxlen)
-        made.branch_off(count, "channel 'mine'", overflow, home)
+        made.branch_off(count, "channel 'mine'", POLICIES[overflow], home)
         return made
 
     return log
 
 
-def drained(branch: Unread[Any]) -> list[Any]:
+def drained(branch: Buffer[Any]) -> list[Any]:
     """Everything that a reader can take without waiting."""
     items = []
     while (item := branch.take()) is not EMPTY:
@@ -42,10 +43,10 @@ def drained(branch: Unread[Any]) -> list[Any]:
     return items
 
 
-def put_as(outbox: Outbox, log: SharedLog[Any], *items: Any) -> None:
-    """Put items as the producer that owns `outbox`."""
+def put_as(producer: Producer, log: SharedLog[Any], *items: Any) -> None:
+    """Put items as the producer that owns `producer`."""
     context = copy_context()
-    context.run(current_outbox.set, outbox)
+    context.run(current_producer.set, producer)
     for item in items:
         context.run(log.put, item)
 
@@ -120,7 +121,7 @@ def test_the_end_comes_after_the_items(make: Any) -> None:
     log = make(2, 4)
     log.put("a")
     branch = log.branches[0]
-    branch.end(Ended())
+    branch.end(COMPLETED)
     assert (branch.ready, branch.depth) == (2, 1)
     assert branch.take() == "a"
     assert (branch.ready, branch.depth, branch.take()) == (1, 0, EMPTY)
@@ -146,7 +147,7 @@ def test_the_end_of_a_branch_wakes_its_reader(make: Any, make_reader: Any) -> No
     """Ending is something to read."""
     log, reader = make(), make_reader()
     log.branches[0].park(reader)
-    log.branches[0].end(Ended())
+    log.branches[0].end(COMPLETED)
     assert reader.woken == 1
 
 
@@ -157,31 +158,31 @@ def test_what_does_not_fit_at_one_branch_is_read_at_once_by_the_others(make: Any
     """The slow branch holds `maxlen` items, and what comes after them waits for it alone."""
     log = make(2, 2)
     fast, slow = log.branches
-    outbox = Outbox("an event", home, bounded=False)
+    producer = Producer("an event", home, bounded=False)
     taken = []
     for item in "abcd":
-        put_as(outbox, log, item)
+        put_as(producer, log, item)
         taken += drained(fast)
     assert taken == ["a", "b", "c", "d"]
-    assert (slow.depth, slow.waiting, slow.waits, outbox.pending) == (2, 2, 2, 2)
+    assert (slow.depth, slow.waiting, slow.waits, producer.pending) == (2, 2, 2, 2)
     assert (slow.ready, slow.has_room, fast.has_room) == (2, False, True)
-    assert outbox.full == [slow]
+    assert producer.full == [slow]
     assert slow.take() == "a"
-    assert (slow.depth, slow.waiting, outbox.pending) == (2, 1, 1)
+    assert (slow.depth, slow.waiting, producer.pending) == (2, 1, 1)
     assert drained(slow) == ["b", "c", "d"]
-    assert (outbox.pending, outbox.full) == (0, [])
+    assert (producer.pending, producer.full) == (0, [])
 
 
 def test_who_is_refused_has_put_the_item_nowhere(make: Any, home: Any) -> None:
     """A bounded producer that has too many items waiting at several branches leaves them alike."""
     log = make(2, 3)
-    outbox = Outbox("a scheduled task", home)
-    put_as(outbox, log, *"abcde")
-    assert outbox.pending == 4
+    producer = Producer("a scheduled task", home)
+    put_as(producer, log, *"abcde")
+    assert producer.pending == 4
     with pytest.raises(ChannelFull, match="channel 'mine'"):
-        put_as(outbox, log, "f")
+        put_as(producer, log, "f")
     assert [drained(branch) for branch in log.branches] == [list("abcde"), list("abcde")]
-    assert outbox.pending == 0
+    assert producer.pending == 0
 
 
 def test_fail_refuses_what_does_not_fit_at_one_branch(make: Any) -> None:
@@ -199,30 +200,30 @@ def test_a_branch_that_leaves_lets_its_producers_go_on(make: Any, home: Any) -> 
     """What waited for it waits no longer, and it paces nobody any more."""
     log = make(2, 1)
     stays, leaves = log.branches
-    outbox = Outbox("an event", home, bounded=False)
-    put_as(outbox, log, "a")
+    producer = Producer("an event", home, bounded=False)
+    put_as(producer, log, "a")
     stays.take()
-    put_as(outbox, log, "b")
-    assert outbox.pending == 1
+    put_as(producer, log, "b")
+    assert producer.pending == 1
     leaves.leave()
     leaves.leave()
-    assert outbox.pending == 0
+    assert producer.pending == 0
     assert drained(stays) == ["b"]
-    put_as(outbox, log, "c")
-    assert outbox.pending == 0
+    put_as(producer, log, "c")
+    assert producer.pending == 0
 
 
 def test_items_can_be_forgotten(make: Any, home: Any) -> None:
     """`discard` forgets what is there and what waits, and says how much; the branch goes on with what comes next."""
     log = make(2, 1)
     fast, slow = log.branches
-    outbox = Outbox("an event", home, bounded=False)
-    put_as(outbox, log, "a", "b")
+    producer = Producer("an event", home, bounded=False)
+    put_as(producer, log, "a", "b")
     assert slow.discard() == 2
-    put_as(outbox, log, "c")
+    put_as(producer, log, "c")
     assert drained(slow) == ["c"]
     assert drained(fast) == ["a", "b", "c"]
-    assert outbox.pending == 0
+    assert producer.pending == 0
 
 
 # --- producers that can wait ---
@@ -232,7 +233,7 @@ def test_a_producer_can_wait_for_room_at_a_branch(make: Any, home: Any) -> None:
     """`await_room` is settled once what waited before has found its place and there is room."""
     log = make(2, 1)
     fast, slow = log.branches
-    event, waiting = Outbox("an event", home, bounded=False), Outbox("send()", home, bounded=False)
+    event, waiting = Producer("an event", home, bounded=False), Producer("send()", home, bounded=False)
     put_as(event, log, "a", "b")
     drained(fast)
     slow.await_room(waiting)
@@ -247,7 +248,10 @@ def test_where_one_branch_is_left_what_waits_can_be_withdrawn(make: Any, home: A
     log = make(2, 1)
     stays, leaves = log.branches
     leaves.leave()
-    event, sending = Outbox("an event", home, bounded=False), Outbox("send()", home, bounded=False, withdrawable=True)
+    event, sending = (
+        Producer("an event", home, bounded=False),
+        Producer("send()", home, bounded=False, withdrawable=True),
+    )
     put_as(event, log, "a", "b")
     stays.put_waiting("c", sending)
     put_as(event, log, "d")
@@ -262,7 +266,10 @@ def test_where_one_branch_is_left_nobody_overtakes_who_waits(make: Any, home: An
     """An item of a producer that can wait keeps its place among those that are pushed."""
     log = make(2, 1)
     stays, leaves = log.branches
-    event, sending = Outbox("an event", home, bounded=False), Outbox("send()", home, bounded=False, withdrawable=True)
+    event, sending = (
+        Producer("an event", home, bounded=False),
+        Producer("send()", home, bounded=False, withdrawable=True),
+    )
     put_as(event, log, "a", "b")
     leaves.leave()
     stays.put_waiting("c", sending)
@@ -275,11 +282,11 @@ def test_where_one_branch_is_left_nobody_overtakes_who_waits(make: Any, home: An
 def test_what_was_kept_for_the_branches_waits_where_it_does_not_fit(make: Any, home: Any) -> None:
     """`put_waiting` of a log is never refused."""
     log = make(2, 1, "fail")
-    outbox = Outbox("the backlog", home)
+    producer = Producer("the backlog", home)
     for item in "abc":
-        log.put_waiting(item, outbox)
+        log.put_waiting(item, producer)
     assert [drained(branch) for branch in log.branches] == [["a", "b", "c"], ["a", "b", "c"]]
-    assert outbox.pending == 0
+    assert producer.pending == 0
 
 
 def test_a_stalled_branch_makes_its_own_error(make: Any) -> None:
@@ -307,15 +314,15 @@ def test_branches_are_as_buffers_of_their_own(count: int, maxlen: float, steps: 
     """Whatever is done, branches hold, count and make wait what as many buffers would, each with all items."""
     home: Any = Home()
     log = SharedLog[int](maxlen)
-    branches: tuple[Branch[int], ...] = log.branch_off(count, "channel 'mine'", "wait", home)
-    buffers = [Buffer[int]("channel 'mine'", maxlen, "wait", home) for _ in range(count)]
-    mine, theirs = (Outbox("an event", home, bounded=False) for _ in range(2))
+    branches: tuple[Branch[int], ...] = log.branch_off(count, "channel 'mine'", POLICIES["wait"], home)
+    buffers = [Queue[int]("channel 'mine'", maxlen, POLICIES["wait"], home) for _ in range(count)]
+    mine, theirs = (Producer("an event", home, bounded=False) for _ in range(2))
     for number, (step, which) in enumerate(steps):
         branch, buffer = branches[which % count], buffers[which % count]
         if step == "put":
             put_as(mine, log, number)
             context = copy_context()
-            context.run(current_outbox.set, theirs)
+            context.run(current_producer.set, theirs)
             for each in buffers:
                 context.run(each.put, number)
         elif step == "take":

@@ -10,22 +10,23 @@ from typing import Any
 import pytest
 
 from anyiostream import BackpressureDeadlock, ChannelFull
-from anyiostream.channels.buffer import Buffer
-from anyiostream.channels.outbox import Outbox, current_outbox
-from anyiostream.channels.unread import Ended
+from anyiostream.channels.buffer import Queue
+from anyiostream.channels.overflow import POLICIES
+from anyiostream.channels.producer import Producer, current_producer
+from anyiostream.outcome import COMPLETED, Outcome
 
 
 @pytest.fixture
-def make(home: Any) -> Callable[..., Buffer[Any]]:
+def make(home: Any) -> Callable[..., Queue[Any]]:
     """Makes a buffer of one run."""
 
-    def buffer(maxlen: float = 2, overflow: Any = "wait") -> Buffer[Any]:
-        return Buffer("channel 'mine'", maxlen, overflow, home)
+    def buffer(maxlen: float = 2, overflow: Any = "wait") -> Queue[Any]:
+        return Queue("channel 'mine'", maxlen, POLICIES[overflow], home)
 
     return buffer
 
 
-def drained(buffer: Buffer[Any]) -> list[Any]:
+def drained(buffer: Queue[Any]) -> list[Any]:
     """Everything that a reader can take without waiting."""
     items = []
     while buffer.depth:
@@ -33,10 +34,10 @@ def drained(buffer: Buffer[Any]) -> list[Any]:
     return items
 
 
-def put_as(outbox: Outbox, buffer: Buffer[Any], *items: Any) -> None:
-    """Put items as the producer that owns `outbox`."""
+def put_as(producer: Producer, buffer: Queue[Any], *items: Any) -> None:
+    """Put items as the producer that owns `producer`."""
     context = copy_context()
-    context.run(current_outbox.set, outbox)
+    context.run(current_producer.set, producer)
     for item in items:
         context.run(buffer.put, item)
 
@@ -69,7 +70,7 @@ def test_ready_counts_the_steps_a_reader_can_take(make: Any) -> None:
     assert buffer.ready == 0
     buffer.put("a")
     assert buffer.ready == 1
-    buffer.end(Ended())
+    buffer.end(COMPLETED)
     assert (buffer.ready, buffer.depth) == (2, 1)
     buffer.take()
     assert (buffer.ready, buffer.depth) == (1, 0)
@@ -123,7 +124,7 @@ def test_the_end_wakes_the_reader(make: Any, make_reader: Any) -> None:
     """Ending is something to read."""
     buffer, reader = make(), make_reader()
     buffer.park(reader)
-    buffer.end(Ended())
+    buffer.end(COMPLETED)
     assert reader.woken == 1
 
 
@@ -142,20 +143,20 @@ def test_a_dropped_item_wakes_nobody(make: Any, make_reader: Any) -> None:
 def test_what_does_not_fit_waits_in_order(make: Any, home: Any) -> None:
     """Under `"wait"` an item that does not fit waits on its producer's account and moves up as items are taken."""
     buffer = make(2)
-    outbox = Outbox("an event", home, bounded=False)
-    put_as(outbox, buffer, *"abcde")
-    assert (buffer.depth, buffer.waiting, outbox.pending) == (2, 3, 3)
-    assert outbox.full == [buffer]
+    producer = Producer("an event", home, bounded=False)
+    put_as(producer, buffer, *"abcde")
+    assert (buffer.depth, buffer.waiting, producer.pending) == (2, 3, 3)
+    assert producer.full == [buffer]
     assert buffer.take() == "a"
-    assert (buffer.depth, buffer.waiting, outbox.pending) == (2, 2, 2)
+    assert (buffer.depth, buffer.waiting, producer.pending) == (2, 2, 2)
     assert drained(buffer) == ["b", "c", "d", "e"]
-    assert (buffer.waiting, outbox.pending, outbox.full) == (0, 0, [])
+    assert (buffer.waiting, producer.pending, producer.full) == (0, 0, [])
 
 
 def test_an_item_put_later_does_not_overtake_one_that_waits(make: Any, home: Any) -> None:
     """Order holds over the producers: what waits at the buffer comes before what is put after it."""
     buffer = make(1)
-    first, second = (Outbox(name, home, bounded=False) for name in ("first", "second"))
+    first, second = (Producer(name, home, bounded=False) for name in ("first", "second"))
     put_as(first, buffer, "a", "b")
     put_as(second, buffer, "c")
     assert buffer.take() == "a"
@@ -167,10 +168,10 @@ def test_an_item_put_later_does_not_overtake_one_that_waits(make: Any, home: Any
 def test_a_bounded_producer_may_wait_with_as_many_items_as_fit(make: Any, home: Any) -> None:
     """A producer that is no event has `maxlen` items waiting at most; one more raises and is not added."""
     buffer = make(2)
-    outbox = Outbox("a scheduled task", home)
-    put_as(outbox, buffer, *"abcd")
+    producer = Producer("a scheduled task", home)
+    put_as(producer, buffer, *"abcd")
     with pytest.raises(ChannelFull, match="channel 'mine'"):
-        put_as(outbox, buffer, "e")
+        put_as(producer, buffer, "e")
     assert drained(buffer) == ["a", "b", "c", "d"]
 
 
@@ -179,7 +180,7 @@ def test_the_application_is_a_bounded_producer(make: Any, home: Any) -> None:
     buffer = make(1)
     buffer.put("a")
     buffer.put("b")
-    assert home.application_outbox.pending == 1
+    assert home.application_producer.pending == 1
     with pytest.raises(ChannelFull):
         buffer.put("c")
 
@@ -187,10 +188,10 @@ def test_the_application_is_a_bounded_producer(make: Any, home: Any) -> None:
 def test_a_producer_of_another_run_counts_as_the_application(make: Any, home: Any) -> None:
     """The account of another run is not charged."""
     buffer = make(1)
-    stranger = Outbox("an event of another run", object(), bounded=False)
+    stranger = Producer("an event of another run", object(), bounded=False)
     put_as(stranger, buffer, "a", "b")
     assert stranger.pending == 0
-    assert home.application_outbox.pending == 1
+    assert home.application_producer.pending == 1
 
 
 def test_drop_oldest_keeps_the_newest(make: Any) -> None:
@@ -223,11 +224,11 @@ def test_drop_newest_keeps_the_oldest(make: Any) -> None:
 def test_fail_refuses_what_does_not_fit(make: Any, home: Any) -> None:
     """`"fail"` raises for the first item that does not fit, whoever pushes it, and adds nothing."""
     buffer = make(2, "fail")
-    outbox = Outbox("an event", home, bounded=False)
-    put_as(outbox, buffer, "a", "b")
+    producer = Producer("an event", home, bounded=False)
+    put_as(producer, buffer, "a", "b")
     with pytest.raises(ChannelFull):
-        put_as(outbox, buffer, "c")
-    assert outbox.pending == 0
+        put_as(producer, buffer, "c")
+    assert producer.pending == 0
     assert drained(buffer) == ["a", "b"]
 
 
@@ -238,30 +239,30 @@ def test_fail_refuses_what_does_not_fit(make: Any, home: Any) -> None:
 def test_a_producer_that_can_wait_is_never_refused(make: Any, home: Any, overflow: str) -> None:
     """`put_waiting` waits for room under both policies that drop nothing."""
     buffer = make(1, overflow)
-    outbox = Outbox("send()", home)
+    producer = Producer("send()", home)
     for item in "abcd":
-        buffer.put_waiting(item, outbox)
-    assert outbox.pending == 3
+        buffer.put_waiting(item, producer)
+    assert producer.pending == 3
     assert drained(buffer) == ["a", "b", "c", "d"]
-    assert outbox.pending == 0
+    assert producer.pending == 0
 
 
 def test_a_producer_that_can_wait_need_not_where_items_are_dropped(make: Any, home: Any) -> None:
     """Under a drop policy there is always room."""
     buffer = make(1, "drop_oldest")
-    outbox = Outbox("send()", home)
-    buffer.put_waiting("a", outbox)
-    buffer.put_waiting("b", outbox)
-    assert outbox.pending == 0
+    producer = Producer("send()", home)
+    buffer.put_waiting("a", producer)
+    buffer.put_waiting("b", producer)
+    assert producer.pending == 0
     assert drained(buffer) == ["b"]
 
 
 def test_what_a_cancelled_producer_has_waiting_is_withdrawn(make: Any, home: Any) -> None:
     """`withdraw` takes back one producer's waiting items, and leaves those of others in their order."""
     buffer = make(1)
-    mine, other = Outbox("mine", home), Outbox("other", home)
-    for item, outbox in (("a", mine), ("b", other), ("c", mine), ("d", other)):
-        buffer.put_waiting(item, outbox)
+    mine, other = Producer("mine", home), Producer("other", home)
+    for item, producer in (("a", mine), ("b", other), ("c", mine), ("d", other)):
+        buffer.put_waiting(item, producer)
     buffer.withdraw(mine)
     assert (mine.pending, other.pending, buffer.waiting) == (0, 2, 2)
     assert drained(buffer) == ["a", "b", "d"]
@@ -271,10 +272,10 @@ def test_withdrawing_nothing_is_allowed(make: Any, home: Any) -> None:
     """A producer without waiting items withdraws nothing, and its `emptied` is not called."""
     calls: list[None] = []
     buffer = make(1)
-    outbox = Outbox("mine", home, emptied=lambda: calls.append(None))
-    buffer.withdraw(outbox)
+    producer = Producer("mine", home, emptied=lambda: calls.append(None))
+    buffer.withdraw(producer)
     buffer.put("a")
-    buffer.withdraw(outbox)
+    buffer.withdraw(producer)
     assert calls == []
 
 
@@ -284,48 +285,42 @@ def test_withdrawing_nothing_is_allowed(make: Any, home: Any) -> None:
 def test_items_come_before_the_end(make: Any, home: Any) -> None:
     """What is buffered, and what waits at the buffer, is read before the end."""
     buffer = make(1)
-    put_as(Outbox("an event", home, bounded=False), buffer, *"abc")
-    buffer.end(Ended())
+    put_as(Producer("an event", home, bounded=False), buffer, *"abc")
+    buffer.end(COMPLETED)
     assert drained(buffer) == ["a", "b", "c"]
     assert buffer.ready == 1
-    assert buffer.ended is not None
+    assert buffer.outcome is not None
 
 
 def test_a_buffer_ends_once(make: Any) -> None:
     """The first end counts."""
     error = ValueError("no")
     buffer = make()
-    buffer.end(Ended.by(error))
-    buffer.end(Ended())
+    buffer.end(Outcome.by(error))
+    buffer.end(COMPLETED)
     assert buffer.ready == 1
-    assert buffer.ended is not None
-    assert buffer.ended.error is not None
-    assert buffer.ended.error.error is error
-
-
-def test_a_good_end_has_no_error() -> None:
-    """`Ended.by(None)` is the end of a stream that just came to its end."""
-    assert Ended.by(None).error is None
+    assert buffer.outcome is not None
+    assert buffer.outcome.error is error
 
 
 def test_leaving_frees_the_items_and_their_producers(make: Any, home: Any) -> None:
     """A reader that leaves for good takes its items with it; whoever waited for room goes on."""
     calls: list[None] = []
     buffer = make(1)
-    outbox = Outbox("an event", home, bounded=False, emptied=lambda: calls.append(None))
-    put_as(outbox, buffer, *"abc")
+    producer = Producer("an event", home, bounded=False, emptied=lambda: calls.append(None))
+    put_as(producer, buffer, *"abc")
     buffer.leave()
     buffer.leave()
     assert buffer.left
-    assert (buffer.depth, buffer.waiting, outbox.pending) == (0, 0, 0)
+    assert (buffer.depth, buffer.waiting, producer.pending) == (0, 0, 0)
     assert len(calls) == 1
 
 
 def test_discarding_tells_how_many_items_there_were(make: Any, home: Any) -> None:
     """`discard` counts buffered and waiting items, and keeps the end."""
     buffer = make(1)
-    put_as(Outbox("an event", home, bounded=False), buffer, *"abc")
-    buffer.end(Ended())
+    put_as(Producer("an event", home, bounded=False), buffer, *"abc")
+    buffer.end(COMPLETED)
     assert buffer.discard() == 3
     assert (buffer.ready, buffer.depth) == (1, 0)
 
@@ -348,9 +343,9 @@ def test_a_watcher_is_told_of_all_that_arrives(make: Any, home: Any) -> None:
     arrivals: list[str] = []
     buffer = make(1)
     buffer.watch(arrivals.append)
-    put_as(Outbox("an event", home, bounded=False), buffer, "a", "b")
+    put_as(Producer("an event", home, bounded=False), buffer, "a", "b")
     drained(buffer)
-    buffer.end(Ended())
+    buffer.end(COMPLETED)
     assert arrivals == ["item", "item", "end"]
 
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
-from anyiostream import Interrupt
+from anyiostream import PendingInterrupt
 from anyiostream.encoding import encode, plain
 
 
@@ -57,7 +57,7 @@ class Point:
         (Colour.RED, "red"),
         ({"level": Level.HIGH, "nan": float("nan")}, {"level": 3, "nan": None}),
         (Point(1, {2}), {"x": 1, "inner": [2]}),
-        (Interrupt("why?", "i1"), {"value": "why?", "id": "i1"}),
+        (PendingInterrupt("why?", "i1"), {"value": "why?", "id": "i1"}),
         (ValueError("no"), {"type": "ValueError", "message": "no"}),
         (OrderedDict(a=1), {"a": 1}),
         (Broken(), "<Broken, whose repr raised RuntimeError>"),

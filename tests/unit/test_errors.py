@@ -9,6 +9,7 @@ import pytest
 
 import anyiostream
 from anyiostream import errors
+from anyiostream.errors.spelling import suggestion
 
 EXAMPLES: dict[str, tuple[type[BaseException], BaseException]] = {
     "AlreadyBound": (RuntimeError, errors.AlreadyBound("channel 'values'")),
@@ -19,6 +20,9 @@ EXAMPLES: dict[str, tuple[type[BaseException], BaseException]] = {
         RuntimeError,
         errors.BackpressureDeadlock(full="channel 'values'", maxlen=64, waits_for="channel 'custom'", fan_out="atee"),
     ),
+    "AgentAnswerInvalid": (ValueError, errors.AgentAnswerInvalid.no_approval("c1", "perhaps")),
+    "AgentInputInvalid": (ValueError, errors.AgentInputInvalid("the key 'question'")),
+    "AnswersMayMixWarning": (RuntimeWarning, errors.AnswersMayMixWarning(["pay", "refund"])),
     "ChannelClosed": (RuntimeError, errors.ChannelClosed("channel 'mine'")),
     "ChannelFull": (RuntimeError, errors.ChannelFull("channel 'mine'", 64, waiting=3)),
     "ChannelUnbound": (TypeError, errors.ChannelUnbound("StreamChannel('mine')")),
@@ -39,7 +43,7 @@ EXAMPLES: dict[str, tuple[type[BaseException], BaseException]] = {
     "MissingExtra": (ImportError, errors.MissingExtra("the demo", "demo")),
     "MissingProjection": (
         AttributeError,
-        errors.MissingProjection("GraphRunStream", "vlaues", ["values"], errors.suggestion("vlaues", ["values"])),
+        errors.MissingProjection("GraphRunStream", "vlaues", ["values"], suggestion("vlaues", ["values"])),
     ),
     "NotAChannel": (TypeError, errors.NotAChannel("mine", "int")),
     "NotAGraph": (TypeError, errors.NotAGraph(3, "sync")),
@@ -48,15 +52,19 @@ EXAMPLES: dict[str, tuple[type[BaseException], BaseException]] = {
     "NotAwaitedWarning": (RuntimeWarning, errors.NotAwaitedWarning("run.output()")),
     "PrebuiltTransformer": (TypeError, errors.PrebuiltTransformer("Mine")),
     "ProjectionConflict": (ValueError, errors.ProjectionConflict("Mine", {"values": "ValuesTransformer"})),
+    "ProgrammingError": (Exception, errors.ProgrammingError("the program is wrong.")),
     "PromiseUnresolved": (RuntimeError, errors.PromiseUnresolved("promise 'total'")),
     "RunAborted": (Exception, errors.RunAborted(partial={"n": 1})),
     "RunBlocksLoopWarning": (RuntimeWarning, errors.RunBlocksLoopWarning("the run of the graph g")),
+    "RunBusy": (RuntimeError, errors.RunBusy("output()")),
     "RunClosed": (RuntimeError, errors.RunClosed("channel 'values'")),
     "RunNotEntered": (TypeError, errors.RunNotEntered("cannot be iterated")),
     "RunReentered": (RuntimeError, errors.RunReentered()),
     "RunUnclosedWarning": (ResourceWarning, errors.RunUnclosedWarning("a run's block was never left. Use `with`.")),
     "RunWaitsForItself": (RuntimeError, errors.RunWaitsForItself("Mine.process()", "output()")),
     "ScheduleRefused": (RuntimeError, errors.ScheduleRefused("Mine", "this run is on the sync lane")),
+    "HostClosed": (RuntimeError, errors.HostClosed("graph g")),
+    "HostedCallCancelled": (RuntimeError, errors.HostedCallCancelled("connect")),
     "SourceStopped": (RuntimeError, errors.SourceStopped("the graph g", "StopIteration")),
     "SubgraphFailed": (RuntimeError, errors.SubgraphFailed("ValueError('no')")),
     "UnknownOption": (TypeError, errors.UnknownOption("stream_mode", "register a transformer for another one.")),
@@ -65,7 +73,7 @@ EXAMPLES: dict[str, tuple[type[BaseException], BaseException]] = {
     "WrongLane": (TypeError, errors.WrongLane("channel 'values'", "async", "use 'async for' instead.")),
 }
 
-CARRIERS = {"AnyioStreamError", "GraphInterrupt", "MessageFailed", "SubgraphFailed"}
+CARRIERS = {"AnyioStreamError", "GraphInterrupt", "MessageFailed", "ProgrammingError", "SubgraphFailed"}
 """Those whose message is somebody else's text, or that no reader ever sees."""
 
 WARNINGS = {"ItemsDroppedWarning", "RunUnclosedWarning"}
@@ -89,11 +97,47 @@ def test_the_module_exports_its_whole_tree() -> None:
     assert errors.__all__ == sorted(errors.__all__)
 
 
+CAUGHT = {
+    "AgentAnswerInvalid",
+    "AgentInputInvalid",
+    "AnyioStreamError",
+    "BackpressureDeadlock",
+    "ChannelClosed",
+    "ChannelFull",
+    "GraphInterrupt",
+    "HostedCallCancelled",
+    "ItemsMissed",
+    "MalformedPart",
+    "MessageFailed",
+    "RunAborted",
+    "SourceStopped",
+    "SubgraphFailed",
+}
+"""What a program may want to catch: none of it is a mistake in that program."""
+
+NEITHER = {"MissingExtra"}
+"""Not a mistake of the program, but of its installation."""
+
+
+def test_what_programs_catch_is_at_the_top() -> None:
+    """As names of `anyiostream`, and no other exceptions: the rest is in `anyiostream.errors`."""
+    at_the_top = {name for name in anyiostream.__all__ if isinstance(getattr(anyiostream, name), type)} & DEFINED
+    assert at_the_top == CAUGHT
+    assert all(getattr(anyiostream, name) is getattr(errors, name) for name in CAUGHT)
+
+
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
-def test_every_exception_is_public(name: str) -> None:
-    """Whatever the library raises or warns with can be caught by a name that `anyiostream` exports."""
-    assert name in anyiostream.__all__
-    assert getattr(anyiostream, name) is getattr(errors, name)
+def test_mistakes_of_the_program_have_one_base(name: str) -> None:
+    """`except ProgrammingError` catches each of them, and nothing that a correct program may meet."""
+    is_mistake = not (name in CAUGHT | NEITHER or name.endswith("Warning"))
+    assert issubclass(getattr(errors, name), errors.ProgrammingError) is is_mistake
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_every_exception_says_where_it_is_found(name: str) -> None:
+    """Tracebacks and pickles name `anyiostream.errors`, not the module inside that defines it."""
+    kind = getattr(errors, name)
+    assert (kind.__module__, kind.__qualname__) == (errors.__name__, name)
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
@@ -182,9 +226,9 @@ def test_an_unknown_projection_reads_as_a_sentence() -> None:
 
 def test_a_misspelt_name_is_suggested() -> None:
     """The nearest known name, if any is near."""
-    assert errors.suggestion("mesages", ["values", "messages"]) == "; did you mean 'messages'?"
-    assert errors.suggestion("nonsense", ["values", "messages"]) == ""
-    assert errors.suggestion("context", ["config"], likeness=0.8) == ""
+    assert suggestion("mesages", ["values", "messages"]) == "; did you mean 'messages'?"
+    assert suggestion("nonsense", ["values", "messages"]) == ""
+    assert suggestion("context", ["config"], likeness=0.8) == ""
 
 
 def test_a_conflict_names_keys_and_owners() -> None:
@@ -209,6 +253,7 @@ def test_a_malformed_part_is_kept_and_shown_in_brief() -> None:
         ("StopIteration", "the end of the stream"),
         ("StopAsyncIteration", "the end of the stream"),
         ("CancelledError", "a cancellation"),
+        ("BaseExceptionGroup", "a cancellation"),
         ("Other", "control flow"),
     ],
 )
@@ -240,4 +285,4 @@ def test_a_missing_extra_is_an_import_error() -> None:
     """`MissingExtra` names the feature and the extra to install."""
     message = str(errors.MissingExtra("the demo", "demo"))
     assert "the demo" in message
-    assert "[demo]" in message
+    assert "`python -m pip install 'anyiostream-runs[demo]'`" in message

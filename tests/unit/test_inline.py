@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from anyiostream import ForeignAwait
+from anyiostream.errors import ForeignAwait
 from anyiostream.inline import run_inline
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from anyiostream import StreamPart, convert_to_protocol_event, parts
+from anyiostream import StreamPart, ToolCallTransformer, convert_to_protocol_event, open_run, parts
 
 BUILT: dict[str, Callable[..., StreamPart]] = {
     "values": lambda **ns: parts.values({"n": 1}, **ns),
@@ -17,9 +17,29 @@ BUILT: dict[str, Callable[..., StreamPart]] = {
     "debug": lambda **ns: parts.debug({"step": 1}, **ns),
     "messages": lambda **ns: parts.messages("token", {"run_id": "1"}, **ns),
     "tools": lambda **ns: parts.tools({"event": "tool-started", "tool_call_id": "1"}, **ns),
+    "message_start": lambda **ns: parts.message_start("1", **ns),
+    "block_start": lambda **ns: parts.block_start("1", {"type": "text", "text": ""}, **ns),
+    "text_delta": lambda **ns: parts.text_delta("1", "Good ", **ns),
+    "reasoning_delta": lambda **ns: parts.reasoning_delta("1", "Hm.", **ns),
+    "tool_call_delta": lambda **ns: parts.tool_call_delta("1", "{", **ns),
+    "block_finish": lambda **ns: parts.block_finish("1", {"type": "text", "text": "Good "}, **ns),
+    "message_finish": lambda **ns: parts.message_finish("1", **ns),
+    "message_error": lambda **ns: parts.message_error("1", "no", **ns),
+    "tool_started": lambda **ns: parts.tool_started("1", "search", **ns),
+    "tool_output_delta": lambda **ns: parts.tool_output_delta("1", "a page", **ns),
+    "tool_finished": lambda **ns: parts.tool_finished("1", "two pages", **ns),
+    "tool_error": lambda **ns: parts.tool_error("1", "no", **ns),
     "task_start": lambda **ns: parts.task_start("1", "node", **ns),
     "task_result": lambda **ns: parts.task_result("1", "node", **ns),
 }
+
+METHODS = {
+    "task": "tasks",
+    "tool": "tools",
+    "tool_call_delta": "messages",
+    **dict.fromkeys(("message", "block", "text", "reasoning"), "messages"),
+}
+"""How a builder's name begins -> the method of what it builds; otherwise the name is the method."""
 
 
 def test_every_builder_is_tested_here() -> None:
@@ -31,7 +51,7 @@ def test_every_builder_is_tested_here() -> None:
 def test_a_builder_makes_a_part(name: str) -> None:
     """What a builder returns converts to an event of its type, at the graph's own level."""
     event = convert_to_protocol_event(BUILT[name]())
-    assert event["method"] == ("tasks" if name.startswith("task_") else name)
+    assert event["method"] == METHODS.get(name) or METHODS.get(name.partition("_")[0], name)
     assert event["params"]["namespace"] == []
 
 
@@ -85,3 +105,20 @@ def test_a_task_result_tells_how_it_ended() -> None:
         "result": None,
         "interrupts": [],
     }
+
+
+def test_a_message_and_a_tool_call_are_read_as_they_were_built() -> None:
+    """The pieces of one model call have its id in common, those of one call of a tool have that."""
+    graph = [
+        parts.message_start("m"),
+        parts.text_delta("m", "Good "),
+        parts.text_delta("m", "morning"),
+        parts.message_finish("m", usage={"total_tokens": 2}),
+        parts.tool_started("t", "search", {"q": "x"}),
+        parts.tool_output_delta("t", "a page"),
+        parts.tool_finished("t", ["a page"]),
+    ]
+    with open_run(graph, transformers=[ToolCallTransformer]) as run:
+        message, call = (item for _, item in run.interleave("messages", "tool_calls"))
+    assert (message.output.text, message.usage) == ("Good morning", {"total_tokens": 2})
+    assert (call.tool_name, call.input, call.output) == ("search", {"q": "x"}, ["a page"])

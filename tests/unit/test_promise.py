@@ -6,29 +6,33 @@ from typing import Any
 
 import pytest
 
-from anyiostream import AlreadyBound, ChannelUnbound, Promise, PromiseUnresolved, WrongLane
+from anyiostream import Promise
+from anyiostream.errors import AlreadyBound, ChannelUnbound, PromiseUnresolved, WrongLane
+
+from ..lanes import ASYNC_LANE, SYNC_LANE, Lane
 
 
-@pytest.fixture(params=["sync", "async"])
-def lane(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=[SYNC_LANE, ASYNC_LANE], ids=str)
+def lane(request: pytest.FixtureRequest) -> Lane:
     """Either lane."""
-    return str(request.param)
+    lane: Lane = request.param
+    return lane
 
 
 @pytest.fixture
-def promise(make_port: Any, lane: str) -> Promise[Any]:
+def promise(make_port: Any, lane: Lane) -> Promise[Any]:
     """A promise bound to a run on that lane."""
     promise: Promise[Any] = Promise()
-    promise.bind(make_port(is_async=lane == "async"), "total")
+    promise.bind(make_port(is_async=lane.is_async), "total")
     return promise
 
 
 @pytest.fixture
-def get(lane: str, drive: Any) -> Any:
+def get(lane: Lane, drive: Any) -> Any:
     """Reads a settled promise on that lane."""
 
     def result(promise: Promise[Any]) -> Any:
-        return promise.result() if lane == "sync" else drive(wait(promise)).result
+        return drive(lane.settle(promise)).result
 
     return result
 

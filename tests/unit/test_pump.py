@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -21,8 +22,9 @@ from anyiostream import (
 from anyiostream.channels.latch import Latch
 from anyiostream.inline import run_inline
 from anyiostream.mux.mux import Mux
-from anyiostream.pump import Pump, Step
+from anyiostream.pump import ENDS, Effect, End, Phase, Pump
 from anyiostream.source import END, NOTHING, readable
+from anyiostream.step import Step
 
 
 class Script:
@@ -79,7 +81,8 @@ class Rig:
         self.port = port
         self.source = Script(answers)
         self.ends = 0
-        self.pump = Pump(Mux(port, factories=list(factories)), self.source, port.outbox, self._note_end)
+        mux = Mux(port, factories=list(factories), make_handle=port.make_handle)
+        self.pump = Pump(mux, self.source, port.producer, self._note_end)
         self.extensions = self.pump.mux.extensions
 
     def step(self) -> Step:
@@ -135,9 +138,9 @@ def test_a_step_dispatches_one_part(make: Any) -> None:
 def test_a_source_without_a_part_needs_one(make: Any) -> None:
     """`NOTHING` is reported and changes nothing; the next step asks again."""
     rig = make(NOTHING, parts.custom(1))
-    assert not rig.pump.can_step
+    assert rig.pump.lacks is Step.NEEDS_PART
     assert rig.step() is Step.NEEDS_PART
-    assert rig.pump.can_step
+    assert rig.pump.lacks is None
     assert rig.step() is Step.SPENT
 
 
@@ -151,7 +154,7 @@ def test_the_end_of_the_source_completes_the_run(make: Any) -> None:
     assert rig.pump.status == "completed"
     assert rig.pump.result() == {"n": 1}
     assert list(values) == [{"n": 1}]
-    assert values.buffer.ended.error is None
+    assert values.buffer.outcome.error is None
     assert rig.step() is Step.ENDED
     assert rig.notes == [{"n": 1}, "finalize"]
 
@@ -163,10 +166,10 @@ def test_no_part_is_pulled_while_items_wait_for_room(make: Any) -> None:
     assert rig.step() is Step.SPENT
     assert rig.step() is Step.SPENT
     assert rig.step() is Step.NEEDS_ROOM
-    assert not rig.pump.can_step
+    assert rig.pump.lacks is Step.NEEDS_ROOM
     assert rig.notes == [1, 2]
     assert next(custom) == 1
-    assert rig.pump.can_step
+    assert rig.pump.lacks is None
     assert rig.step() is Step.SPENT
     assert list(custom) == [2, 3]
 
@@ -204,7 +207,7 @@ def test_an_error_of_the_source_fails_the_run(make: Any) -> None:
     assert rig.pump.status == "failed"
     assert rig.notes == [1, ("fail", error)]
     assert list(custom) == [1]
-    assert custom.buffer.ended.error.error is error
+    assert custom.buffer.outcome.error is error
     for _ in range(2):
         with pytest.raises(ValueError, match="no") as caught:
             rig.pump.result()
@@ -326,7 +329,7 @@ def test_an_interjected_error_fails_the_run_at_the_next_step(make: Any) -> None:
     rig = make(parts.custom(1), parts.custom(2))
     rig.step()
     rig.pump.interject(error)
-    assert rig.pump.can_step
+    assert rig.pump.lacks is None
     assert rig.pump.interjected is error
     assert rig.step() is Step.ENDED
     assert rig.pump.status == "failed"
@@ -366,7 +369,7 @@ def test_an_abort_ends_the_run_quietly(make: Any) -> None:
     close(rig)
     assert rig.pump.status == "aborted"
     assert list(values) == [{"n": 1}]
-    assert values.buffer.ended.error is None
+    assert not values.buffer.outcome.raises
     assert isinstance(rig.notes[-1][1], RunAborted)
     with pytest.raises(RunAborted) as caught:
         rig.pump.result()
@@ -466,6 +469,128 @@ def test_an_abort_gives_up_the_job(make: Any, suspension: Any) -> None:
     assert rig.pump.status == "aborted"
 
 
+# --- how a run ends ---
+
+
+class Ending(Notes):
+    """Waits when the run ends well."""
+
+    async def afinalize(self) -> None:
+        """Suspend once."""
+        await type(self).suspend()  # type: ignore[attr-defined]
+        self.finalize()
+
+
+ERROR = ValueError("no")
+
+BY_SOURCE = {End.COMPLETE: END, End.INTERRUPT: GraphInterrupt(()), End.FAIL: ERROR}
+"""An end -> what the source answers."""
+
+
+def in_phase(make: Any, phase: Phase, suspension: Any) -> Rig:
+    """A pump that is in a phase."""
+    Awaiting.suspend = Ending.suspend = suspension  # type: ignore[attr-defined]
+    waiting = {Phase.AWAITING: [Awaiting], Phase.ENDING: [Ending]}.get(phase, [Notes])
+    rig: Rig = make(*([parts.custom(1)] if phase is Phase.AWAITING else []), factories=waiting, is_async=True)
+    if phase is not Phase.RUNNING:
+        rig.step()
+    if phase is Phase.ENDED:
+        settle(rig)
+    assert rig.pump.phase is phase
+    return rig
+
+
+def settle(rig: Rig) -> None:
+    """Await what has to be."""
+    while (job := rig.pump.job) is not None:
+        try:
+            while True:
+                job.send(None)
+        except StopIteration:
+            rig.pump.job_done()
+
+
+def bring(rig: Rig, end: End) -> None:
+    """Let an end come."""
+    if end in BY_SOURCE:
+        rig.source.answers.append(BY_SOURCE[end])
+        rig.step()
+    elif end is End.JOB_FAIL:
+        if rig.pump.job is not None:
+            rig.pump.job.close()
+        rig.pump.job_failed(ERROR)
+    elif end is End.INTERJECT:
+        rig.pump.interject(ERROR)
+    elif end is End.ABORT_INSIDE:
+        rig.pump.abort_after_event()
+    else:
+        close(rig)
+
+
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("end", End)
+def test_each_end_in_each_phase_does_what_the_table_says(make: Any, suspension: Any, end: End, phase: Phase) -> None:
+    """At once, at the next step, or not; what it cannot be any more is kept for those who leave the block."""
+    status, effects = ENDS[end]
+    effect = effects[phase]
+    if effect is None or (end, phase) == (End.FAIL, Phase.ENDING):
+        return
+    rig = in_phase(make, phase, suspension)
+    before, job = rig.pump.status, rig.pump.job
+    bring(rig, end)
+    if effect is Effect.NEXT:
+        assert rig.pump.status == "running"
+        assert rig.pump.job is job
+        settle(rig)
+        rig.step()
+    if effect is Effect.CUT:
+        assert rig.pump.job is None
+        assert rig.pump.status == status
+    settle(rig)
+    if effect in {Effect.NOW, Effect.NEXT, Effect.CUT}:
+        assert rig.pump.status == status
+        assert rig.pump.undelivered() == ([ERROR] if status == "failed" else [])
+    else:
+        assert rig.pump.status == (before if phase is Phase.ENDED else "completed")
+        assert rig.pump.undelivered() == ([ERROR] if effect is Effect.KEPT else [])
+    assert rig.ends == 1
+
+
+def test_an_event_that_asks_for_an_abort_and_fails_fails_the_run(make: Any) -> None:
+    """The error is what the run ends with; nobody would learn of it otherwise."""
+
+    class AbortsAndRaises(Notes):
+        def process(self, event: ProtocolEvent) -> bool:
+            rig.pump.abort_after_event()
+            assert rig.pump.phase is Phase.ENDING
+            raise ERROR
+
+    rig = make(parts.custom(1), factories=[AbortsAndRaises])
+    rig.step()
+    status, effects = ENDS[End.FAIL]
+    assert effects[Phase.ENDING] is Effect.NOW
+    assert rig.pump.status == status
+
+
+@pytest.mark.parametrize("end", BY_SOURCE)
+def test_a_run_that_ends_or_has_ended_pulls_nothing(make: Any, suspension: Any, end: End) -> None:
+    """So what a source would say then cannot come."""
+    assert ENDS[end][1][Phase.ENDED] is None
+    rig = in_phase(make, Phase.ENDED, suspension)
+    bring(rig, end)
+    assert len(rig.source.answers) == 1
+
+
+def test_a_run_that_fails_keeps_what_was_interjected_before(make: Any, suspension: Any) -> None:
+    """The hook that is awaited raises before the next step can fail the run: both errors are to be seen."""
+    rig = in_phase(make, Phase.AWAITING, suspension)
+    late = ValueError("of scheduled work")
+    rig.pump.interject(late)
+    bring(rig, End.JOB_FAIL)
+    settle(rig)
+    assert rig.pump.undelivered() == [ERROR, late]
+
+
 # --- errors nobody received ---
 
 
@@ -500,11 +625,7 @@ def test_readable_leaves_other_errors_alone() -> None:
 
 def test_a_cancellation_that_nobody_sent_is_replaced() -> None:
     """A source's own `CancelledError` would look like the reader's cancellation."""
-
-    class CancelledError(BaseException):
-        pass
-
-    error = CancelledError()
+    error = asyncio.CancelledError()
     replaced = readable(error, "the graph g")
     assert isinstance(replaced, SourceStopped)
     assert replaced.__cause__ is error

@@ -12,29 +12,32 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from anyiostream import (
-    AlreadyBound,
-    AsyncTransformerRefused,
     ChannelClosed,
     ChannelFull,
-    ChildrenRefused,
     CustomTransformer,
-    EmitterMisused,
-    InvalidHook,
-    InvalidProjection,
     LifecycleTransformer,
-    PrebuiltTransformer,
-    ProjectionConflict,
     Promise,
-    PromiseUnresolved,
     ProtocolEvent,
     StreamChannel,
     StreamEmitter,
     StreamMux,
     StreamTransformer,
     SubgraphTransformer,
+    UpdatesTransformer,
     ValuesTransformer,
     convert_to_protocol_event,
     parts,
+)
+from anyiostream.errors import (
+    AlreadyBound,
+    AsyncTransformerRefused,
+    ChildrenRefused,
+    EmitterMisused,
+    InvalidHook,
+    InvalidProjection,
+    PrebuiltTransformer,
+    ProjectionConflict,
+    PromiseUnresolved,
 )
 
 
@@ -152,7 +155,7 @@ def test_an_instance_is_no_factory(factory: Any) -> None:
 
 def test_a_factory_makes_a_transformer() -> None:
     """A factory that makes something else is refused, and named."""
-    with pytest.raises(InvalidHook, match="no transformer"):
+    with pytest.raises(InvalidHook, match="not a transformer"):
         StreamMux(factories=[lambda scope: scope])  # type: ignore[list-item,return-value]
 
 
@@ -516,15 +519,14 @@ async def test_a_reader_waits_for_what_will_be_pushed() -> None:
         async for item in mux.extensions["custom"]:
             got.append(item)
 
-    with anyio.fail_after(2):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(read)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read)
+        await anyio.wait_all_tasks_blocked()
+        for each in custom(1, 2):
+            await mux.apush(each)
             await anyio.wait_all_tasks_blocked()
-            for each in custom(1, 2):
-                await mux.apush(each)
-                await anyio.wait_all_tasks_blocked()
-            assert got == [1, 2]
-            await mux.aclose()
+        assert got == [1, 2]
+        await mux.aclose()
     assert got == [1, 2]
 
 
@@ -540,15 +542,14 @@ async def test_apush_waits_for_room() -> None:
             await mux.apush(each)
             pushed.append(each["params"]["data"])
 
-    with anyio.fail_after(2):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(push)
-            await anyio.wait_all_tasks_blocked()
-            assert pushed == ["a", "b"]
-            assert await anext(cursor) == "a"
-            await anyio.wait_all_tasks_blocked()
-            assert pushed == ["a", "b", "c"]
-            assert [await anext(cursor), await anext(cursor)] == ["b", "c"]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(push)
+        await anyio.wait_all_tasks_blocked()
+        assert pushed == ["a", "b"]
+        assert await anext(cursor) == "a"
+        await anyio.wait_all_tasks_blocked()
+        assert pushed == ["a", "b", "c"]
+        assert [await anext(cursor), await anext(cursor)] == ["b", "c"]
 
 
 @pytest.mark.anyio
@@ -596,12 +597,11 @@ async def test_scheduled_work_ends_before_the_mux_does(started: Any) -> None:
 
     mux = StreamMux([Schedules()], is_async=True)
     cursor = aiter(mux.extensions["echo"])
-    with anyio.fail_after(2):
-        for each in custom("a", "b"):
-            await mux.apush(each)
-        await mux.aclose()
-        assert sorted([item async for item in cursor]) == ["a", "b"]
-        assert await mux.extensions["total"] == 2
+    for each in custom("a", "b"):
+        await mux.apush(each)
+    await mux.aclose()
+    assert sorted([item async for item in cursor]) == ["a", "b"]
+    assert await mux.extensions["total"] == 2
 
 
 @pytest.mark.anyio
@@ -624,10 +624,9 @@ async def test_failing_cancels_scheduled_work(started: Any) -> None:
                 ended.append("cancelled")
 
     mux = StreamMux([Schedules()], is_async=True)
-    with anyio.fail_after(2):
-        await mux.apush(event(parts.custom("a")))
-        await anyio.wait_all_tasks_blocked()
-        await mux.afail(ValueError("no"))
+    await mux.apush(event(parts.custom("a")))
+    await anyio.wait_all_tasks_blocked()
+    await mux.afail(ValueError("no"))
     assert ended == ["cancelled"]
 
 
@@ -647,8 +646,21 @@ async def test_work_that_fails_under_raise_is_raised_by_aclose(started: Any) -> 
             raise ValueError("no")
 
     mux = StreamMux([Schedules()], is_async=True)
-    with anyio.fail_after(2):
-        await mux.apush(event(parts.custom("a")))
-        await anyio.wait_all_tasks_blocked()
-        with pytest.raises(ValueError, match="no"):
-            await mux.aclose()
+    await mux.apush(event(parts.custom("a")))
+    await anyio.wait_all_tasks_blocked()
+    with pytest.raises(ValueError, match="no"):
+        await mux.aclose()
+
+
+def test_a_mux_has_the_scope_that_its_instances_were_made_for() -> None:
+    """Their events are those of that namespace; a scope that is given counts."""
+    scope = ("a:0",)
+    mux = StreamMux([UpdatesTransformer(scope)])
+    updates = iter(mux.extensions["updates"])
+    for data, ns in (("of it", scope), ("of the root", ()), ("below", (*scope, "b:1"))):
+        mux.push(event(parts.updates({"node": data}, ns=ns)))
+    mux.close()
+    assert mux.scope == scope
+    assert list(updates) == [{"node": "of it"}]
+    assert StreamMux([UpdatesTransformer(scope)], scope=("c:2",)).scope == ("c:2",)
+    assert StreamMux([UpdatesTransformer(scope), CustomTransformer(("b:1",))]).scope == ()

@@ -9,8 +9,6 @@ import pytest
 
 from anyiostream import (
     CustomTransformer,
-    EmitterMisused,
-    InvalidHook,
     MalformedPart,
     PayloadTransformer,
     ProtocolEvent,
@@ -21,8 +19,10 @@ from anyiostream import (
     convert_to_protocol_event,
     parts,
 )
+from anyiostream.errors import EmitterMisused, InvalidHook
 from anyiostream.inline import run_inline
-from anyiostream.transformer import builtin_projections, hooks_of, reason_for_async
+from anyiostream.transformer import builtin_projections
+from anyiostream.transformer_hooks import hooks_of, reason_for_async
 
 
 class Plain(StreamTransformer):

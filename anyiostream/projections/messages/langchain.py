@@ -1,73 +1,56 @@
 """LangChain's message classes: what `messages` parts hold besides events, and what `message.output` is.
 
-Imported only where such messages have been seen. The final `AIMessage` is built by LangChain's own assembler, from the
-events with neighbouring deltas joined: it appends to strings, which is quadratic in the number of deltas.
+Imported only where such messages have been seen. A message is read as LangChain reads it (`content_blocks`), completed
+where that leaves something out: thinking of a provider that is not named, `reasoning_content` where a provider's
+reading passes over it, tool calls without an id, and calls whose arguments could not be parsed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeGuard
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, TypeGuard
 
-from langchain_core.language_models._compat_bridge import message_to_events
-from langchain_core.language_models.chat_model_stream import ChatModelStream
-from langchain_core.messages import AIMessageChunk, BaseMessage, ToolMessage, message_chunk_to_message
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+    message_chunk_to_message,
+)
 from langchain_core.messages.ai import add_ai_message_chunks
 
 from anyiostream.projections.messages.record import MessageRecord
 
-__all__ = ["ChunkConverter", "assemble_ai_message", "events_of_message", "is_chunk", "is_message"]
+__all__ = [
+    "MESSAGES",
+    "assemble_ai_message",
+    "blocks_of",
+    "blocks_of_chunk",
+    "events_of_message",
+    "is_chunk",
+    "is_last",
+    "is_message",
+    "sum_of",
+]
 
-DELTA_FIELDS = {"text-delta": "text", "reasoning-delta": "reasoning", "tool-call-delta": "args"}
+MESSAGES: Final = BaseMessage
+"""The class of all messages, also of those that are not shown."""
 
+SPOKEN: Final = frozenset({"text", "reasoning"})
+"""Types of blocks that come in pieces of text."""
 
-def assemble_ai_message(events: Sequence[Mapping[str, Any]], message_id: str | None) -> Any:
-    """The `AIMessage` of a message's events; of what there is, if it has not finished."""
-    stream = ChatModelStream(message_id=message_id)
-    for event in join_deltas(events):
-        stream.dispatch(event)
-    if stream.output_message is None:
-        # It was cut off: what its open blocks have so far is all there is of them.
-        record = MessageRecord(message_id=message_id)
-        for event in events:
-            record.dispatch(event)
-        for index, block in record.unfinished():
-            stream.dispatch({"event": "content-block-finish", "index": index, "content": block})
-        stream.dispatch({"event": "message-finish"})
-    return stream.output_message
+CALLS: Final = frozenset({"tool_call", "invalid_tool_call", "tool_call_chunk"})
 
+LATER_FIELDS: Final = frozenset(
+    {"annotations", "args", "base64", "data", "index", "output", "reasoning", "text", "transcript", "value"}
+)
+"""Fields of a block that its finish carries, and its start leaves out."""
 
-def join_deltas(events: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """The events, with neighbouring deltas of one kind and block made one."""
-    pending: list[Mapping[str, Any]] = []
-    for event in events:
-        if pending and _run_of(event) != _run_of(pending[0]):
-            yield _joined(pending)
-            pending = []
-        if _run_of(event) is None:
-            yield event
-        else:
-            pending.append(event)
-    if pending:
-        yield _joined(pending)
-
-
-def _run_of(event: Mapping[str, Any]) -> tuple[Any, str] | None:
-    delta = event.get("delta")
-    if event.get("event") != "content-block-delta" or not isinstance(delta, Mapping):
-        return None
-    kind = delta.get("type")
-    if kind not in DELTA_FIELDS or not isinstance(delta.get(DELTA_FIELDS[kind]), str):
-        return None
-    return event.get("index"), kind
-
-
-def _joined(events: list[Mapping[str, Any]]) -> Mapping[str, Any]:
-    first = events[0]
-    if len(events) == 1:
-        return first
-    field = DELTA_FIELDS[first["delta"]["type"]]
-    return {**first, "delta": {**first["delta"], field: "".join(event["delta"][field] for event in events)}}
+ROLES: Final = ((HumanMessage, "human"), (SystemMessage, "system"))
+"""Classes of messages that were not written by a model -> their role in the protocol."""
 
 
 def is_chunk(payload: object) -> TypeGuard[AIMessageChunk]:
@@ -75,84 +58,244 @@ def is_chunk(payload: object) -> TypeGuard[AIMessageChunk]:
     return isinstance(payload, AIMessageChunk)
 
 
+def is_last(chunk: AIMessageChunk) -> bool:
+    """Whether the chunk says that it is the last of its message."""
+    return getattr(chunk, "chunk_position", None) == "last"
+
+
 def is_message(payload: object) -> TypeGuard[BaseMessage]:
-    """Whether it is a whole message, other than a tool's."""
-    return isinstance(payload, BaseMessage) and not isinstance(payload, ToolMessage)
+    """Whether it is a whole message, other than a tool's. A `RemoveMessage` is an instruction, and not a message."""
+    return isinstance(payload, BaseMessage) and not isinstance(payload, (ToolMessage, RemoveMessage))
+
+
+# --- what a message says ---
+
+
+def blocks_of(message: BaseMessage) -> list[dict[str, Any]]:
+    """The content blocks of a whole message, in the standard form, tool calls included."""
+    blocks = [block for block in _standard(message) if block.get("type") not in CALLS or "args" in block]
+    if not isinstance(message, AIMessage):
+        return blocks
+    # The message's own lists of calls count: content may name them in a provider's form, or not at all.
+    calls = [dict(call) for call in (*message.tool_calls, *message.invalid_tool_calls)]
+    placed: list[dict[str, Any]] = []
+    for block in blocks:
+        if block.get("type") not in CALLS:
+            placed.append(block)
+            continue
+        same = next((call for call in calls if call.get("id") and call.get("id") == block.get("id")), None)
+        if same is not None:
+            calls.remove(same)
+            placed.append({**block, **same})
+    return [*placed, *({"type": "tool_call", **call} for call in calls)]
+
+
+def blocks_of_chunk(chunk: AIMessageChunk, provider: str | None) -> list[dict[str, Any]]:
+    """The content blocks of one chunk; its `tool_call_chunks` may be among them.
+
+    Args:
+        chunk: The chunk.
+        provider: Whose form it has, if an earlier chunk said so and this one does not.
+    """
+    if isinstance(chunk.content, str) and not chunk.additional_kwargs:
+        return [{"type": "text", "text": chunk.content}] if chunk.content else []
+    return _standard(chunk, provider)
+
+
+def _standard(message: BaseMessage, provider: str | None = None) -> list[dict[str, Any]]:
+    """LangChain's reading of a message's content, completed."""
+    if provider is not None and "model_provider" not in message.response_metadata:
+        metadata = {**message.response_metadata, "model_provider": provider}
+        message = message.model_copy(update={"response_metadata": metadata})
+    read = _read(message)
+    if read is None:
+        read = [message.content] if isinstance(message.content, str) else message.content
+    blocks = [_block(each) for each in read if isinstance(each, (str, Mapping))]
+    said = message.additional_kwargs.get("reasoning_content")
+    if isinstance(said, str) and said and not any(block.get("type") == "reasoning" for block in blocks):
+        blocks.insert(0, {"type": "reasoning", "reasoning": said})
+    return blocks
+
+
+def _read(message: BaseMessage) -> Sequence[Any] | None:
+    """LangChain's reading of a message; `None` where it fails, on content that is not quite its provider's."""
+    try:
+        return message.content_blocks
+    except Exception:  # noqa: BLE001 -- whatever a provider's reading runs into
+        return None
+
+
+def _block(given: str | Mapping[str, Any]) -> dict[str, Any]:
+    """A block of content in the standard form: thinking as reasoning, transcripts as text; its type is a string."""
+    block: dict[str, Any] = {"type": "text", "text": given} if isinstance(given, str) else dict(given)
+    kind = block.get("type")
+    if not isinstance(kind, str):
+        return {"type": "non_standard", "value": block}
+    if kind in SPOKEN:
+        if not isinstance(block.get(kind, ""), str):
+            block[kind] = _words(block[kind])
+        return block
+    value = block.get("value") if kind == "non_standard" else block
+    if not isinstance(value, Mapping) or value.get("type") != "thinking":
+        return block
+    reasoning: dict[str, Any] = {"type": "reasoning", "reasoning": _words(value.get("thinking"))}
+    if value.get("signature"):
+        reasoning["extras"] = {"signature": value["signature"]}
+    index = value.get("index", block.get("index"))
+    return reasoning if index is None else {**reasoning, "index": index}
+
+
+def _words(given: Any) -> str:
+    """Text that may come in a list of blocks, of which some are text."""
+    if isinstance(given, str):
+        return given
+    if isinstance(given, Mapping):
+        return _words(given.get("text"))
+    return "".join(_words(each) for each in given) if isinstance(given, (list, tuple)) else ""
+
+
+# --- as events ---
 
 
 def events_of_message(message: BaseMessage) -> Iterator[Mapping[str, Any]]:
     """A whole message as the events of a call that gave it."""
-    events: Iterator[Mapping[str, Any]] = iter(message_to_events(message, message_id=message.id))
-    for event in events:
-        # LangChain names the id differently in what it builds and in what it reads.
-        yield {**event, "id": message.id} if event.get("event") == "message-start" and message.id else event
-
-
-class ChunkConverter:
-    """Turns the chunks of one message into events."""
-
-    def __init__(self) -> None:
-        self._chunks: list[AIMessageChunk] = []
-        self._started = False
-        self._blocks: dict[Any, int] = {}
-        self._usage: Any = None
-        self._metadata: dict[str, Any] = {}
-
-    def events(self, chunk: AIMessageChunk) -> Iterator[Mapping[str, Any]]:
-        """The events of one chunk; the last one finishes the message."""
-        self._chunks.append(chunk)
-        if not self._started:
-            self._started = True
-            yield {"event": "message-start", "role": "ai", "id": chunk.id, "metadata": {}}
-        if chunk.usage_metadata is not None:
-            self._usage = _sum_usage(self._usage, dict(chunk.usage_metadata))
-        self._metadata.update(chunk.response_metadata or {})
-        yield from self._content(chunk)
-        for call in chunk.tool_call_chunks:
-            yield from self._tool_call(call)
-        if getattr(chunk, "chunk_position", None) == "last":
-            yield self.finish()
-
-    def finish(self) -> Mapping[str, Any]:
-        """The event that finishes the message."""
-        return {"event": "message-finish", "usage": self._usage, "metadata": self._metadata}
-
-    def message(self) -> BaseMessage:
-        """The chunks added up."""
-        return message_chunk_to_message(add_ai_message_chunks(*self._chunks))
-
-    def _content(self, chunk: AIMessageChunk) -> Iterator[Mapping[str, Any]]:
-        blocks = [{"type": "text", "text": chunk.content}] if isinstance(chunk.content, str) else chunk.content
-        for block in blocks:
-            if isinstance(block, str):
-                block = {"type": "text", "text": block}  # noqa: PLW2901 -- the same block in its other shape
-            kind = block.get("type")
-            if kind in {"text", "reasoning"} and block.get(kind):
-                index, _ = self._index((kind, block.get("index")))
-                delta = {"type": f"{kind}-delta", kind: block[kind]}
-                yield {"event": "content-block-delta", "index": index, "delta": delta}
-
-    def _tool_call(self, call: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        index, new = self._index(("tool", call.get("index")))
-        if new:
-            content = {"type": "tool_call_chunk", "id": call.get("id"), "name": call.get("name"), "args": ""}
-            yield {"event": "content-block-start", "index": index, "content": content}
-        if call.get("args"):
-            delta = {"type": "tool-call-delta", "args": call["args"]}
+    role = next((role for kind, role in ROLES if isinstance(message, kind)), "ai")
+    metadata = message.response_metadata or {}
+    start: dict[str, Any] = {"event": "message-start", "role": role, "id": message.id or ""}
+    described = {
+        "provider": metadata.get("model_provider"),
+        "model": metadata.get("model_name"),
+        "name": message.name,
+    }
+    if any(described.values()):
+        start["metadata"] = {name: value for name, value in described.items() if value is not None}
+    yield start
+    for index, block in enumerate(blocks_of(message)):
+        kind = block.get("type", "")
+        skeleton = {key: value for key, value in block.items() if key not in LATER_FIELDS}
+        if kind in SPOKEN:
+            skeleton[kind] = ""
+        elif kind == "tool_call":
+            skeleton["args"] = {}
+        yield {"event": "content-block-start", "index": index, "content": skeleton}
+        if kind in SPOKEN and block.get(kind):
+            delta = {"type": f"{kind}-delta", kind: block[kind]}
             yield {"event": "content-block-delta", "index": index, "delta": delta}
+        yield {"event": "content-block-finish", "index": index, "content": block}
+    usage = getattr(message, "usage_metadata", None)
+    finish: dict[str, Any] = {"event": "message-finish"}
+    if usage:
+        finish["usage"] = dict(usage)
+    if metadata:
+        finish["metadata"] = dict(metadata)
+    if message.additional_kwargs:
+        finish["additional_kwargs"] = dict(message.additional_kwargs)
+    yield finish
 
-    def _index(self, key: Any) -> tuple[int, bool]:
-        new = key not in self._blocks
-        return self._blocks.setdefault(key, len(self._blocks)), new
+
+# --- the final message ---
 
 
-def _sum_usage(total: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
-    if total is None:
-        return more
-    summed = dict(total)
-    for key, value in more.items():
-        if isinstance(value, int):
-            summed[key] = summed.get(key, 0) + value
-        elif isinstance(value, dict):
-            summed[key] = _sum_usage(summed.get(key) or {}, value)
-    return summed
+def assemble_ai_message(record: MessageRecord) -> AIMessage:
+    """The `AIMessage` of a record, as LangChain assembles it; of what there is, if it was cut off."""
+    return _of_blocks(
+        record.numbered_blocks(),
+        message_id=record.message_id,
+        usage=record.usage,
+        metadata={**_origin(record.origin), **record.report},
+        additional=record.additional,
+    )
+
+
+def sum_of(
+    chunks: Sequence[AIMessageChunk], blocks: Sequence[Mapping[str, Any]], provider: str | None, usage: Any
+) -> AIMessage:
+    """The message that chunks add up to.
+
+    Args:
+        chunks: The chunks, at least one.
+        blocks: What they say. Where LangChain's sum says something else, this counts.
+        provider: Whose form they have.
+        usage: Token counts of all of them.
+    """
+    summed = message_chunk_to_message(add_ai_message_chunks(*chunks))
+    assert isinstance(summed, AIMessage)
+    calls, invalid = _calls(blocks)
+    if (_bare(summed.tool_calls), _bare(summed.invalid_tool_calls)) != (_bare(calls), _bare(invalid)):
+        summed = summed.model_copy(update={"tool_calls": calls, "invalid_tool_calls": invalid})
+    if provider is not None:
+        summed.response_metadata.setdefault("model_provider", provider)
+    read = _read(summed) or ()
+    if all(_said(kind, read) == _said(kind, blocks) for kind in SPOKEN) and summed.text == _said("text", blocks):
+        return summed
+    return _of_blocks(
+        list(enumerate(blocks)),
+        message_id=summed.id,
+        usage=usage,
+        metadata=summed.response_metadata,
+        additional=summed.additional_kwargs,
+    )
+
+
+def _of_blocks(
+    blocks: Sequence[tuple[Any, Mapping[str, Any]]],
+    *,
+    message_id: str | None,
+    usage: Mapping[str, Any] | None,
+    metadata: Mapping[str, Any],
+    additional: Mapping[str, Any] | None,
+) -> AIMessage:
+    calls, invalid = _calls([block for _, block in blocks])
+    # Calls go without an index, as LangChain has them: chunks that are added to the message later are not theirs.
+    content: list[Any] = [
+        dict(block) if block.get("type") in CALLS else {**block, "index": block.get("index", index)}
+        for index, block in blocks
+    ]
+    return AIMessage(
+        content=content or "",
+        id=message_id,
+        tool_calls=calls,
+        invalid_tool_calls=invalid,
+        usage_metadata=_usage(usage),
+        # The content has the standard form, whatever form the provider's has: no translator may read it again.
+        response_metadata={**metadata, "output_version": "v1"},
+        additional_kwargs=dict(additional or {}),
+    )
+
+
+def _calls(blocks: Sequence[Mapping[str, Any]]) -> tuple[list[Any], list[Any]]:
+    calls = [
+        {"type": "tool_call", **{field: block.get(field) for field in ("id", "name", "args")}}
+        for block in blocks
+        if block.get("type") == "tool_call"
+    ]
+    invalid = [
+        {"type": "invalid_tool_call", **{field: block.get(field) or None for field in ("id", "name", "args", "error")}}
+        for block in blocks
+        if block.get("type") == "invalid_tool_call"
+    ]
+    return calls, invalid
+
+
+def _bare(calls: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The parts of calls that have to be equal; a parser's wording of what is wrong with one need not be."""
+    return [(call.get("id"), call.get("name"), call.get("args")) for call in calls]
+
+
+def _said(kind: str, blocks: Sequence[Any]) -> str:
+    said = [block.get(kind) for block in blocks if isinstance(block, Mapping) and block.get("type") == kind]
+    return "".join(each for each in said if isinstance(each, str))
+
+
+def _origin(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What the start of a message says of the model, under the names that LangChain's messages have for it."""
+    names = (("provider", "model_provider"), ("model", "model_name"))
+    return {theirs: metadata[name] for name, theirs in names if name in metadata}
+
+
+def _usage(usage: Mapping[str, Any] | None) -> Any:
+    """Token counts as LangChain's messages take them: with all three totals."""
+    if not usage:
+        return None
+    given, answered = usage.get("input_tokens") or 0, usage.get("output_tokens") or 0
+    return {"input_tokens": given, "output_tokens": answered, "total_tokens": given + answered, **usage}

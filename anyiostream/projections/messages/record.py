@@ -4,32 +4,35 @@ Rules:
 
 - Events are content-block events: `message-start`, then for each block (told by `index`) `content-block-start`,
   `content-block-delta`s and `content-block-finish`, then `message-finish`; or `error`.
-- Deltas are appended, and joined only when somebody asks, so that a message costs time linear in its length.
-- A block's finish is the authority: text that it adds to the deltas is one more delta; text that contradicts them
+- Deltas are appended, and joined only on demand, so that a message costs time linear in its length.
+- A block's finish is authoritative: text that it adds to the deltas is one more delta; text that contradicts them
   replaces them in the final value, and the deltas that have been read stay as they were.
-- Unknown events, deltas without a block, and blocks of unknown types are kept in the raw events and otherwise passed
-  over: the protocol demands it.
+- Unknown events, deltas without a block, and blocks of unknown types are kept in the raw events and otherwise ignored,
+  as the protocol demands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, Literal, final
 
 import attrs
 
-from anyiostream.channels.deltas import DeltaLog
-from anyiostream.channels.unread import GOOD_END, Ended
-from anyiostream.errors import MessageFailed, RunAborted
-from anyiostream.projections.messages.output import finish_tool_call
+from anyiostream.errors import MessageFailed
+from anyiostream.outcome import COMPLETED, Outcome
+from anyiostream.projections.deltas import DeltaLog
+from anyiostream.projections.messages.output import arguments_of, finish_tool_call
 
-__all__ = ["STREAMING", "MessageRecord", "MessageStatus"]
+__all__ = ["STREAMING", "Assembler", "MessageRecord", "MessageStatus", "text_in"]
 
 MessageStatus = Literal["streaming", "finished", "failed", "aborted"]
 """How a message stands."""
 
 STREAMING: Final = "streaming"
 """The status of a message that has not ended."""
+
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 UNHASHABLE = frozenset({list, dict, set})
 """Types of an index that cannot tell blocks apart."""
@@ -86,20 +89,26 @@ class MessageRecord:
         tool_call_chunks: Pieces of tool calls: `{"type", "id", "name", "args"}`.
         events: The raw events.
         usage: Token counts, once they are known.
-        metadata: What the start and the finish report.
+        role: Who speaks: `"ai"`, `"human"`, or `"system"`.
+        origin: What its start reports: provider and model.
+        report: What its finish reports.
+        additional: What its finish reports besides, under the provider's own names; `None` if nothing.
         status: How it stands.
-        message: The final message, where the graph has given it whole.
+        message: Makes the final message, where the graph has given it in its own class.
     """
 
     __slots__ = (
         "_blocks",
+        "additional",
         "events",
         "message",
         "message_id",
-        "metadata",
         "namespace",
         "node",
+        "origin",
         "reasoning",
+        "report",
+        "role",
         "status",
         "text",
         "tool_call_chunks",
@@ -117,9 +126,12 @@ class MessageRecord:
         self.tool_call_chunks: DeltaLog[dict[str, Any]] = DeltaLog("the tool calls of a message")
         self.events: DeltaLog[Mapping[str, Any]] = DeltaLog("the events of a message")
         self.usage: Mapping[str, Any] | None = None
-        self.metadata: dict[str, Any] = {}
+        self.role = "ai"
+        self.origin: Mapping[str, Any] = NOTHING
+        self.report: Mapping[str, Any] = NOTHING
+        self.additional: Mapping[str, Any] | None = None
         self.status: MessageStatus = STREAMING
-        self.message: Any = None
+        self.message: Callable[[], Any] | None = None
         self._blocks: dict[Any, Block] = {}
 
     def dispatch(self, event: Mapping[str, Any]) -> None:
@@ -129,8 +141,8 @@ class MessageRecord:
         if events.parked is not None:
             events.wake()
         try:
-            # Nearly every event is a piece of text for a known block. To ask for exactly that, without the calls that
-            # it takes to ask for everything, makes a token cost a fifth less.
+            # Nearly every event is a piece of text for a known block. Checking for exactly that first, without the
+            # calls that the general case takes, makes a token cost a fifth less.
             delta = event["delta"]
             is_text = delta["type"] == "text-delta" and event["event"] == "content-block-delta"
             piece: Any = delta["text"] if is_text else None
@@ -148,26 +160,28 @@ class MessageRecord:
             self._dispatch(event)
 
     def _dispatch(self, event: Mapping[str, Any]) -> None:
-        handle = _HANDLERS.get(event.get("event", ""))
+        handle = _HANDLERS.get(text_in(event, "event"))
         if handle is not None and type(event.get("index")) not in UNHASHABLE:
             handle(self, event)
         if self.status is not STREAMING:
-            self._end(Ended.by(None) if self.status == "finished" else self._failure(event))
+            self._end(COMPLETED if self.status == "finished" else self._failure(event))
 
     def fail(self, error: BaseException) -> None:
         """The run has ended with `error` before the message had."""
         if self.status == "streaming":
             self.status = "failed"
-            self._end(Ended.by(error))
+            self._end(Outcome.by(error))
 
     def abort(self, assemble: Callable[[], Any]) -> None:
         """The run was aborted before the message had ended: iteration ends, awaiting raises `RunAborted`."""
         if self.status == "streaming":
             self.status = "aborted"
-            failure = Ended.by(RunAborted("the message", partial=assemble()))
-            for log in (self.text, self.reasoning, self.tool_call_chunks, self.events):
-                log.aborted = failure
-                log.end(GOOD_END)
+            self._end(Outcome.aborted("the message", partial=assemble()))
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What its start and its finish report."""
+        return {**self.origin, **self.report}
 
     def final_text(self) -> str:
         """The text of all blocks, as they finished."""
@@ -183,15 +197,11 @@ class MessageRecord:
 
     def blocks(self) -> list[dict[str, Any]]:
         """The content blocks in order of their index, finished if they were not."""
-        return [self._blocks[index].finished() for index in sorted(self._blocks, key=_order)]
+        return [block for _, block in self.numbered_blocks()]
 
-    def unfinished(self) -> list[tuple[Any, dict[str, Any]]]:
-        """The blocks that have not finished, by index, as they are."""
-        return [
-            (index, self._blocks[index].finished())
-            for index in sorted(self._blocks, key=_order)
-            if self._blocks[index].final is None
-        ]
+    def numbered_blocks(self) -> list[tuple[Any, dict[str, Any]]]:
+        """As `blocks`, each with its index."""
+        return [(index, self._blocks[index].finished()) for index in sorted(self._blocks, key=_order)]
 
     # --- events ---
 
@@ -199,13 +209,14 @@ class MessageRecord:
         message_id = event.get("id") or event.get("message_id")
         if message_id is not None:
             self.message_id = str(message_id)
-        self._add_metadata(event.get("metadata"))
+        self.role = str(event.get("role") or self.role)
+        self.origin = _mapping(event.get("metadata"))
 
     def _start_block(self, event: Mapping[str, Any]) -> None:
         content, index = _content(event), event.get("index")
         if content is None or index is None:
             return
-        kind = content.get("type", "")
+        kind = text_in(content, "type")
         if kind in CHUNK_TYPES:
             block = self._blocks[index] = Block(kind)
             self._extend_tool_call(block, content, content.get("args"))
@@ -216,7 +227,7 @@ class MessageRecord:
             delta = _legacy_delta(event.get("content_block"))
         if type(delta) is not dict and not isinstance(delta, Mapping):
             return
-        kind = delta.get("type")
+        kind = text_in(delta, "type")
         index = event.get("index")
         if kind == "text-delta":
             self._piece("text", self.text, index, delta.get("text"))
@@ -233,33 +244,34 @@ class MessageRecord:
         content, index = _content(event), event.get("index")
         if content is None:
             return
-        kind = content.get("type", "")
+        kind = text_in(content, "type")
         block = self._blocks.get(index)
         if block is None:
             block = self._blocks[index] = Block(kind)
-        final = dict(content)
+        final = {**content, "type": kind}
         if kind in {"text", "reasoning"}:
-            whole = self._reconcile(kind, block, content.get(kind) or "")
-            if whole or kind == "text":
+            said = content.get(kind)
+            whole = self._reconcile(kind, block, said if isinstance(said, str) else "")
+            if whole or kind == "text" or not isinstance(said, str):
                 final[kind] = whole
         elif kind in {"tool_call", "invalid_tool_call"}:
             final.pop("index", None)
             final = {"type": kind, "id": "", "name": "", "args": {} if kind == "tool_call" else "", **final}
+            if block.kind not in CHUNK_TYPES and block.final is None:
+                # It came in one piece, which is shown as such.
+                self._show_call(final, arguments_of(final))
         block.final = final
 
     def _finish(self, event: Mapping[str, Any]) -> None:
         self.usage = event.get("usage")
-        self._add_metadata(event.get("metadata"))
+        self.report = _mapping(event.get("metadata"))
+        self.additional = event.get("additional_kwargs")
         self.status = "finished"
 
     def _error(self, event: Mapping[str, Any]) -> None:  # noqa: ARG002 -- a handler
         self.status = "failed"
 
     # --- inside ---
-
-    def _add_metadata(self, metadata: Any) -> None:
-        if isinstance(metadata, Mapping):
-            self.metadata.update(metadata)
 
     def _piece(self, kind: str, log: DeltaLog[str], index: Any, piece: Any) -> None:
         if piece and isinstance(piece, str):
@@ -279,7 +291,7 @@ class MessageRecord:
         return whole
 
     def _fields(self, index: Any, fields: Any, *, cumulative: bool) -> None:
-        if not isinstance(fields, Mapping) or fields.get("type") not in CHUNK_TYPES:
+        if not isinstance(fields, Mapping) or text_in(fields, "type") not in CHUNK_TYPES:
             return
         if index is None:
             index = fields.get("index", len(self._blocks))
@@ -305,22 +317,28 @@ class MessageRecord:
             return
         block.pieces.append(args)
         if block.kind == "tool_call_chunk" and not block.quiet:
-            chunk = block.chunk
-            shown = {"type": "tool_call_chunk", "id": chunk.get("id"), "name": chunk.get("name"), "args": args}
-            if "index" in chunk:
-                shown["index"] = chunk["index"]
-            self.tool_call_chunks.push(shown)
+            self._show_call(block.chunk, args)
+
+    def _show_call(self, call: Mapping[str, Any], args: str) -> None:
+        shown = {"type": "tool_call_chunk", "id": call.get("id"), "name": call.get("name"), "args": args}
+        if "index" in call:
+            shown["index"] = call["index"]
+        self.tool_call_chunks.push(shown)
 
     def _joined(self, kind: str) -> str:
         blocks = (self._blocks[index] for index in sorted(self._blocks, key=_order))
         return "".join(block.joined for block in blocks if block.kind == kind)
 
-    def _failure(self, event: Mapping[str, Any]) -> Ended:
-        return Ended.by(MessageFailed(str(event.get("message", "Unknown error"))))
+    def _failure(self, event: Mapping[str, Any]) -> Outcome:
+        return Outcome.by(MessageFailed(str(event.get("message", "Unknown error"))))
 
-    def _end(self, ended: Ended) -> None:
+    def _end(self, outcome: Outcome) -> None:
         for log in (self.text, self.reasoning, self.tool_call_chunks, self.events):
-            log.end(ended)
+            log.end(outcome)
+
+
+Assembler = Callable[[MessageRecord], Any]
+"""Builds the final message of a record; of what there is, if that has not finished."""
 
 
 _HANDLERS: dict[str, Callable[[MessageRecord, Mapping[str, Any]], None]] = {
@@ -333,21 +351,31 @@ _HANDLERS: dict[str, Callable[[MessageRecord, Mapping[str, Any]], None]] = {
 }
 
 
+def text_in(given: Mapping[str, Any], field: str) -> str:
+    """A field that should be text, as text: a graph may write anything."""
+    value = given.get(field)
+    return value if isinstance(value, str) else ""
+
+
+def _mapping(given: Any) -> Mapping[str, Any]:
+    return given if isinstance(given, Mapping) else NOTHING
+
+
 def _content(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
     content = event.get("content") or event.get("content_block")
     return content if isinstance(content, Mapping) else None
 
 
 def _legacy_delta(block: Any) -> Mapping[str, Any] | None:
-    """A delta from before deltas had a shape of their own."""
+    """A delta in the older form, in which deltas had no type."""
     if not isinstance(block, Mapping):
         return None
-    kind = block.get("type")
+    kind = text_in(block, "type")
     if kind in {"text", "reasoning"}:
         return {"type": f"{kind}-delta", kind: block.get(kind, "")}
     return {"type": "legacy-block-delta", "fields": block}
 
 
 def _order(index: Any) -> tuple[bool, int, str]:
-    """Blocks in order of their index; blocks with an index that is no number last."""
+    """Blocks in order of their index; blocks whose index is not a number come last."""
     return (False, index, "") if isinstance(index, int) else (True, 0, str(index))

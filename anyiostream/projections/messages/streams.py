@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, final
 
-from anyiostream.channels.deltas import AsyncDeltaCursor, DeltaCursor, DeltaLog, ReaderPort, await_end, wait_for_end
+from anyiostream.channels.port import Port
 from anyiostream.errors import NotAwaited, WrongLane
-from anyiostream.projections.messages.output import Assembler
-from anyiostream.projections.messages.record import MessageRecord, MessageStatus
+from anyiostream.projections.deltas import AsyncDeltaCursor, DeltaCursor, DeltaLog, await_end, wait_for_end
+from anyiostream.projections.messages.record import Assembler, MessageRecord, MessageStatus
 
 __all__ = ["AsyncChatModelStream", "AsyncMessageProjection", "ChatModelStream", "MessageProjection"]
 
@@ -21,11 +21,27 @@ R = TypeVar("R")
 
 @final
 class MessageProjection(Generic[T, R]):
-    """One aspect of a message on the sync lane: iterate it for its pieces, `get()` it for its final value."""
+    """One aspect of a message on the sync lane: iterate it for its pieces, `get()` it for its final value.
+
+    Example:
+        ```python
+        from anyiostream import open_run
+
+        async def greet(name, writer):
+            async with writer.message() as message:
+                await message.text("Good ")
+                await message.text("morning")
+
+        with open_run(greet, "Ada") as run:
+            (message,) = run.messages
+            assert list(message.text) == ["Good ", "morning"]
+            assert message.text.get() == str(message.text) == "Good morning"
+        ```
+    """
 
     __slots__ = ("_final", "_log", "_run")
 
-    def __init__(self, run: ReaderPort, log: DeltaLog[T], final: Callable[[], R]) -> None:
+    def __init__(self, run: Port, log: DeltaLog[T], final: Callable[[], R]) -> None:
         self._run = run
         self._log = log
         self._final = final
@@ -48,7 +64,7 @@ class MessageProjection(Generic[T, R]):
         """The final value, as text; raises as `get`."""
         return str(self.get())
 
-    if not TYPE_CHECKING:  # for type checkers it is no asynchronous iterable, and no awaitable
+    if not TYPE_CHECKING:  # for type checkers it is neither an asynchronous iterable nor an awaitable
 
         def __aiter__(self) -> NoReturn:
             raise WrongLane(self._log.name, "sync", "use 'for' instead.")
@@ -59,11 +75,31 @@ class MessageProjection(Generic[T, R]):
 
 @final
 class AsyncMessageProjection(Generic[T, R]):
-    """One aspect of a message on the async lane: iterate it for its pieces, await it for its final value."""
+    """One aspect of a message on the async lane: iterate it for its pieces, await it for its final value.
+
+    Example:
+        ```python
+        import anyio
+        from anyiostream import open_run
+
+        async def greet(name, writer):
+            async with writer.message() as message:
+                await message.text("Good ")
+                await message.text("morning")
+
+        async def main():
+            async with open_run(greet, "Ada") as run:
+                async for message in run.messages:
+                    assert [piece async for piece in message.text] == ["Good ", "morning"]
+                    assert await message.text == "Good morning"
+
+        anyio.run(main)
+        ```
+    """
 
     __slots__ = ("_final", "_log", "_run")
 
-    def __init__(self, run: ReaderPort, log: DeltaLog[T], final: Callable[[], R]) -> None:
+    def __init__(self, run: Port, log: DeltaLog[T], final: Callable[[], R]) -> None:
         self._run = run
         self._log = log
         self._final = final
@@ -84,7 +120,7 @@ class AsyncMessageProjection(Generic[T, R]):
     def __repr__(self) -> str:
         return f"<{self._log.name}: `await` it for the whole, `async for` for the pieces>"
 
-    if not TYPE_CHECKING:  # for type checkers it is no iterable, and has no value yet
+    if not TYPE_CHECKING:  # for type checkers it is not iterable, and has no value yet
 
         def __iter__(self) -> NoReturn:
             raise WrongLane(self._log.name, "async", "use 'async for' instead.")
@@ -104,12 +140,12 @@ class AsyncMessageProjection(Generic[T, R]):
 class MessageStream:
     """What the streams of both lanes have in common: which call it is, and the final message.
 
-    Attributes of a message that has not ended may change until it has.
+    The attributes may change until the message has ended.
     """
 
     __slots__ = ("_assemble", "_output", "_record", "_run")
 
-    def __init__(self, run: ReaderPort, record: MessageRecord, assemble: Assembler) -> None:
+    def __init__(self, run: Port, record: MessageRecord, assemble: Assembler) -> None:
         self._run = run
         self._record = record
         self._assemble = assemble
@@ -142,9 +178,8 @@ class MessageStream:
 
     def _message(self) -> Any:
         if self._output is None:
-            self._output = self._record.message
-        if self._output is None:
-            self._output = self._assemble(self._record.events.items, self._record.message_id)
+            given = self._record.message
+            self._output = self._assemble(self._record) if given is None else given()
         return self._output
 
     def _final_usage(self) -> Mapping[str, Any] | None:
@@ -153,7 +188,23 @@ class MessageStream:
 
 @final
 class ChatModelStream(MessageStream):
-    """One model call on the sync lane. Iterating it gives its raw events."""
+    """One model call on the sync lane. Iterating it gives its raw events.
+
+    Example:
+        ```python
+        from anyiostream import open_run
+
+        async def greet(name, writer):
+            async with writer.message() as message:
+                await message.text("Good ")
+                await message.text("morning")
+
+        with open_run(greet, "Ada") as run:
+            (message,) = run.messages
+            assert [event["event"] for event in message][::5] == ["message-start", "message-finish"]
+            assert (message.status, message.output.text) == ("finished", "Good morning")
+        ```
+    """
 
     __slots__ = ()
 
@@ -164,7 +215,7 @@ class ChatModelStream(MessageStream):
 
     @property
     def reasoning(self) -> MessageProjection[str, str]:
-        """Its reasoning, likewise."""
+        """Its reasoning, in the same forms."""
         return MessageProjection(self._run, self._record.reasoning, self._record.final_reasoning)
 
     @property
@@ -180,7 +231,7 @@ class ChatModelStream(MessageStream):
 
     @property
     def output(self) -> Any:
-        """The final message: an `AIMessage` for LangGraph graphs, else a `ChatMessage`.
+        """The final message: an `AIMessage` for LangGraph graphs, else a `FinishedMessage`.
 
         Runs the graph until the message has ended.
 
@@ -198,7 +249,26 @@ class ChatModelStream(MessageStream):
 
 @final
 class AsyncChatModelStream(MessageStream):
-    """One model call on the async lane. Iterating it gives its raw events, awaiting it the final message."""
+    """One model call on the async lane. Iterating it gives its raw events, awaiting it the final message.
+
+    Example:
+        ```python
+        import anyio
+        from anyiostream import open_run
+
+        async def greet(name, writer):
+            async with writer.message() as message:
+                await message.text("Good ")
+                await message.text("morning")
+
+        async def main():
+            async with open_run(greet, "Ada") as run:
+                async for message in run.messages:
+                    assert (await message).text == "Good morning"
+
+        anyio.run(main)
+        ```
+    """
 
     __slots__ = ()
 
@@ -209,7 +279,7 @@ class AsyncChatModelStream(MessageStream):
 
     @property
     def reasoning(self) -> AsyncMessageProjection[str, str]:
-        """Its reasoning, likewise."""
+        """Its reasoning, in the same forms."""
         return AsyncMessageProjection(self._run, self._record.reasoning, self._record.final_reasoning)
 
     @property
@@ -224,7 +294,7 @@ class AsyncChatModelStream(MessageStream):
 
     @property
     def output(self) -> AsyncMessageProjection[Mapping[str, Any], Any]:
-        """The final message if awaited: an `AIMessage` for LangGraph graphs, else a `ChatMessage`.
+        """The final message if awaited: an `AIMessage` for LangGraph graphs, else a `FinishedMessage`.
 
         Awaiting raises:
             RunAborted: The run was aborted before; `partial` has the message so far.

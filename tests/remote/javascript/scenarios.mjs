@@ -1,10 +1,9 @@
 // What the official JavaScript client reads of a server, one scenario after the other, as one line of JSON.
 //
-//     node --experimental-websocket scenarios.mjs URL PROXY sse|websocket
+//     node --experimental-websocket scenarios.mjs URL PROXY sse|websocket [PACKAGE]
 
-import { Client } from "@langchain/langgraph-sdk";
-
-const [url, proxy, transport] = process.argv.slice(2);
+const [url, proxy, transport, sdk] = process.argv.slice(2);
+const { Client } = await import(sdk ?? "@langchain/langgraph-sdk");
 const client = new Client({ apiUrl: url, apiKey: null });
 
 const open = (assistantId, threadId, through = client) => {
@@ -83,6 +82,38 @@ const scenarios = {
     return result;
   },
 
+  async arguments() {
+    const thread = open("writing");
+    const messages = collect(thread.messages).then((all) =>
+      Promise.all(
+        all.map(async (message) => {
+          let pieces = "";
+          for await (const event of message) {
+            if (event.event === "content-block-delta" && event.content) pieces += event.content.args;
+          }
+          const output = await message.output;
+          return { pieces, calls: output.tool_calls.map((call) => ({ name: call.name, args: call.args })) };
+        }),
+      ),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await thread.run.start({ input: { to: 2000 } });
+    await thread.output;
+    const result = await messages;
+    await thread.close();
+    return result;
+  },
+
+  // Over WebSocket, as a command of its own.
+  async state() {
+    const thread = open("everything");
+    await thread.run.start({ input: {} });
+    await thread.output;
+    const state = await thread.state.get({ namespace: [] });
+    await thread.close();
+    return state;
+  },
+
   async interrupt() {
     const thread = open("ask two");
     await thread.run.start({ input: {} });
@@ -153,7 +184,7 @@ const scenarios = {
     const thread = open("counting", undefined, new Client({ apiUrl: proxy, apiKey: null }));
     const counted = await thread.subscribe("custom:count");
     await client.threads.stream(thread.threadId, { assistantId: "counting", transport: "sse" }).run.start({
-      input: { to: 300, pause: 0.001 },
+      input: { to: 300 },
     });
     const seen = await collect(counted, 300);
     await thread.close();

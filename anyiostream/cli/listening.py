@@ -1,0 +1,141 @@
+"""Serving an application until the process is told to stop, and saying so: for `serve` and `view`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+from anyiostream import asyncio_host
+from anyiostream.cli.loading import UsageError
+from anyiostream.tooling import on_trio
+
+if TYPE_CHECKING:
+    from hypercorn.config import Config
+
+__all__ = ["LEVELS", "configured", "listen", "logged", "say", "shown"]
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+
+GRACE: Final = 3.0
+"""Seconds that open requests are given when the server stops."""
+
+REFUSED: Final = 400
+
+FIRST: Final = 2000
+"""Bytes of a refusal that its reason is looked for in."""
+
+logger = logging.getLogger("anyiostream.requests")
+
+Application = Callable[..., Awaitable[None]]
+
+
+def say(text: str) -> None:
+    """A program's word to its user."""
+    print(f"anyiostream: {text}", file=sys.stderr, flush=True)  # noqa: T201 -- a program's own message
+
+
+def configured(host: str, port: int, level: str) -> Config:
+    """The server's configuration; and logs go to standard error."""
+    from hypercorn.config import Config  # noqa: PLC0415 -- an extra
+
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    config = Config()
+    config.bind = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
+    config.graceful_timeout = GRACE
+    config.websocket_ping_interval = 20.0
+    config.accesslog = None
+    config.errorlog = logging.getLogger("hypercorn")
+    config.errorlog.setLevel(max(logging.WARNING, logging.getLogger().level))
+    return config
+
+
+def logged(application: Any) -> Application:
+    """An application whose requests are logged, and refusals with their reasons."""
+
+    async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await application(scope, receive, send)
+            return
+        status, reason = 0, b""
+
+        async def noting(message: Any) -> None:
+            nonlocal status, reason
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if status < REFUSED:
+                    logger.info("%s %s %s", scope["method"], shown(scope["path"]), status)
+            elif status >= REFUSED and len(reason) < FIRST:
+                reason += message.get("body", b"")[:FIRST]
+            await send(message)
+
+        try:
+            await application(scope, receive, noting)
+        finally:
+            if status >= REFUSED:
+                logger.warning("%s %s %s: %s", scope["method"], shown(scope["path"]), status, _reason(reason))
+
+    return wrapped
+
+
+def shown(text: str) -> str:
+    """Text from a client, on one line, as characters only."""
+    return text.encode("unicode_escape").decode("ascii")
+
+
+def _reason(body: bytes) -> str:
+    try:
+        return shown(str(json.loads(body)["message"]))
+    except (ValueError, KeyError, TypeError):
+        return "refused"
+
+
+async def listen(application: Application, config: Config, what: str, stopping: Callable[[], None]) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        application: What is served.
+        config: How.
+        what: What it is, for the user.
+        stopping: Called when it is told to stop.
+
+    Raises:
+        UsageError: It cannot listen there.
+    """
+    try:
+        sockets = config.create_sockets()
+    except OSError as exc:
+        raise UsageError(f"cannot listen on {config.bind[0]}: {exc.strerror}; --host and --port name another") from exc
+    for each in sockets.insecure_sockets:
+        each.listen(config.backlog)
+        address, port = each.getsockname()[:2]
+        place = f"[{address}]" if ":" in address else address
+        say(f"serving {what} at http://{place}:{port}")
+    config.bind = [f"fd://{each.detach()}" for each in sockets.insecure_sockets]
+
+    async def stopped() -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for _ in signals:
+                break
+        say("stopping")
+        stopping()
+
+    # For trio, the loop that graphs need; it ends with the program, not with the last run.
+    async with asyncio_host():
+        await _server()(application, config, shutdown_trigger=stopped)
+
+
+def _server() -> Callable[..., Awaitable[None]]:
+    if on_trio():
+        import hypercorn.trio  # noqa: PLC0415 -- only where it runs
+
+        return hypercorn.trio.serve
+    import hypercorn.asyncio  # noqa: PLC0415 -- likewise
+
+    return hypercorn.asyncio.serve

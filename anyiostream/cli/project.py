@@ -1,0 +1,86 @@
+"""`langgraph.json`: the file in which LangGraph's own server is told its graphs, as far as it concerns this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from anyiostream.cli.loading import UsageError
+
+__all__ = ["PROJECT", "graphs_of_project"]
+
+PROJECT: Final = "langgraph.json"
+
+
+def graphs_of_project(path: Path) -> dict[str, str]:
+    """The graphs that a project's file names: name -> `module:attribute` or `path:attribute`.
+
+    Its environment becomes the process's, where that does not say otherwise, and its own folders are put on the path
+    that modules are looked for on.
+
+    Raises:
+        UsageError: It is not there, or not as LangGraph has it.
+    """
+    project = _read(path)
+    graphs = project.get("graphs")
+    if not isinstance(graphs, dict) or not graphs:
+        raise UsageError(f'{path} names no graphs; write "graphs": {{"name": "./file.py:graph"}}')
+    folder = path.resolve().parent
+    _set_environment(project.get("env"), folder, path)
+    dependencies = project.get("dependencies") or ["."]
+    for each in dependencies:
+        if isinstance(each, str) and (each.startswith(".") or Path(each).is_absolute()):
+            place = str((folder / each).resolve())
+            if place not in sys.path:
+                sys.path.insert(0, place)
+    return {name: _target(name, given, folder, path) for name, given in graphs.items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        project = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise UsageError(f"cannot read {path}: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise UsageError(f"{path} is no JSON: {exc}") from exc
+    if not isinstance(project, dict):
+        raise UsageError(f"{path} is no object")
+    return project
+
+
+def _target(name: str, given: Any, folder: Path, path: Path) -> str:
+    target = given.get("path") if isinstance(given, dict) else given
+    if not isinstance(target, str) or ":" not in target:
+        raise UsageError(f"{path}: the graph {name!r} is written as file.py:attribute or module:attribute")
+    place, _, attribute = target.rpartition(":")
+    return f"{folder / place}:{attribute}" if place.endswith(".py") else target
+
+
+def _set_environment(given: Any, folder: Path, path: Path) -> None:
+    if given is None:
+        return
+    if isinstance(given, str):
+        try:
+            lines = (folder / given).read_text(encoding="utf-8").splitlines()
+        except OSError as exc:
+            raise UsageError(f"{path}: cannot read its `env`, {given}: {exc.strerror}") from exc
+        given = dict(filter(None, map(_variable, lines)))
+    if not isinstance(given, dict):
+        raise UsageError(f"{path}: `env` is the name of a file, or an object")
+    for name, value in given.items():
+        os.environ.setdefault(name, str(value))
+
+
+def _variable(line: str) -> tuple[str, str] | None:
+    """The variable that a line of a `.env` file sets, if it does."""
+    line = line.strip().removeprefix("export ").strip()
+    name, separator, value = line.partition("=")
+    if not separator or line.startswith("#"):
+        return None
+    value = value.strip()
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        return name.strip(), value[1:-1]
+    return name.strip(), value.partition(" #")[0].strip()

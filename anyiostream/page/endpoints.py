@@ -1,0 +1,166 @@
+"""`add_page`: the page, and what it reads besides what every client reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, final
+
+import anyio
+from anyio.lowlevel import checkpoint
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from anyiostream.page.assets import asset_routes
+from anyiostream.page.digests import Digests, detail
+from anyiostream.remote.app import guarded
+from anyiostream.remote.assistants import Assistant
+from anyiostream.remote.refusals import Refusal
+from anyiostream.remote.requests import answer, caller_of, refused
+from anyiostream.remote.service import Service
+from anyiostream.remote.sse import HEADERS, HEARTBEAT, until_disconnected
+from anyiostream.remote.thread import Thread
+from anyiostream.wire import encode, plain
+from anyiostream.wire.sse import frame
+
+__all__ = ["LIVE", "add_page"]
+
+LIVE: Final = "live"
+"""The name of the events of the list of threads."""
+
+PACE: Final = 0.25
+"""Seconds between two looks at the threads: what a viewer is sent of each at most."""
+
+
+def add_page(application: Starlette) -> Starlette:
+    """Add the page to an application that `anyiostream.remote.app` has made; the application.
+
+    The page is at `/`, its files are below `/page/`. Besides, there is
+
+    - `POST /live`: a stream of server-sent events, each with what has changed in the list of the caller's threads, at
+      most four a second; the first has all of them, and the assistants;
+    - `GET /live/{thread_id}`: one of them, with the places of its readers and the figures of its run.
+
+    Both ask the application's `authorize` hook: for `read`, the first without a thread. The files are everybody's: they
+    say nothing of anybody's runs.
+
+    Args:
+        application: The application. It has not answered any request yet.
+    """
+    endpoints = Endpoints(application.state.service)
+    application.router.routes.extend(
+        [
+            *asset_routes(),
+            Route("/live", guarded(endpoints.live), methods=["POST"]),
+            Route("/live/{thread_id}", guarded(endpoints.one), methods=["GET"]),
+        ]
+    )
+    return application
+
+
+@final
+class Endpoints:
+    """What answers requests."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._digests = Digests()
+        self._assistants: Final = {name: described(name, each) for name, each in service.assistants.items()}
+
+    async def live(self, request: Request) -> Any:
+        """`POST /live`."""
+        identity = await self._service.admit(caller_of(request), "read")
+        return LiveStream(self._service, self._digests, list(self._assistants.values()), identity)
+
+    async def one(self, request: Request) -> Response:
+        """`GET /live/{thread_id}`."""
+        thread_id = request.path_params["thread_id"]
+        identity = await self._service.admit(caller_of(request), "read", thread_id)
+        thread = await self._service.known_thread(thread_id, identity)
+        if thread is None:
+            raise Refusal("invalid_argument", "there is no such thread.", status=404)
+        shown = {**await self._digests.digest(thread), **detail(thread)}
+        return answer({**shown, "assistant": self._assistants.get(shown["assistant_id"])})
+
+
+@final
+class LiveStream:
+    """The response that streams what changes in the list of an owner's threads."""
+
+    def __init__(self, service: Service, digests: Digests, assistants: Sequence[Mapping[str, Any]], owner: str) -> None:
+        self._service = service
+        self._digests = digests
+        self._assistants = assistants
+        self._owner = owner
+        self._marks: dict[str, tuple[Any, ...]] = {}
+        self._shown: dict[str, dict[str, Any]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream until the viewer leaves, or the server is being stopped."""
+        try:
+            self._service.check_stream(self._owner)
+        except Refusal as refusal:
+            await refused(refusal)(scope, receive, send)
+            return
+        with self._service.stream(self._owner):
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(until_disconnected, receive, tasks.cancel_scope)
+                await self._stream(send)
+
+    async def _stream(self, send: Send) -> None:
+        first: dict[str, Any] = {"assistants": self._assistants}
+        silent = 0.0
+        while True:
+            news = await self._news()
+            if first or news:
+                body = encode({"type": LIVE, "threads": [], "gone": [], **first, **news})
+                await send({"type": "http.response.body", "body": frame(LIVE, body), "more_body": True})
+                first, silent = {}, 0.0
+            elif silent >= self._service.heartbeat:
+                await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
+                silent = 0.0
+            await anyio.sleep(PACE)
+            silent += PACE
+
+    async def _news(self) -> dict[str, Any]:
+        """What has changed since the last time; nothing if nothing has."""
+        there = {thread.thread_id: thread for thread in self._service.threads_of(self._owner)}
+        gone = [thread_id for thread_id in self._marks if thread_id not in there]
+        for thread_id in gone:
+            del self._marks[thread_id], self._shown[thread_id]
+        changed = []
+        for thread_id, thread in there.items():
+            mark = marked(thread)
+            if self._marks.get(thread_id) != mark:
+                shown = await self._digests.digest(thread)
+                self._marks[thread_id] = mark
+                if self._shown.get(thread_id) != shown:
+                    self._shown[thread_id] = shown
+                    changed.append(shown)
+                if len(changed) % 64 == 0:
+                    await checkpoint()  # Reading need not, and there may be many.
+        return {"threads": changed, "gone": gone} if changed or gone else {}
+
+
+def marked(thread: Thread) -> tuple[Any, ...]:
+    """What tells cheaply whether a thread's digest may have changed."""
+    return thread, thread.log.last, len(thread.jobs), thread.fold.run_id, thread.waits, len(thread.viewers)
+
+
+def described(name: str, assistant: Assistant) -> dict[str, Any]:
+    """What a list of assistants says of one: whether it can be talked to, and what it takes."""
+    schema = input_schema(assistant.graph) if assistant.takes_config else None
+    fields = {**getattr(assistant.graph, "channels", {}), **((schema or {}).get("properties") or {})}
+    return {"assistant_id": name, "chat": assistant.takes_config and "messages" in fields, "input": schema}
+
+
+def input_schema(graph: Any) -> dict[str, Any] | None:
+    """The JSON schema of a graph's input; `None` if it has none that can be told."""
+    try:
+        schema = plain(graph.get_input_jsonschema())
+    except Exception:  # noqa: BLE001 -- a user's types, which need not have one
+        return None
+    return schema if isinstance(schema, dict) else None

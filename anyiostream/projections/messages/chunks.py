@@ -1,0 +1,240 @@
+"""`ChunkReader`: one message that comes as LangChain's message chunks, as content-block events.
+
+A chunk is read as LangChain reads it (`content_blocks`), completed where that misses something. Which piece belongs to
+which block is decided here, because providers identify blocks in more ways than LangChain's sum of chunks allows for:
+
+- Text and reasoning continue the block with their index; without one, the block of their type that was last written.
+- A piece of a tool call belongs to the call of its id, unless its index says otherwise; without an id, to the latest
+  call of its index; without either, to the latest call.
+- A piece that names a tool begins a call, unless its id or index says that it continues one: then it repeats the name,
+  or goes on with it. An index says so only until the call has all of its arguments.
+
+Imported only where such chunks have been seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, final
+
+import attrs
+
+from anyiostream.projections.messages.output import arguments_of, finish_tool_call
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessageChunk, BaseMessage
+
+__all__ = ["ChunkReader"]
+
+CALLS = frozenset({"tool_call_chunk", "tool_call", "invalid_tool_call"})
+
+
+@final
+@attrs.define(eq=False)
+class Part:
+    """One content block, as far as it has come.
+
+    Attributes:
+        index: Its place in the message.
+        kind: `"text"`, `"reasoning"`, `"tool_call_chunk"`, or the type of a block that comes in one piece.
+        pieces: Its text, its reasoning, or its arguments.
+        fields: What else is known of it: a call's id, name and index; the whole of a block that came in one piece.
+    """
+
+    index: int
+    kind: str
+    pieces: list[str] = attrs.field(factory=list)
+    fields: dict[str, Any] = attrs.field(factory=dict)
+
+    @property
+    def joined(self) -> str:
+        """The pieces together."""
+        return "".join(self.pieces)
+
+    def finished(self) -> dict[str, Any]:
+        """The block as it finishes."""
+        if self.kind in {"text", "reasoning"}:
+            return {"type": self.kind, self.kind: self.joined}
+        if self.kind == "tool_call_chunk":
+            return finish_tool_call({**self.fields, "args": self.joined})
+        return self.fields
+
+
+@final
+class ChunkReader:
+    """Turns the chunks of one message into events."""
+
+    __slots__ = (
+        "_by_both",
+        "_by_id",
+        "_by_index",
+        "_chunks",
+        "_latest_call",
+        "_metadata",
+        "_parts",
+        "_provider",
+        "_spoken",
+        "_usage",
+    )
+
+    def __init__(self) -> None:
+        self._chunks: list[AIMessageChunk] = []
+        self._parts: list[Part] = []
+        self._spoken: dict[tuple[str, Any], Part] = {}
+        self._by_id: dict[str, Part] = {}
+        self._by_index: dict[Any, Part] = {}
+        self._by_both: dict[tuple[str, Any], Part] = {}
+        self._latest_call: Part | None = None
+        self._usage: dict[str, Any] | None = None
+        self._metadata: dict[str, Any] = {}
+        self._provider: str | None = None
+
+    def events(self, chunk: AIMessageChunk) -> Iterator[Mapping[str, Any]]:
+        """The events of one chunk."""
+        from anyiostream.projections.messages import langchain  # noqa: PLC0415 -- imports this one's importers
+
+        if not self._chunks:
+            yield {"event": "message-start", "role": "ai", "id": chunk.id, "metadata": {}}
+        self._chunks.append(chunk)
+        if chunk.usage_metadata is not None:
+            self._usage = add_usage(self._usage, chunk.usage_metadata)
+        self._metadata.update(chunk.response_metadata or {})
+        # Providers need not name themselves in each chunk.
+        self._provider = self._provider or self._metadata.get("model_provider")
+        for block in langchain.blocks_of_chunk(chunk, self._provider):
+            kind = block.get("type", "")
+            if kind in {"text", "reasoning"}:
+                yield from self._speak(kind, block)
+            elif kind not in CALLS:
+                yield from self._whole_block(block)
+            elif not chunk.tool_call_chunks:
+                yield from self._call({**block, "args": arguments_of(block)})
+        for piece in chunk.tool_call_chunks:
+            yield from self._call(piece)
+
+    def finish(self, message: BaseMessage | None = None) -> Iterator[Mapping[str, Any]]:
+        """The events that finish the message.
+
+        Args:
+            message: The whole of it, if the graph has given that as well; what it says counts.
+        """
+        if message is not None:
+            usage = getattr(message, "usage_metadata", None)
+            self._usage = self._usage if usage is None else dict(usage)
+            self._metadata.update(message.response_metadata or {})
+        for part in self._parts:
+            yield {"event": "content-block-finish", "index": part.index, "content": part.finished()}
+        yield {"event": "message-finish", "usage": self._usage, "metadata": self._metadata}
+
+    def message(self) -> BaseMessage:
+        """The final message: LangChain's sum of the chunks, corrected where that misses or confuses something."""
+        from anyiostream.projections.messages import langchain  # noqa: PLC0415 -- see above
+
+        return langchain.sum_of(self._chunks, [part.finished() for part in self._parts], self._provider, self._usage)
+
+    # --- inside ---
+
+    def _speak(self, kind: str, block: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        piece, index = block.get(kind), block.get("index")
+        if not isinstance(piece, str) or not piece:
+            return
+        part = self._spoken.get((kind, index if isinstance(index, (int, str)) else None))
+        if part is None:
+            part = self._new(kind)
+            if isinstance(index, (int, str)):
+                self._spoken[kind, index] = part
+            yield {"event": "content-block-start", "index": part.index, "content": {"type": kind, kind: ""}}
+        self._spoken[kind, None] = part
+        part.pieces.append(piece)
+        yield {"event": "content-block-delta", "index": part.index, "delta": {"type": f"{kind}-delta", kind: piece}}
+
+    def _whole_block(self, block: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        part = self._new(block.get("type", ""))
+        part.fields = dict(block)
+        yield {"event": "content-block-start", "index": part.index, "content": {"type": part.kind}}
+
+    def _call(self, piece: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        part = self._call_of(piece)
+        if part is None:
+            part = self._new("tool_call_chunk")
+            _learn(part, piece)
+            content = {"type": "tool_call_chunk", **part.fields, "args": ""}
+            yield {"event": "content-block-start", "index": part.index, "content": content}
+        elif _learn(part, piece):
+            fields = {"type": "tool_call_chunk", **part.fields}
+            delta = {"type": "block-delta", "fields": fields}
+            yield {"event": "content-block-delta", "index": part.index, "delta": delta}
+        self._latest_call = part
+        for field, known in (("id", self._by_id), ("index", self._by_index)):
+            if part.fields.get(field) is not None:
+                known[part.fields[field]] = part
+        if part.fields.get("id") is not None and part.fields.get("index") is not None:
+            self._by_both[part.fields["id"], part.fields["index"]] = part
+        args = piece.get("args")
+        if isinstance(args, str) and args:
+            part.pieces.append(args)
+            yield {
+                "event": "content-block-delta",
+                "index": part.index,
+                "delta": {"type": "tool-call-delta", "args": args},
+            }
+
+    def _call_of(self, piece: Mapping[str, Any]) -> Part | None:
+        """The call that a piece continues, or `None` if it begins one."""
+        call_id, index, latest = piece.get("id") or None, piece.get("index"), self._latest_call
+        if call_id is None and index is None:
+            return None if piece.get("name") else latest
+        if call_id is not None:
+            part = self._by_id.get(call_id)
+            if part is not None and index is not None and part.fields.get("index") not in {None, index}:
+                part = self._by_both.get((call_id, index))
+            if part is not None:
+                return part
+        # The call of that index, or the one that has had none so far.
+        part = self._by_index.get(index) if index is not None else latest
+        if part is None and latest is not None and latest.fields.get("index") is None:
+            part = latest
+        if part is None or (call_id is not None and part.fields.get("id") is not None):
+            return None
+        return None if _begins_another(piece, part) else part
+
+    def _new(self, kind: str) -> Part:
+        part = Part(len(self._parts), kind)
+        self._parts.append(part)
+        return part
+
+
+def _learn(part: Part, piece: Mapping[str, Any]) -> bool:
+    """Record what a piece says of its call; returns whether that is new."""
+    before = dict(part.fields)
+    for field in ("id", "name", "index"):
+        if part.fields.get(field) is None:
+            part.fields[field] = piece.get(field) if piece.get(field) != "" else None
+    name = piece.get("name")
+    if name and not part.pieces and before.get("name") and not before["name"].endswith(name):
+        # A name may come in pieces, too.
+        part.fields["name"] = before["name"] + name
+    if part.fields.get("index") is None:
+        part.fields.pop("index", None)
+    return part.fields != before
+
+
+def _begins_another(piece: Mapping[str, Any], part: Part) -> bool:
+    """Whether a piece that could continue a call begins another one: it names a tool, and the call is complete."""
+    name = piece.get("name")
+    if not name or part.fields.get("name") is None:
+        return False
+    if not part.pieces:
+        return part.fields.get("id") is None and name != part.fields["name"]
+    return part.pieces[-1].rstrip().endswith("}") and finish_tool_call({"args": part.joined})["type"] == "tool_call"
+
+
+def add_usage(total: Mapping[str, Any] | None, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Token counts added up, those inside of details too."""
+    summed = dict(total or {})
+    for key, value in more.items():
+        if isinstance(value, int):
+            summed[key] = summed.get(key, 0) + value
+        elif isinstance(value, Mapping):
+            summed[key] = add_usage(summed.get(key), value)
+    return summed

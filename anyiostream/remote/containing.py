@@ -1,0 +1,173 @@
+"""A run's end is its own: whatever a graph raises ends its run, and nothing else of the server.
+
+Any `BaseException` may come out of a node, a transformer, a hook: from `sys.exit()` in a library, from a framework that
+ends its tests by one, from another event loop's cancellation. Two things that look like it are the server's own:
+
+- Its cancellation. It is told by the scope, or the task: a graph can raise the exception, but it does not cancel what
+  is round its run.
+- Ctrl-C. The interpreter raises it wherever its main thread happens to be, which may be a node. It is told from an
+  interrupt that a graph raises by where it comes from: a `raise` of the graph's, or the handler of a signal.
+
+On asyncio that is not enough. A task that ends with `SystemExit` or `KeyboardInterrupt` ends the loop, whoever awaits
+it, and a graph's tasks are made by libraries. So in tasks that are made inside a run these become `TaskExit`, which
+asyncio treats like any error. trio has no such rule.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dis
+import logging
+import math
+import threading
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import Context
+from typing import Any, Final, final
+
+import anyio
+import sniffio
+
+from anyiostream.remote.assistants import run_context
+from anyiostream.tooling import name_of, text_of
+
+__all__ = ["TaskExit", "contained_tasks", "is_interrupt", "pass_on_own"]
+
+logger = logging.getLogger(__name__)
+
+HANDLERS: Final = frozenset({"trio._core._ki", "asyncio.runners", "signal"})
+"""Modules that raise `KeyboardInterrupt` in answer to the signal."""
+
+RAISES: Final = frozenset({"RAISE_VARARGS", "RERAISE"})
+
+
+@final
+class TaskExit(BaseException):
+    """A task of a run's has ended with `SystemExit` or `KeyboardInterrupt`, which is its cause."""
+
+    def __init__(self, error: BaseException) -> None:
+        text = text_of(error)
+        super().__init__(f"{name_of(error)}: {text}" if text else name_of(error))
+
+
+async def pass_on_own(error: BaseException, what: str) -> None:
+    """Raise what is the server's own; return if `error` is a graph's. Called where it has been caught.
+
+    Args:
+        error: What was raised.
+        what: What was being cancelled, for the log, if a graph has raised something meanwhile.
+    """
+    if is_interrupt(error):
+        raise error
+    stopped = anyio.current_effective_deadline() == -math.inf
+    if not stopped and not _is_cancelled_natively():
+        return
+    cancelled = anyio.get_cancelled_exc_class()
+    if all(isinstance(each, cancelled) for each in _leaves(error)):
+        raise error
+    logger.warning("%s was cancelled, and raised something else", what, exc_info=error)
+    if stopped:
+        await anyio.sleep_forever()  # which raises the cancellation
+    raise asyncio.CancelledError
+
+
+def _is_cancelled_natively() -> bool:
+    """Whether the task is being cancelled by asyncio, as the main task is for Ctrl-C, which no scope knows."""
+    task = asyncio.current_task() if sniffio.current_async_library() == "asyncio" else None
+    return task is not None and task.cancelling() > 0
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether the user has pressed Ctrl-C; also in a group of errors."""
+    return any(isinstance(each, KeyboardInterrupt) and _is_from_signal(each) for each in _leaves(error))
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error
+
+
+def _is_from_signal(error: BaseException) -> bool:
+    place = error.__traceback__
+    if place is None or threading.current_thread() is not threading.main_thread():
+        return False
+    while place.tb_next is not None:
+        place = place.tb_next
+    if place.tb_frame.f_globals.get("__name__") in HANDLERS:
+        return True
+    return dis.opname[place.tb_frame.f_code.co_code[place.tb_lasti]] not in RAISES
+
+
+@contextmanager
+def contained_tasks() -> Generator[None]:
+    """A block in which, on asyncio, no task that is made inside a run ends the loop."""
+    if sniffio.current_async_library() != "asyncio":
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = loop.get_task_factory()
+
+    def make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+        context: Context | None = options.get("context")
+        run = run_context.get(None) if context is None else context.get(run_context)
+        if run is not None:
+            coroutine = Contained(coroutine)
+        make: Callable[..., Any] = before or _make_task
+        return make(loop, coroutine, **options)
+
+    loop.set_task_factory(make_task)
+    try:
+        yield
+    finally:
+        if loop.get_task_factory() is make_task:
+            loop.set_task_factory(before)
+
+
+def _make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+    return asyncio.Task(coroutine, loop=loop, **options)
+
+
+@final
+class Contained(Coroutine[Any, Any, Any]):
+    """A coroutine that ends with `TaskExit` where it would end the loop.
+
+    An object rather than a coroutine round the other one: that would not begin it, if it is cancelled before.
+    """
+
+    __slots__ = ("_coroutine",)
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._coroutine = coroutine
+
+    def __getattr__(self, name: str) -> Any:
+        """What asyncio and AnyIO ask of a coroutine: whether it is suspended, its frame, its name."""
+        return getattr(self._coroutine, name)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """Await the coroutine."""
+        return self._coroutine.__await__()
+
+    def send(self, value: Any) -> Any:
+        """Take a step."""
+        try:
+            return self._coroutine.send(value)
+        except (SystemExit, KeyboardInterrupt) as exc:
+            if is_interrupt(exc):
+                raise
+            raise TaskExit(exc) from exc
+
+    def throw(self, *error: Any) -> Any:
+        """Take a step with an exception."""
+        try:
+            return self._coroutine.throw(*error)
+        except (SystemExit, KeyboardInterrupt) as exc:
+            if is_interrupt(exc):
+                raise
+            raise TaskExit(exc) from exc
+
+    def close(self) -> None:
+        """End it."""
+        self._coroutine.close()

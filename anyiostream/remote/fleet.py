@@ -1,0 +1,167 @@
+"""`Fleet`: a server among those that share a store: its lease, what it hears of the others, and what it takes over.
+
+Rules:
+
+- A server is known by an incarnation, which is new whenever it has joined anew. What an incarnation has lost it does
+  not get back: its runs are stopped here, and go on wherever they are claimed.
+- Threads of dead servers come first, then those that have waited for longest, for as many runs as there is room for.
+- A run that may be begun one last time has no other such run beside it: if it kills its server, it is known which one
+  it was, and its neighbours do not fail for it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection
+from typing import Final, Protocol, final
+from uuid import uuid4
+
+import anyio
+
+from anyiostream.remote.identity import ThreadKey
+from anyiostream.remote.limits import Limits
+from anyiostream.remote.store import Membership, SharedStore, Standing, StoreFailed
+
+__all__ = ["Fleet", "Server"]
+
+logger = logging.getLogger(__name__)
+
+LOOK_ROUND: Final = 0.5
+"""Seconds after which a server looks for what others have left, unless it is told before."""
+
+BEAT: Final = 0.1
+"""The part of a lease after which a server looks whether it has it."""
+
+PAUSE: Final = 0.5
+"""Seconds after which a server that cannot join tries again."""
+
+
+class Server(Protocol):
+    """What a fleet needs of the server that it is about."""
+
+    @property
+    def room(self) -> int:
+        """For how many more runs there is room."""
+        ...
+
+    def has(self, key: str) -> bool:
+        """Whether the runs of a thread are run here."""
+        ...
+
+    def take_up(self, key: ThreadKey) -> None:
+        """Claim a thread, and run what it has to run, in the background."""
+        ...
+
+    def hear(self, key: str) -> None:
+        """Others have accepted something for a thread, or want a run stopped; look at it in the background."""
+        ...
+
+    def lose(self, key: str | None) -> None:
+        """Another server has a thread, or may have all: stop its runs."""
+        ...
+
+
+@final
+class Fleet:
+    """A server among others.
+
+    Args:
+        store: What they share.
+        server: The server.
+        limits: How much it takes on.
+        served: Names of the assistants that it serves.
+
+    Attributes:
+        store: What they share.
+        holder: The name of this incarnation; `""` while it has not joined.
+        takeovers: Threads that dead servers have left, and this one has gone on with.
+    """
+
+    def __init__(self, store: SharedStore, server: Server, limits: Limits, served: Collection[str]) -> None:
+        self.store: Final = store
+        self.holder = ""
+        self.takeovers = 0
+        self._server = server
+        self._limits = limits
+        self._served = served
+        self._member: Membership | None = None
+        self._last_chances: set[str] = set()
+        self.closing = False
+
+    @property
+    def margin(self) -> float:
+        """Seconds for which nobody can have claimed what this server has."""
+        return 0.0 if self._member is None else self._member.margin
+
+    async def run(self) -> None:
+        """Be a member until cancelled; whenever membership is lost, a new one."""
+        while True:
+            try:
+                holder = uuid4().hex
+                async with self.store.join(holder) as member:
+                    self.holder, self._member = holder, member
+                    async with anyio.create_task_group() as tasks:
+                        tasks.start_soon(self._hear)
+                        tasks.start_soon(self._look_round)
+                        await self._watch(member)
+                        tasks.cancel_scope.cancel()
+            except StoreFailed as exc:
+                logger.warning("the store cannot be joined yet: %s", exc)
+            finally:
+                self.holder, self._member = "", None
+            logger.warning("the lease of this server has run out: its runs are stopped here")
+            self._server.lose(None)
+            await anyio.sleep(PAUSE)
+
+    # --- inside ---
+
+    async def _watch(self, member: Membership) -> None:
+        """Return when membership is lost. Polls, as the loop may have been blocked, or the process stopped."""
+        while not member.lost:
+            member.beat()
+            await anyio.sleep(self.store.lease * BEAT)
+
+    async def _hear(self) -> None:
+        while True:
+            news = await self.store.heard()
+            for key in news.lost:
+                self._server.lose(key)
+            for key in news.inbox:
+                self._server.hear(key)
+            if news.ready:
+                await self._take_over()
+
+    async def _look_round(self) -> None:
+        while True:
+            await anyio.sleep(LOOK_ROUND)
+            await self._take_over()
+
+    async def _take_over(self) -> None:
+        """Claim what nobody has, as far as there is room."""
+        if self.closing or self._server.room <= 0:
+            return
+        try:
+            found = await self.store.unfinished()
+            room = self._server.room
+            for key in found:
+                if room <= 0 or self.closing:
+                    return
+                standing = None if self._server.has(key) else await self.store.look(key)
+                if standing is not None and standing.inbox and self._may_run(standing):
+                    self.takeovers += bool(standing.record.holder)
+                    self._server.take_up(ThreadKey(standing.record.owner, standing.record.thread_id))
+                    room -= 1
+        except StoreFailed as exc:
+            logger.warning("it is not known what there is to do: %s", exc)
+
+    def _may_run(self, standing: Standing) -> bool:
+        head = standing.inbox[0]
+        if json.loads(head.body)["assistant_id"] not in self._served:
+            return False  # servers of another version may have it
+        self._last_chances = {key for key in self._last_chances if self._server.has(key)}
+        if head.attempts == self._limits.attempts - 1 and self._limits.attempts > 1:
+            if self._last_chances:
+                return False
+            self._last_chances.add(standing.record.key)
+        return True

@@ -1,0 +1,157 @@
+"""`Fold`: what a thread's events amount to: where it stands, what a new viewer is shown, what has not ended. Pure.
+
+It is made from the thread's events alone, but for what `begin`, `expect` and `ask` are told. A store that outlives its
+process keeps it, as plain JSON, with the place of its last event: it is there again when the thread is read back, and
+further events are observed on top of it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, final
+
+import attrs
+
+from anyiostream.remote.opened import Opened
+from anyiostream.remote.snapshot import ThreadSnapshot
+from anyiostream.remote.totals import Totals
+from anyiostream.remote.tree import RunTree
+from anyiostream.wire.drafts import Draft
+from anyiostream.wire.jsonable import encode
+
+__all__ = ["Fold"]
+
+CHECKPOINTS: Final = 64
+"""Newest checkpoints of a run whose places are remembered."""
+
+
+@final
+@attrs.define(eq=False)
+class Fold:
+    """What a thread's events amount to.
+
+    Attributes:
+        snapshot: Where it stands.
+        tree: The graphs of its last run.
+        totals: What its events add up to.
+        opened: What has begun and not ended, where that is watched.
+        turn: The place after which the current turn begins.
+        questions: Places of the events that ask the user, in the last run.
+        left_out: Places of those whose questions have been answered in this turn; new viewers are not shown them.
+        watched: The greatest place of a run's end that a client's watcher has been told of.
+        assistant_id: Whose the last run is; `""` if there was none.
+        run_id: The last run.
+        running: The place of the event that says that it runs; 0 before that.
+        step: The greatest step that it has saved; -2 before the first one.
+        answers: How many answers the graph's checkpoint had had before it.
+        checkpoints: Id of a checkpoint that it has saved -> the place of the event that says so.
+        handed_over: Whether the server that ran it has left it at the end of a step, with nothing to repeat.
+    """
+
+    snapshot: ThreadSnapshot = attrs.field(factory=ThreadSnapshot)
+    tree: RunTree = attrs.field(factory=RunTree)
+    totals: Totals = attrs.field(factory=Totals)
+    opened: Opened = attrs.field(factory=Opened)
+    turn: int = 0
+    questions: frozenset[int] = frozenset()
+    left_out: frozenset[int] = frozenset()
+    watched: int = 0
+    assistant_id: str = ""
+    run_id: str = ""
+    running: int = 0
+    step: int = -2
+    answers: int = 0
+    checkpoints: dict[str, int] = attrs.field(factory=dict)
+    handed_over: bool = False
+
+    def take(self, last: int, *, resumes: bool) -> None:
+        """A run has been accepted, after the event at `last`: what was asked is not asked any more."""
+        if resumes:
+            self.left_out |= self.questions
+        else:
+            self.turn = last
+            self.left_out = frozenset()
+        self.questions = frozenset()
+        self.snapshot.begin()
+
+    def begin(self, assistant_id: str, run_id: str) -> None:
+        """A run begins."""
+        self.assistant_id, self.run_id, self.running, self.answers = assistant_id, run_id, 0, 0
+        self.checkpoints, self.step, self.handed_over = {}, -2, False
+        self.opened.clear()
+        self.tree.begin(assistant_id)
+        self.totals.begin()
+
+    def rest(self, first: int) -> None:
+        """Nothing is left to run: forget what is of events before `first`."""
+        self.left_out = frozenset(seq for seq in self.left_out if seq >= first)
+        self.questions = frozenset(seq for seq in self.questions if seq >= first)
+
+    def observe(self, draft: Draft) -> None:
+        """Take note of what an event says, before it has its place."""
+        self.snapshot.observe(draft)
+        self.tree.observe(draft)
+        self.totals.observe(draft)
+
+    def placed(self, draft: Draft, place: int) -> None:
+        """Take note of where an event is that has been observed."""
+        if draft.method == "input.requested" or draft.root_event == "interrupted":
+            self.questions |= {place}
+        elif draft.root_event == "running":
+            self.running = place
+
+    def keep_track(self, draft: Draft, place: int) -> bool:
+        """Take note of what has to be known if the run cannot go on where it is; whether it has come further."""
+        self.opened.observe(draft)
+        if draft.method != "checkpoints" or draft.namespace or not isinstance(draft.data, dict):
+            return False
+        self.checkpoints[str(draft.data.get("id"))] = place
+        if len(self.checkpoints) > CHECKPOINTS:
+            del self.checkpoints[next(iter(self.checkpoints))]
+        step, before = draft.data.get("step"), self.step
+        if isinstance(step, int):
+            self.step = max(step, before)
+        return self.step > before
+
+    def encoded_state(self, values: bytes | None, *, running: bool) -> bytes:
+        """The answer to a request for the state, as JSON; `values` are the snapshot's, if they have been encoded."""
+        shown = self.snapshot.shown(running=running)
+        made = shown.pop("values")
+        return b'{"values":%b,%b' % (encode(made) if values is None else values, encode(shown)[1:])
+
+    def dump(self, values: bytes | None = None) -> bytes:
+        """As plain JSON; `values` are the snapshot's, if they have been encoded already."""
+        rest = encode(
+            {
+                "snapshot": self.snapshot.dump(),
+                "tree": self.tree.dump(),
+                "totals": self.totals.dump(),
+                "opened": self.opened.dump(),
+                "turn": self.turn,
+                "questions": sorted(self.questions),
+                "left_out": sorted(self.left_out),
+                "watched": self.watched,
+                "assistant_id": self.assistant_id,
+                "run_id": self.run_id,
+                "running": self.running,
+                "step": self.step,
+                "answers": self.answers,
+                "checkpoints": self.checkpoints,
+                "handed_over": self.handed_over,
+            }
+        )
+        return b'{"values":%b,%b' % (encode(self.snapshot.values) if values is None else values, rest[1:])
+
+    @classmethod
+    def load(cls, dumped: bytes) -> Fold:
+        """From plain JSON."""
+        kept = json.loads(dumped)
+        parts: dict[str, Any] = {
+            "snapshot": ThreadSnapshot.load(kept.pop("snapshot"), kept.pop("values")),
+            "tree": RunTree.load(kept.pop("tree")),
+            "totals": Totals(**kept.pop("totals", {})),  # which earlier versions have not kept
+            "opened": Opened.load(kept.pop("opened")),
+            "questions": frozenset(kept.pop("questions")),
+            "left_out": frozenset(kept.pop("left_out")),
+        }
+        return cls(**parts, **kept)

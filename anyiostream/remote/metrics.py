@@ -1,0 +1,54 @@
+"""`reported`: statistics of a server as OpenTelemetry metrics, where its package is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final
+
+import attrs
+
+__all__ = ["METRICS", "reported"]
+
+METRICS: Final = {
+    "threads": ("{thread}", "Threads that are remembered"),
+    "kept": ("By", "What idle threads keep in memory"),
+    "runs": ("{run}", "Runs that are under way or wait"),
+    "connections": ("{connection}", "Streams that are open"),
+    "bodies": ("{request}", "Requests whose bodies are being read"),
+    "takeovers": ("{thread}", "Threads of other servers that this one has gone on with, since it was started"),
+    "fenced": ("{write}", "Writes that were refused, as another server had the thread, since it was started"),
+    "margin": ("ms", "For how long no other server can have what this one has; 0 where none could"),
+}
+"""Statistic -> unit and description. The metrics are called `anyiostream.remote.<statistic>`."""
+
+
+@attrs.define
+class Source:
+    """Where metrics get their values, as long as there is a server."""
+
+    read: Callable[[], Mapping[str, int]] | None
+
+
+@contextmanager
+def reported(read: Callable[[], Mapping[str, int]]) -> Generator[None]:
+    """A block in which `read` is asked for the values of the metrics. Without OpenTelemetry, an empty one."""
+    try:
+        from opentelemetry import metrics  # noqa: PLC0415 -- an extra
+    except ModuleNotFoundError:
+        yield
+        return
+
+    def observe(name: str, _: Any) -> Iterable[metrics.Observation]:
+        return [] if source.read is None else [metrics.Observation(source.read()[name])]
+
+    # An instrument cannot be taken back; one whose server has ended has no value.
+    source = Source(read)
+    meter = metrics.get_meter("anyiostream.remote")
+    for name, (unit, description) in METRICS.items():
+        meter.create_observable_gauge(f"anyiostream.remote.{name}", [partial(observe, name)], unit, description)
+    try:
+        yield
+    finally:
+        source.read = None

@@ -1,0 +1,146 @@
+"""A run's events in the stream modes of the official `runs.stream`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final, final
+
+from anyiostream.remote.refusals import Refusal
+from anyiostream.wire.drafts import Entry
+
+__all__ = ["ModeReader", "read_modes"]
+
+CHANNELS: Final = {
+    "values": "values",
+    "updates": "updates",
+    "custom": "custom",
+    "messages-tuple": "messages",
+    "tasks": "tasks",
+    "checkpoints": "checkpoints",
+}
+"""Stream mode -> the channel that has it."""
+
+INTERRUPT: Final = "__interrupt__"
+
+
+def read_modes(given: Any) -> frozenset[str]:
+    """The stream modes of a request.
+
+    Raises:
+        Refusal: One of them is not served; HTTP status 400.
+    """
+    modes = [given] if isinstance(given, str) else given if isinstance(given, list) else ["values"]
+    for mode in modes:
+        if mode not in CHANNELS:
+            known = ", ".join(sorted(CHANNELS))
+            raise Refusal("not_supported", f"there is no stream mode {mode!r} here; there are {known}.", status=400)
+    return frozenset(modes or ["values"])
+
+
+@final
+class ModeReader:
+    """Turns the entries of one run into `(event, data)` of `runs.stream`.
+
+    Attributes:
+        channels: Those to be read.
+        values: The last snapshot of the run, with what it has asked.
+        error: What it failed with.
+        ended: Whether the run has ended.
+    """
+
+    def __init__(self, run_id: str, modes: frozenset[str], *, subgraphs: bool) -> None:
+        self.channels = frozenset({"lifecycle", "input", "values", *(CHANNELS[mode] for mode in modes)})
+        self.values: Any = None
+        self.error: str | None = None
+        self.ended = False
+        self._run_id = run_id
+        self._modes = modes
+        self._subgraphs = subgraphs
+        self._begun = False
+        self._asked: list[dict[str, Any]] = []
+        self._messages: dict[Any, str] = {}
+
+    def read(self, entry: Entry) -> Iterator[tuple[str, Any]]:
+        """What one entry says in these modes."""
+        params = json.loads(entry.body)["params"]
+        data = params["data"]
+        if entry.root_event is not None:
+            yield from self._lifecycle(entry.root_event, data)
+        elif not self._begun or self.ended:
+            return
+        elif entry.method == "input.requested":
+            self._asked.append({"id": data["interrupt_id"], "value": data.get("value", data.get("payload"))})
+        elif entry.namespace and not self._subgraphs:
+            return
+        else:
+            yield from self._shown(entry, data)
+
+    def _lifecycle(self, event: str, data: Any) -> Iterator[tuple[str, Any]]:
+        if data.get("run_id") != self._run_id:
+            return
+        if event == "running":
+            self._begun = True
+            return
+        self.ended = event in {"completed", "failed", "interrupted"}
+        if event == "interrupted" and self._asked:
+            asked = {INTERRUPT: self._asked}
+            self.values = {**self.values, **asked} if isinstance(self.values, dict) else asked
+            if "updates" in self._modes:
+                yield "updates", asked
+            if "values" in self._modes:
+                yield "values", self.values
+        elif event == "failed":
+            self.error = str(data.get("error") or "the run failed")
+            yield "error", {"error": "RunFailed", "message": self.error}
+
+    def _shown(self, entry: Entry, data: Any) -> Iterator[tuple[str, Any]]:
+        if entry.method == "values" and not entry.namespace:
+            self.values = data
+        mode = "messages-tuple" if entry.method == "messages" else entry.method
+        if mode not in self._modes:
+            return
+        name = "|".join(("messages" if mode == "messages-tuple" else mode, *entry.namespace))
+        if mode == "messages-tuple":
+            chunk = self._chunk(data)
+            if chunk is not None:
+                metadata = data.get("metadata") or {}
+                yield name, [chunk, {"langgraph_node": metadata.get("langgraph_node"), "run_id": self._run_id}]
+        elif mode == "custom":
+            payload = data.get("payload") if isinstance(data, dict) and "payload" in data else data
+            yield name, payload
+        else:
+            yield name, data
+
+    def _chunk(self, event: Any) -> dict[str, Any] | None:
+        """A message chunk of LangChain's for an event of a model call, if it adds to the message."""
+        content: Any = ""
+        calls: list[Any] = []
+        usage = None
+        kind = event.get("event")
+        if kind == "content-block-delta":
+            delta = event.get("delta") or {}
+            if delta.get("type") == "text-delta":
+                content = delta["text"]
+            elif delta.get("type") == "reasoning-delta":
+                content = [{"type": "reasoning", "reasoning": delta["reasoning"], "index": event.get("index", 0)}]
+            else:
+                fields = delta.get("fields") or delta
+                calls = [_call_chunk(fields, event.get("index", 0))]
+        elif kind == "content-block-start" and (event.get("content") or {}).get("type") == "tool_call_chunk":
+            calls = [_call_chunk(event["content"], event.get("index", 0))]
+        elif kind == "message-finish" and event.get("usage"):
+            usage = event["usage"]
+        elif kind != "message-start":
+            return None
+        message_id = event.get("id") or event.get("message_id")
+        return {
+            "type": "AIMessageChunk", "id": message_id, "content": content, "tool_call_chunks": calls,
+            "tool_calls": [], "invalid_tool_calls": [], "usage_metadata": usage,
+            "additional_kwargs": {}, "response_metadata": {},
+        }  # fmt: skip
+
+
+def _call_chunk(fields: Any, index: int) -> dict[str, Any]:
+    about = {name: fields.get(name) for name in ("name", "args", "id")}
+    return {"type": "tool_call_chunk", **about, "index": index}

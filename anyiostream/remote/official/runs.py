@@ -1,0 +1,231 @@
+"""`runs.create`, `stream`, `wait`, `join`, `list`, `get`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final, final
+from uuid import uuid4
+
+import anyio
+from anyio.lowlevel import checkpoint
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from anyiostream.remote.commands import parse_command
+from anyiostream.remote.log import LogGap
+from anyiostream.remote.official.bodies import body_of, known_thread, number, only
+from anyiostream.remote.official.modes import ModeReader, read_modes
+from anyiostream.remote.official.threads import at_rest, forget
+from anyiostream.remote.refusals import Refusal
+from anyiostream.remote.requests import answer, caller_of, refused
+from anyiostream.remote.service import Service
+from anyiostream.remote.sse import HEADERS, HEARTBEAT, until_disconnected
+from anyiostream.remote.subscriptions import Subscription
+from anyiostream.remote.thread import Thread
+from anyiostream.remote.viewer import Viewer
+from anyiostream.wire.jsonable import encode
+from anyiostream.wire.sse import frame
+
+__all__ = ["RunEndpoints"]
+
+TAKEN: Final = frozenset({"assistant_id", "input", "command", "config", "metadata", "stream_mode", "stream_subgraphs"})
+
+IGNORED: Final = frozenset(
+    {
+        "stream_resumable", "on_disconnect", "multitask_strategy", "if_not_exists", "on_completion", "durability",
+        "raise_error", "checkpoint_during", "feedback_keys",
+    }
+)  # fmt: skip
+"""What changes nothing here: runs outlive their viewers, wait for each other, and make their thread."""
+
+
+@final
+class RunEndpoints:
+    """What answers requests about runs. A run outlives the request that has started it."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def create(self, request: Request) -> Response:
+        """`POST /threads/{id}/runs`: start it, and return."""
+        run = await self._started(request)
+        return answer(_shown(run.thread, run.run_id))
+
+    async def stream(self, request: Request) -> Any:
+        """`POST /threads/{id}/runs/stream` and `/runs/stream`: start it, and stream it to its end."""
+        return await self._started(request)
+
+    async def wait(self, request: Request) -> Response:
+        """`POST /threads/{id}/runs/wait` and `/runs/wait`: start it; its last snapshot when it has ended."""
+        run = await self._started(request)
+        async for _ in run.events():
+            pass
+        await run.forget()
+        error = run.reader.error
+        return answer(run.reader.values if error is None else {"__error__": {"error": "RunFailed", "message": error}})
+
+    async def list(self, request: Request) -> Response:
+        """`GET /threads/{id}/runs`: those under way, and the last one that has ended."""
+        thread = await known_thread(self._service, request)
+        query = {name: int(value) for name, value in request.query_params.items() if value.isdigit()}
+        runs = [_shown(thread, run_id) for run_id in _ids(thread)]
+        wanted = request.query_params.get("status")
+        first = number(query, "offset", 0)
+        found = [run for run in runs if wanted is None or run["status"] == wanted]
+        return answer(found[first : first + number(query, "limit", 10)])
+
+    async def get(self, request: Request) -> Response:
+        """`GET /threads/{id}/runs/{run}`."""
+        thread = await known_thread(self._service, request)
+        return answer(_shown(thread, _known_run(thread, request)))
+
+    async def join(self, request: Request) -> Response:
+        """`GET /threads/{id}/runs/{run}/join`: the thread's values when the run has ended."""
+        thread = await known_thread(self._service, request)
+        job = thread.find(_known_run(thread, request))
+        if job is not None:
+            await job.done.wait()
+        return answer((await thread.fresh()).state()["values"])
+
+    async def _started(self, request: Request) -> RunStream:
+        service, thread_id = self._service, request.path_params.get("thread_id")
+        own = thread_id is None
+        thread_id = thread_id or str(uuid4())
+        identity = await service.admit(caller_of(request), "read", thread_id)
+        body = await body_of(service, request, identity)
+        only(body, TAKEN, IGNORED)
+        modes = read_modes(body.get("stream_mode"))
+        thread = await (await service.thread(thread_id, identity)).fresh()
+        command = parse_command(_command(body, thread), service.limits)
+        viewer, after = Viewer(thread), thread.log.last
+        run_id = (await service.execute(caller_of(request), thread_id, command))["run_id"]
+        reader = ModeReader(run_id, modes, subgraphs=bool(body.get("stream_subgraphs")))
+        await viewer.add("", Subscription(reader.channels, since=after))
+        return RunStream(service, thread, viewer, reader, run_id, own=own)
+
+
+def _command(body: Mapping[str, Any], thread: Thread) -> dict[str, Any]:
+    """The command of the streaming protocol that a body stands for."""
+    given, command = body.get("input"), body.get("command")
+    about = {name: body[name] for name in ("config", "metadata") if body.get(name)}
+    if not isinstance(command, dict):
+        params = {"assistant_id": body.get("assistant_id"), "input": given, **about}
+        return {"id": 1, "method": "run.start", "params": params}
+    only(command, {"resume", "update", "goto"})
+    pending = thread.snapshot.interrupts
+    answers = command.get("resume")
+    if not isinstance(answers, dict) or not answers or not answers.keys() <= pending.keys():
+        if len(pending) > 1:
+            raise Refusal(
+                "invalid_argument", "several interrupts are pending: `resume` is an object, id -> answer.", status=400
+            )
+        answers = dict.fromkeys(pending, answers)
+    if not answers:
+        raise Refusal("no_such_interrupt", "the graph does not wait for an answer.", status=400)
+    responses = [
+        {"interrupt_id": name, "namespace": list(pending[name].namespace), "response": said}
+        for name, said in answers.items()
+    ]
+    steering = {name: command[name] for name in ("update", "goto") if command.get(name)}
+    return {"id": 1, "method": "input.respond", "params": {"responses": responses, **steering, **about}}
+
+
+def _ids(thread: Thread) -> list[str]:
+    ids = [job.run_id for job in reversed(thread.jobs)]
+    return ids if not thread.fold.run_id or thread.fold.run_id in ids else [*ids, thread.fold.run_id]
+
+
+def _known_run(thread: Thread, request: Request) -> str:
+    run_id: str = request.path_params["run_id"]
+    if run_id not in _ids(thread):
+        raise Refusal("no_such_run", "there is no such run under way, nor was it the last one.", status=404)
+    return run_id
+
+
+def _shown(thread: Thread, run_id: str) -> dict[str, Any]:
+    job = thread.find(run_id)
+    if job is not None and not job.ended:
+        status = "running" if run_id == thread.fold.run_id else "pending"
+    else:
+        status = "interrupted" if thread.waits else "error" if thread.snapshot.status == "failed" else "success"
+    return {
+        "run_id": run_id,
+        "thread_id": thread.thread_id,
+        "assistant_id": thread.fold.assistant_id if job is None else job.assistant_id,
+        "status": status,
+        "created_at": None,
+        "updated_at": None,
+        "metadata": {},
+        "kwargs": {},
+        "multitask_strategy": "enqueue",
+    }
+
+
+@final
+class RunStream:
+    """A run that has been started, and the response that streams it: an ASGI response with an end."""
+
+    def __init__(
+        self, service: Service, thread: Thread, viewer: Viewer, reader: ModeReader, run_id: str, *, own: bool
+    ) -> None:
+        self.thread = thread
+        self.reader = reader
+        self.run_id = run_id
+        self._service = service
+        self._viewer = viewer
+        self._own = own
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream until the run has ended, or the viewer leaves, which the run does not notice."""
+        try:
+            self._service.check_connection(self.thread)
+        except Refusal as refusal:
+            await refused(refusal)(scope, receive, send)
+            return
+        name = f"/threads/{self.thread.thread_id}/runs/{self.run_id}".encode()
+        headers = [*HEADERS, (b"content-location", name)]
+        with self._service.connection(self.thread, self._viewer):
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(until_disconnected, receive, tasks.cancel_scope)
+                await _send(send, frame("metadata", encode({"run_id": self.run_id, "attempt": 1})))
+                async for event, data in self.events():
+                    await _send(send, HEARTBEAT if event is None else frame(event, encode(data)))
+                tasks.cancel_scope.cancel()
+        if self.reader.ended:
+            await self.forget()  # cuts what reads the thread, so that this stream must not any more
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def events(self) -> AsyncIterator[tuple[str | None, Any]]:
+        """What the run says, to its end; no event now and then while it says nothing."""
+        log = self.thread.log
+        while True:
+            try:
+                batch = await self._viewer.batch()
+            except LogGap:
+                yield "error", {"error": "gap", "message": "this run was faster than its viewer; read its state."}
+                return
+            for entry in batch:
+                for said in self.reader.read(entry):
+                    yield said
+            if self.reader.ended:
+                return
+            if self._viewer.cursor < log.last:
+                await checkpoint()
+                continue
+            with anyio.move_on_after(self._service.heartbeat) as silence:
+                await log.wait(self._viewer.cursor)
+            if silence.cancelled_caught:
+                yield None, None
+
+    async def forget(self) -> None:
+        """A run without a thread leaves nothing."""
+        if self._own and not self.thread.waits:
+            await at_rest(self.thread)
+            await forget(self._service, self.thread)
+
+
+async def _send(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    await checkpoint()

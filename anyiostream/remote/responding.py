@@ -1,0 +1,164 @@
+"""Threads of a server, answered to requests of a program's own routes in a protocol of front ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Collection
+from typing import Any, Final
+from uuid import uuid4
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from anyiostream.remote.commands import Answer, InputRespond, RunStart
+from anyiostream.remote.log import LogGap
+from anyiostream.remote.refusals import GONE, Refusal
+from anyiostream.remote.requests import answer, caller_of, refused
+from anyiostream.remote.service import Accepted, Service
+from anyiostream.remote.store import StoreFailed
+from anyiostream.remote.turns import TurnResponse, turn_so_far
+from anyiostream.sinks import Protocol, open_sink
+from anyiostream.sinks import Request as Asked
+from anyiostream.sinks.ai_sdk_history import ui_messages
+from anyiostream.sinks.parts import Question
+
+__all__ = ["Responder"]
+
+logger = logging.getLogger(__name__)
+
+NOTHING: Final = 204
+
+
+class Responder:
+    """Answers requests with turns of threads. Who may do what is for `authorize` to say, as everywhere."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def respond(
+        self,
+        request: Request,
+        assistant: str,
+        input: Any = None,  # noqa: A002 -- as `open_run` has it
+        *,
+        thread: str | None = None,
+        protocol: Protocol = "ai-sdk",
+        include: Collection[str] = (),
+    ) -> Response:
+        """Run an assistant on a thread; the response shows the run. It goes on when the client leaves.
+
+        ```python
+        service = app({"agent": graph})
+        api.mount("/threads", service)
+
+        @api.post("/chat")
+        async def chat(request):
+            asked = parse("ai-sdk", await request.json())
+            return await service.respond(request, "agent", asked, protocol="ai-sdk")
+        ```
+
+        Args:
+            request: The request that is answered: who makes it is told to `authorize`.
+            assistant: Which graph.
+            input: What it is run with; or all that a front end asks for, as `anyiostream.sinks.parse` reads it, whose
+                answers go on with the run that has asked.
+            thread: The conversation; by default the front end's, or a new one.
+            protocol: What the front end speaks.
+            include: Which state to show.
+
+        Returns:
+            The response: what is not allowed, or wrong, has a status.
+        """
+        return await _answered(self._respond(request, assistant, input, thread, protocol, include))
+
+    async def resume(
+        self, request: Request, *, thread: str, protocol: Protocol = "ai-sdk", include: Collection[str] = ()
+    ) -> Response:
+        """The turn that is under way on a thread, from its start; 204 if there is none.
+
+        What there is already comes in few events, so the whole turn is soon there; then the others, as they come.
+        """
+        return await _answered(self._resume(request, thread, protocol, include))
+
+    async def history(self, request: Request, *, thread: str) -> Response:
+        """What was said on a thread in finished turns, as a JSON list of the AI SDK's `UIMessage`s.
+
+        They are read from the `messages` of the graph's state; a graph without them has none. What a thread waits for
+        its user with is in the last one. The answer that is under way is left out, and is `resume`'s.
+        """
+        return await _answered(self._history(request, thread))
+
+    async def stop(self, request: Request, *, thread: str) -> Response:
+        """Stop what is under way on a thread; 204, also if nothing is."""
+        return await _answered(self._stop(request, thread))
+
+    # --- inside ---
+
+    async def _respond(
+        self, request: Request, assistant: str, given: Any, thread: str | None, protocol: str, include: Collection[str]
+    ) -> Response:
+        asked = given if isinstance(given, Asked) else Asked(input=given)
+        if asked.regenerate is not None:
+            raise Refusal("not_supported", "an answer cannot be written anew: a thread has no branches.", status=400)
+        thread_id = thread or asked.thread or _new_thread(protocol)
+        # Before anything is begun: what is wrong with these is a mistake in the program.
+        open_sink(protocol, run_id="", request=asked, include=include)
+        command: RunStart | InputRespond = RunStart(assistant, asked.input, {}, {})
+        if asked.answers:
+            answers = tuple(Answer(interrupt_id, (), said) for interrupt_id, said in asked.answers.items())
+            command = InputRespond(answers, None, None, {}, {})
+        accepted = await self._service.execute(caller_of(request), thread_id, command)
+        assert isinstance(accepted, Accepted)
+        run_id = str(accepted["run_id"])
+        identity = await self._service.admit(caller_of(request), "read", thread_id)
+        found = await self._service.thread(thread_id, identity)
+        sink = open_sink(protocol, run_id=asked.run_id or run_id, request=asked, include=include, message_id=run_id)
+        after = int(accepted.place.rpartition("-")[2])
+        return TurnResponse(self._service, found, sink, run_id, after, ())
+
+    async def _resume(self, request: Request, thread_id: str, protocol: str, include: Collection[str]) -> Response:
+        identity = await self._service.admit(caller_of(request), "read", thread_id)
+        found = await self._service.known_thread(thread_id, identity)
+        if found is None or not found.busy:
+            return Response(status_code=NOTHING)
+        found = await self._service.thread(thread_id, identity)
+        try:
+            before, after = await turn_so_far(found)
+        except LogGap as gap:
+            raise Refusal("invalid_argument", str(gap), status=GONE) from None
+        roots = (event.draft.data.get("run_id") for event in before if event.draft.root_event is not None)
+        run_id = str(next(filter(None, roots), None) or found.fold.run_id)
+        asked = Asked(thread=thread_id)
+        sink = open_sink(protocol, run_id=run_id, request=asked, include=include)
+        return TurnResponse(self._service, found, sink, None, after, before)
+
+    async def _history(self, request: Request, thread_id: str) -> Response:
+        identity = await self._service.admit(caller_of(request), "read", thread_id)
+        found = await self._service.known_thread(thread_id, identity)
+        if found is None:
+            return answer([])
+        asked = [Question(each.interrupt_id, each.namespace, each.value) for each in found.snapshot.interrupts.values()]
+        return answer(ui_messages(found.state()["values"], asked, finished=not found.busy))
+
+    async def _stop(self, request: Request, thread_id: str) -> Response:
+        caller = caller_of(request)
+        identity = await self._service.admit(caller, "abort", thread_id)
+        found = await self._service.known_thread(thread_id, identity)
+        for job in reversed(found.jobs) if found is not None else ():
+            await self._service.cancel(caller, thread_id, job.run_id, wait=False)
+        return Response(status_code=NOTHING)
+
+
+async def _answered(response: Awaitable[Response]) -> Response:
+    try:
+        return await response
+    except Refusal as refusal:
+        status = max(refusal.status, 400)
+        return answer(refusal.envelope(None), status) if status != refusal.status else refused(refusal)
+    except StoreFailed as exc:
+        logger.warning("a request is refused: %s", exc)
+        return refused(Refusal("unknown_error", "the server cannot store anything now.", status=503))
+
+
+def _new_thread(protocol: str) -> str:
+    return f"{protocol}-{uuid4()}"

@@ -1,0 +1,136 @@
+"""`StoredLog`: the log of a claimed thread, as its run writes it and its viewers read it, over any store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
+
+import attrs
+from anyio.lowlevel import checkpoint
+
+from anyiostream.remote.identity import ThreadKey
+from anyiostream.remote.limits import Limits
+from anyiostream.remote.store.protocol import NOTHING, Acceptance, Changes, Claim, Offer, Records
+from anyiostream.remote.store.window import Window
+from anyiostream.wire.drafts import Draft, Entry
+
+__all__ = ["StoredLog"]
+
+
+class StoredLog:
+    """The log and the inbox of a thread that has been claimed. The contract of the log is that of `ThreadLog`.
+
+    Attributes:
+        log_id: The thread's generation.
+        key: The thread's name in the store.
+        epoch: That of the claim.
+    """
+
+    def __init__(self, store: Records, claim: Claim, window: Window, limits: Limits) -> None:
+        self.log_id: Final = str(claim.record.generation)
+        self.key: Final = claim.record.key
+        self.epoch: Final = claim.record.epoch
+        self._store = store
+        self._window = window
+        self._limits = limits
+        self._last = claim.record.last
+        self._next = claim.next
+        self._unfolded_events = 0
+        self._unfolded_bytes = 0
+
+    @property
+    def survives(self) -> bool:
+        """Whether the log outlives the process."""
+        return self._store.survives
+
+    @property
+    def size(self) -> int:
+        """Bytes of its events that are in memory."""
+        return self._window.size
+
+    @property
+    def next(self) -> int:
+        """The place of the next event."""
+        return self._next
+
+    @property
+    def first(self) -> int:
+        """The place after the newest event that has been forgotten; 1 if none has."""
+        return self._window.forgotten + 1
+
+    @property
+    def last(self) -> int:
+        """The place of the newest event; 0 if there never was one."""
+        return self._window.last
+
+    async def append(
+        self, draft: Draft, changes: Changes = NOTHING, *, fold: Callable[[], bytes] | None = None
+    ) -> Entry:
+        """Give an event its place.
+
+        Args:
+            draft: The event.
+            changes: What changes with it.
+            fold: Encodes the state after it, wanted before events are forgotten that it is made from.
+
+        Raises:
+            Fenced: The thread has been claimed by somebody else.
+            StoreFailed: The store cannot be written. The handle is of no more use.
+        """
+        entry = Entry.of(draft, self._next, f"{self.log_id}-{self._next}")
+        after, self._last, self._next = self._last, entry.seq, entry.seq + 1
+        if fold is not None:
+            changes = self._folded(entry, changes, fold)
+        await self._store.append(self.key, self.epoch, after, (entry,), changes)
+        return entry
+
+    async def change(self, changes: Changes) -> None:
+        """Change what stands beside the log."""
+        await self._store.append(self.key, self.epoch, self._last, (), changes)
+
+    async def accept(
+        self, owner: ThreadKey, run_id: str, body: bytes, answers: Collection[str], once: str | None, *, most: int
+    ) -> Acceptance:
+        """Put a command into the thread's inbox. See `Store.accept`; the reply is the run's id."""
+        offer = Offer(
+            owner=owner.owner,
+            thread_id=owner.thread_id,
+            run_id=run_id,
+            body=body,
+            reply=run_id.encode(),
+            answers=answers,
+            once=once,
+        )
+        return await self._store.accept(offer, most=most, within=self._limits.repeat)
+
+    async def cancel(self, place: int) -> None:
+        """Note that the run of a command is to be stopped."""
+        await self._store.cancel(self.key, place)
+
+    async def read(self, after: int, most: int = 256) -> Sequence[Entry]:
+        """The events after `after`, at most `most`; from memory if they are recent.
+
+        Raises:
+            LogGap: The first of them is no longer there.
+        """
+        found = self._window.read(after, most)
+        return await self._store.read(self.key, after, most) if found is None else found
+
+    async def wait(self, after: int) -> None:
+        """Wait until there is more. Checkpoints."""
+        if after < self._window.last:
+            await checkpoint()
+        else:
+            await self._window.wait(after)
+
+    def _folded(self, entry: Entry, changes: Changes, fold: Callable[[], bytes]) -> Changes:
+        """The changes with the fold, if it is time to save it: in the middle of what the log keeps."""
+        self._unfolded_events += 1
+        self._unfolded_bytes += len(entry.body)
+        if changes.fold is None:
+            half = self._unfolded_events * 2 < self._limits.events and self._unfolded_bytes * 2 < self._limits.bytes
+            if half:
+                return changes
+            changes = attrs.evolve(changes, fold=fold())
+        self._unfolded_events = self._unfolded_bytes = 0
+        return changes

@@ -1,0 +1,342 @@
+"""`Store`: where the threads of a server live: their logs, what was asked of them, and whose they are. The contract.
+
+`tests/remote/store/` checks it for every store. Rules:
+
+- A thread has a log, an inbox and a record. One handle at a time writes its log: the one that has claimed the thread
+  last. Each claim raises the thread's epoch; what an earlier handle still writes is refused (`Fenced`).
+- A call is done as a whole or not at all. When it returns, it survives what the store survives. A cancellation waits
+  for a call under way: nothing is half done, and nobody is left to guess.
+- An append says after which place it comes. Repeated as it was, because its answer was lost, it succeeds and changes
+  nothing.
+- Places rise along a log. No place is used twice, whatever the store has lost, and whenever the thread was begun: a
+  claim leaves out all that a clock shows to be used up (`next_place`). So a log may have holes, which a reader does not
+  notice if it has read what stands before one, and which are a gap to one that has read what is no longer there.
+- A command stays in the inbox until the append that ends its run says that it is done.
+- What a graph waits for its user with is taken when the answer is accepted, and is there again if that is withdrawn.
+- No wall clock but the store's decides anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final, Protocol, final
+
+import attrs
+
+from anyiostream.remote.limits import Limits
+from anyiostream.wire.drafts import Entry
+
+__all__ = [
+    "NOTHING",
+    "REMEMBERED",
+    "Acceptance",
+    "Changes",
+    "Claim",
+    "News",
+    "Offer",
+    "Record",
+    "Records",
+    "Standing",
+    "Stored",
+    "next_place",
+    "thread_key",
+]
+
+REMEMBERED: Final = 256
+"""Replies of a thread that are remembered for commands that are sent again."""
+
+EPOCH_2024: Final = 1_704_067_200_000_000
+"""2024-01-01 in µs since 1970; places count from there, so that they fit JavaScript's integers for 250 years."""
+
+Clock = Callable[[], int]
+"""The store's time, in µs since 1970."""
+
+
+def thread_key(owner: str, thread_id: str) -> str:
+    """The name of a thread in a store. Nobody can come by another one's thread by its id."""
+    parts = (owner.encode(), thread_id.encode())
+    return hashlib.sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).hexdigest()
+
+
+def next_place(last: int, now: int) -> int:
+    """The first place that a claim may give, given the newest one and the store's time.
+
+    There are 1,024 places for each ms since 2024. Nobody writes as fast as that, so whatever a lost log had given out
+    before now is less.
+    """
+    return max(last + 1, (now - EPOCH_2024) // 1000 << 10)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Record:
+    """What a store knows of a thread besides its events and commands.
+
+    Attributes:
+        key: Its name in the store.
+        owner: Whose it is.
+        thread_id: Its id, as its owner has it.
+        generation: When it was made, in µs; tells it from an earlier thread of that name.
+        epoch: How often it has been claimed.
+        holder: Who has claimed it last.
+        floor: The place of the newest event that has been forgotten; 0 if none has.
+        last: The place of the newest event; 0 if there never was one.
+        pending: Ids of what its graph waits for its user with.
+        fold: Its state after the event at `folded`, as its writer has encoded it; `None` before the first one.
+        folded: The place that the fold belongs to.
+        watched: The greatest place of a run's end that a client's watcher has been told of, where servers share it.
+    """
+
+    key: str
+    owner: str
+    thread_id: str
+    generation: int
+    epoch: int = 0
+    holder: str = ""
+    floor: int = 0
+    last: int = 0
+    pending: tuple[str, ...] = ()
+    fold: bytes | None = None
+    folded: int = 0
+    watched: int = 0
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Offer:
+    """A command that a client has sent.
+
+    Attributes:
+        owner: On whose behalf.
+        thread_id: For which thread, as its owner has it. It is made if there is none.
+        run_id: The id of the run that it starts.
+        body: All that has to be known to run it, encoded.
+        reply: What the client is told, encoded.
+        answers: Ids of the questions that it answers; each of them must be pending.
+        once: Tells a repeated command from a new one; `None` if it cannot be repeated.
+    """
+
+    owner: str
+    thread_id: str
+    run_id: str
+    body: bytes
+    reply: bytes
+    answers: Collection[str] = ()
+    once: str | None = None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Acceptance:
+    """That a command has been accepted.
+
+    Attributes:
+        place: Its place in the inbox.
+        reply: What its client is told.
+        repeated: Whether it had been accepted before: then nothing has been done, and the reply is the first one.
+    """
+
+    place: int
+    reply: bytes
+    repeated: bool = False
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Stored:
+    """A command in an inbox.
+
+    Attributes:
+        place: Its place in the inbox; they rise in order of acceptance.
+        run_id: The id of its run.
+        body: What was offered.
+        attempts: How often its run has been begun, since it last got anywhere.
+        cancelled: Whether somebody wants its run stopped.
+    """
+
+    place: int
+    run_id: str
+    body: bytes
+    attempts: int = 0
+    cancelled: bool = False
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Changes:
+    """What an append changes besides the log.
+
+    Attributes:
+        done: Places of commands that leave the inbox.
+        attempts: Place of a command -> how often its run has been begun.
+        pending: What the graph waits for its user with from now on; `None` for no change.
+        fold: The thread's state after the append; `None` for no change.
+    """
+
+    done: Collection[int] = ()
+    attempts: tuple[int, int] | None = None
+    pending: tuple[str, ...] | None = None
+    fold: bytes | None = None
+
+
+NOTHING: Final = Changes()
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Claim:
+    """A thread that has been claimed, to be written by the claimant alone.
+
+    Attributes:
+        record: The thread, with the epoch of this claim.
+        next: The place of its next event.
+        inbox: Its commands, in order.
+    """
+
+    record: Record
+    next: int
+    inbox: Sequence[Stored] = ()
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Standing:
+    """How a thread stands, to one that has not claimed it.
+
+    Attributes:
+        record: What is known of it.
+        inbox: Its commands, in order.
+    """
+
+    record: Record
+    inbox: Sequence[Stored] = ()
+
+
+@final
+@attrs.frozen(kw_only=True)
+class News:
+    """What concerns a server that shares its store with others.
+
+    Attributes:
+        inbox: Keys of threads that it has claimed, for whose inboxes others have done something.
+        lost: Keys of threads that it had claimed, and that others have.
+        ready: Whether there may be threads with commands that nobody has.
+    """
+
+    inbox: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
+    ready: bool = False
+
+
+class Records(Protocol):
+    """What is stored of threads: a `Store`, as the log of a thread sees it."""
+
+    @property
+    def survives(self) -> bool:
+        """Whether threads outlive the process that wrote them."""
+        ...
+
+    def open(self, limits: Limits) -> AbstractAsyncContextManager[None]:
+        """A block in which the store is used.
+
+        Raises:
+            StoreUnfit: It cannot be one, or not for this version.
+            StoreInUse: It serves one process at a time, and another one has it.
+        """
+        ...
+
+    async def record(self, key: str) -> Record | None:
+        """What is known of a thread, if there is such."""
+        ...
+
+    async def unfinished(self) -> Sequence[str]:
+        """Keys of the threads that have commands: those whose runs had begun first, then in order of acceptance."""
+        ...
+
+    async def accept(self, offer: Offer, *, most: int, within: float) -> Acceptance:
+        """Put a command into a thread's inbox.
+
+        Args:
+            offer: The command.
+            most: Commands that an inbox may hold.
+            within: Seconds for which a repeated command is known.
+
+        Raises:
+            InboxFull: It holds that many already.
+            NotPending: It answers what nobody asks, or what has been answered.
+        """
+        ...
+
+    async def recall(self, key: str, once: str, *, within: float) -> bytes | None:
+        """What a client was told whose command was accepted before, if it was, within so many seconds."""
+        ...
+
+    async def cancel(self, key: str, place: int) -> None:
+        """Note that the run of a command is to be stopped, whoever runs it. Not there any more: no change."""
+        ...
+
+    async def claim(self, owner: str, thread_id: str, *, holder: str, nonce: str) -> Claim | None:
+        """Become the one that writes a thread, which is made if there is none.
+
+        Args:
+            owner: Whose thread.
+            thread_id: Which one.
+            holder: Who claims it.
+            nonce: Tells a repeated claim, which gives the same epoch, from a new one.
+
+        Returns:
+            The claim; `None` while somebody else's lease has not run out.
+        """
+        ...
+
+    async def renew(self, holder: str) -> bool:
+        """Keep all that `holder` has claimed; whether it still has it."""
+        ...
+
+    async def release(self, key: str, epoch: int) -> None:
+        """Give a thread up, so that others need not wait for a lease to run out."""
+        ...
+
+    async def append(
+        self, key: str, epoch: int, after: int, entries: Sequence[Entry], changes: Changes = NOTHING
+    ) -> None:
+        """Write events to a log, and what changes with them. Forgets its oldest ones beyond the limits.
+
+        Args:
+            key: The thread.
+            epoch: That of the writer's claim.
+            after: The place of the newest event before these.
+            entries: The events, maybe none.
+            changes: What changes with them.
+
+        Raises:
+            Fenced: Somebody else has claimed the thread since.
+            OutOfStep: The newest event is another one, and these are not the newest ones.
+            StoreFailed: It cannot be written; nothing is.
+        """
+        ...
+
+    async def read(self, key: str, after: int, most: int = 256) -> Sequence[Entry]:
+        """The events after a place, at most `most`; fewer if they are large.
+
+        Raises:
+            LogGap: Events after that place are no longer there.
+        """
+        ...
+
+    def discard(self, key: str) -> None:
+        """This process needs a thread no longer: a store that does not outlive it forgets the thread."""
+        ...
+
+    async def erase(self, key: str) -> None:
+        """Forget a thread with everything in it, for good."""
+        ...
+
+    async def expire(self, idle: float, waiting: float) -> int:
+        """Forget the threads without commands that nothing has happened in for `idle` seconds.
+
+        Those that wait for their user are kept for `waiting` seconds. Returns how many were forgotten.
+        """
+        ...

@@ -1,0 +1,73 @@
+"""Whether a server can keep threads, which is said before it keeps any: its version, its role, its schema."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from coredis.exceptions import AuthenticationError, AuthorizationError, RedisError
+
+from anyiostream.remote.store.failures import StoreFailed, StoreUnfit
+from anyiostream.remote.store.redis.address import Address
+from anyiostream.remote.store.redis.lane import Lane, Lost
+from anyiostream.remote.store.redis.scripts import Script
+
+__all__ = ["SCHEMA", "check_facts", "check_fit"]
+
+SCHEMA: Final = 1
+"""Of the keys. A server serves with that of the version before its own, too, so that servers can be replaced one by
+one."""
+
+OLDEST: Final = (6, 2)
+"""Of Redis: exact trimming of streams by place, and ranges of them that leave their beginning out."""
+
+SECTIONS: Final = ("server", "memory", "replication", "cluster")
+
+
+async def check_fit(script: Script, lane: Lane, address: Address, patience: float) -> None:
+    """Refuse a server that cannot keep threads.
+
+    Raises:
+        StoreUnfit: It cannot, and what to do about it.
+    """
+    name = str(address)
+    try:
+        replies = await lane.ask(*([b"INFO", section] for section in SECTIONS), within=patience)
+    except Lost as exc:
+        if isinstance(lane.refused, (AuthenticationError, AuthorizationError)):
+            raise StoreUnfit(name, f"it refuses the user or the password ({lane.refused})") from exc
+        raise StoreUnfit(name, f"it cannot be reached ({exc}). Is it running, and is its address right") from exc
+    for reply in replies:
+        if isinstance(reply, RedisError):
+            raise StoreUnfit(name, f"its user may not ask what it is ({reply}). Allow INFO, see docs/stores.md")
+    check_facts(name, _facts(b"\r\n".join(replies)))
+    try:
+        found = int(await script.call(lane, "schema", SCHEMA, patience=patience))
+    except StoreFailed as exc:
+        raise StoreUnfit(name, f"it does not run what it is asked to: {exc.__cause__ or exc}") from exc
+    if not SCHEMA - 1 <= found <= SCHEMA:
+        raise StoreUnfit(
+            name,
+            f"its threads are of version {found}, this server reads {SCHEMA}. Use a server of that version, or another "
+            "prefix",
+        )
+
+
+def _facts(said: bytes) -> Mapping[str, str]:
+    parts = (line.partition(":") for line in said.decode("utf-8", "replace").splitlines())
+    return {name: value for name, _, value in parts}
+
+
+def check_facts(name: str, facts: Mapping[str, str]) -> None:
+    """Refuse a server by what it says of itself. Raises as `check_fit`."""
+    version = tuple(map(int, re.findall(r"\d+", facts.get("redis_version", "0"))[:2]))
+    if version < OLDEST:
+        raise StoreUnfit(name, f"it is Redis {facts.get('redis_version')}; 6.2 is the oldest that can")
+    if facts.get("cluster_enabled") == "1":
+        raise StoreUnfit(name, "it is a Cluster, over which threads cannot be changed as a whole. Use one primary")
+    if facts.get("role") != "master":
+        raise StoreUnfit(name, "it is a replica, which cannot be written. Name the primary, or its Sentinels")
+    policy = facts.get("maxmemory_policy")
+    if policy != "noeviction":
+        raise StoreUnfit(name, f"it throws keys away when it is full. Set maxmemory-policy noeviction, not {policy}")

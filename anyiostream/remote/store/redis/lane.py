@@ -1,0 +1,165 @@
+"""`Lane`: commands to a server over one connection, in order, which is replaced when anything is wrong with it.
+
+What coredis does with a command that is cancelled, retried, or late is kept out here: there is no pool, nothing is
+retried blindly, and a reply that does not come in time ends the whole connection, so that no later command can be given
+it. Then the fate of every command on its way is unknown (`Lost`), and who has sent it repeats it or not.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from typing import Any, Final, final
+
+import anyio
+from anyio.abc import TaskStatus
+from anyio.lowlevel import checkpoint_if_cancelled
+from coredis.connection import TCPConnection
+from coredis.exceptions import ConnectionError as Disconnected
+from coredis.exceptions import ReadOnlyError, RedisError, UnblockedError
+
+from anyiostream.remote.store.redis.address import Address, discard
+
+__all__ = ["Lane", "Lost", "Reply"]
+
+logger = logging.getLogger(__name__)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether coredis says what a lane does not: that it cannot connect is in what a call raises, once."""
+    return not str(record.msg).startswith("Connection attempt failed")
+
+
+logging.getLogger("coredis").addFilter(_is_news)
+Reply = Any
+"""What a server says to a command: bytes, integers, lists of these, or an exception of its own."""
+
+BROKEN: Final = (Disconnected, ReadOnlyError, UnblockedError)
+"""Replies after which a connection is of no more use: it has ended, or its server is no primary any more."""
+
+PAUSE: Final = 0.05
+LONGEST_PAUSE: Final = 1.0
+"""Seconds between attempts to connect: at first, and at most."""
+
+
+@final
+class Lost(Exception):
+    """A command may have been done or not: its connection is gone, or has not been made."""
+
+
+@final
+class Lane:
+    """One connection to a server, as long as `run` runs.
+
+    Args:
+        address: Where the server is.
+        name: What the server calls the connection.
+        deadline: Seconds that a reply may take, and that connecting may take.
+        waits: Seconds for which the server may be asked to wait before it replies.
+
+    Attributes:
+        made: Connections that have been made so far.
+        refused: Why the last attempt to connect failed; `None` since one has succeeded.
+        closed: Whether it has been run to its end.
+    """
+
+    def __init__(self, address: Address, name: str, deadline: float, waits: float = 0.0) -> None:
+        self._address = address
+        self._name = name
+        self._deadline = deadline
+        self._waits = waits
+        self._connection: TCPConnection | None = None
+        self._changed = anyio.Event()
+        self.made = 0
+        self.refused: Exception | None = None
+        self.closed = False
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Keep it connected until cancelled."""
+        task_status.started()
+        try:
+            await self._connect()
+        finally:
+            self.closed = True
+            self._changed.set()
+
+    async def _connect(self) -> None:
+        pause = PAUSE
+        while True:
+            before, made = self.made, None
+            try:
+                made = connection = await self._address.connection(self._name, self._deadline)
+                async with anyio.create_task_group() as tasks:
+                    ended = anyio.Event()
+                    with anyio.fail_after(self._deadline):
+                        await tasks.start(_held, connection, ended)
+                    self._up(connection)
+                    await ended.wait()
+                    tasks.cancel_scope.cancel()
+            except* (RedisError, OSError) as group:
+                self.refused = next(leaf for leaf in _leaves(group) if isinstance(leaf, Exception))
+            finally:
+                self._connection = None
+                if made is not None:
+                    discard(made)
+            pause = PAUSE if self.made > before else min(pause * 2, LONGEST_PAUSE)
+            await anyio.sleep(pause)
+
+    async def ask(self, *commands: Sequence[Any], within: float = math.inf) -> list[Reply]:
+        """Send commands together, and wait for their replies, an exception of the server's among them.
+
+        Args:
+            commands: Each its name and its arguments.
+            within: Seconds that the replies may take; at most the lane's deadline.
+
+        Raises:
+            Lost: Whether they were done is not known.
+        """
+        until = anyio.current_time() + min(within, self._deadline + self._waits)
+        await checkpoint_if_cancelled()
+        with anyio.CancelScope(deadline=until):
+            while (connection := self._connection) is None or not connection.usable:
+                if self.closed:
+                    raise Lost("the store has been closed")
+                await self._changed.wait()
+            with anyio.CancelScope(deadline=until, shield=True):
+                return await _asked(connection, commands)
+            connection.invalidate("a reply is late")
+        raise Lost(str(self.refused or "it does not answer"))
+
+    def _up(self, connection: TCPConnection) -> None:
+        self._connection, self.refused = connection, None
+        self.made += 1
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+
+
+async def _asked(connection: TCPConnection, commands: Sequence[Sequence[Any]]) -> list[Reply]:
+    try:
+        requests = [
+            connection.create_request(name, *arguments, raise_exceptions=False) for name, *arguments in commands
+        ]
+    except RedisError as exc:
+        raise Lost(str(exc)) from exc
+    replies = [await request.get_result() for request in requests]
+    broken = next((each for each in replies if isinstance(each, BROKEN)), None)
+    if broken is not None:
+        connection.invalidate("it is of no more use")
+        raise Lost(str(broken)) from broken
+    return replies
+
+
+async def _held(
+    connection: TCPConnection, ended: anyio.Event, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    try:
+        await connection.run(task_status=task_status)
+    finally:
+        ended.set()
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for each in error.exceptions for leaf in _leaves(each)]
+    return [error]

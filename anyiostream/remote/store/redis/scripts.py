@@ -1,0 +1,108 @@
+"""`Script`: how a server asks the store for something that is done as a whole: `scripts.lua`, run by the store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any, Final, final
+
+import anyio
+from coredis.exceptions import NoScriptError, RedisError
+
+from anyiostream.remote.store.failures import StoreFailed
+from anyiostream.remote.store.protocol import Clock, Record, Standing, Stored
+from anyiostream.remote.store.redis.lane import Lane, Lost
+from anyiostream.wire.drafts import Entry
+
+__all__ = ["Script", "entry_of", "head_of", "standing_of"]
+
+SOURCE: Final = resources.files("anyiostream.remote.store.redis").joinpath("scripts.lua").read_bytes()
+DIGEST: Final = hashlib.sha1(SOURCE, usedforsecurity=False).hexdigest()
+
+
+@final
+class Script:
+    """The operations, over one lane at a time.
+
+    Args:
+        prefix: What the names of keys begin with.
+        patience: Seconds for which an operation is repeated whose outcome is unknown.
+        clock: The time; `None` for the store's own.
+    """
+
+    def __init__(self, prefix: str, patience: float, clock: Clock | None = None) -> None:
+        self._prefix = prefix
+        self._patience = patience
+        self._clock = clock
+        self._process = os.getpid()
+
+    async def call(self, lane: Lane, operation: str, *arguments: Any, patience: float | None = None) -> Any:
+        """Do an operation. Repeated as it is while its outcome is unknown: each may be, and is then done once.
+
+        A cancellation waits until it is done, or is given up, even one that came before.
+
+        Raises:
+            StoreFailed: It is not done, or whether it is, is not known.
+        """
+        if os.getpid() != self._process:
+            raise StoreFailed("it was opened by the process that this one is a fork of: open it here")
+        until = time.monotonic() + (self._patience if patience is None else patience)
+        now = "" if self._clock is None else self._clock()
+        command: list[Any] = [b"EVALSHA", DIGEST, 0, self._prefix, now, operation, *arguments]
+        with anyio.CancelScope(shield=True):
+            while True:
+                try:
+                    left = max(0.0, until - time.monotonic())
+                    (reply,) = await lane.ask(command, within=left)
+                    if isinstance(reply, NoScriptError):
+                        (reply,) = await lane.ask([b"EVAL", SOURCE, *command[2:]], within=left)
+                except Lost as exc:
+                    if lane.closed or time.monotonic() >= until:
+                        raise StoreFailed(f"it is out of reach ({exc})") from exc
+                    continue
+                if isinstance(reply, RedisError):
+                    raise StoreFailed(str(reply)) from reply
+                return reply
+
+
+def head_of(entry: Entry) -> bytes:
+    """What a log keeps of an event besides its body."""
+    return json.dumps([entry.method, entry.channel, entry.namespace, entry.root_event]).encode()
+
+
+def entry_of(generation: bytes, kept: Sequence[Any]) -> tuple[int, Entry]:
+    """An event as a log keeps it, and the place before it."""
+    place, fields = kept
+    seq = int(place.partition(b"-")[0])
+    method, channel, namespace, root_event = json.loads(fields[1])
+    body: bytes = fields[3]
+    entry = Entry(seq, f"{generation.decode()}-{seq}", method, channel, tuple(namespace), root_event, body)
+    return int(fields[5]), entry
+
+
+def standing_of(key: str, found: Sequence[Any]) -> Standing:
+    """A thread as the store shows it."""
+    owner, thread_id, generation, epoch, holder, floor, last, pending, fold, folded, watched = found[0]
+    record = Record(
+        key=key,
+        owner=owner.decode(errors="surrogatepass"),
+        thread_id=thread_id.decode(),
+        generation=int(generation),
+        epoch=int(epoch),
+        holder=holder.decode(),
+        floor=int(floor),
+        last=int(last),
+        pending=tuple(json.loads(pending)),
+        fold=fold,
+        folded=int(folded or 0),
+        watched=int(watched),
+    )
+    inbox = [
+        Stored(place=place, run_id=run_id.decode(), body=body, attempts=attempts, cancelled=bool(cancelled))
+        for place, run_id, body, attempts, cancelled in found[1]
+    ]
+    return Standing(record=record, inbox=inbox)

@@ -1,0 +1,176 @@
+"""`Tail`: one read for all that a server follows: the logs that somebody reads there, and what concerns the server.
+
+Rules:
+
+- One connection reads for everybody. It waits in the store, and is never cancelled: what it follows changes by a
+  message to the server itself.
+- A window holds a log's newest events, without a hole that its readers do not see: an event that does not come after
+  the newest one there begins it anew.
+- What the thread's writer in this process has stored is in the window already, and is not read back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final, final
+from uuid import uuid4
+from weakref import WeakValueDictionary
+
+import anyio
+from coredis.exceptions import RedisError
+
+from anyiostream.remote.store.protocol import News
+from anyiostream.remote.store.redis.lane import Lane, Lost
+from anyiostream.remote.store.redis.scripts import entry_of
+from anyiostream.remote.store.window import Window
+from anyiostream.wire.drafts import Entry
+
+__all__ = ["BLOCK", "Tail"]
+
+logger = logging.getLogger(__name__)
+
+BLOCK: Final = 5.0
+"""Seconds that a read waits in the store."""
+
+MOST: Final = 512
+"""Events that a read brings, more or less, over all logs."""
+
+LEAST: Final = 4
+"""Events of one log that it brings at least."""
+
+
+@final
+class Tail:
+    """What one server follows.
+
+    Args:
+        prefix: What the names of keys begin with.
+        lane: A connection for this alone.
+        commands: Another one, over which a read is ended that waits.
+        late: Seconds that a read may come too late.
+    """
+
+    def __init__(self, prefix: str, lane: Lane, commands: Lane, late: float) -> None:
+        self._prefix = prefix
+        self._lane = lane
+        self._commands = commands
+        self._late = late
+        self._key = f"{prefix}:tail:{uuid4().hex}"
+        self._windows: WeakValueDictionary[str, Window] = WeakValueDictionary()
+        self._generations: dict[str, bytes] = {}
+        self._led: set[str] = set()
+        self._own = {self._key: b"0-0"}  # streams that concern the server -> what has been read of them
+        self._changed = anyio.Event()
+        self._inbox: set[str] = set()
+        self._lost: set[str] = set()
+        self._ready = False
+        self._arrived = anyio.Event()
+
+    # --- what is followed ---
+
+    def join(self, server: str, ready_from: bytes) -> None:
+        """Hear what concerns a server from now on, and look for what there is to do already."""
+        self._own = {
+            self._key: self._own[self._key],
+            f"{self._prefix}:news:{server}": b"0-0",
+            f"{self._prefix}:wake": ready_from,
+        }
+        self._changed.set()
+        self._ready = True
+        self._arrived.set()
+
+    def window(self, key: str) -> Window | None:
+        """The window of a thread's log, if it is followed."""
+        return self._windows.get(key)
+
+    def follow(self, key: str, generation: int, window: Window) -> None:
+        """Keep a window up to date for as long as it is used."""
+        self._windows[key] = window
+        self._generations[key] = str(generation).encode()
+        self._changed.set()
+
+    def lead(self, key: str) -> None:
+        """What is written to a log is written here."""
+        self._led.add(key)
+
+    def unlead(self, key: str) -> None:
+        """It may be written elsewhere from now on."""
+        self._led.discard(key)
+        if key in self._windows:
+            self._changed.set()
+
+    def feed(self, key: str, found: Sequence[tuple[int, Entry]]) -> None:
+        """Events of a log have been read or written, each with the place before it."""
+        window = self._windows.get(key)
+        if window is None:
+            return
+        for before, entry in found:
+            if entry.seq <= window.last:
+                continue
+            if before != window.last:
+                window.restart(before)
+            window.extend((entry,))
+
+    # --- what has been heard ---
+
+    async def heard(self) -> News:
+        """Wait until something concerns the server, and take it."""
+        await self._arrived.wait()
+        self._arrived = anyio.Event()
+        news = News(inbox=frozenset(self._inbox), lost=frozenset(self._lost), ready=self._ready)
+        self._inbox, self._lost, self._ready = set(), set(), False
+        return news
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._end_reads)
+            await self._read()
+
+    async def _end_reads(self) -> None:
+        """End the read that waits whenever what is followed has changed."""
+        while True:
+            await self._changed.wait()
+            self._changed = anyio.Event()
+            with suppress(Lost):
+                await self._commands.ask([b"XADD", self._key, "MAXLEN", 1, "*", "", ""], [b"EXPIRE", self._key, 60])
+
+    async def _read(self) -> None:
+        while True:
+            followed = [(key, window) for key, window in list(self._windows.items()) if key not in self._led]
+            for key in [each for each in self._generations if each not in self._windows]:
+                del self._generations[key]
+            streams = dict(self._own)
+            for key, window in followed:
+                streams[f"{self._prefix}:t:{key}:log"] = b"%d-0" % window.last
+            del followed  # what nobody reads any more is not kept
+            most = max(LEAST, MOST // len(streams))
+            command = [b"XREAD", "COUNT", most, "BLOCK", int(BLOCK * 1000), "STREAMS", *streams, *streams.values()]
+            try:
+                (reply,) = await self._lane.ask(command)
+            except Lost:
+                continue
+            if isinstance(reply, RedisError):
+                logger.warning("the store's news cannot be read: %s", reply)
+                await anyio.sleep(self._late)
+                continue
+            for stream, entries in (reply or {}).items():
+                self._take(stream.decode(), entries)
+
+    def _take(self, stream: str, entries: Sequence[Any]) -> None:
+        if stream not in self._own:
+            key = stream.split(":")[-2]
+            generation = self._generations.get(key, b"")
+            self.feed(key, [entry_of(generation, each) for each in entries])
+            return
+        self._own[stream] = entries[-1][0]
+        if stream.endswith(":wake"):
+            self._ready = True
+        elif stream != self._key:
+            told = [(fields[1], fields[3].decode()) for _, fields in entries]
+            self._inbox |= {thread for kind, thread in told if kind == b"i"}
+            self._lost |= {thread for kind, thread in told if kind == b"l"}
+        if self._inbox or self._lost or self._ready:
+            self._arrived.set()

@@ -1,0 +1,314 @@
+"""`SqliteStore`: threads in one file, for one server, that outlive its process. Needs nothing but Python.
+
+Rules:
+
+- One process has the file: a lock that ends with the process, however it ends, keeps others out, so a server that is
+  started again takes over at once. A fork of the process is refused.
+- Calls that fall together are done in one transaction, in a thread of their own. Each is a whole: those that wait for
+  it cannot be cancelled before it is through, and no transaction lasts over an `await`.
+- With `synchronous="normal"` what was accepted or shown survives the death of the process, with `"full"` the loss of
+  power as well; that costs a flush of the disk for each transaction.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager, closing
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar, cast, final
+from weakref import WeakValueDictionary
+
+import anyio
+import attrs
+from anyio import to_thread
+from anyio.lowlevel import checkpoint
+
+from anyiostream.errors import AnyioStreamError
+from anyiostream.remote.limits import Limits
+from anyiostream.remote.store.failures import StoreFailed, StoreUnfit
+from anyiostream.remote.store.file_lock import FileLock
+from anyiostream.remote.store.handle import StoredLog
+from anyiostream.remote.store.memory import now
+from anyiostream.remote.store.protocol import NOTHING, Acceptance, Changes, Claim, Clock, Offer, Record
+from anyiostream.remote.store.schema import SCHEMA, VERSION
+from anyiostream.remote.store.tables import Tables
+from anyiostream.remote.store.window import Window
+from anyiostream.wire.drafts import Entry
+
+__all__ = ["SqliteStore", "back_up"]
+
+T = TypeVar("T")
+
+APPLICATION: Final = 0x616E7973
+"""Tells a store's file from other databases."""
+
+TAIL_EVENTS: Final = 256
+TAIL_BYTES: Final = 256 * 1024
+"""How many of a thread's newest events, and how much of them, are kept in memory for those that follow it."""
+
+
+def _nothing(_: object) -> None:
+    pass
+
+
+@attrs.define(eq=False)
+class Request:
+    """A call on its way to the file."""
+
+    work: Callable[[Tables], Any]
+    then: Callable[[Any], None]
+    woken: anyio.Event = attrs.field(factory=anyio.Event)
+    settled: bool = False
+    result: Any = None
+    error: Exception | None = None
+
+
+@final
+class SqliteStore:
+    """Threads in a file.
+
+    Args:
+        path: The file, which is made if there is none. Beside it SQLite keeps two of its own, and there is a lock.
+        synchronous: What survives: `"normal"` the death of the process, `"full"` also that of the machine.
+        clock: The time, in µs since 1970.
+    """
+
+    @property
+    def survives(self) -> bool:
+        """Whether threads outlive the process: they do."""
+        return True
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        synchronous: Literal["normal", "full"] = "normal",
+        clock: Clock = now,
+    ) -> None:
+        self.path: Final = Path(path)
+        self._synchronous = synchronous
+        self._clock = clock
+        self._limits = Limits()
+        self._tables: Tables | None = None
+        self._process = 0
+        self._windows: WeakValueDictionary[str, Window] = WeakValueDictionary()
+        self._pending: list[Request] = []
+        self._leading = False
+
+    @asynccontextmanager
+    async def open(self, limits: Limits) -> AsyncGenerator[None]:
+        """A block in which the store is used, in the process that enters it."""
+        with FileLock(self.path):
+            connection = await to_thread.run_sync(self._connected)
+            self._limits, self._process = limits, os.getpid()
+            self._tables = Tables(connection, limits, self._clock)
+            self._windows.clear()
+            try:
+                yield
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._call(lambda _: None)  # after what is under way
+                    self._tables = None
+                    await to_thread.run_sync(connection.close)
+
+    def log(self, claim: Claim) -> StoredLog:
+        """The log of a thread that has been claimed here."""
+        window = self._windows.get(claim.record.key)
+        if window is None:
+            most = min(TAIL_EVENTS, self._limits.events), min(TAIL_BYTES, self._limits.bytes)
+            window = Window(*most, floor=claim.record.last)
+            window.forgotten = claim.record.floor
+            self._windows[claim.record.key] = window
+        return StoredLog(self, claim, window, self._limits)
+
+    async def record(self, key: str) -> Record | None:
+        """What is known of a thread."""
+        return await self._call(lambda tables: tables.record(key))
+
+    async def unfinished(self) -> Sequence[str]:
+        """Keys of the threads that have commands."""
+        return await self._call(lambda tables: tables.unfinished())
+
+    async def accept(self, offer: Offer, *, most: int, within: float) -> Acceptance:
+        """Put a command into a thread's inbox."""
+        return await self._call(lambda tables: tables.accept(offer, most, within))
+
+    async def recall(self, key: str, once: str, *, within: float) -> bytes | None:
+        """What a client was told whose command was accepted before."""
+        known = await self._call(lambda tables: tables.recall(key, once, within))
+        return None if known is None else known.reply
+
+    async def cancel(self, key: str, place: int) -> None:
+        """Note that the run of a command is to be stopped."""
+        await self._call(lambda tables: tables.cancel(key, place))
+
+    async def claim(self, owner: str, thread_id: str, *, holder: str, nonce: str) -> Claim:
+        """Become the one that writes a thread. Whoever had claimed it before is dead, or has given it up."""
+        return await self._call(lambda tables: tables.claim(owner, thread_id, holder, nonce))
+
+    async def renew(self, holder: str) -> bool:  # noqa: ARG002 -- nobody else can have it
+        """Nothing here runs out while the file is locked. Checkpoints."""
+        await checkpoint()
+        return True
+
+    async def release(self, key: str, epoch: int) -> None:
+        """Give a thread up."""
+        await self._call(lambda tables: tables.release(key, epoch))
+
+    async def append(
+        self, key: str, epoch: int, after: int, entries: Sequence[Entry], changes: Changes = NOTHING
+    ) -> None:
+        """Write events to a log, and what changes with them. Followers are shown them when they are stored."""
+        await self._call(
+            lambda tables: tables.append(key, epoch, after, entries, changes), partial(self._show, key, entries)
+        )
+
+    async def read(self, key: str, after: int, most: int = 256) -> Sequence[Entry]:
+        """The events after a place."""
+        return await self._call(lambda tables: tables.read(key, after, most))
+
+    def discard(self, key: str) -> None:
+        """Nothing to do: the thread is in the file."""
+
+    async def erase(self, key: str) -> None:
+        """Forget a thread."""
+        await self._call(lambda tables: tables.erase(key))
+
+    async def expire(self, idle: float, waiting: float) -> int:
+        """Forget threads that have been idle for long."""
+        return len(await self._call(lambda tables: tables.expire(idle, waiting)))
+
+    # --- inside ---
+
+    async def _call(self, work: Callable[[Tables], T], then: Callable[[T], None] = _nothing) -> T:
+        """Do something in a transaction, with what else is asked for at the same time; `then` in the event loop."""
+        if self._tables is None:
+            raise StoreFailed(f"{self.path} is not open: the server's lifespan does not run")
+        if os.getpid() != self._process:
+            raise StoreFailed(f"{self.path} was opened by the process that this one is a fork of: open it here")
+        request = Request(work, then)
+        self._pending.append(request)
+        with anyio.CancelScope(shield=True):
+            if self._leading:
+                await request.woken.wait()
+            if not request.settled:
+                await self._lead(self._tables)
+        if request.error is not None:
+            raise request.error
+        return cast("T", request.result)
+
+    async def _lead(self, tables: Tables) -> None:
+        """Do all that is asked for by now, and hand on to the first of those that have come since."""
+        self._leading = True
+        await checkpoint()  # others whose turn it is join in
+        batch, self._pending = self._pending, []
+        try:
+            await to_thread.run_sync(_transact, tables, batch)
+        finally:
+            for request in batch:
+                if request.error is None:
+                    request.then(request.result)
+                request.woken.set()
+            if self._pending:
+                self._pending[0].woken.set()
+            else:
+                self._leading = False
+
+    def _show(self, key: str, entries: Sequence[Entry], forgotten: int) -> None:
+        """Let followers have what is stored now."""
+        window = self._windows.get(key)
+        if window is not None:
+            window.forgotten = forgotten
+            if entries and entries[0].seq > window.last:
+                window.extend(entries)
+
+    def _connected(self) -> sqlite3.Connection:
+        """A connection to the file, with the schema in it."""
+        try:
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))  # what threads hold is not everybody's
+            connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30.0)
+        except (OSError, sqlite3.Error) as exc:
+            raise StoreUnfit(str(self.path), f"it cannot be opened ({exc})") from exc
+        try:
+            self._prepare(connection)
+        except BaseException as exc:
+            connection.close()
+            if isinstance(exc, sqlite3.Error):
+                raise StoreUnfit(str(self.path), f"SQLite says: {exc}") from exc
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if not tables:
+            connection.executescript("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;")
+            connection.executescript(
+                f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; PRAGMA application_id = {APPLICATION}; COMMIT;"
+            )
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION:
+            raise StoreUnfit(str(self.path), "it is another program's database. Name another file")
+        if version != VERSION:
+            raise StoreUnfit(
+                str(self.path), f"it is of version {version}, this server reads version {VERSION}. Name another file"
+            )
+        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        connection.execute(f"PRAGMA synchronous = {self._synchronous.upper()}")
+
+
+def _transact(tables: Tables, batch: Sequence[Request]) -> None:
+    """Do what is asked for in one transaction; if that fails, each call in one of its own."""
+    try:
+        _together(tables, batch)
+    except Exception:  # noqa: BLE001 -- each call's own is raised where it was made
+        tables.roll_back()
+        for request in batch:
+            try:
+                _together(tables, [request])
+            except Exception as exc:  # noqa: BLE001 -- likewise
+                tables.roll_back()
+                request.error = StoreFailed(str(exc)) if isinstance(exc, sqlite3.Error) else exc
+                request.error.__cause__ = exc if isinstance(exc, sqlite3.Error) else None
+    for request in batch:
+        request.settled = True
+
+
+def _together(tables: Tables, batch: Sequence[Request]) -> None:
+    tables.begin()
+    for request in batch:
+        request.result = request.error = None
+        try:
+            request.result = request.work(tables)
+        except AnyioStreamError as exc:  # refused before anything was written
+            request.error = exc
+    tables.commit()
+
+
+def back_up(source: Path, target: Path) -> None:
+    """Copy a store's file as it is at one moment, also while a server uses it.
+
+    Raises:
+        StoreUnfit: There is no store in `source`, or there is something at `target` already.
+    """
+    if not source.is_file():
+        raise StoreUnfit(str(source), "there is no such file")
+    if target.exists():
+        raise StoreUnfit(str(target), "it is there already; a backup overwrites nothing")
+    partial_copy = target.with_name(f"{target.name}-partial")
+    try:
+        with closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as reading:
+            if reading.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
+                raise StoreUnfit(str(source), "it is another program's database")
+            os.close(os.open(partial_copy, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600))
+            with closing(sqlite3.connect(partial_copy)) as writing:
+                reading.backup(writing)
+                writing.execute("PRAGMA journal_mode = DELETE")
+        partial_copy.replace(target)
+    except (OSError, sqlite3.Error) as exc:
+        raise StoreUnfit(str(source), f"it cannot be copied to {target} ({exc})") from exc
+    finally:
+        partial_copy.unlink(missing_ok=True)

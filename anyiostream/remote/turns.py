@@ -1,0 +1,133 @@
+"""`TurnResponse`: one turn of a thread as the response to a request, in a protocol of front ends.
+
+It is a viewer like others: the run goes on when it leaves, and it is cut when the server is being stopped. Unlike a
+stream of events it has an end, with the run's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Final, final
+
+import anyio
+from anyio.lowlevel import checkpoint
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from anyiostream.remote.log import LogGap
+from anyiostream.remote.refusals import Refusal
+from anyiostream.remote.requests import refused
+from anyiostream.remote.service import Service
+from anyiostream.remote.subscriptions import CHANNELS, Subscription
+from anyiostream.remote.thread import Thread
+from anyiostream.remote.viewer import Viewer
+from anyiostream.sinks import Sink
+from anyiostream.sinks.client import Client
+from anyiostream.wire import Draft, Placed, compacted
+
+__all__ = ["TurnResponse", "turn_so_far"]
+
+ENDS: Final = frozenset({"completed", "failed", "interrupted"})
+
+
+@final
+class TurnResponse(Response):
+    """Shows the events of one run, and before them what it is given.
+
+    Args:
+        service: Whose thread it is.
+        thread: The thread.
+        sink: Shows them.
+        run_id: Of which run; events before its first one are passed over. `None` for what is under way.
+        after: The place in the log after which to look for them.
+        before: What to show first, already read.
+    """
+
+    def __init__(
+        self, service: Service, thread: Thread, sink: Sink, run_id: str | None, after: int, before: Collection[Placed]
+    ) -> None:
+        super().__init__()
+        self._service = service
+        self._thread = thread
+        self._sink = sink
+        self._run_id = run_id
+        self._begun = run_id is None
+        self._after = after
+        self._before = before
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream to the run's end. Without it the connection is left as it is, which the server breaks."""
+        viewer = Viewer(self._thread)
+        try:
+            self._service.check_connection(self._thread)
+            await viewer.add("", Subscription(CHANNELS, since=self._after))
+        except (Refusal, LogGap) as exc:
+            refusal = exc if isinstance(exc, Refusal) else Refusal("invalid_argument", str(exc), status=410)
+            await refused(refusal)(scope, receive, send)
+            return
+        client = Client(send, self._sink, f"{self._thread.log.log_id}")
+        with self._service.connection(self._thread, viewer):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_until_disconnected, receive, client, tasks.cancel_scope)
+                why = await self._show(viewer, client)
+                await client.close(why)
+                await client.end()
+                tasks.cancel_scope.cancel()
+
+    async def _show(self, viewer: Viewer, client: Client) -> str:
+        """Show all of it; why there is no more, if the end has not come."""
+        if self._sink.eager:
+            await client.begin()
+        if await self._shown(self._before, client):
+            return ""
+        while True:
+            try:
+                entries = await viewer.batch()
+            except LogGap as gap:
+                return str(gap)
+            if await self._shown(map(Placed.of, entries), client):
+                return ""
+            if viewer.cursor < self._thread.log.last:
+                await checkpoint()
+                continue
+            with anyio.move_on_after(self._service.heartbeat) as silence:
+                await self._thread.log.wait(viewer.cursor)
+            if silence.cancelled_caught:
+                await client.beat()
+
+    async def _shown(self, events: Iterable[Placed], client: Client) -> bool:
+        """Show those that are the run's; whether its end was among them."""
+        for event in events:
+            root = event.draft.root_event
+            self._begun = self._begun or (root is not None and event.draft.data.get("run_id") == self._run_id)
+            if self._begun:
+                await client.show(event)
+                if root in ENDS:
+                    return True
+        return False
+
+
+async def _until_disconnected(receive: Receive, client: Client, scope: anyio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    client.left = True
+    scope.cancel()
+
+
+async def turn_so_far(thread: Thread) -> tuple[list[Placed], int]:
+    """The events of the turn that is under way, in few events, and the place after which the others follow.
+
+    Raises:
+        LogGap: Some of them are no longer kept.
+    """
+    replay = thread.replay(Subscription(CHANNELS))
+    if replay.gap is not None:
+        raise LogGap(replay.gap, thread.log.first)
+    drafts: list[Draft] = []
+    after = replay.after
+    while entries := await thread.log.read(after):
+        drafts += [Draft.of(entry.body) for entry in entries if entry.seq not in replay.left_out]
+        after = entries[-1].seq
+        await checkpoint()  # reading need not
+    made = compacted(drafts)
+    return [Placed(after, f"{thread.log.log_id}-{after}", draft) for draft in made], after

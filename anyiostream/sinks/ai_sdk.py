@@ -1,0 +1,318 @@
+"""The UI message stream of Vercel's AI SDK, version 1 of the protocol: `useChat` with `ai` 6 and 7.
+
+- One turn is one message, whatever models were called in it. A run that goes on after an answer goes on writing the
+  message that the front end has: its id is in the request.
+- Every tool is `dynamic`: the front end need not know its type.
+- What an inner graph says has its namespace in `providerMetadata.anyiostream`.
+- Questions are `data-interrupt` parts. Those that ask consent for a tool are a `tool-approval-request` as well.
+- `ai` 5 refuses approval requests, and is not supported.
+
+Parts of our own, by type; `anyiostream.sinks.ai_sdk_types` has them for TypeScript:
+
+- `data-interrupt`, by the interrupt's id: `{interruptId, namespace, value}`.
+- `data-subgraph`, by the graph's id: `{namespace, name, status, error?}`.
+- `data-values`, `data-updates`, `data-checkpoints`, `data-tasks`: state, if it is asked for; the last one stands.
+- `data-restarted`: the server has died and goes on with the run.
+- `data-<name>`: what the graph writes to its channel `name`; `data-custom` for what has no name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final, final
+
+from anyiostream import Namespace
+from anyiostream.sinks.ai_sdk_types import InterruptData, SubgraphData
+from anyiostream.sinks.approvals import Approval, answer_of
+from anyiostream.sinks.parts import Block, Call, Graph, Message
+from anyiostream.sinks.requests import listed, mapping_of, text_of
+from anyiostream.sinks.sink import DEFAULT_INCLUDE, MalformedRequest, Request, Status
+from anyiostream.sinks.turn_sink import TurnSink, data_frame
+
+__all__ = ["AiSdkSink", "make", "parse"]
+
+PROTOCOL: Final = "ai-sdk"
+
+OWN: Final = "anyiostream"
+
+FINISHES: Final[Mapping[Status, str]] = {
+    "completed": "stop", "failed": "error", "cut": "error", "interrupted": "other", "drained": "other",
+}  # fmt: skip
+
+RESTARTED: Final = "run.restarted"
+
+ANSWERED: Final = frozenset({"approval-responded", "output-denied"})
+
+
+@final
+class AiSdkSink(TurnSink):
+    """Shows a turn as one UI message.
+
+    Args:
+        message_id: The message's id.
+        run_id: The run's id, which is told in the message's metadata.
+        include: Which state to show.
+        calls: Tool calls that the front end has already.
+    """
+
+    headers: Mapping[str, str] = {"x-vercel-ai-ui-message-stream": "v1"}
+
+    def __init__(
+        self,
+        *,
+        message_id: str,
+        run_id: str = "",
+        include: Collection[str] = DEFAULT_INCLUDE,
+        calls: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(include=include, calls=calls)
+        self._message_id = message_id
+        self._run_id = run_id
+        self._open = 0
+        self._answered = False
+        self._sources = 0
+        self._customs = 0
+
+    def _chunk(self, kind: str, **fields: Any) -> None:
+        self.emit(data_frame({"type": kind, **fields}))
+
+    def begun(self) -> None:
+        """The message begins, and its first step."""
+        metadata = {"messageMetadata": {"runId": self._run_id}} if self._run_id else {}
+        self._chunk("start", messageId=self._message_id, **metadata)
+        self._chunk("start-step")
+
+    def ended(self, status: Status, error: str, approvals: list[Approval]) -> None:
+        """Questions, then the message's end."""
+        for question in self.turn.questions.values() if status == "interrupted" else ():
+            data: InterruptData = {
+                "interruptId": question.id,
+                "namespace": list(question.namespace),
+                "value": question.value,
+            }
+            self._chunk("data-interrupt", id=question.id, data=data)
+        for approval in approvals:
+            self._chunk("tool-approval-request", approvalId=approval.id, toolCallId=approval.call.id)
+        if status == "aborted":
+            self._chunk("abort")
+        else:
+            if status in {"failed", "cut"}:
+                self._chunk("error", errorText=error or "The connection ended before the run.")
+            self._chunk("finish-step")
+            self._chunk("finish", finishReason=FINISHES[status], messageMetadata=self._metadata(status))
+        self.emit(b"data: [DONE]\n\n")
+
+    def _metadata(self, status: Status) -> dict[str, Any]:
+        used = self.turn.usage.values()
+        usage = {
+            "inputTokens": sum(each.input for each in used),
+            "outputTokens": sum(each.output for each in used),
+            "totalTokens": sum(each.total for each in used),
+        }
+        return {"status": status, **({"usage": usage} if used else {})}
+
+    # --- messages ---
+
+    def block_opened(self, block: Block) -> None:
+        """A text part, or a reasoning part."""
+        self._step(block.message)
+        self._open += 1
+        self._chunk(f"{block.kind}-start", id=block.id, **_whose(block.message.namespace))
+
+    def block_delta(self, block: Block, text: str) -> None:
+        """A piece of it."""
+        self._chunk(f"{block.kind}-delta", id=block.id, delta=text)
+
+    def block_closed(self, block: Block) -> None:
+        """Its end."""
+        self._open -= 1
+        self._chunk(f"{block.kind}-end", id=block.id)
+
+    def _step(self, message: Message) -> None:
+        """A model that is called again after a tool has answered begins a step. The end of one forgets open parts."""
+        if self._answered and not self._open and not message.namespace:
+            self._answered = False
+            self._chunk("finish-step")
+            self._chunk("start-step")
+
+    def file(self, message: Message, content: Mapping[str, Any]) -> None:
+        """An image, a recording or another file."""
+        media_type = str(content.get("mime_type") or f"{content.get('type')}/*")
+        url = content.get("url")
+        if not isinstance(url, str) and isinstance(content.get("base64"), str):
+            url = f"data:{media_type};base64,{content['base64']}"
+        if isinstance(url, str):
+            self._chunk("file", url=url, mediaType=media_type, **_whose(message.namespace))
+
+    def source(self, message: Message, annotation: Mapping[str, Any]) -> None:
+        """A page that is cited."""
+        url, title = annotation.get("url"), annotation.get("title")
+        if isinstance(url, str):
+            self._sources += 1
+            named = {"title": title} if isinstance(title, str) else {}
+            source_id = str(annotation.get("id") or f"{message.id}:source-{self._sources}")
+            self._chunk("source-url", sourceId=source_id, url=url, **named, **_whose(message.namespace))
+
+    # --- tools ---
+
+    def call_opened(self, call: Call) -> None:
+        """A tool part."""
+        if call.message is not None:
+            self._step(call.message)
+        self._open += 1
+        whose = _whose(call.namespace)
+        self._chunk("tool-input-start", toolCallId=call.id, toolName=call.name, dynamic=True, **whose)
+
+    def call_delta(self, call: Call, piece: str) -> None:
+        """A piece of its input."""
+        self._chunk("tool-input-delta", toolCallId=call.id, inputTextDelta=piece)
+
+    def call_closed(self, call: Call) -> None:
+        """Its input."""
+        self._open -= 1
+        fields = {"toolCallId": call.id, "toolName": call.name, "input": call.input, "dynamic": True}
+        # The server runs the tool: a front end must not think that it is to do it.
+        self._chunk("tool-input-available", **fields, providerExecuted=True, **_whose(call.namespace))
+
+    def call_output(self, call: Call, output: Any, *, last: bool) -> None:
+        """Its output, so far or at last."""
+        self._answered = self._answered or last
+        so_far = {} if last else {"preliminary": True}
+        self._chunk("tool-output-available", toolCallId=call.id, output=output, **so_far)
+
+    def call_failed(self, call: Call, error: str) -> None:
+        """Its error."""
+        self._answered = True
+        self._chunk("tool-output-error", toolCallId=call.id, errorText=error)
+
+    # --- parts of our own ---
+
+    def graph_opened(self, graph: Graph) -> None:
+        """It is at work."""
+        self._subgraph(graph, "running")
+
+    def graph_closed(self, graph: Graph, status: str, error: str) -> None:
+        """It has ended."""
+        self._subgraph(graph, status, error)
+
+    def _subgraph(self, graph: Graph, status: Any, error: str = "") -> None:
+        data: SubgraphData = {"namespace": list(graph.namespace), "name": graph.name, "status": status}
+        if error:
+            data["error"] = error
+        self._chunk("data-subgraph", id=graph.id, data=data)
+
+    def state(self, method: str, namespace: Namespace, data: Any) -> None:
+        """State that was asked for; the last one of each graph stands."""
+        self._chunk(f"data-{method}", id="/".join((method, *namespace)), data=data)
+
+    def custom(self, name: str, namespace: Namespace, payload: Any) -> None:
+        """Each is a part of its own, but in a turn that is replayed the same one."""
+        self._customs += 1
+        kind = "data-restarted" if name == RESTARTED else f"data-{name}"
+        whose = f"{'/'.join(namespace)}:" if namespace else ""
+        self._chunk(kind, id=f"{whose}{name}-{self._customs}", data=payload)
+
+
+def _whose(namespace: Namespace) -> dict[str, Any]:
+    return {"providerMetadata": {OWN: {"namespace": list(namespace)}}} if namespace else {}
+
+
+def make(request: Request, *, run_id: str, message_id: str, include: Collection[str]) -> AiSdkSink:
+    """The sink that answers a request."""
+    return AiSdkSink(message_id=request.continues or message_id, run_id=run_id, include=include, calls=request.calls)
+
+
+# --- requests ---
+
+
+def parse(body: Any) -> Request:
+    """What `DefaultChatTransport` has posted.
+
+    The input is the user's last message; with consents or `answers`, by interrupt id in the body, there is none: the
+    run goes on. With the trigger `regenerate-message` the answer to that message is to be written anew.
+
+    ```python
+    from anyiostream.sinks import ai_sdk
+
+    request = ai_sdk.parse({"id": "chat-1", "messages": [{"role": "user", "parts": [{"type": "text", "text": "Hi"}]}]})
+    assert request.thread == "chat-1"
+    assert request.input == {"messages": [{"role": "user", "content": "Hi"}]}
+    ```
+
+    Raises:
+        MalformedRequest: It is none.
+    """
+    given = mapping_of(PROTOCOL, "the body", body)
+    messages = listed(PROTOCOL, "`messages`", given.get("messages"))
+    thread = text_of(PROTOCOL, "`id`", given.get("id"), needed=False)
+    answers = dict(mapping_of(PROTOCOL, "`answers`", given.get("answers") or {}))
+    last = messages[-1] if messages else {}
+    extra = {name: value for name, value in given.items() if name not in {"id", "messages", "trigger", "messageId"}}
+    calls: dict[str, str] = {}
+    continues: str | None = None
+    if last.get("role") == "assistant":
+        parts = [each for each in last.get("parts") or () if isinstance(each, Mapping)]
+        answers = {**_consents(parts), **answers}
+        if answers:
+            continues = text_of(PROTOCOL, "a message's `id`", last.get("id"), needed=False)
+            calls = dict(_calls(parts))
+    # With the assistant's message last there is nothing new but answers: its user's question has been put already.
+    asked = last if last.get("role") == "user" and not answers else None
+    regenerate: str | None = None
+    if given.get("trigger") == "regenerate-message":
+        regenerate = text_of(PROTOCOL, "`messageId`", given.get("messageId") or last.get("id"), needed=False)
+    if asked is None and not answers:
+        raise MalformedRequest(PROTOCOL, "it has neither a message of a user nor an answer to a question.")
+    return Request(
+        input=None if asked is None else {"messages": [_message(asked)]},
+        thread=thread,
+        answers=answers,
+        regenerate=regenerate,
+        continues=continues,
+        calls=calls,
+        extra=extra,
+    )
+
+
+def _consents(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Interrupt id -> answer, for the questions whose consents are all given."""
+    said: dict[str, Mapping[str, Any]] = {}
+    asked: dict[str, Any] = {}
+    for part in parts:
+        approval, data = part.get("approval"), part.get("data")
+        if isinstance(approval, Mapping) and part.get("state") in ANSWERED and isinstance(approval.get("id"), str):
+            said[approval["id"]] = approval
+        elif part.get("type") == "data-interrupt" and isinstance(data, Mapping):
+            asked[str(data.get("interruptId"))] = data.get("value")
+    found = {interrupt_id: answer_of(interrupt_id, value, said) for interrupt_id, value in asked.items()}
+    return {interrupt_id: answer for interrupt_id, answer in found.items() if answer is not None}
+
+
+def _calls(parts: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
+    for part in parts:
+        kind, call_id = part.get("type"), part.get("toolCallId")
+        if isinstance(kind, str) and isinstance(call_id, str):
+            yield call_id, str(part.get("toolName") or kind.removeprefix("tool-"))
+
+
+def _message(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A user's message as a graph takes it: text, or blocks if there is more than that."""
+    blocks = []
+    for part in message.get("parts") or ():
+        if isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str):
+            blocks.append({"type": "text", "text": part["text"]})
+        elif isinstance(part, Mapping) and part.get("type") == "file" and isinstance(part.get("url"), str):
+            blocks.append(_file(part["url"], str(part.get("mediaType") or "application/octet-stream")))
+    content: Any = blocks
+    if all(each["type"] == "text" for each in blocks):
+        content = "".join(each["text"] for each in blocks)
+    known = {"id": message["id"]} if isinstance(message.get("id"), str) else {}
+    return {"role": "user", "content": content, **known}
+
+
+def _file(url: str, media_type: str) -> dict[str, Any]:
+    kind = media_type.partition("/")[0]
+    block = {"type": kind if kind in {"image", "audio", "video"} else "file", "mime_type": media_type}
+    if url.startswith("data:") and ";base64," in url:
+        return {**block, "base64": url.partition(";base64,")[2]}
+    return {**block, "url": url}

@@ -1,0 +1,125 @@
+"""`Client`: who reads what a sink shows, over ASGI. It may leave at any time, and is sent nothing more then."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, final
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from anyiostream.sinks.sink import Sink
+from anyiostream.wire import Placed
+
+__all__ = ["FAILED", "HEADERS", "Client", "raw_headers"]
+
+HEADERS: Final = {
+    "cache-control": "no-store, no-transform",
+    "x-accel-buffering": "no",
+    "x-content-type-options": "nosniff",
+}
+"""What keeps proxies from holding the response back, or packing it, and browsers from guessing what it is."""
+
+FAILED: Final = 500
+
+Send = Callable[[Any], Awaitable[None]]
+"""ASGI's."""
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+@final
+class Client:
+    """Sends a response to one client, piece by piece.
+
+    Attributes:
+        left: Whether it has gone.
+        begun: Whether it has been sent something.
+        status: The status that it has been sent, or will be.
+    """
+
+    def __init__(
+        self, send: Send, sink: Sink, run_id: str, status: int = 200, headers: RawHeaders | None = None
+    ) -> None:
+        self.left = False
+        self.begun = False
+        self.status = status
+        self._send = send
+        self._sink = sink
+        self._run_id = run_id
+        self._headers = raw_headers(sink.media_type, sink.headers) if headers is None else headers
+        self._sending = anyio.Lock(fast_acquire=True)
+        self._silent = True
+
+    async def begin(self) -> None:
+        """The response begins."""
+        await self._start(self.status, self._headers)
+        await self._body(self._sink.opening(f"{self._run_id}-0"))
+
+    async def show(self, event: Placed) -> None:
+        """Send what an event makes. If the run has failed before anything was sent, that is the response."""
+        draft = event.draft
+        body = self._sink.encode(event)
+        if self.begun or draft.root_event != "failed":
+            await self._say(body)
+            return
+        media_type, body = self._sink.failure(str(draft.data.get("error") or "the run has failed."))
+        self.status = FAILED
+        await self._start(FAILED, raw_headers(media_type, {}))
+        await self._body(body)
+
+    async def close(self, why: str = "") -> None:
+        """Nothing comes after this: what is still missing. `why` says so if the run's end has not come."""
+        if self.status != FAILED:
+            await self._say(self._sink.end("cut", why))
+            if not self.begun:
+                await self.begin()
+
+    async def end(self) -> None:
+        """The response is over."""
+        await self._deliver({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def keep_alive(self, seconds: float) -> None:
+        """Send something whenever nothing has been sent for so long."""
+        while not self.left:
+            self._silent = True
+            await anyio.sleep(seconds)
+            if self._silent and not self._sending.locked():
+                await self.beat()
+
+    async def beat(self) -> None:
+        """Say that the stream is alive."""
+        await self._say(self._sink.heartbeat())
+
+    async def _say(self, body: bytes) -> None:
+        if body:
+            if not self.begun:
+                await self.begin()
+            await self._body(body)
+
+    async def _start(self, status: int, headers: RawHeaders) -> None:
+        self.begun = True
+        await self._deliver({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def _body(self, body: bytes) -> None:
+        if body:
+            await self._deliver({"type": "http.response.body", "body": body, "more_body": True})
+            # Servers may take it without a pause; the news that the client has left comes in one.
+            await checkpoint()
+
+    async def _deliver(self, message: dict[str, Any]) -> None:
+        if self.left:
+            return
+        async with self._sending:
+            self._silent = False
+            try:
+                await self._send(message)
+            except OSError:
+                self.left = True
+
+
+def raw_headers(media_type: str, further: Mapping[str, str]) -> RawHeaders:
+    """The headers of a response."""
+    charset = "; charset=utf-8" if media_type.startswith("text/") else ""
+    shown = {"content-type": media_type + charset, **HEADERS, **further}
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in shown.items()]

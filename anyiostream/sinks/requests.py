@@ -1,0 +1,45 @@
+"""Checks of what front ends send."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from anyiostream.sinks.sink import MalformedRequest
+
+__all__ = ["listed", "mapping_of", "text_of"]
+
+
+def mapping_of(protocol: str, name: str, given: Any) -> Mapping[str, Any]:
+    """`given`, which has to be an object.
+
+    Raises:
+        MalformedRequest: It is none.
+    """
+    if not isinstance(given, Mapping):
+        raise MalformedRequest(protocol, f"{name} is an object.")
+    return given
+
+
+def listed(protocol: str, name: str, given: Any) -> list[Mapping[str, Any]]:
+    """`given`, which has to be a list of objects.
+
+    Raises:
+        MalformedRequest: It is none.
+    """
+    if not isinstance(given, list) or not all(isinstance(each, Mapping) for each in given):
+        raise MalformedRequest(protocol, f"{name} is a list of objects.")
+    return given
+
+
+def text_of(protocol: str, name: str, given: Any, *, needed: bool = True) -> str | None:
+    """`given`, which has to be a string, and not an empty one; without `needed` it may be missing.
+
+    Raises:
+        MalformedRequest: It is none.
+    """
+    if given is None and not needed:
+        return None
+    if not isinstance(given, str) or not given:
+        raise MalformedRequest(protocol, f"{name} is a string.")
+    return given

@@ -1,0 +1,81 @@
+"""`TurnSink`: a sink that shows a turn step by step. Most protocols are one, by saying what each step looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from anyiostream.sinks.sink import DEFAULT_INCLUDE, INCLUDABLE, Status, UnknownInclude
+from anyiostream.sinks.teller import Teller
+from anyiostream.sinks.turn import Turn
+from anyiostream.wire import Placed, encode, id_frame
+
+__all__ = ["HEARTBEAT", "JSON", "SSE", "TurnSink", "data_frame"]
+
+SSE: Final = "text/event-stream"
+
+JSON: Final = "application/json"
+
+HEARTBEAT: Final = b": heartbeat\n\n"
+
+
+def data_frame(value: Any) -> bytes:
+    """An event of an event stream that has nothing but its data."""
+    return b"data: " + encode(value) + b"\n\n"
+
+
+class TurnSink(Teller):
+    """Made from the steps of a turn, which `Turn` tells in an order that holds whatever happens.
+
+    Attributes:
+        turn: What the turn amounts to so far.
+        timestamp: Of the event that is being shown, in ms.
+    """
+
+    media_type: str = SSE
+    headers: Mapping[str, str] = {}
+    in_band: bool = True
+    eager: bool = True
+
+    def __init__(self, *, include: Collection[str] = DEFAULT_INCLUDE, calls: Mapping[str, str] | None = None) -> None:
+        unknown = set(include) - INCLUDABLE
+        if unknown:
+            raise UnknownInclude(unknown)
+        self.turn: Final = Turn(self, include=include, calls=calls)
+        self.timestamp = 0
+        self._frames: list[bytes] = []
+
+    def opening(self, event_id: str) -> bytes:
+        """The place before the first event, for readers that send it back."""
+        return id_frame(event_id)
+
+    def encode(self, event: Placed) -> bytes:
+        """What an event makes."""
+        draft = event.draft
+        self.timestamp = draft.timestamp
+        self.turn.read(draft)
+        return self._taken()
+
+    def end(self, status: Status = "cut", error: str = "") -> bytes:
+        """What is still missing. Idempotent."""
+        self.turn.end(status, error)
+        return self._taken()
+
+    def failure(self, error: str) -> tuple[str, bytes]:
+        """An object with the error's text."""
+        return JSON, encode({"error": error})
+
+    def heartbeat(self) -> bytes:
+        """A comment, which readers pass over."""
+        return HEARTBEAT
+
+    def emit(self, frame: bytes) -> None:
+        """One frame more."""
+        self._frames.append(frame)
+
+    def _taken(self) -> bytes:
+        if not self._frames:
+            return b""
+        taken = b"".join(self._frames)
+        self._frames.clear()
+        return taken

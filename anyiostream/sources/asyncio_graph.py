@@ -1,0 +1,150 @@
+"""`AsyncioGraph`: a graph that is an async function for asyncio only, as agents of most frameworks are.
+
+Rules:
+
+- On asyncio it runs on the run's own loop; on trio on an asyncio loop beside it, as LangGraph's graphs do (`hosts.py`).
+- What a framework starts for it, it owns: where it is left early, the tasks that the framework has started in it are
+  cancelled and awaited, also those that the framework itself forgets. A task that has been asked to end already is not
+  asked again, which would break into its clean-up.
+- Tasks that a program starts in its own tools, for what is to outlive the run, are the program's, and left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextvars import Context, ContextVar
+from typing import Any, Final, TypeVar
+
+import anyio
+
+from anyiostream.sources.writer import GraphWriter
+
+__all__ = ["AsyncioGraph", "close_anyhow", "entered", "owned_tasks"]
+
+T = TypeVar("T")
+
+_owner: Final[ContextVar[object]] = ContextVar("anyiostream_task_owner")
+
+
+class AsyncioGraph:
+    """A graph that runs on asyncio only, wherever its run is read. Subclasses have `produce`.
+
+    ```python
+    import asyncio
+
+    import trio
+
+    from anyiostream import open_run
+    from anyiostream.sources.asyncio_graph import AsyncioGraph
+
+
+    class Sleeper(AsyncioGraph):
+        async def produce(self, given, writer):
+            await asyncio.sleep(0)
+            await writer.custom("slept on asyncio")
+            return given
+
+
+    async def main() -> None:
+        async with open_run(Sleeper(), "all well") as run:
+            assert await run.output() == "all well"
+
+
+    trio.run(main)
+    ```
+
+    Attributes:
+        framework: The package whose tasks it owns, or `""`.
+    """
+
+    framework: str = ""
+
+    async def __call__(self, given: Any, writer: GraphWriter) -> Any:
+        """Produce, and leave no task of the framework behind."""
+        async with owned_tasks(self.framework):
+            return await self.produce(given, writer)
+
+    async def produce(self, given: Any, writer: GraphWriter) -> Any:
+        """The graph itself: what it returns, unless `None`, is the last snapshot."""
+        raise NotImplementedError
+
+
+@asynccontextmanager
+async def owned_tasks(framework: str) -> AsyncGenerator[None]:
+    """A block whose tasks that run a framework's coroutines end with it, if it is left by an exception.
+
+    Waits for them, whatever comes.
+
+    Args:
+        framework: The name of its package.
+    """
+    owner = object()
+    token = _owner.set(owner)
+    try:
+        yield
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await _end_tasks(owner, framework)
+        raise
+    finally:
+        _owner.reset(token)
+
+
+@asynccontextmanager
+async def entered(block: AbstractAsyncContextManager[T]) -> AsyncGenerator[T]:
+    """A framework's block. A cancellation that leaves it stays one, whatever the framework raises on the way out."""
+    cancelled: asyncio.CancelledError | None = None
+    try:
+        async with block as value:
+            try:
+                yield value
+            except asyncio.CancelledError as exc:
+                cancelled = exc
+                raise
+    except Exception:
+        if cancelled is None:
+            raise
+        raise cancelled from None
+
+
+async def close_anyhow(iterator: AsyncGenerator[Any]) -> None:
+    """Close it where something has failed or was cancelled already, which is what counts."""
+    with anyio.CancelScope(shield=True), suppress(Exception):
+        await iterator.aclose()
+
+
+async def _end_tasks(owner: object, framework: str) -> None:
+    """End them, whatever comes."""
+    left: set[asyncio.Task[Any]]
+    while left := set(_tasks_of(owner, framework)):
+        # One at a time, and none while another ends: who waits for one that is cancelled would cancel it once more.
+        if not any(task.cancelling() for task in left):
+            next(iter(left)).cancel()
+        with suppress(asyncio.CancelledError):  # the run is left already; another cancellation shortens nothing
+            await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _tasks_of(owner: object, framework: str) -> Iterator[asyncio.Task[Any]]:
+    """The tasks of this loop that a framework has started, directly or not, in the block of `owner`."""
+    home = tuple(getattr(sys.modules.get(framework), "__path__", ()))
+    current = asyncio.current_task()
+    for task in asyncio.all_tasks():
+        if task is not current and _file_of(task).startswith(home) and _context_of(task).get(_owner) is owner:
+            yield task
+
+
+def _file_of(task: asyncio.Task[Any]) -> str:
+    """Where the code of its coroutine is: in the framework's package, or in the program's."""
+    code = getattr(task.get_coro(), "cr_code", None)
+    return "" if code is None else str(code.co_filename)
+
+
+def _context_of(task: asyncio.Task[Any]) -> Context:
+    if hasattr(task, "get_context"):
+        return task.get_context()  # type: ignore[no-any-return]  # from Python 3.12
+    # Before, a task tells its context to nobody but the garbage collector.
+    return next((each for each in gc.get_referents(task) if isinstance(each, Context)), Context())

@@ -1,0 +1,164 @@
+"""`Gate`: whether a graph that runs in a separate task may produce its next part.
+
+Rules:
+
+- A graph runs at most `prefetch` parts ahead, or one part if that is 0.
+- It continues without being asked as long as there is room, but not past a part that ends a superstep (`BARRIERS`):
+  what follows may be another model call, whose result may no longer be wanted. A reader that waits with nothing to read
+  is demand; one demand lets the graph go on to its next part.
+- It does not begin before the first demand.
+- The graph is woken when a reader waits, or when half of what it may run ahead has been taken: waking it for each part
+  taken would cost a task switch per part.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable
+from typing import Any, Final, Protocol, final
+
+__all__ = ["BARRIERS", "Gate", "Parking"]
+
+BARRIERS: Final = frozenset({"values", "updates", "tasks", "checkpoints", "debug"})
+"""Types of parts that a graph emits at the boundary of a superstep."""
+
+
+class Parked(Protocol):
+    """A parked graph."""
+
+    def wake(self) -> None: ...
+    def wait(self) -> Awaitable[None]: ...
+
+
+class Parking(Protocol):
+    """How a graph waits, on the loop that it runs on."""
+
+    def waiter(self) -> Parked:
+        """A wait of the current task."""
+        ...
+
+
+@final
+class Gate:
+    """Whether a graph may produce its next part.
+
+    ```python
+    from anyiostream import parts
+    from anyiostream.sources.gate import Gate
+
+    gate = Gate(2, root_depth=0, barriers_below=False)
+    assert not gate.open  # until a reader waits
+    gate.demand()
+    assert gate.produced(parts.custom("a piece"))
+    assert not gate.produced(parts.values({"a": "state"}))  # ends a superstep
+    ```
+
+    Attributes:
+        open: Whether the graph may produce its next part.
+        ahead: Parts produced and not taken.
+        stopped: Whether the graph is to stop. The gate is closed then, and nobody waits at it.
+    """
+
+    __slots__ = (
+        "_barrier",
+        "_barriers_below",
+        "_low",
+        "_offering",
+        "_pausing",
+        "_prefetch",
+        "_root_depth",
+        "ahead",
+        "open",
+        "stopped",
+    )
+
+    def __init__(self, prefetch: int, *, root_depth: int, barriers_below: bool) -> None:
+        """Make an open gate.
+
+        Args:
+            prefetch: How many parts the graph may run ahead.
+            root_depth: Length of the root's namespace.
+            barriers_below: Whether parts of subgraphs end supersteps too.
+        """
+        self._prefetch = prefetch
+        self._low = prefetch // 2
+        self._root_depth = root_depth
+        self._barriers_below = barriers_below
+        self._offering: deque[Parked] = deque()
+        self._pausing: deque[Parked] = deque()
+        self._barrier = True  # nothing runs before the first demand
+        self.open = False
+        self.ahead = 0
+        self.stopped = False
+
+    # --- the reader's end ---
+
+    def taken(self, count: int = 1) -> None:
+        """`count` parts have been taken."""
+        self.ahead = ahead = self.ahead - count
+        if not self._barrier and ahead < self._prefetch and not self.stopped:
+            self.open = True
+            if ahead <= self._low and (self._pausing or self._offering):
+                self._wake()
+
+    def demand(self) -> None:
+        """A reader waits, and there is nothing for it."""
+        if not self.open and not self.stopped:
+            self.open = True
+            self._wake()
+
+    def stop(self) -> None:
+        """Let no task wait for permission any longer."""
+        self.stopped = True
+        self.open = False
+        while self._offering or self._pausing:
+            self._wake()
+
+    # --- the graph's end ---
+
+    async def permission(self, parking: Parking, *, offering: bool = False) -> bool:
+        """Wait until the graph may produce its next part; false if it is to stop instead.
+
+        Args:
+            parking: How to wait.
+            offering: Whether the caller has that part already, so that it goes before those who would only go on.
+        """
+        waiting = self._offering if offering else self._pausing
+        while not (self.open or self.stopped):
+            waiter = parking.waiter()
+            waiting.append(waiter)
+            try:
+                await waiter.wait()
+            except BaseException:
+                if waiter in waiting:
+                    waiting.remove(waiter)
+                else:
+                    # It was woken and cancelled in the same iteration of the loop: wake another one.
+                    self._pass_on()
+                raise
+        return not self.stopped
+
+    def produced(self, part: Any) -> bool:
+        """A part has been produced; whether the next one may be."""
+        self.ahead = ahead = self.ahead + 1
+        try:
+            barrier = part["type"] in BARRIERS and (self._barriers_below or len(part["ns"]) <= self._root_depth)
+        except (TypeError, KeyError, AttributeError):
+            barrier = True  # it is not a part, and will fail the run
+        self._barrier = barrier
+        self.open = may_go_on = not barrier and ahead < self._prefetch and not self.stopped
+        return may_go_on
+
+    # --- inside ---
+
+    def _pass_on(self) -> None:
+        if self.open:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._offering:
+            self._offering.popleft().wake()
+        else:
+            # Branches of the graph that run side by side; any of them may have the next part.
+            while self._pausing:
+                self._pausing.popleft().wake()

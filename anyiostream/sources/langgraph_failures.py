@@ -1,0 +1,331 @@
+"""What LangGraph's stream does not say: that a model call failed, that a tool was cancelled, that a graph was left.
+
+A node may retry, fall back to another model, or catch the error, so that neither the run nor the node fails; the stream
+shows nothing but a second message that begins. A tool that is cancelled just stops. LangChain's callbacks are called,
+though. What the callbacks here learn is put into the stream as the protocol's `error` or `tool-error`.
+`langgraph_nested.py` finds out how graphs ended.
+
+Callbacks run where the model and the tool do, ahead of the stream. A failure is shown as soon as it is certain that
+everything the call put out is before it in the stream: when a call that began after the failure does, when the task
+that made the call ends, and when the stream does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator
+from contextlib import aclosing, closing, suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, final
+from uuid import UUID
+
+import attrs
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.runnables.config import var_child_runnable_config
+from langchain_core.tracers.context import register_configure_hook
+
+from anyiostream import parts
+from anyiostream.events import StreamPart
+from anyiostream.loops import current_asyncio_task
+from anyiostream.namespaces import checkpoint_path
+from anyiostream.sources.langgraph_nested import CUT_OFF, NestedGraphs, graph_of
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["FailedCalls", "show_failures", "show_failures_inline"]
+
+
+@final
+@attrs.define(eq=False)
+class Call:
+    """A model call, or the call of a tool.
+
+    Attributes:
+        path: The segments of the checkpoint namespace of the task that made it.
+        failure: The part to put into the stream if it breaks off, or has failed.
+        task: The task of asyncio that a model's tokens come from, once it has put out something there.
+    """
+
+    path: tuple[str, ...]
+    failure: StreamPart
+    task: asyncio.Task[Any] | None = None
+
+    def fail(self, problem: str) -> None:
+        """It has failed for this reason."""
+        event = self.failure["data"][0] if self.failure["type"] == "messages" else self.failure["data"]
+        event["message"] = problem
+
+
+@final
+class FailedCalls(BaseCallbackHandler):
+    """Notes the calls of one run that fail, until the stream has shown them."""
+
+    run_inline = True  # in the order of what the model puts out, and without a thread
+
+    def __init__(self, *, tools: bool, chunks: bool) -> None:
+        """Note nothing yet.
+
+        Args:
+            tools: Whether the stream shows calls of tools.
+            chunks: Whether it shows tokens as message chunks; otherwise as events.
+        """
+        self._tools_shown = tools
+        self._chunks_shown = chunks
+        self._models: dict[UUID, Call] = {}
+        self._silent: dict[UUID, Call] = {}
+        self._tools: dict[UUID, Call] = {}
+        self._failed: list[Call] = []
+        self._before: dict[str, list[Call]] = {}
+        self._graphs = NestedGraphs()
+
+    @property
+    def ignore_chain(self) -> bool:
+        """LangChain's name for whether to report graphs, tasks and functions: those inside nodes.
+
+        Outside nodes there are only the graph's own tasks. Reporting these too would take 73 function calls per
+        superstep, of some 2,000.
+        """
+        return var_child_runnable_config.get() is None
+
+    @property
+    def ignore_agent(self) -> bool:
+        """LangChain's name for whether to report tools."""
+        return not self._tools_shown
+
+    # --- what LangChain calls ---
+
+    def on_chain_start(
+        self,
+        serialized: dict[str, Any] | None,  # noqa: ARG002 -- a callback's argument
+        inputs: Any,  # noqa: ARG002 -- likewise
+        *,
+        run_id: UUID,  # noqa: ARG002 -- likewise
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,  # noqa: ARG002 -- likewise
+    ) -> None:
+        """Something other than a model or a tool starts: a graph, a task, a function."""
+        if tags and metadata:
+            self._graphs.started(parent_run_id, tags, metadata)
+
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 -- likewise
+        """It has ended well."""
+        self._graphs.forget(run_id)
+
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 -- likewise
+        """It has failed, or was left."""
+        self._graphs.failed(run_id, error)
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],  # noqa: ARG002 -- a callback's argument
+        messages: list[list[Any]],  # noqa: ARG002 -- likewise
+        *,
+        run_id: UUID,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,  # noqa: ARG002 -- likewise
+    ) -> None:
+        """A model call begins: all output of those that have failed comes before its own."""
+        path = checkpoint_path(metadata or {})
+        if metadata is None or not path:
+            return
+        self._note_cancelled()
+        if self._failed:
+            self._before[str(run_id)] = list(self._failed)
+        about: dict[str, Any] = {name: metadata[name] for name in ABOUT if name in metadata}
+        event = {"event": "error", "message": ""}
+        part = parts.messages(event, {**about, "run_id": str(run_id)}, ns=graph_of(path, metadata))
+        self._models[run_id] = self._silent[run_id] = Call(path, part)
+
+    def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 -- a callback
+        """A model has produced output."""
+        if run_id in self._silent:
+            self._has_spoken(run_id)
+
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 -- a callback
+        """A model has produced output, in a chunk."""
+        if self._chunks_shown and run_id in self._silent:
+            self._has_spoken(run_id)
+
+    def on_llm_end(self, response: Any, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 -- a callback
+        """A model call has ended well. If it has put out nothing, the stream has its message whole, by its id."""
+        is_whole = run_id in self._silent
+        self._forget(run_id)
+        before = self._before.pop(str(run_id), None) if is_whole else None
+        if before:
+            with suppress(AttributeError, IndexError):
+                self._before[response.generations[0][0].message.id] = before
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 -- a callback
+        """A model call has failed, or was cancelled."""
+        is_shown = run_id not in self._silent
+        call = self._forget(run_id)
+        self._before.pop(str(run_id), None)
+        if call is not None and is_shown:
+            call.fail(str(error) or type(error).__name__)
+            self._failed.append(call)
+
+    def on_tool_start(
+        self,
+        serialized: dict[str, Any] | None,  # noqa: ARG002 -- a callback's argument
+        input_str: str,  # noqa: ARG002 -- likewise
+        *,
+        run_id: UUID,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A tool is called. The stream says how it ends, unless it is cancelled."""
+        path = checkpoint_path(metadata or {})
+        if metadata is not None and path:
+            call_id = kwargs.get("tool_call_id") or str(run_id)
+            data = {"event": "tool-error", "tool_call_id": call_id, "message": CUT_OFF}
+            self._tools[run_id] = Call(path, parts.tools(data, ns=graph_of(path, metadata)))
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 -- a callback
+        """A tool has returned."""
+        self._tools.pop(run_id, None)
+
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 -- likewise
+        """A tool has failed, which the stream says, or waits for its user."""
+        self._tools.pop(run_id, None)
+
+    # --- what the stream asks ---
+
+    @property
+    def precedes_messages(self) -> bool:
+        """Whether there is something to show before a message of a later call."""
+        return bool(self._before)
+
+    def before(self, part: StreamPart) -> Iterator[StreamPart]:
+        """The failures to be shown before a part of the stream."""
+        kind, data = part["type"], part["data"]
+        if kind == "messages":
+            said, metadata = data
+            if isinstance(said, BaseMessage):
+                yield from self._show(self._before.pop(str(said.id), ()))
+            elif said.get("event") == "message-start":
+                yield from self._show(self._before.pop(str(metadata.get("run_id")), ()))
+        elif kind == "tasks":
+            if "result" in data and not data.get("error"):
+                # A task that failed fails its graph, with the error itself, which says more.
+                depth, suffix = len(part["ns"]), f":{data['id']}"
+                self._cut_off(depth, suffix)
+                yield from self._show([call for call in self._failed if _is_inside(call, depth, suffix)])
+            yield from self._graphs.before(part["ns"], data)
+
+    def rest(self) -> Iterator[StreamPart]:
+        """The failures to be shown when the stream has come to its end."""
+        self._cut_off(0, "")
+        yield from self._show(list(self._failed))
+        yield from self._graphs.rest()
+
+    # --- inside ---
+
+    def _has_spoken(self, run_id: UUID) -> None:
+        """The stream shows the call from now on; its task tells whether it is cancelled."""
+        call = self._silent.pop(run_id)
+        call.task = current_asyncio_task()  # where there is none, nothing is cancelled
+
+    def _forget(self, run_id: UUID) -> Call | None:
+        self._silent.pop(run_id, None)
+        return self._models.pop(run_id, None)
+
+    def _note_cancelled(self) -> None:
+        """LangChain does not report a model call that is cancelled from outside; its task does."""
+        for run_id, call in list(self._models.items()):
+            if call.task is not None and call.task.cancelled():
+                self._forget(run_id)
+                call.fail(CUT_OFF)
+                self._failed.append(call)
+
+    def _cut_off(self, depth: int, suffix: str) -> None:
+        """The tools that a task has called, and that have not ended with it, have been cancelled."""
+        self._note_cancelled()
+        for run_id, call in list(self._tools.items()):
+            if _is_inside(call, depth, suffix):
+                del self._tools[run_id]
+                self._failed.append(call)
+
+    def _show(self, failed: Iterable[Call]) -> Iterator[StreamPart]:
+        for call in failed:
+            if call in self._failed:
+                self._failed.remove(call)
+                yield call.failure
+
+
+ABOUT: Final = ("langgraph_node", "langgraph_checkpoint_ns", "ls_provider", "ls_model_name")
+"""What the stream shows of a call, out of all that its callbacks report."""
+
+_handler: ContextVar[FailedCalls | None] = ContextVar("anyiostream_failed_calls", default=None)
+register_configure_hook(_handler, inheritable=True)
+
+
+def _is_inside(call: Call, depth: int, suffix: str) -> bool:
+    """Whether a task made the call, itself or somewhere inside it.
+
+    Args:
+        call: The call.
+        depth: How deep the task's graph is.
+        suffix: What its segment ends with.
+    """
+    return any(segment.endswith(suffix) for segment in call.path[depth:])
+
+
+@final
+class Unsaid:
+    """What a graph's stream does not say of itself."""
+
+    def __init__(self, *, tools: bool, chunks: bool) -> None:
+        """Listen to the calls of what runs in this context.
+
+        Args:
+            tools: Whether the stream shows calls of tools.
+            chunks: Whether it shows tokens as message chunks; otherwise as events.
+        """
+        self._failed = FailedCalls(tools=tools, chunks=chunks)
+        self._chunks = chunks
+        _handler.set(self._failed)
+
+    def completed(self, part: StreamPart) -> Iterator[StreamPart]:
+        """A part of the stream, preceded by the failures that come before it."""
+        kind = part["type"]
+        if kind == "messages":
+            said, about = part["data"]
+            if not self._chunks and isinstance(said, AIMessageChunk):
+                # The sum of the chunks that a node has streamed itself, and returned: there is nothing behind it.
+                part = {**part, "data": (said.model_copy(update={"chunk_position": "last"}), about)}
+        # Tokens are most of a stream, and nearly all streams have no failure.
+        if kind == "tasks" or (kind == "messages" and self._failed.precedes_messages):
+            yield from self._failed.before(part)
+        yield part
+
+    def rest(self) -> Iterator[StreamPart]:
+        """The parts that come after the last part of the stream."""
+        return self._failed.rest()
+
+
+async def show_failures(stream: AsyncIterator[Any], **options: bool) -> AsyncIterator[Any]:
+    """The parts of a graph's stream, and the failures that it does not show.
+
+    Args:
+        stream: The stream. It is closed with this one.
+        options: As `Unsaid`.
+    """
+    unsaid = Unsaid(**options)
+    async with aclosing(stream):  # type: ignore[type-var]  # LangGraph's is an async generator
+        async for part in stream:
+            for each in unsaid.completed(part):
+                yield each
+    for each in unsaid.rest():
+        yield each
+
+
+def show_failures_inline(stream: Iterator[Any], **options: bool) -> Generator[Any]:
+    """As `show_failures`, on the sync lane."""
+    unsaid = Unsaid(**options)
+    with closing(stream):  # type: ignore[type-var]  # LangGraph's is a generator
+        for part in stream:
+            yield from unsaid.completed(part)
+    yield from unsaid.rest()

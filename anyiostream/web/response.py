@@ -1,0 +1,146 @@
+"""`RunResponse`: a run that lives in the response to one request.
+
+Why it is an object, and no generator in a `StreamingResponse`: the run's block is entered and left by the task that
+answers the request, whatever happens. A generator that is left at its `yield` is closed later, by some other task.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Collection, Mapping
+from typing import Any, Final, Literal, final
+from uuid import uuid4
+
+import anyio
+from starlette.background import BackgroundTask
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from anyiostream import AnyioStreamError, PreparedRun
+from anyiostream.sinks import Protocol, Request, Sink, open_sink
+from anyiostream.sinks.client import FAILED, HEADERS, Client
+from anyiostream.wire import WireRun
+
+__all__ = ["RunResponse", "UnknownOnDisconnect"]
+
+logger = logging.getLogger(__name__)
+
+NOTHING_MORE: Final = 204
+"""The status by which `EventSource` knows that it need not connect again."""
+
+OnDisconnect = Literal["stop", "finish"]
+
+
+@final
+class UnknownOnDisconnect(AnyioStreamError, ValueError):
+    """`on_disconnect` is none of its values."""
+
+    def __init__(self, given: object) -> None:
+        super().__init__(f"on_disconnect is 'stop' or 'finish', and not {given!r}.")
+
+
+@final
+class RunResponse(Response):
+    """A response that runs a graph, and shows it as it runs.
+
+    The run is entered before the response begins: what is wrong with the graph is raised, and has the status that the
+    application gives to it. What the graph raises later is told in the protocol's terms, without a traceback, and is
+    logged. When the response is over, nothing of the run is alive.
+
+    A request with `Last-Event-ID` is one of a browser's `EventSource` that connects again, for a run that is over or
+    was stopped with its connection: it is answered with 204, and nothing is run.
+
+    ```python
+    from anyiostream.web import RunResponse
+
+    async def answer(request):
+        return RunResponse(open_run(agent, request.query_params["question"]), protocol="ai-sdk")
+    ```
+
+    Args:
+        run: What `open_run` has returned, not entered.
+        protocol: What the front end speaks: `langgraph`, which `EventSource` reads by itself, `ai-sdk`, `ag-ui`,
+            `openai` or `text`.
+        request: What the front end has asked for, as `anyiostream.sinks.parse` reads it. It has ids that the answer
+            needs, and says whether it is to be streamed.
+        include: Which state to show: `values`, `updates`, `checkpoints`, `tasks`; by default none, since it may hold
+            secrets.
+        on_disconnect: What becomes of the run when the client leaves: `stop` aborts it, `finish` lets it end in the
+            request's own task, which nothing can cancel then: have it end by itself.
+        heartbeat: Seconds of silence after which the stream says that it is alive; `math.inf` for never.
+        run_id: The run's id; by default the front end's, or a new one.
+        sink: A sink of your own, in place of a protocol's.
+        headers: Further headers.
+        background: What Starlette is to run after the response.
+
+    Raises:
+        NotPrepared: `run` is something else than a run that has not been entered.
+        UnknownProtocol, UnknownInclude, UnknownOnDisconnect: There is no such thing.
+    """
+
+    def __init__(
+        self,
+        run: PreparedRun[Any],
+        *,
+        protocol: Protocol = "langgraph",
+        request: Request | None = None,
+        include: Collection[str] = (),
+        on_disconnect: OnDisconnect = "stop",
+        heartbeat: float = 5.0,
+        run_id: str | None = None,
+        sink: Sink | None = None,
+        headers: Mapping[str, str] | None = None,
+        background: BackgroundTask | None = None,
+    ) -> None:
+        if on_disconnect not in {"stop", "finish"}:
+            raise UnknownOnDisconnect(on_disconnect)
+        run_id = run_id or (request.run_id if request is not None else None) or uuid4().hex
+        self._sink: Final = sink or open_sink(protocol, run_id=run_id, request=request, include=include)
+        self._run: Final = WireRun(run, run_id)
+        self._finish: Final = on_disconnect == "finish"
+        self._heartbeat: Final = heartbeat
+        shown = {**HEADERS, **self._sink.headers, **(headers or {})}
+        super().__init__(headers=shown, media_type=self._sink.media_type, background=background)
+        del self.headers["content-length"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the graph, and send what it says."""
+        if "last-event-id" in Headers(scope=scope):
+            await Response(status_code=NOTHING_MORE)(scope, receive, send)
+            return
+        run = self._run
+        client = Client(send, self._sink, run.run_id, self.status_code, self.raw_headers)
+        with anyio.CancelScope(shield=self._finish):
+            async with run, anyio.create_task_group() as tasks:
+                tasks.start_soon(self._watch, receive, client, tasks.cancel_scope)
+                if self._heartbeat < math.inf:
+                    tasks.start_soon(client.keep_alive, self._heartbeat)
+                await self._show(run, client)
+                tasks.cancel_scope.cancel()
+        if run.error is not None and not client.left:
+            logger.warning("the run %s has failed", run.run_id, exc_info=run.error)
+            if not self._sink.in_band and client.status != FAILED:
+                # The client must not take what it has for the whole.
+                raise run.error
+        if client.begun:
+            await client.end()
+        if self.background is not None:
+            await self.background()
+
+    async def _show(self, run: WireRun, client: Client) -> None:
+        if self._sink.eager:
+            await client.begin()
+        async for event in run:
+            await client.show(event)
+            if client.left and not self._finish:
+                return
+        await client.close()
+
+    async def _watch(self, receive: Receive, client: Client, scope: anyio.CancelScope) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        client.left = True
+        if not self._finish:
+            scope.cancel()

@@ -1,0 +1,1 @@
+"""Pages that read runs, to copy: with `EventSource`, with `fetch`, and a chat in React."""

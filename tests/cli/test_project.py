@@ -1,0 +1,88 @@
+"""What `serve` is told by `langgraph.json`, and what it says of requests."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from anyiostream.cli.loading import UsageError
+from anyiostream.cli.project import graphs_of_project
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Writes a project's file."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(os, "environ", {**os.environ, "TAKEN": "already"})
+
+    def write(content: Any) -> Path:
+        path = tmp_path / "langgraph.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_graphs_and_environment(project: Any, tmp_path: Path) -> None:
+    """Files are looked for beside it, modules on the path; the environment does not replace what is there."""
+    lines = ["# a comment", "PLAIN=1 # one", 'export QUOTED="a b # c"', "TAKEN=no", "", "not a variable"]
+    (tmp_path / "the.env").write_text("\n".join(lines), encoding="utf-8")
+    graphs = {"agent": "./src/agent.py:graph", "other": {"path": "package.module:build"}}
+    path = project({"dependencies": ["./src", "langchain"], "graphs": graphs, "env": "the.env"})
+    assert graphs_of_project(path) == {"agent": f"{tmp_path}/src/agent.py:graph", "other": "package.module:build"}
+    assert (os.environ["PLAIN"], os.environ["QUOTED"], os.environ["TAKEN"]) == ("1", "a b # c", "already")
+    assert str(tmp_path / "src") in sys.path
+    graphs_of_project(project({"graphs": {"a": "m:g"}, "env": {"INLINE": 3}}))
+    assert os.environ["INLINE"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "is no JSON"),
+        ([], "is no object"),
+        ({}, "names no graphs"),
+        ({"graphs": {"a": "no attribute"}}, "the graph 'a' is written as"),
+        ({"graphs": {"a": "m:g"}, "env": "absent.env"}, "cannot read its `env`, absent.env"),
+        ({"graphs": {"a": "m:g"}, "env": 1}, "`env` is the name of a file, or an object"),
+    ],
+)
+def test_what_is_wrong_with_it(project: Any, content: Any, said: str) -> None:
+    """Each in its own words."""
+    with pytest.raises(UsageError, match=said):
+        graphs_of_project(project(content))
+
+
+def test_there_is_none(tmp_path: Path) -> None:
+    """The file is named."""
+    with pytest.raises(UsageError, match="cannot read"):
+        graphs_of_project(tmp_path / "langgraph.json")
+
+
+def test_requests_and_refusals_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A refusal with its reason; what clients send is shown as characters."""
+    from anyiostream.cli.listening import logged
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        refused = scope["path"] != "/ok"
+        await send({"type": "http.response.start", "status": 400 if refused else 200})
+        await send({"type": "http.response.body", "body": b'{"message": "too \\u001b[31m many"}'})
+
+    async def ask(path: str) -> None:
+        async def send(_: Any) -> None:
+            pass
+
+        await logged(application)({"type": "http", "method": "GET", "path": path}, None, send)
+
+    caplog.set_level(logging.INFO, "anyiostream.requests")
+    anyio.run(ask, "/ok")
+    anyio.run(ask, "/a\nb\x1b")
+    assert caplog.messages == ["GET /ok 200", "GET /a\\nb\\x1b 400: too \\x1b[31m many"]
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]

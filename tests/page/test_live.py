@@ -1,0 +1,69 @@
+"""What the page reads besides what every client reads: the list of threads as it changes, and one of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from anyiostream import GraphWriter
+from anyiostream.page import add_page
+from anyiostream.remote import Access, Limits, app
+
+from ..remote.raw import Client
+from ..remote.serving import SERVERS, serving
+from ..waiting import PATIENCE
+
+
+async def speaks(_: Any, writer: GraphWriter) -> Any:
+    """Says something, and tells of tokens."""
+    async with writer.message(node="think") as message:
+        await message.text("Good morning")
+    await writer.interrupt("who?")
+
+
+def known(access: Access) -> str | None:
+    """Two users."""
+    return {"Bearer alice": "alice", "Bearer bob": "bob"}.get(access.headers.get("authorization", ""))
+
+
+@contextmanager
+def live(url: str, **headers: str) -> Iterator[Iterator[Any]]:
+    """What comes over the stream of the list."""
+    with httpx.stream("POST", f"{url}/live", headers=headers, timeout=PATIENCE) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        yield (json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: "))
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_list_of_ones_own(server: str) -> None:
+    """All of them first, with the assistants; then what changes. Another owner's are not there."""
+    with serving(server, add_page(app({"speaks": speaks}, authorize=known))) as url:
+        with live(url, authorization="Bearer alice") as news, Client(url, "t", authorization="Bearer alice") as alice:
+            first = next(news)
+            assert (first["threads"], first["gone"]) == ([], [])
+            assert first["assistants"] == [{"assistant_id": "speaks", "chat": False, "input": None}]
+            alice.start("speaks")
+            while (changed := next(news)["threads"])[0]["state"] != "waiting":
+                pass
+            (digest,) = changed
+            assert (digest["thread_id"], digest["assistant_id"], digest["attempt"]) == ("t", "speaks", 1)
+            with live(url, authorization="Bearer bob") as others:
+                assert next(others)["threads"] == []
+            assert httpx.get(f"{url}/live/t", headers={"authorization": "Bearer bob"}).status_code == 404
+            one = httpx.get(f"{url}/live/t", headers={"authorization": "Bearer alice"}).json()
+            assert (one["state"], one["statistics"], one["behind"]) == ("waiting", None, [])
+        assert httpx.post(f"{url}/live").status_code == 401
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_list_is_a_stream_like_others(server: str) -> None:
+    """It counts among the connections that there may be."""
+    with serving(server, add_page(app({"speaks": speaks}, limits=Limits(connections=1)))) as url, live(url) as news:
+        next(news)
+        assert httpx.post(f"{url}/live").status_code == 429

@@ -1,0 +1,465 @@
+# ruff: noqa: SLF001 -- follows by the events of a client, and lets another one try for ever
+"""Kills a server over `sqlite:` at random moments (`kill -9`), with clients at work, and checks what they saw.
+
+Drivers start runs, answer questions, and repeat each command, byte for byte, until it is answered. Viewers follow with
+this package's client, the official ones for Python and JavaScript, and by hand. At the end every viewer's events are
+compared with the log: none lost, none doubled, each with the one content that it ever had; and every run that was
+accepted has one beginning and one end, with its input and its answers taken once, or says that it was lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import sqlite3
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import httpx
+from langgraph_sdk import get_client
+
+from anyiostream.remote import Reconnection, connect
+
+__all__ = ["JAVASCRIPT", "Report", "kill_often", "run_and_leave"]
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parents[3]
+
+JAVASCRIPT = Path(__file__).with_name("viewer.mjs")
+
+STEPS = 6
+"""Of a run."""
+
+GRAPHS = ("steps", "ask", "function")
+
+
+@attrs.define
+class Report:
+    """What has happened.
+
+    Attributes:
+        kills: How often the server was killed.
+        runs: How the runs ended.
+        restarts: How often a run went on.
+        events: How many events of the logs there were.
+        seen: Events that each kind of viewer has seen.
+        wrong: What should not be.
+    """
+
+    kills: int = 0
+    runs: Counter[str] = attrs.field(factory=Counter)
+    restarts: int = 0
+    events: int = 0
+    seen: Counter[str] = attrs.field(factory=Counter)
+    wrong: list[str] = attrs.field(factory=list)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{sum(self.runs.values())} runs {dict(self.runs)}, {self.restarts} restarts",
+            f"{self.events} events in the logs; seen: {dict(self.seen)}",
+            *(f"WRONG: {wrong[:1000]}" for wrong in self.wrong),
+            f"{len(self.wrong)} violations",
+        ]
+        return "\n".join(lines)
+
+
+class Kit:
+    """One series of kills, in a folder."""
+
+    def __init__(self, folder: Path, seed: int, backend: str, kinds: tuple[str, ...], viewers: int = 1) -> None:
+        self.folder = folder
+        self.viewers = viewers
+        self.kinds = kinds
+        self.backend = backend
+        self.draw = random.Random(seed)
+        self.report = Report()
+        self.over = asyncio.Event()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        graphs = " ".join(f"tests.remote.kills.served:{name}" for name in GRAPHS)
+        self.arguments = f"{graphs} --store sqlite:{folder / 'runs'} --port {port} --backend {backend}\n"
+        self.accepted: dict[str, dict[str, str]] = {}
+        self.viewed: list[tuple[str, str, list[tuple[str, Any]]]] = []
+        self.http = httpx.AsyncClient(base_url=self.url, timeout=30)
+
+    # --- the server ---
+
+    async def run(self, kills: int, threads: int, pause: float) -> Report:
+        """Kill so many servers, with so many threads at work, after so many seconds at most."""
+        environment = {**os.environ, "KILLS_FOLDER": str(self.folder)}
+        log = (self.folder / "servers.log").open("wb")
+        self.nursery = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.remote.kills.nursery", cwd=ROOT, env=environment,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log,
+        )  # fmt: skip
+        try:
+            async with self.http:
+                await self.set_up()
+                viewers = [asyncio.create_task(self.view(n, kind)) for n in range(threads) for kind in self.kinds_of(n)]
+                drivers = [asyncio.create_task(self.drive(n)) for n in range(threads)]
+                for _ in range(kills):
+                    await asyncio.sleep(self.draw.choice([0.1, 1.0, pause]) * self.draw.random())
+                    await self.strike()
+                    self.report.kills += 1
+                self.over.set()
+                await self.up()
+                await asyncio.gather(*drivers)
+                await self.caught_up()
+                for viewer in viewers:
+                    viewer.cancel()
+                self.tear_down()
+                await asyncio.wait(viewers, timeout=10)  # some clients take no notice
+            self.check()
+        finally:
+            log.close()
+            self.nursery.stdin.close()
+            await self.nursery.wait()
+        return self.report
+
+    async def set_up(self) -> None:
+        """Start what is killed."""
+        self.pid = await self.start()
+        await self.up()
+
+    async def strike(self) -> None:
+        """Kill it, and start another one."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.pid = await self.start()
+        if self.draw.random() < 0.8:  # otherwise it may be killed before it is up
+            await self.up()
+
+    def tear_down(self) -> None:
+        """The end: kill it for good."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def kinds_of(self, n: int) -> list[str]:
+        """The kinds of viewers that follow a thread."""
+        return [self.kinds[(n + m) % len(self.kinds)] for m in range(self.viewers)]
+
+    async def start(self) -> int:
+        self.nursery.stdin.write(self.arguments.encode())
+        return int(await self.nursery.stdout.readline())
+
+    async def up(self) -> None:
+        """Wait until it answers."""
+        while True:
+            with suppress(httpx.TransportError):
+                await self.http.get("/threads/nobody/state")
+                return
+            await asyncio.sleep(0.01)
+
+    # --- what clients do ---
+
+    async def drive(self, n: int) -> None:
+        """Start runs on a thread, one after the other, and answer what they ask."""
+        graph, command_id = GRAPHS[n % len(GRAPHS)], 0
+        accepted = self.accepted[self.thread(n)] = {}
+        while not self.over.is_set() or not accepted:
+            command_id += 1
+            tag = f"run {command_id}"
+            given = {"to": STEPS, "tags": [tag]}
+            run_id = await self.command(n, command_id, "run.start", {"assistant_id": graph, "input": given})
+            accepted[run_id] = tag
+            if await self.ended(n, run_id) == "interrupted":
+                state = (await self.read(n))["tasks"]
+                (asked,) = [each for task in state for each in task["interrupts"]]
+                command_id += 1
+                answer = {"interrupt_id": asked["id"], "namespace": [], "response": command_id}
+                run_id = await self.command(n, command_id, "input.respond", answer)
+                accepted[run_id] = f"answer {command_id}"
+                await self.ended(n, run_id)
+            if any(kind.startswith("python") for kind in self.kinds_of(n)):
+                # It subscribes anew where its request is cut, and is shown the turn from its start: wait with the next.
+                await self.caught_up(n)
+
+    async def command(self, n: int, command_id: int, method: str, params: Any) -> str:
+        """Send a command until it is answered; the id of its run."""
+        body = json.dumps({"id": command_id, "method": method, "params": params}).encode()
+        while True:
+            with suppress(httpx.TransportError):
+                answer = await self.http.post(f"/threads/{self.thread(n)}/commands", content=body)
+                if answer.status_code != 503:
+                    shown = answer.json()
+                    if shown["type"] != "success":
+                        self.report.wrong.append(f"{self.thread(n)}: {method} is refused: {shown}")
+                        return f"refused {command_id}"
+                    return str(shown["result"]["run_id"])
+            await asyncio.sleep(0.02)
+
+    async def ended(self, n: int, run_id: str) -> str:
+        """How a run has ended, when it has."""
+        wanted = {"completed", "failed", "interrupted"}
+        while True:
+            _, events = self.logs(self.thread(n)).get(self.thread(n), ("", []))
+            for _, event in reversed(events):
+                data = event["params"]["data"]
+                if event["method"] == "lifecycle" and data.get("run_id") == run_id and data["event"] in wanted:
+                    return str(data["event"])
+            await asyncio.sleep(0.1)
+
+    async def read(self, n: int) -> Any:
+        """The state of a thread."""
+        while True:
+            with suppress(httpx.TransportError):
+                answer = await self.http.get(f"/threads/{self.thread(n)}/state")
+                if answer.status_code == 200:
+                    return answer.json()
+            await asyncio.sleep(0.02)
+
+    async def view(self, n: int, kind: str) -> None:
+        """Follow a thread with one kind of client, and note what it shows."""
+        seen: list[tuple[str, Any]] = []
+        self.viewed.append((kind, self.thread(n), seen))
+        try:
+            await VIEWERS[kind](self, n, seen)
+        except Exception as exc:
+            self.report.wrong.append(f"{self.thread(n)}: {kind} has failed: {exc!r}")
+
+    async def caught_up(self, *threads: int) -> None:
+        """Wait until the viewers of these threads have seen the last event, by default all."""
+        for _ in range(1200):
+            logs = {thread: events for thread, (_, events) in self.logs(*map(self.thread, threads)).items()}
+            behind = [
+                (kind, thread) for kind, thread, seen in self.viewed
+                if thread in logs and last(wanted_by(kind, logs[thread])) != last(seen)
+            ]  # fmt: skip
+            if not behind:
+                return
+            await asyncio.sleep(0.1)
+        self.report.wrong += [f"{thread}: {kind} does not come to the end" for kind, thread in behind]
+
+    def thread(self, n: int) -> str:
+        return f"thread-{n}"
+
+    # --- what is checked ---
+
+    def logs(self, *threads: str) -> dict[str, tuple[str, list[tuple[str, Any]]]]:
+        """Thread -> its key, and its events: id and body."""
+        connection = sqlite3.connect(f"file:{self.folder / 'runs'}?mode=ro", uri=True)
+        found: dict[str, tuple[str, list[tuple[str, Any]]]] = {}
+        for thread, key, generation in connection.execute("SELECT thread_id, key, generation FROM threads").fetchall():
+            if threads and thread not in threads:
+                continue
+            rows = connection.execute("SELECT seq, body FROM events WHERE generation = ? ORDER BY seq", (generation,))
+            found[thread] = key, [(f"{generation}-{seq}", json.loads(body)) for seq, body in rows.fetchall()]
+        connection.close()
+        return found
+
+    def check(self) -> None:
+        """Compare what everybody saw with the logs, and the logs with what was accepted."""
+        logs = {thread: events for thread, (_, events) in self.logs().items()}
+        for thread, events in logs.items():
+            self.report.events += len(events)
+            self.check_runs(thread, [body for _, body in events])
+        for kind, thread, seen in self.viewed:
+            self.report.seen[kind] += len(seen)
+            wanted = wanted_by(kind, logs[thread])
+            if not seen:
+                self.report.wrong.append(f"{thread}: {kind} has seen nothing")
+                continue
+            begin = next((n for n, (event_id, _) in enumerate(wanted) if event_id == seen[0][0]), None)
+            if begin is None:
+                self.report.wrong.append(f"{thread}: {kind} has seen {seen[0]}, which is not in the log")
+            elif wanted[begin:] != seen:
+                self.report.wrong.append(f"{thread}: {kind}: {difference(wanted[begin:], seen)}")
+
+    def check_runs(self, thread: str, events: list[Any]) -> None:
+        """Each accepted run has one beginning and one end; what it was given is in its state once."""
+        begun: Counter[str] = Counter()
+        ended: Counter[str] = Counter()
+        values: Any = None
+        for event in events:
+            data = event["params"]["data"]
+            if event["method"] == "values" and not event["params"]["namespace"]:
+                values = data
+            elif event["method"] == "custom" and data.get("name") == "run.restarted":
+                self.report.restarts += 1
+            elif event["method"] == "lifecycle" and not event["params"]["namespace"]:
+                if data["event"] == "running":
+                    begun[data["run_id"]] += 1
+                else:
+                    ended[data["run_id"]] += 1
+                    self.report.runs[data["event"]] += 1
+                    if data["event"] == "failed" and "died" not in data["error"]:
+                        self.report.wrong.append(f"{thread}: failed with {data['error']}")
+                    tag = self.accepted.get(thread, {}).get(data["run_id"])
+                    if data["event"] == "completed" and (
+                        values["tags"].count(tag) != 1 or not complete(thread, values)
+                    ):
+                        self.report.wrong.append(f"{thread}: {tag} ended with {values}")
+        for run_id in self.accepted.get(thread, {}):
+            if ended.pop(run_id, 0) != 1 or begun[run_id] > 1:
+                self.report.wrong.append(f"{thread}: {run_id} began {begun[run_id]} times")
+        if ended:
+            self.report.wrong.append(f"{thread}: runs that nobody started: {ended}")
+
+
+def complete(thread: str, values: Any) -> bool:
+    """Whether a run has done all of its steps; a function has none."""
+    return int(thread.rpartition("-")[2]) % len(GRAPHS) == GRAPHS.index("function") or values["n"] == STEPS
+
+
+def wanted_by(kind: str, events: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """What a viewer of a kind should have seen of a log."""
+    if kind == "by hand":
+        return events
+    return [
+        (event_id, body["params"]["data"]["payload"])
+        for event_id, body in events
+        if body["method"] == "custom" and body["params"]["data"].get("name") == "count"
+    ]
+
+
+def last(events: list[tuple[str, Any]]) -> str | None:
+    """The id of the last event."""
+    return events[-1][0] if events else None
+
+
+def difference(wanted: list[Any], seen: list[Any]) -> str:
+    """Where what was seen differs from what should have been."""
+    for n, (one, other) in enumerate(zip(wanted, seen, strict=False)):
+        if one != other:
+            return f"event {n} of {len(wanted)} is {str(other)[:200]}, not {str(one)[:200]}"
+    return f"{len(seen)} events of {len(wanted)}"
+
+
+# --- viewers ---
+
+
+async def by_hand(kit: Kit, n: int, seen: list[tuple[str, Any]]) -> None:
+    """Everything, whole, from the beginning, with `since` alone as the cursor."""
+    channels = ["values", "updates", "messages", "tools", "lifecycle", "input", "checkpoints", "tasks", "custom"]
+    since = 0
+    while True:
+        with suppress(httpx.TransportError):
+            path = f"/threads/{kit.thread(n)}/stream/events"
+            async with kit.http.stream("POST", path, json={"channels": channels, "since": since}) as response:
+                if response.status_code not in {200, 503}:
+                    await response.aread()
+                    kit.report.wrong.append(f"{kit.thread(n)}: since {since}: {response.status_code} {response.text}")
+                    return
+                async for line in response.aiter_lines():
+                    if line.startswith("data: "):
+                        event = json.loads(line[6:])
+                        if event["type"] != "event":
+                            kit.report.wrong.append(f"{kit.thread(n)}: since {since}: {event}")
+                            continue
+                        seen.append((event["event_id"], event))
+                        since = event["seq"]
+        await asyncio.sleep(0.02)
+
+
+async def ours(kit: Kit, n: int, seen: list[tuple[str, Any]]) -> None:
+    """This package's client."""
+    reconnection = Reconnection(attempts=10**6, longest=0.1)
+    async with connect(kit.url, reconnection=reconnection) as client:
+        thread: Any = client.thread("steps", kit.thread(n))
+        async for event in thread._events(["custom:count"], None, known=False):
+            seen.append((event["event_id"], event["params"]["data"]["payload"]))
+
+
+def official(transport: Any) -> Callable[[Kit, int, list[tuple[str, Any]]], Awaitable[None]]:
+    """The official Python client."""
+
+    async def view(kit: Kit, n: int, seen: list[tuple[str, Any]]) -> None:
+        options: Any = {"assistant_id": "steps", "transport": transport}
+        async with get_client(url=kit.url, api_key=None) as client:
+            while True:
+                before = {event_id for event_id, _ in seen}
+                # A stream ends with its run, or fails while it is opened; a new one begins at the start of the turn.
+                with suppress(Exception):
+                    async with client.threads.stream(kit.thread(n), **options) as thread:
+                        stream: Any = thread
+                        stream._shared_max_reconnect_attempts = stream._lifecycle_max_reconnect_attempts = 10**6
+                        stream._shared_reconnect_backoff_cap = 0.1
+                        async for event in stream.subscribe(["custom:count"]):
+                            if event["event_id"] not in before:
+                                seen.append((event["event_id"], event["params"]["data"]["payload"]))
+                await asyncio.sleep(0.05)
+
+    return view
+
+
+async def javascript(kit: Kit, n: int, seen: list[tuple[str, Any]]) -> None:
+    """The official JavaScript client."""
+    log = (kit.folder / f"node-{n}.log").open("wb")
+    process = await asyncio.create_subprocess_exec(
+        "node", "--no-warnings", str(JAVASCRIPT), kit.url, kit.thread(n), "sse",
+        stdout=asyncio.subprocess.PIPE, stderr=log,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        async for line in process.stdout:
+            event = json.loads(line)
+            if event != "subscribed":
+                seen.append(tuple(event))
+        kit.report.wrong.append(f"{kit.thread(n)}: node has ended")
+    finally:
+        log.close()
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+VIEWERS: dict[str, Callable[[Kit, int, list[tuple[str, Any]]], Awaitable[None]]] = {
+    "by hand": by_hand,
+    "ours": ours,
+    "python sse": official("sse"),
+    "python websocket": official("websocket"),
+    "javascript": javascript,
+}
+
+
+def kill_often(
+    folder: Path,
+    *,
+    kills: int,
+    threads: int,
+    seed: int,
+    backend: str,
+    pause: float = 3.0,
+    kinds: tuple[str, ...] | None = None,
+) -> Report:
+    """Kill servers, and say what has happened.
+
+    Args:
+        folder: Where their files are.
+        kills: How often.
+        threads: How many threads are at work, each with a driver and a viewer.
+        seed: Of the moments.
+        backend: The servers' event loop.
+        pause: Seconds after which a server that is up is killed, at most.
+        kinds: Of viewers, in turn; by default all that there are here.
+    """
+    if kinds is None:
+        node = shutil.which("node") and (JAVASCRIPT.parents[1] / "javascript" / "node_modules").exists()
+        kinds = tuple(kind for kind in VIEWERS if kind != "javascript" or node)
+
+    async def run() -> Report:
+        return await Kit(folder, seed, backend, kinds).run(kills, threads, pause)
+
+    return run_and_leave(run())
+
+
+def run_and_leave(main: Coroutine[Any, Any, T]) -> T:
+    """What it returns, run in a loop of its own. `asyncio.run` would wait for clients that cannot be cancelled."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(main)
+    finally:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0.1))
+        loop.close()

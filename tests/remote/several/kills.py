@@ -1,0 +1,171 @@
+"""`python -m tests.remote.several.kills`: kill servers out of several over one store, and print what clients saw.
+
+As `tests.remote.kills`, with several servers behind a proxy that goes round them. Some are killed, some are stopped for
+longer than their lease and then go on, some are told to stop and replaced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+from valkey import Valkey as Client
+
+from ...faults.tcp_proxy import Proxy, proxy
+from ..kills.kit import GRAPHS, VIEWERS, Kit, Report, run_and_leave
+from ..store.valkey import Valkey, valkey
+
+__all__ = ["SharedKit", "kill_several"]
+
+LEASE = 2.0
+"""Seconds."""
+
+
+class SharedKit(Kit):
+    """One series of strikes against servers that share a store.
+
+    Attributes:
+        strikes: What has happened to servers, and how often.
+    """
+
+    def __init__(self, *args: Any, store: Valkey, between: Proxy, ports: list[int], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.store = store
+        self.between = between
+        self.ports = ports
+        self.pids: dict[int, int] = {}
+        self.strikes: Counter[str] = Counter()
+        self.client = Client(port=store.port)
+        self.url = f"http://127.0.0.1:{between.port}"
+        self.http = httpx.AsyncClient(base_url=self.url, timeout=10)  # a command is repeated while it is known
+        graphs = " ".join(f"tests.remote.kills.served:{name}" for name in GRAPHS)
+        self.arguments = f"{graphs} --store {store.url}?lease={LEASE} --backend {self.backend} --port "
+
+    async def begin(self, port: int) -> None:
+        """Start a server on one of the ports."""
+        self.nursery.stdin.write(f"{self.arguments}{port}\n".encode())
+        self.pids[port] = int(await self.nursery.stdout.readline())
+
+    async def set_up(self) -> None:
+        for port in self.ports:
+            await self.begin(port)
+        await self.up()
+
+    async def strike(self) -> None:
+        port = self.draw.choice(self.ports)
+        pid = self.pids[port]
+        kind = self.draw.choice(["kill", "kill", "kill", "freeze", "replace"])
+        self.strikes[kind] += 1
+        if not is_alive(pid):
+            self.report.wrong.append(f"the server on port {port} has ended by itself")
+            await self.begin(port)
+            return
+        if kind == "freeze":
+            os.kill(pid, signal.SIGSTOP)
+            await asyncio.sleep(LEASE * 1.5)
+            os.kill(pid, signal.SIGCONT)
+            return
+        os.kill(pid, signal.SIGKILL if kind == "kill" else signal.SIGTERM)
+        while is_alive(pid):
+            await asyncio.sleep(0.01)
+        await self.begin(port)
+
+    def tear_down(self) -> None:
+        for pid in self.pids.values():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def logs(self, *threads: str) -> dict[str, tuple[str, list[tuple[str, Any]]]]:
+        found: dict[str, tuple[str, list[tuple[str, Any]]]] = {}
+        for name in self.client.scan_iter(match="anyiostream:t:*:rec"):
+            key = name.decode().split(":")[2]
+            thread_id, generation = self.client.hmget(name, "id", "gen")
+            if threads and thread_id.decode() not in threads:
+                continue
+            entries = self.client.xrange(f"anyiostream:t:{key}:log")
+            found[thread_id.decode()] = (
+                key,
+                [
+                    (f"{generation.decode()}-{place.decode().partition('-')[0]}", json.loads(fields[b"b"]))
+                    for place, fields in entries
+                ],
+            )
+        return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in listeners]
+    for each in listeners:
+        each.close()
+    return ports
+
+
+def kill_several(folder: Path, **options: Any) -> tuple[Report, Counter[str]]:
+    """Strike at servers, and say what has happened.
+
+    Args:
+        folder: Where their files are.
+        options: `servers`, `kills`, `threads`, `viewers` of each thread, `seed`, `backend`, `pause`, and `kinds` of
+            viewers.
+    """
+
+    async def run() -> tuple[Report, Counter[str]]:
+        ports = free_ports(options["servers"])
+        with valkey(folder, "--appendonly", "yes") as store:
+            async with proxy(*(("127.0.0.1", port) for port in ports)) as between:
+                kinds = options.get("kinds") or tuple(kind for kind in VIEWERS if kind != "javascript")
+                kit = SharedKit(
+                    folder, options["seed"], options["backend"], kinds, options.get("viewers", 1),
+                    store=store, between=between, ports=ports,
+                )  # fmt: skip
+                report = await kit.run(options["kills"], options["threads"], options["pause"])
+                return report, kit.strikes
+
+    return run_and_leave(run())
+
+
+def main() -> int:
+    """Run it; 1 if something is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--servers", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=50)
+    parser.add_argument("--viewers", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--backend", choices=["asyncio", "trio"], default="asyncio")
+    parser.add_argument("--pause", type=float, default=3.0, help="seconds between two strikes, at most")
+    arguments = parser.parse_args()
+    print(f"seed {arguments.seed}, {arguments.backend}, {arguments.servers} servers", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        report, strikes = kill_several(Path(folder), **vars(arguments))
+        if report.wrong:
+            print((Path(folder) / "servers.log").read_text()[-20000:])
+    print(f"{dict(strikes)}, {report}")
+    return bool(report.wrong)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # some clients take no notice of being cancelled, and say so when they are collected

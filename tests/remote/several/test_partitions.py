@@ -1,0 +1,165 @@
+"""What lies between a server and its store: cut, stalled, or lost in one direction. And a server that is cut off."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from anyiostream.remote import Limits
+from anyiostream.remote.store import Changes, Fenced, StoreFailed, thread_key
+from anyiostream.remote.store.redis import RedisStore
+
+from ...faults.tcp_proxy import Proxy, proxy
+from ...waiting import until
+from ..said import ends, restarts
+from ..store.acting import claimed, draft, entry, offer
+from ..store.valkey import Valkey
+from .deployment import Deployment, events_of, start, state
+
+pytestmark = pytest.mark.anyio
+
+KEY = thread_key("ann", "t")
+
+
+def through(between: Proxy, deployment: Deployment, **options: Any) -> RedisStore:
+    """The deployment's store, by way of a proxy."""
+    prefix = deployment.url.partition("?")[2]
+    return RedisStore(f"redis://127.0.0.1:{between.port}?{prefix}", **{"lease": 1.0, "deadline": 1.0, **options})
+
+
+async def test_what_was_cut_is_done_once(deployment: Deployment, store_server: Valkey) -> None:
+    """Appends, commands and claims whose outcome is not known are repeated, and are there once, in order."""
+    draw = random.Random(16)
+    async with proxy(("127.0.0.1", store_server.port)) as between:
+        store = through(between, deployment, patience=30.0)
+        async with store.open(Limits()):
+            claim = await claimed(store)
+            log = store.log(claim)
+            written = []
+            for n in range(30):
+                between.cut_next(draw.choice(["there", "back"]))
+                written.append(await log.append(draft(n)))
+                if n % 10 == 0:
+                    between.cut_next("back")
+                    await store.accept(offer(f"r{n}"), most=100, within=30)
+                    between.cut_next("back")
+                    again = await store.claim("ann", "t", holder="server 1", nonce="1")
+                    assert again is not None
+                    assert again.record.epoch == claim.record.epoch
+            assert list(await store.read(KEY, 0, 1000)) == written
+            found = await store.look(KEY)
+            assert found is not None
+            assert [each.run_id for each in found.inbox] == [f"r{n}" for n in range(0, 30, 10)]
+            assert between.accepted > 20
+
+
+async def test_a_store_out_of_reach_is_said(deployment: Deployment, store_server: Valkey) -> None:
+    """A call fails when its patience is at an end; the next one is answered when it can be reached again."""
+    async with proxy(("127.0.0.1", store_server.port)) as between:
+        store = through(between, deployment, patience=2.0)
+        async with store.open(Limits()):
+            claim = await claimed(store)
+            between.stall()
+            with pytest.raises(StoreFailed, match="out of reach"):
+                await store.append(KEY, claim.record.epoch, 0, [entry(claim)])
+            between.heal()
+            await until(lambda: between.connections >= 3)
+            await store.append(KEY, claim.record.epoch, 0, [entry(claim)])
+            assert len(await store.read(KEY, 0)) == 1
+
+
+async def test_a_server_that_is_cut_off_stops_its_runs_and_another_goes_on(
+    deployment: Deployment, store_server: Valkey
+) -> None:
+    """Before anybody else can have them. When it is back, it is a server like any other."""
+    deployment.shut.add("b")
+    async with proxy(("127.0.0.1", store_server.port)) as between:
+        # Long enough for a machine on which the loop of all these servers has its turn late.
+        stores = through(between, deployment, lease=4.0), deployment.store(lease=4.0)
+        async with deployment.member(stores[0]) as one, deployment.member(stores[1]) as other:
+            run_id = await start(one, "steps", {"trail": ["x"]})
+            await until(lambda: "b" in deployment.waiting)
+            before = one.runner.fleet.holder  # type: ignore[union-attr]
+            between.lose()
+            between.refuse()
+            await until(lambda: list(other.runner.jobs))
+            assert not list(one.runner.jobs)
+            deployment.shut.clear()
+            found = await state(other)
+            assert found["values"] == {"trail": ["x", "a", "b", "c"]}
+            events = await events_of(other)
+            assert ends(events) == [("running", run_id), ("completed", run_id)]
+            assert [each["attempt"] for each in restarts(events)] == [2]
+            assert deployment.calls == ["a", "b", "b", "c"]
+            between.heal()
+            await until(lambda: one.runner.fleet.holder not in {"", before})  # type: ignore[union-attr]
+            await start(one, "steps", {"trail": ["y"]})
+            assert (await state(one))["values"]["trail"][-4:] == ["y", "a", "b", "c"]
+
+
+async def test_what_a_stranger_still_writes_is_refused(deployment: Deployment) -> None:
+    """A server that does not know yet that its lease has run out, and that another one has the thread."""
+    one, other = deployment.store(), deployment.store()
+    async with one.open(Limits()), other.open(Limits()):
+        claim = await one.claim("ann", "t", holder="one", nonce="1")
+        assert claim is not None
+        async with other.join("other"):
+            log = other.log(await other.claim("ann", "t", holder="other", nonce="2"))  # type: ignore[arg-type]
+            written = await log.append(draft("mine"))
+            with pytest.raises(Fenced):
+                await one.append(KEY, claim.record.epoch, 0, [entry(claim)], Changes(done=[1]))
+            assert list(await one.read(KEY, 0)) == [written]
+            assert await one.claim("ann", "t", holder="one", nonce="3") is None
+
+
+async def test_followers_elsewhere_are_told_of_what_the_store_has_lost(deployment: Deployment) -> None:
+    """Events that it had shown are gone: who has read them gets a gap, who has not reads on."""
+    from anyiostream.remote import LogGap
+
+    one, other = deployment.store(), deployment.store()
+    async with one.open(Limits()), other.open(Limits()):
+        log = one.log(await one.claim("ann", "t", holder="one", nonce="1"))  # type: ignore[arg-type]
+        kept = await log.append(draft("kept"))
+        seen = await other.view(await other.look(KEY), follow=True)  # type: ignore[arg-type]
+        lost = await log.append(draft("lost"))
+        await seen.wait(kept.seq)
+        assert list(await seen.read(kept.seq)) == [lost]
+        prefix = other.address.prefix
+        await other._call("schema", 1)  # noqa: SLF001 -- the script is there
+        opened = other._opened  # noqa: SLF001 -- makes the store forget
+        assert opened is not None
+        await opened.commands.ask(
+            [b"XDEL", f"{prefix}:t:{KEY}:log", f"{lost.seq}-0"],
+            [b"HSET", f"{prefix}:t:{KEY}:rec", "last", kept.seq, "count", 1],
+        )
+        log = one.log(await one.claim("ann", "t", holder="one", nonce="2"))  # type: ignore[arg-type]
+        written = await log.append(draft("new"))
+        assert written.seq > lost.seq
+        await seen.wait(lost.seq)
+        with pytest.raises(LogGap):
+            await seen.read(lost.seq)
+        assert list(await seen.read(kept.seq)) == [written]
+
+
+async def test_a_write_that_fails_is_no_end_of_its_run(deployment: Deployment) -> None:
+    """The store answers again at once: what is written to the log next is what the run goes on with."""
+    deployment.shut.add("b")
+    store = deployment.store()
+    async with deployment.member(store) as one:
+        run_id = await start(one, "steps", {"trail": ["x"]})
+        await until(lambda: "b" in deployment.waiting)
+        append, failed = store.append, False
+
+        async def fail_once(*args: Any) -> None:
+            nonlocal failed
+            await append(*args)
+            if not failed:
+                failed = True
+                raise StoreFailed("its answer was lost")
+
+        store.append = fail_once  # type: ignore[method-assign]
+        deployment.shut.clear()
+        assert (await state(one))["values"] == {"trail": ["x", "a", "b", "c"]}
+        assert ends(await events_of(one)) == [("running", run_id), ("completed", run_id)]

@@ -1,0 +1,116 @@
+"""A checkpointer in a file, in as few lines as tests need."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    BaseCheckpointSaver,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    get_checkpoint_metadata,
+)
+
+__all__ = ["FileSaver"]
+
+
+class FileSaver(BaseCheckpointSaver[str]):
+    """Checkpoints in an SQLite file, each written before the call returns."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+        self._db.executescript(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;"
+            "CREATE TABLE IF NOT EXISTS checkpoints (thread, ns, id, parent, kind, body, meta,"
+            " PRIMARY KEY (thread, ns, id));"
+            "CREATE TABLE IF NOT EXISTS writes (thread, ns, id, task, idx, channel, kind, body,"
+            " PRIMARY KEY (thread, ns, id, task, idx));"
+        )
+
+    def get_next_version(self, current: str | None, channel: None) -> str:
+        return f"{int((current or '0').split('.')[0]) + 1:032}.0"
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        given = config["configurable"]
+        thread, ns, wanted = given["thread_id"], given.get("checkpoint_ns", ""), given.get("checkpoint_id")
+        row = self._db.execute(
+            "SELECT id, parent, kind, body, meta FROM checkpoints WHERE thread = ? AND ns = ? AND (? IS NULL OR id = ?)"
+            " ORDER BY id DESC LIMIT 1",
+            (thread, ns, wanted, wanted),
+        ).fetchone()
+        if row is None:
+            return None
+        checkpoint_id, parent, kind, body, meta = row
+        writes = self._db.execute(
+            "SELECT task, channel, kind, body FROM writes WHERE thread = ? AND ns = ? AND id = ? ORDER BY task, idx",
+            (thread, ns, checkpoint_id),
+        ).fetchall()
+        return CheckpointTuple(
+            self._config(thread, ns, checkpoint_id),
+            self.serde.loads_typed((kind, body)),
+            self.serde.loads_typed(("msgpack", meta)),
+            None if parent is None else self._config(thread, ns, parent),
+            [(task, channel, self.serde.loads_typed((kind, body))) for task, channel, kind, body in writes],
+        )
+
+    def put(
+        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: Any
+    ) -> RunnableConfig:
+        given = config["configurable"]
+        thread, ns, checkpoint_id = given["thread_id"], given["checkpoint_ns"], checkpoint["id"]
+        kind, body = self.serde.dumps_typed(checkpoint)
+        meta = self.serde.dumps_typed(get_checkpoint_metadata(config, metadata))[1]
+        self._db.execute(
+            "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (thread, ns, checkpoint_id, given.get("checkpoint_id"), kind, body, meta),
+        )
+        return self._config(thread, ns, checkpoint_id)
+
+    def put_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        given = config["configurable"]
+        for n, (channel, value) in enumerate(writes):
+            kind, body = self.serde.dumps_typed(value)
+            self._db.execute(
+                "INSERT OR REPLACE INTO writes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    given["thread_id"],
+                    given["checkpoint_ns"],
+                    given["checkpoint_id"],
+                    task_id,
+                    WRITES_IDX_MAP.get(channel, n),
+                    channel,
+                    kind,
+                    body,
+                ),
+            )
+
+    def list(self, config: Any, **_: Any) -> Iterator[CheckpointTuple]:
+        found = self.get_tuple(config)
+        return iter([] if found is None else [found])
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return self.get_tuple(config)
+
+    async def aput(self, *args: Any) -> RunnableConfig:
+        return self.put(*args)
+
+    async def aput_writes(self, *args: Any) -> None:
+        self.put_writes(*args)
+
+    async def alist(self, config: Any, **_: Any) -> AsyncIterator[CheckpointTuple]:
+        for each in self.list(config):
+            yield each
+
+    @staticmethod
+    def _config(thread: str, ns: str, checkpoint_id: str) -> RunnableConfig:
+        return {"configurable": {"thread_id": thread, "checkpoint_ns": ns, "checkpoint_id": checkpoint_id}}

@@ -1,0 +1,365 @@
+"""The contract of a store: for each of them, and for yours if you add it to `STORES`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from anyiostream.remote import LogGap
+from anyiostream.remote.store import (
+    Changes,
+    Fenced,
+    InboxFull,
+    NotPending,
+    OutOfStep,
+    thread_key,
+)
+
+from ...waiting import blocked
+from .acting import claimed, draft, entry, offer
+
+pytestmark = pytest.mark.anyio
+
+KEY = thread_key("ann", "t")
+
+
+class Clock:
+    """A time that stands still."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+# --- whose a thread is ---
+
+
+def test_the_name_of_a_thread_is_its_owners() -> None:
+    """No owner and id can be put together so that they are another one's."""
+    names = {thread_key(*each) for each in [("a", "bc"), ("ab", "c"), ("", "abc"), ("abc", ""), ("a:1", "b")]}
+    assert len(names) == 5
+
+
+async def test_a_thread_is_made_by_what_is_first_asked_of_it(store: Any) -> None:
+    """By a claim or by a command; the record says whose it is, and ids of others are others' threads."""
+    assert await store.record(KEY) is None
+    await store.accept(offer(), most=8, within=30)
+    found = await store.record(KEY)
+    assert (found.owner, found.thread_id, found.epoch, found.last) == ("ann", "t", 0, 0)
+    other = await store.claim("bob", "t", holder="s", nonce="1")
+    assert other.record.generation > found.generation
+    assert other.inbox == []
+
+
+# --- the log ---
+
+
+async def test_one_handle_at_a_time_writes(store: Any) -> None:
+    """Two handles on one log: the one that claimed it last. What the other still writes is nowhere."""
+    old, new = store.log(await claimed(store, "1")), store.log(await claimed(store, "2"))
+    assert new.epoch == old.epoch + 1
+    with pytest.raises(Fenced):
+        await old.append(draft("zombie"))
+    with pytest.raises(Fenced):
+        await old.change(Changes(pending=("i",)))
+    written = await new.append(draft("mine"))
+    assert list(await old.read(0)) == list(await new.read(0)) == [written]
+    assert (await store.record(KEY)).pending == ()
+
+
+async def test_readers_of_one_handle_are_woken_by_the_other(store: Any) -> None:
+    """They follow the log, whoever writes it."""
+    old, new = store.log(await claimed(store, "1")), store.log(await claimed(store, "2"))
+    found = []
+
+    async def follow() -> None:
+        await old.wait(0)
+        found.extend(await old.read(0))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(follow)
+        await blocked()
+        written = await new.append(draft())
+    assert found == [written]
+
+
+async def test_a_claim_that_is_repeated_is_the_same(store: Any) -> None:
+    """Its answer was lost: it fences nobody. A new one of the same holder does."""
+    first = await claimed(store, "1")
+    assert (await claimed(store, "1")).record.epoch == first.record.epoch
+    assert (await claimed(store, "2")).record.epoch == first.record.epoch + 1
+
+
+async def test_an_append_that_is_repeated_changes_nothing(store: Any) -> None:
+    """Its answer was lost; blindly repeated it would be in the log twice."""
+    claim = await claimed(store)
+    entries = [entry(claim, n) for n in range(3)]
+    for _ in range(2):
+        await store.append(KEY, claim.record.epoch, 0, entries)
+    assert list(await store.read(KEY, 0)) == entries
+    for _ in range(2):
+        await store.append(KEY, claim.record.epoch, entries[-1].seq, [entry(claim, 3)])
+    assert len(await store.read(KEY, 0)) == 4
+
+
+async def test_an_append_follows_the_newest_event(store: Any) -> None:
+    """Anything else is refused, and leaves nothing behind."""
+    claim = await claimed(store)
+    await store.append(KEY, claim.record.epoch, 0, [entry(claim)])
+    for after in (0, claim.next + 5):
+        with pytest.raises(OutOfStep):
+            await store.append(KEY, claim.record.epoch, after, [entry(claim, 6)], Changes(pending=("i",)))
+    assert len(await store.read(KEY, 0)) == 1
+    assert (await store.record(KEY)).pending == ()
+
+
+async def test_no_place_is_used_twice(opened: Any) -> None:
+    """Whatever a claim may not know of: it begins after all that can have been used by now, and leaves a hole."""
+    clock = Clock()
+    store = await opened(clock)
+    first = await claimed(store, "1")
+    log = store.log(first)
+    seen = [(await log.append(draft(n))).seq for n in range(3)]
+    clock.now += 1000
+    second = await claimed(store, "2")
+    assert second.next == first.next + 1024
+    await store.erase(KEY)
+    again = await claimed(store, "3")
+    assert again.record.generation > second.record.generation
+    assert again.next > seen[-1]
+
+
+async def test_places_rise_although_the_clock_stands(opened: Any) -> None:
+    """Or goes back: then they follow the newest one that is known, of this log or of one that is forgotten."""
+    clock = Clock()
+    store = await opened(clock)
+    log = store.log(await claimed(store, "1"))
+    for n in range(3):
+        last = (await log.append(draft(n))).seq
+    clock.now -= 10**12
+    assert (await claimed(store, "2")).next == last + 1
+    await store.erase(KEY)
+    assert (await claimed(store, "3")).next > last
+
+
+async def test_places_fit_into_every_clients_integers(store: Any) -> None:
+    """JavaScript's are exact up to 2**53."""
+    assert 0 < (await claimed(store)).next < 2**53
+
+
+async def test_a_hole_is_no_gap_to_those_that_have_read_all(opened: Any) -> None:
+    """But to one whose place is in it: what it has read is gone. So is what comes from a later log."""
+    clock = Clock()
+    store = await opened(clock)
+    log = store.log(await claimed(store, "1"))
+    old = [await log.append(draft(n)) for n in range(3)]
+    clock.now += 1000
+    log = store.log(await claimed(store, "2"))
+    new = [await log.append(draft(n)) for n in range(3)]
+    assert list(await log.read(0)) == [*old, *new]
+    assert list(await log.read(old[-1].seq)) == new
+    assert list(await log.read(old[0].seq)) == [*old[1:], *new]
+    for lost in (old[-1].seq + 1, new[0].seq - 2, old[0].seq - 2, 1):
+        with pytest.raises(LogGap):
+            await log.read(lost)
+
+
+async def test_a_hole_may_be_what_is_forgotten_up_to(opened: Any) -> None:
+    """A reader that had read all that is forgotten misses nothing."""
+    store = await opened(events=3)
+    log = store.log(await claimed(store, "1"))
+    old = [await log.append(draft(n)) for n in range(5)]
+    log = store.log(await claimed(store, "2"))
+    new = [await log.append(draft(n)) for n in range(3)]
+    assert list(await log.read(old[-1].seq)) == new
+    with pytest.raises(LogGap):
+        await log.read(old[-2].seq)
+
+
+async def test_a_thread_that_is_erased_is_gone(store: Any) -> None:
+    """With its events, its commands and what was remembered of them; its writer is fenced."""
+    await store.accept(offer(once="k"), most=8, within=30)
+    log = store.log(await claimed(store))
+    await log.append(draft(), Changes(fold=b"fold", pending=("i",)))
+    await store.erase(KEY)
+    assert await store.record(KEY) is None
+    assert await store.unfinished() == []
+    with pytest.raises(Fenced):
+        await log.append(draft())
+    claim = await claimed(store, "2")
+    assert (claim.record.fold, claim.record.pending, list(claim.inbox)) == (None, (), [])
+    assert not (await store.accept(offer(once="k"), most=8, within=30)).repeated
+
+
+# --- the inbox ---
+
+
+async def test_commands_wait_in_order(store: Any) -> None:
+    """Until an append says that they are done."""
+    for n in range(3):
+        await store.accept(offer(f"r{n}", body=b"%d" % n), most=3, within=30)
+    with pytest.raises(InboxFull):
+        await store.accept(offer("r3"), most=3, within=30)
+    claim = await claimed(store)
+    assert [(each.run_id, each.body, each.attempts) for each in claim.inbox] == [
+        ("r0", b"0", 0),
+        ("r1", b"1", 0),
+        ("r2", b"2", 0),
+    ]
+    log = store.log(claim)
+    await log.change(Changes(attempts=(claim.inbox[0].place, 1)))
+    assert [each.attempts for each in (await claimed(store)).inbox] == [1, 0, 0]
+    await log.append(draft(), Changes(done=[claim.inbox[0].place]))
+    assert [each.run_id for each in (await claimed(store)).inbox] == ["r1", "r2"]
+
+
+async def test_a_repeated_command_is_accepted_once(opened: Any) -> None:
+    """Within a time it gets the first reply, done or not; after that it is a new one."""
+    clock = Clock()
+    store = await opened(clock)
+    first = await store.accept(offer("r1", once="k"), most=1, within=30)
+    clock.now += 30 * 10**6
+    again = await store.accept(offer("r2", once="k"), most=1, within=30)
+    assert (again.reply, again.place, again.repeated) == (b"r1", first.place, True)
+    claim = await claimed(store)
+    await store.append(KEY, claim.record.epoch, 0, (), Changes(done=[first.place]))
+    assert (await store.accept(offer("r2", once="k"), most=1, within=30)).repeated
+    clock.now += 1
+    assert (await store.accept(offer("r3", once="k"), most=1, within=30)).reply == b"r3"
+
+
+async def test_replies_are_not_remembered_without_limit(store: Any) -> None:
+    """The newest 256 of a thread are."""
+    for n in range(258):
+        await store.accept(offer(f"r{n}", once=f"k{n}"), most=1000, within=30)
+    assert (await store.accept(offer("x", once="k2"), most=1000, within=30)).reply == b"r2"
+    assert (await store.accept(offer("x", once="k1"), most=1000, within=30)).reply == b"x"
+
+
+async def test_a_question_is_answered_once(store: Any) -> None:
+    """Two answers at the same time: one of them is accepted. What is not asked cannot be answered."""
+    log = store.log(await claimed(store))
+    await log.append(draft(), Changes(pending=("i1", "i2")))
+    with pytest.raises(NotPending):
+        await store.accept(offer(answers=["i3"]), most=8, within=30)
+    outcomes = []
+
+    async def answer(run_id: str) -> None:
+        try:
+            outcomes.append((await store.accept(offer(run_id, answers=["i1"]), most=8, within=30)).reply)
+        except NotPending:
+            outcomes.append(b"")
+
+    async with anyio.create_task_group() as tasks:
+        for n in range(5):
+            tasks.start_soon(answer, f"r{n}")
+    assert sorted(outcomes)[:4] == [b""] * 4
+    assert sorted(outcomes)[4].startswith(b"r")
+
+
+async def test_an_answer_that_is_withdrawn_gives_its_question_back(store: Any) -> None:
+    """As long as its run has not begun; a run that begins has none."""
+    log = store.log(await claimed(store))
+    await log.append(draft(), Changes(pending=("i1",)))
+    accepted = await store.accept(offer("r1", answers=["i1"]), most=8, within=30)
+    await log.change(Changes(done=[accepted.place]))
+    accepted = await store.accept(offer("r2", answers=["i1"]), most=8, within=30)
+    await log.change(Changes(attempts=(accepted.place, 1), pending=()))
+    await log.append(draft(), Changes(done=[accepted.place]))
+    with pytest.raises(NotPending):
+        await store.accept(offer("r3", answers=["i1"]), most=8, within=30)
+
+
+async def test_nobody_answers_what_is_not_there(store: Any) -> None:
+    """An answer makes no thread."""
+    with pytest.raises(NotPending):
+        await store.accept(offer(answers=["i1"]), most=8, within=30)
+    assert await store.record(KEY) is None
+
+
+async def test_a_run_that_is_to_be_stopped_is_known(store: Any) -> None:
+    """Whoever takes it over. One that is done needs no more."""
+    accepted = await store.accept(offer(), most=8, within=30)
+    await store.cancel(KEY, accepted.place)
+    await store.cancel(KEY, accepted.place + 1)
+    await store.cancel("no such thread", 1)
+    assert [each.cancelled for each in (await claimed(store)).inbox] == [True]
+
+
+async def test_crashed_runs_come_first(store: Any) -> None:
+    """Then the others, in order of acceptance."""
+    for thread_id in ("a", "b", "c"):
+        await store.accept(offer(f"run {thread_id}", thread_id), most=8, within=30)
+    log = store.log(await claimed(store, thread_id="c"))
+    await log.change(Changes(attempts=(1, 1)))
+    assert await store.unfinished() == [thread_key("ann", each) for each in ("c", "a", "b")]
+
+
+# --- the record ---
+
+
+async def test_the_fold_belongs_to_its_place(store: Any) -> None:
+    """It is saved with the event that it is made from."""
+    log = store.log(await claimed(store))
+    written = await log.append(draft(), Changes(fold=b"one"))
+    await log.append(draft())
+    found = await store.record(KEY)
+    assert (found.fold, found.folded) == (b"one", written.seq)
+
+
+async def test_a_fold_is_saved_before_its_events_are_forgotten(opened: Any) -> None:
+    """However many or large they are: what the fold lacks is still in the log."""
+    store = await opened(events=10, bytes=10_000)
+    log = store.log(await claimed(store))
+    for n in range(100):
+        await log.append(draft("x" * (9_000 if n % 37 == 0 else 10)), fold=b"fold".upper)
+        found = await store.record(KEY)
+        assert found.floor <= found.folded
+
+
+async def test_threads_are_forgotten_when_they_are_idle(opened: Any) -> None:
+    """Those that wait for their user after a longer time; those with commands never."""
+    clock = Clock()
+    store = await opened(clock)
+    for thread_id in ("idle", "asking", "waiting"):
+        log = store.log(await claimed(store, thread_id=thread_id))
+        pending = ("i",) if thread_id == "asking" else ()
+        await log.append(draft(), Changes(pending=pending))
+    await store.accept(offer(thread_id="waiting"), most=8, within=30)
+    clock.now += 60 * 10**6
+    assert await store.expire(61, 100) == 0
+    clock.now += 2 * 10**6
+    assert await store.expire(61, 100) == 1
+    assert await store.record(thread_key("ann", "idle")) is None
+    clock.now += 60 * 10**6
+    assert await store.expire(61, 100) == 1
+    assert await store.record(thread_key("ann", "waiting")) is not None
+
+
+async def test_a_cancelled_call_is_done_or_not(store: Any) -> None:
+    """Never half, and the calls after it are answered."""
+    log = store.log(await claimed(store))
+    for n in range(20):
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(log.append, draft(n))
+                tasks.start_soon(store.record, KEY)
+                scope.cancel()
+    await log.append(draft("after"))
+    places = [each.seq for each in await log.read(0)]
+    assert places == list(range(places[0], places[0] + len(places)))
+    assert (await store.record(KEY)).last == places[-1] == log.last
+
+
+async def test_what_is_given_up_can_be_claimed(store: Any) -> None:
+    """And renewed as long as it is not."""
+    claim = await claimed(store)
+    assert await store.renew("server 1")
+    await store.release(KEY, claim.record.epoch)
+    await store.release(KEY, claim.record.epoch + 7)
+    assert (await store.record(KEY)).holder == ""
+    assert (await claimed(store, "2")).record.epoch == claim.record.epoch + 1

@@ -1,0 +1,586 @@
+"""What a server over a file finds when it is started after another one has died: at any chosen moment.
+
+A death is a copy of the file at that moment: what a process that is killed leaves behind is what it had committed.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+import anyio
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.config import get_stream_writer
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import interrupt
+
+from anyiostream import GraphWriter
+from anyiostream.remote import Assistant, Limits, LogGap, app
+from anyiostream.remote.access import Caller
+from anyiostream.remote.commands import Answer, InputRespond, RunStart
+from anyiostream.remote.refusals import Refusal
+from anyiostream.remote.service import Service
+from anyiostream.remote.store import SqliteStore, back_up
+from anyiostream.remote.subscriptions import Subscription
+from anyiostream.remote.viewer import Viewer
+
+from ...waiting import turns, until
+from ..said import ends, restarts
+from .saver import FileSaver
+
+pytestmark = pytest.mark.anyio
+
+CALLER = Caller({}, None)
+
+ALL = Subscription(frozenset({"values", "lifecycle", "input", "custom", "messages", "tools", "checkpoints"}))
+
+
+class State(TypedDict, total=False):
+    trail: Annotated[list[str], operator.add]
+
+
+class World:
+    """A folder with a store and checkpoints, the graphs that use them, and gates in their nodes.
+
+    Attributes:
+        calls: Which nodes have been called, in order.
+        shut: Gates that nodes wait at.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.calls: list[str] = []
+        self.shut: set[str] = set()
+        self.waiting: set[str] = set()
+
+    async def gate(self, name: str) -> None:
+        """Wait here while the gate is shut."""
+        self.calls.append(name)
+        self.waiting.add(name)
+        await until(lambda: name not in self.shut)
+        self.waiting.discard(name)
+
+    def step(self, name: str) -> Callable[[State], Any]:
+        """A node that goes through the gate of its name."""
+
+        async def node(_: State) -> State:
+            get_stream_writer()({"name": "step", "payload": name})
+            await self.gate(name)
+            return {"trail": [name]}
+
+        return node
+
+    def ask(self, name: str) -> Callable[[State], Any]:
+        """A node that asks two questions, one after the other, and then goes through its gate."""
+
+        async def node(_: State) -> State:
+            first = interrupt(f"{name} 1")
+            second = interrupt(f"{name} 2")
+            await self.gate(name)
+            return {"trail": [f"{name}={first}{second}"]}
+
+        return node
+
+    def assistants(self) -> dict[str, Any]:
+        """The graphs."""
+        return {
+            "steps": self.chain(FileSaver(self.folder / "checkpoints"), a=self.step, b=self.step, c=self.step),
+            "ask": self.chain(FileSaver(self.folder / "checkpoints"), ask=self.ask, end=self.step),
+            "memory": self.chain(InMemorySaver(), ask=self.ask, a=self.step, b=self.step),
+            "forgetful": self.chain(None, a=self.step, b=self.step),
+            "function": self.function,
+            "again": Assistant(graph=self.function, on_crash="restart"),
+            "question": self.question,
+        }
+
+    async def function(self, given: Any, writer: GraphWriter) -> Any:
+        """A function graph that dies in the middle of a message, a call and a subgraph."""
+        async with writer.subgraph("inner") as inner, writer.message() as message:
+            await message.text("one ")
+            async with inner.tool_call("search", tool_call_id="t1") as call:
+                await self.gate("function")
+                call.output = "found"
+        return {"given": given}
+
+    async def question(self, given: Any, writer: GraphWriter) -> Any:
+        """A function graph that asks."""
+        if hasattr(given, "answers"):
+            return {"answer": given.answer, "before": given.values}
+        await writer.values({"asked": given})
+        await writer.interrupt("who?", interrupt_id="i1")
+        return None
+
+    @staticmethod
+    def chain(saver: Any, **nodes: Callable[[str], Any]) -> Any:
+        """A LangGraph graph of these nodes, one after the other."""
+        builder, before = StateGraph(State), START
+        for name, make in nodes.items():
+            builder.add_node(name, make(name)).add_edge(before, name)
+            before = name
+        return builder.add_edge(before, END).compile(checkpointer=saver)
+
+    @asynccontextmanager
+    async def served(self, **limits: Any) -> AsyncIterator[Service]:
+        """A server over what is in the folder."""
+        limits = {"drain": 0.01, **limits}
+        application = app(self.assistants(), store=f"sqlite:{self.folder / 'f'}", limits=Limits(**limits))
+        service: Service = application.state.service
+        async with service.running():
+            yield service
+
+    def died(self) -> World:
+        """What is left of it now."""
+        after = World(self.folder / "after")
+        after.folder.mkdir()
+        back_up(self.folder / "f", after.folder / "f")
+        saved = self.folder / "checkpoints"
+        for suffix in ("", "-wal"):
+            if saved.with_name(saved.name + suffix).exists():
+                shutil.copy(saved.with_name(saved.name + suffix), after.folder / f"checkpoints{suffix}")
+        return after
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """An empty one."""
+    return World(tmp_path)
+
+
+async def start(service: Service, assistant: str, given: Any = None, once: str | None = None) -> str:
+    """Start a run on the thread; its id."""
+    result = await service.execute(CALLER, "t", RunStart(assistant, given, {}, {}), once)
+    return str(result["run_id"])
+
+
+async def answer(service: Service, response: Any, once: str | None = None) -> str:
+    """Answer what is asked; the id of the run that goes on."""
+    thread = await service.thread("t", "")
+    answers = tuple(Answer(each, (), response) for each in thread.snapshot.interrupts)
+    assert answers
+    return str((await service.execute(CALLER, "t", InputRespond(answers, None, None, {}, {}), once))["run_id"])
+
+
+async def settled(service: Service) -> Any:
+    """The thread, when nothing of it runs."""
+    thread = await service.known_thread("t", "")
+    assert thread is not None
+    await until(lambda: not thread.busy)
+    return thread
+
+
+async def log_of(service: Service) -> list[Any]:
+    """Every event of the thread."""
+    thread = await service.known_thread("t", "")
+    assert thread is not None
+    return [json.loads(entry.body) for entry in await thread.log.read(0, 1000)]
+
+
+async def test_a_thread_is_there_again(world: World) -> None:
+    """Its state, its tree, its events with their places and ids, and what a new viewer is shown."""
+    async with world.served() as service:
+        await start(service, "steps", {"trail": ["x"]})
+        before = await settled(service)
+        events, state, tree = await log_of(service), before.state(), before.tree.shown()
+        shown = before.replay(ALL)
+    async with world.served() as service:
+        after = await settled(service)
+        assert (await log_of(service), after.state(), after.tree.shown()) == (events, state, tree)
+        assert after.replay(ALL) == shown
+        assert state["values"] == {"trail": ["x", "a", "b", "c"]}
+        await start(service, "steps", {"trail": ["y"]})
+        await settled(service)
+        both = await log_of(service)
+        assert both[: len(events)] == events
+        assert both[len(events)]["seq"] > events[-1]["seq"]
+        assert (await service.thread("t", "")).state()["values"]["trail"][-4:] == ["y", "a", "b", "c"]
+
+
+@pytest.mark.parametrize("node", ["a", "b", "c"])
+async def test_a_run_goes_on_from_its_checkpoint(world: World, node: str) -> None:
+    """Wherever it was: with its input, once; the step that was interrupted is done again, and viewers are told."""
+    world.shut.add(node)
+    async with world.served() as service:
+        run_id = await start(service, "steps", {"trail": ["x"]})
+        await until(lambda: node in world.waiting)
+        after = world.died()
+        world.shut.clear()
+        seen = await log_of(service)
+    async with after.served() as service:
+        thread = await settled(service)
+        assert thread.state() == {"values": {"trail": ["x", "a", "b", "c"]}, "next": [], "tasks": []}
+        events = await log_of(service)
+        assert events[: len(seen)] == seen
+        assert ends(events) == [("running", run_id), ("completed", run_id)]
+        (told,) = restarts(events)
+        assert (told["run_id"], told["attempt"]) == (run_id, 2)
+        if told["checkpoint_id"] is not None:
+            (shown,) = [
+                each["seq"]
+                for each in events
+                if each["params"]["data"]
+                and each["method"] == "checkpoints"
+                and each["params"]["data"].get("id") == told["checkpoint_id"]
+            ][:1]
+            assert told["after"] == shown
+    assert after.calls == ["a", "b", "c"]["abc".index(node) :]
+
+
+async def test_an_answer_is_not_lost(world: World) -> None:
+    """One whose run had begun, and had not saved that it took it; nor is it taken for the answer to what comes next."""
+    world.shut.add("ask")
+    async with world.served() as service:
+        await start(service, "ask", {"trail": []})
+        await settled(service)
+        await answer(service, "A")
+        await settled(service)
+        second = await answer(service, "B")
+        await until(lambda: "ask" in world.waiting)
+        after = world.died()
+        world.shut.clear()
+    async with after.served() as service:
+        thread = await settled(service)
+        assert thread.state()["values"] == {"trail": ["ask=AB", "end"]}
+        assert ends(await log_of(service))[-1] == ("completed", second)
+
+
+async def test_a_queue_is_there_again(world: World) -> None:
+    """Runs that wait are run in order, after the one that was under way; answers and inputs are what they were."""
+    world.shut.add("a")
+    async with world.served() as service:
+        runs = [await start(service, "steps", {"trail": [str(n)]}) for n in range(3)]
+        await until(lambda: "a" in world.waiting)
+        after = world.died()
+        world.shut.clear()
+    async with after.served() as service:
+        thread = await settled(service)
+        assert thread.state()["values"]["trail"] == [each for n in range(3) for each in (str(n), "a", "b", "c")]
+        assert ends(await log_of(service)) == [(event, run) for run in runs for event in ("running", "completed")]
+
+
+async def test_an_answer_that_waits_is_there_again(world: World) -> None:
+    """Accepted, and not begun when the server died: the question is not asked again, nor answered twice."""
+    async with world.served() as service:
+        await start(service, "question", "x")
+        thread = await settled(service)
+        thread.work = wait_for_ever  # type: ignore[method-assign]
+        await answer(service, "Ada")
+        after = world.died()
+    async with after.served() as service:
+        thread = await settled(service)
+        assert thread.state()["values"] == {"answer": "Ada", "before": {"asked": "x"}}
+        with pytest.raises(Refusal, match="does not wait"):
+            await service.execute(CALLER, "t", InputRespond((Answer("i1", (), "Bob"),), None, None, {}, {}))
+
+
+async def wait_for_ever() -> None:
+    """A thread's work that does not come to it."""
+    await anyio.sleep_forever()
+
+
+@pytest.mark.parametrize("assistant", ["question", "ask"])
+async def test_a_question_is_there_again(world: World, assistant: str) -> None:
+    """It can be answered as if nothing had happened, by an input or by an answer."""
+    async with world.served() as service:
+        await start(service, assistant, {"trail": []})
+        before = (await settled(service)).state()
+    async with world.served() as service:
+        assert (await settled(service)).state() == before
+        await answer(service, "A")
+        thread = await settled(service)
+        if assistant == "ask":
+            await start(service, assistant, "B")
+            await settled(service)
+            assert thread.state()["values"] == {"trail": ["ask=AB", "end"]}
+        else:
+            assert thread.state()["values"]["answer"] == "A"
+
+
+@pytest.mark.parametrize(
+    ("assistant", "node", "why"),
+    [
+        ("function", "function", "a function, which keeps no checkpoints"),
+        ("forgetful", "b", "keeps no checkpoints that outlive the server"),
+        ("memory", "a", "InMemorySaver"),
+    ],
+)
+async def test_what_cannot_go_on_has_failed(world: World, assistant: str, node: str, why: str) -> None:
+    """It is not done twice, does not hang, and says why; the thread takes new runs."""
+    world.shut.add(node)
+    async with world.served() as service:
+        run_id = await start(service, assistant, {"trail": []})
+        if assistant == "memory":
+            for response in "AB":
+                await settled(service)
+                run_id = await answer(service, response)
+        await until(lambda: node in world.waiting)
+        after = world.died()
+        world.shut.clear()
+    async with after.served() as service:
+        thread = await settled(service)
+        events = await log_of(service)
+        assert ends(events)[-1] == ("failed", run_id)
+        assert why in events[-1]["params"]["data"]["error"]
+        assert restarts(events) == []
+        assert after.calls == []
+        assert thread.state()["next"] == []
+        await start(service, "steps", {"trail": []})
+        assert (await settled(service)).state()["values"]["trail"][-3:] == ["a", "b", "c"]
+
+
+async def test_what_had_begun_is_ended_in_the_log(world: World) -> None:
+    """Messages, calls and subgraphs, in this order, before the run's end: nobody waits for their rest."""
+    world.shut.add("function")
+    async with world.served() as service:
+        await start(service, "function")
+        await until(lambda: "function" in world.waiting)
+        while not (seen := await log_of(service)) or seen[-1]["method"] != "tools":
+            await turns()
+        after = world.died()
+        world.shut.clear()
+    async with after.served() as service:
+        await settled(service)
+        added = (await log_of(service))[len(seen) :]
+    found = [(event["method"], event["params"]["namespace"], event["params"]["data"]["event"]) for event in added]
+    inner = found[1][1]
+    assert found == [
+        ("messages", [], "error"),
+        ("tools", inner, "tool-error"),
+        ("lifecycle", inner, "failed"),
+        ("lifecycle", [], "failed"),
+    ]
+    assert inner
+    assert inner[0].startswith("inner")
+    (begun,) = [each["params"]["data"] for each in seen if each["params"]["data"].get("event") == "message-start"]
+    assert added[0]["params"]["data"]["id"] == begun["id"]
+    assert added[1]["params"]["data"]["tool_call_id"] == "t1"
+
+
+async def test_a_function_may_be_called_again(world: World) -> None:
+    """If its operator says so; viewers are told, and what had begun is ended."""
+    world.shut.add("function")
+    async with world.served() as service:
+        run_id = await start(service, "again", {"x": 1})
+        await until(lambda: "function" in world.waiting)
+        after = world.died()
+        world.shut.clear()
+    async with after.served() as service:
+        thread = await settled(service)
+        events = await log_of(service)
+        assert thread.state()["values"] == {"given": {"x": 1}}
+        assert ends(events) == [("running", run_id), ("completed", run_id)]
+        (told,) = restarts(events)
+        assert told == {"run_id": run_id, "attempt": 2, "checkpoint_id": None, "after": events[0]["seq"]}
+    assert after.calls == ["function"]
+
+
+async def test_a_question_whose_checkpoint_is_gone_has_failed(world: World) -> None:
+    """Its answer would begin the graph anew, without a word."""
+    async with world.served() as service:
+        await start(service, "memory", {"trail": []})
+        await settled(service)
+    async with world.served() as service:
+        await answer(service, "A")
+        await settled(service)
+        assert "InMemorySaver" in (await log_of(service))[-1]["params"]["data"]["error"]
+    assert world.calls == []
+
+
+async def test_a_run_that_kills_its_server_is_given_up(world: World) -> None:
+    """Not begun again and again; one that gets further in between is."""
+    world.shut.add("a")
+    worlds = [world]
+    for n in range(3):
+        async with worlds[-1].served() as service:
+            if not n:
+                await start(service, "steps", {"trail": []})
+            await until(lambda: "a" in worlds[-1].waiting)
+            worlds.append(worlds[-1].died())
+            worlds[-1].shut.add("a")
+            worlds[-2].shut.clear()
+    async with worlds[-1].served() as service:
+        await settled(service)
+        assert "3 times in a row" in (await log_of(service))[-1]["params"]["data"]["error"]
+    assert worlds[-1].calls == []
+
+
+async def test_attempts_count_anew_when_a_run_gets_somewhere(world: World) -> None:
+    """Its server dies three times, in three steps."""
+    worlds = [world]
+    for node in "abc":
+        worlds[-1].shut.add(node)
+        async with worlds[-1].served(attempts=2) as service:
+            if node == "a":
+                await start(service, "steps", {"trail": []})
+            await until(lambda: node in worlds[-1].waiting)  # noqa: B023 -- awaited here
+            worlds.append(worlds[-1].died())
+            worlds[-2].shut.clear()
+    async with worlds[-1].served(attempts=2) as service:
+        thread = await settled(service)
+        assert thread.state()["values"] == {"trail": ["a", "b", "c"]}
+        assert [each["attempt"] for each in restarts(await log_of(service))] == [2, 2, 2]
+
+
+async def test_a_run_that_was_to_be_stopped_is_not_gone_on_with(world: World) -> None:
+    """The server has said so, and died before it was done."""
+    world.shut.add("b")
+    async with world.served() as service:
+        run_id = await start(service, "steps", {"trail": []})
+        await until(lambda: "b" in world.waiting)
+        thread = await service.thread("t", "")
+        job = thread.find(run_id)
+        assert job is not None
+        await thread.log.cancel(job.place)
+        after = world.died()
+        world.shut.clear()
+    async with after.served() as service:
+        await settled(service)
+        events = await log_of(service)
+        assert ends(events)[-1] == ("failed", run_id)
+        assert "aborted" in events[-1]["params"]["data"]["error"]
+    assert after.calls == []
+
+
+async def test_a_graph_that_is_served_no_more(world: World) -> None:
+    """Its runs fail and say so, those that wait as well as the one under way."""
+    world.shut.add("a")
+    async with world.served() as service:
+        for _ in range(2):
+            await start(service, "steps", {"trail": []})
+        await until(lambda: "a" in world.waiting)
+        after = world.died()
+        world.shut.clear()
+    application = app({}, store=f"sqlite:{after.folder / 'f'}")
+    service = application.state.service
+    async with service.running():
+        await settled(service)
+        events = await log_of(service)
+        assert [event for event, _ in ends(events)] == ["running", "failed", "failed"]
+        assert "not served any more" in events[-1]["params"]["data"]["error"]
+
+
+async def test_a_server_that_is_stopped_hands_over(world: World) -> None:
+    """A run that can go on is not aborted, however often: the next server goes on, and so it does with the queue."""
+    for n in range(4):
+        world.shut.add("b")
+        async with world.served() as service:
+            if not n:
+                await start(service, "steps", {"trail": []})
+                await start(service, "steps", {"trail": ["x"]})
+            await until(lambda: "b" in world.waiting)
+            world.waiting.clear()
+    world.shut.clear()
+    async with world.served() as service:
+        thread = await settled(service)
+        assert thread.state()["values"] == {"trail": ["a", "b", "c", "x", "a", "b", "c"]}
+
+
+async def test_a_function_that_is_stopped_has_failed(world: World) -> None:
+    """Now, not when the server is there again."""
+    world.shut.add("function")
+    async with world.served() as service:
+        await start(service, "function")
+        await until(lambda: "function" in world.waiting)
+    async with world.served() as service:
+        events = await log_of(service)
+        assert "aborted" in events[-1]["params"]["data"]["error"]
+        assert len(world.calls) == 1
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+async def test_a_command_that_is_repeated_starts_one_run(world: World, store: str) -> None:
+    """Its answer was cut: the same one comes again, also when the run is over or the server another one."""
+    application = app(world.assistants(), store="memory" if store == "memory" else f"sqlite:{world.folder / 'f'}")
+    service = application.state.service
+    async with service.running():
+        first = await start(service, "question", "x", once="k")
+        assert await start(service, "question", "x", once="k") == first
+        await settled(service)
+        assert await start(service, "question", "x", once="k") == first
+        second = await answer(service, "Ada", once="l")
+        command = InputRespond((Answer("i1", (), "Ada"),), None, None, {}, {})
+        assert (await service.execute(CALLER, "t", command, "l"))["run_id"] == second
+        await settled(service)
+        assert (await service.execute(CALLER, "t", command, "l"))["run_id"] == second
+        assert len(ends(await log_of(service))) == 4
+    if store == "sqlite":
+        async with world.served() as service:
+            assert (await service.execute(CALLER, "t", command, "l"))["run_id"] == second
+            assert len(ends(await log_of(service))) == 4
+
+
+async def test_the_state_survives_what_the_log_forgets(world: World) -> None:
+    """The fold is saved before its events are forgotten: state, tree and questions are there, the gap is said."""
+    limits = {"events": 4}
+    world.shut.add("c")
+    async with world.served(**limits) as service:
+        run_id = await start(service, "steps", {"trail": ["x"]})
+        await until(lambda: "c" in world.waiting)
+        thread = await service.thread("t", "")
+        state, tree, first = thread.state(), thread.tree.shown(), thread.log.first
+        after = world.died()
+        world.shut.clear()
+    async with after.served(**limits) as service:
+        thread = await service.thread("t", "")
+        assert thread.log.first >= first
+        assert thread.state()["values"] == state["values"] == {"trail": ["x", "a", "b"]}
+        await settled(service)
+        assert thread.state()["values"] == {"trail": ["x", "a", "b", "c"]}
+        assert thread.tree.shown()["graph_name"] == tree["graph_name"]
+        assert ends(await events_from(thread))[-1] == ("completed", run_id)
+        with pytest.raises(LogGap):
+            await Viewer(thread).add("s", Subscription(frozenset({"values"}), since=first - 2))
+
+
+async def events_from(thread: Any) -> list[Any]:
+    """The events that are kept."""
+    return [json.loads(entry.body) for entry in await thread.log.read(thread.log.first - 1, 1000)]
+
+
+async def test_a_watcher_is_told_of_an_end_once(world: World) -> None:
+    """Also if the server dies between the end and the next watcher."""
+    watcher = Subscription(frozenset({"lifecycle", "input"}))
+    async with world.served() as service:
+        await start(service, "question", "x")
+        await settled(service)
+        await answer(service, "Ada")
+        viewer = Viewer(await settled(service))
+        await viewer.add("s", watcher)
+        while await viewer.batch():
+            pass
+    async with world.served() as service:
+        thread = await settled(service)
+        assert thread.replay(watcher).after == thread.log.last
+
+
+async def test_a_store_that_fails_fails_its_runs_and_recovers(world: World) -> None:
+    """The disk is full in the middle of a run: the server lives, and goes on when there is room."""
+    async with world.served() as service:
+        await start(service, "steps", {"trail": []})
+        await settled(service)
+        store: Any = service.store
+        assert isinstance(store, SqliteStore)
+
+        async def pages(most: int) -> None:
+            await store._call(lambda tables: tables._db.execute(f"PRAGMA max_page_count = {most}").fetchall())  # noqa: SLF001
+
+        world.shut.add("b")
+        run_id = await start(service, "steps", {"trail": ["x" * 1000]})
+        await until(lambda: "b" in world.waiting)
+        await pages(1)
+        world.shut.clear()
+        await until(lambda: is_gone(service))
+        await pages(10**6)
+        await until(lambda: not is_gone(service))
+        await settled(service)
+        assert ends(await log_of(service))[-1] == ("completed", run_id)
+
+
+def is_gone(service: Any) -> bool:
+    """Whether the thread is not in memory."""
+    return not service.runner.threads._threads  # noqa: SLF001 -- seen from nowhere else

@@ -1,0 +1,250 @@
+"""Threads answered to requests of a program's own routes, in the protocols of front ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any
+
+import anyio
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from anyiostream import GraphWriter
+from anyiostream.remote import Access, ServerApplication, app
+from anyiostream.sinks import PROTOCOLS, UnknownProtocol, parse
+
+from ..browsing import Browser
+
+pytestmark = pytest.mark.anyio
+
+
+class Held:
+    """A graph that says one thing, is held, and says another."""
+
+    def __init__(self) -> None:
+        self.said = anyio.Event()
+        self.go_on = anyio.Event()
+        self.state: dict[str, Any] = {}
+
+    async def __call__(self, given: Any, writer: GraphWriter) -> Any:
+        async with writer.message() as message:
+            await message.text("one ")
+            await message.text("and ")
+            self.said.set()
+            await self.go_on.wait()
+            await message.text("two")
+        return {"given": given, **self.state}
+
+
+async def asking(given: Any, writer: GraphWriter) -> Any:
+    """A graph that asks whether it may call a tool, and calls it."""
+    if not hasattr(given, "answers"):
+        async with writer.message() as message:
+            await message.tool_call("pay", {"sum": 3}, tool_call_id="c1")
+        await writer.values({"asked": True})
+        await writer.interrupt({"tool_call_id": "c1", "text": "Pay 3?"}, interrupt_id="i1")
+        return None
+    async with writer.tool_call("pay", {"sum": 3}, tool_call_id="c1") as call:
+        call.output = given.answer
+    async with writer.message() as message:
+        await message.text("done")
+    return {"answer": given.answer}
+
+
+async def broken(_: Any, writer: GraphWriter) -> None:
+    """A graph that fails at once."""
+    raise ValueError("cannot read /srv/secret")
+
+
+def owner(access: Access) -> str | None:
+    """Everybody is who they say they are; nobody else is let in."""
+    return access.headers.get("x-user")
+
+
+@pytest.fixture
+async def held() -> Held:
+    return Held()
+
+
+@pytest.fixture
+async def service(held: Held) -> AsyncIterator[ServerApplication]:
+    """A server whose routes are the tests' own."""
+
+    async def holding(given: Any, writer: GraphWriter) -> Any:
+        return await held(given, writer)
+
+    application = app({"held": holding, "asking": asking, "broken": broken})
+    async with application.router.lifespan_context(application):
+        yield application
+
+
+def request(browser: Browser) -> Request:
+    """Its request, as a route has it."""
+    return Request(browser.scope)
+
+
+async def opened(browser: Browser, response: Awaitable[Response]) -> Browser:
+    """A client that is answered."""
+    return await browser.open(await response)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_a_turn_is_shown_to_its_end(service: ServerApplication, held: Held, protocol: Any) -> None:
+    """And the response ends with it."""
+    held.go_on.set()
+    browser = Browser()
+    await opened(browser, service.respond(request(browser), "held", {"q": 1}, thread="t", protocol=protocol))
+    assert browser.status == 200
+    assert "two" in browser.body
+    assert browser.whole
+    again = Browser()
+    await opened(again, service.respond(request(again), "held", {"q": 2}, thread="t", protocol=protocol))
+    assert again.body.count("one ") == browser.body.count("one ")
+
+
+async def test_leaving_does_not_stop_the_run(service: ServerApplication, held: Held) -> None:
+    """Who comes back is shown the turn from its start, in few events, and to its end."""
+    browser = Browser(lambda self: "and " in self.body)
+    await opened(browser, service.respond(request(browser), "held", {}, thread="t"))
+    assert not browser.whole
+
+    def goes_on(self: Browser) -> bool:
+        if "one and " in self.body:
+            held.go_on.set()
+        return False
+
+    back = Browser(goes_on)
+    await opened(back, service.resume(request(back), thread="t"))
+    assert [each.get("delta") for each in back.events if each["type"] == "text-delta"] == ["one and ", "two"]
+    assert back.events[0] == browser.events[0]
+    assert back.whole
+    late = Browser()
+    await opened(late, service.resume(request(late), thread="t"))
+    assert (late.status, late.body) == (204, "")
+
+
+async def test_a_run_that_waits_for_its_turn_shows_its_own(service: ServerApplication, held: Held) -> None:
+    """And nothing of the run before it."""
+    first, second = Browser(), Browser()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(opened, first, service.respond(request(first), "held", {"n": 1}, thread="t"))
+        await held.said.wait()
+        response = await service.respond(request(second), "held", {"n": 2}, thread="t")
+        held.go_on.set()
+        await second.open(response)
+    for browser in (first, second):
+        assert [each["delta"] for each in browser.events if each["type"] == "text-delta"] == ["one ", "and ", "two"]
+    assert first.events[0] != second.events[0]
+
+
+async def test_a_run_is_stopped(service: ServerApplication, held: Held) -> None:
+    """Who watches it is told."""
+    browser = Browser()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(opened, browser, service.respond(request(browser), "held", {}, thread="t"))
+        await held.said.wait()
+        stopping = Browser()
+        await opened(stopping, service.stop(request(stopping), thread="t"))
+        assert stopping.status == 204
+    assert browser.events[-1] == {"type": "abort"}
+    assert browser.whole
+
+
+async def test_a_consent_goes_on_with_the_run(service: ServerApplication) -> None:
+    """In the message that the front end has, with the call that it has."""
+    user = {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "pay"}]}
+    browser = Browser()
+    asked = parse("ai-sdk", {"id": "chat", "messages": [user], "trigger": "submit-message"})
+    await opened(browser, service.respond(request(browser), "asking", asked))
+    chunks = {each["type"]: each for each in browser.events}
+    assert chunks["tool-approval-request"] == {
+        "type": "tool-approval-request", "approvalId": "i1", "toolCallId": "c1",
+    }  # fmt: skip
+    assert chunks["finish"]["finishReason"] == "other"
+    message_id = chunks["start"]["messageId"]
+    part = {"type": "dynamic-tool", "toolName": "pay", "toolCallId": "c1", "state": "approval-responded"}
+    consent = {**part, "approval": {"id": "i1", "approved": True}}
+    question = {"type": "data-interrupt", "id": "i1", "data": chunks["data-interrupt"]["data"]}
+    assistant = {"id": message_id, "role": "assistant", "parts": [consent, question]}
+    answer = parse("ai-sdk", {"id": "chat", "messages": [user, assistant], "trigger": "submit-message"})
+    again = Browser()
+    await opened(again, service.respond(request(again), "asking", answer))
+    chunks = {each["type"]: each for each in again.events}
+    assert chunks["start"]["messageId"] == message_id
+    assert chunks["tool-output-available"]["output"] == {"approved": True}
+    assert "tool-input-start" not in chunks
+    assert chunks["text-delta"]["delta"] == "done"
+    assert chunks["finish"]["finishReason"] == "stop"
+
+
+async def test_the_history_of_a_thread(service: ServerApplication, held: Held) -> None:
+    """What was said in finished turns; of one that is under way, what its user has said."""
+    nothing = Browser()
+    await opened(nothing, service.history(request(nothing), thread="t"))
+    assert nothing.body == "[]"
+    said = [{"type": "human", "content": "Hi", "id": "1"}, {"type": "ai", "content": "Hello", "id": "2"}]
+    held.go_on.set()
+    held.state = {"messages": said}
+    await opened(Browser(), service.respond(request(Browser()), "held", {}, thread="t"))
+    over = Browser()
+    await opened(over, service.history(request(over), thread="t"))
+    assert [each["role"] for each in json.loads(over.body)] == ["user", "assistant"]
+
+
+async def test_what_fails_before_the_first_word_has_a_status(service: ServerApplication) -> None:
+    """In protocols that begin with a word."""
+    browser = Browser()
+    await opened(browser, service.respond(request(browser), "broken", {}, thread="t", protocol="openai"))
+    assert (browser.status, "<path>" in browser.body) == (500, True)
+
+
+async def test_what_is_wrong_has_a_status(service: ServerApplication) -> None:
+    """Of the client's; a mistake in the program is raised."""
+    for response, status in (
+        (service.respond(request(Browser()), "nobody", {}, thread="t"), 400),
+        (service.respond(request(Browser()), "held", parse_regenerate(), thread="t"), 400),
+        (service.resume(request(Browser()), thread="../x"), 400),
+    ):
+        assert (await response).status_code == status
+    with pytest.raises(UnknownProtocol):
+        await service.respond(request(Browser()), "held", {}, protocol="soap")  # type: ignore[arg-type]
+
+
+def parse_regenerate() -> Any:
+    """A request to write an answer anew."""
+    user = {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "pay"}]}
+    return parse("ai-sdk", {"id": "t", "messages": [user], "trigger": "regenerate-message", "messageId": "m"})
+
+
+async def test_others_threads_are_not_there() -> None:
+    """`authorize` says who somebody is, on the program's own routes too."""
+
+    async def endless(_: Any, writer: GraphWriter) -> None:
+        async with writer.message() as message:
+            await message.text("mine")
+            await anyio.sleep_forever()
+
+    service = app({"endless": endless}, authorize=owner)
+    async with service.router.lifespan_context(service):
+        ada = Browser(lambda self: "mine" in self.body, headers={"x-user": "ada"})
+        await opened(ada, service.respond(request(ada), "endless", {}, thread="t"))
+        assert "mine" in ada.body
+        bob = Browser(headers={"x-user": "bob"})
+        await opened(bob, service.resume(request(bob), thread="t"))
+        assert (bob.status, bob.body) == (204, "")
+        nobody = Browser()
+        assert (await service.resume(request(nobody), thread="t")).status_code == 401
+        assert (await service.respond(request(nobody), "endless", {}, thread="t")).status_code == 401
+
+
+async def test_a_server_that_stops_breaks_the_connection(service: ServerApplication, held: Held) -> None:
+    """So the client knows that this is not the end."""
+    browser = Browser()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(opened, browser, service.respond(request(browser), "held", {}, thread="t"))
+        await held.said.wait()
+        service.state.service.close_streams()
+    assert not browser.whole
+    assert "finish" not in {each["type"] for each in browser.events}

@@ -1,0 +1,175 @@
+"""What every protocol is told of a turn, shown by the AI SDK's chunks; and what flat protocols make of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from anyiostream.sinks import Status, open_sink
+from anyiostream.sinks.json_patch import difference
+from anyiostream.wire import Draft
+
+from .logs import placed
+
+pytestmark = [pytest.mark.protocol("ai-sdk"), pytest.mark.protocol("text")]
+
+
+def message(event: str, at: tuple[str, ...] = (), message_id: str = "m", **fields: Any) -> Draft:
+    """An event of a message."""
+    return Draft("messages", at, {"event": event, "id": message_id, "run_id": f"r-{message_id}", **fields}, 1)
+
+
+def text(said: str, at: tuple[str, ...] = (), message_id: str = "m", index: int = 0) -> Draft:
+    """A piece of a text."""
+    return message("content-block-delta", at, message_id, index=index, delta={"type": "text-delta", "text": said})
+
+
+def tool(event: str, **fields: Any) -> Draft:
+    """What a tool says of itself."""
+    return Draft("tools", (), {"event": event, "tool_call_id": "c", **fields}, 1)
+
+
+def root(event: str, **fields: Any) -> Draft:
+    """What a run says of itself."""
+    return Draft("lifecycle", (), {"event": event, **fields}, 1)
+
+
+def chunks(*drafts: Draft, end: Status | None = "cut", **options: Any) -> list[Any]:
+    """The chunks of a turn."""
+    sink = open_sink("ai-sdk", run_id="r", **options)
+    body = b"".join(map(sink.encode, placed(list(drafts))))
+    if end is not None:
+        body += sink.end(end)
+    return [json.loads(line[6:]) for line in body.decode().split("\n") if line.startswith("data: {")]
+
+
+def kinds(*drafts: Draft, **options: Any) -> list[str]:
+    """What kinds of chunks they are."""
+    return [each["type"] for each in chunks(*drafts, **options)]
+
+
+def flat(*drafts: Draft) -> str:
+    """What plain text shows."""
+    sink = open_sink("text", run_id="r")
+    return b"".join(map(sink.encode, placed(list(drafts)))).decode()
+
+
+FINISH = {"finish-step", "finish"}
+
+
+@pytest.mark.parametrize(
+    ("end", "last"),
+    [
+        (root("completed"), ["finish-step", "finish"]),
+        (root("failed", error="no"), ["error", "finish-step", "finish"]),
+        (root("failed", error="no", reason="aborted"), ["abort"]),
+        (root("interrupted", reason="drained"), ["finish-step", "finish"]),
+    ],
+)
+def test_whatever_ends_the_turn_closes_what_is_open(end: Draft, last: list[str]) -> None:
+    """Before the end is told; and nothing is told after it."""
+    told = kinds(root("running"), text("a"), text("b", message_id="n"), end, text("late"), root("completed"))
+    opened = ["text-start", "text-delta", "text-start", "text-delta", "text-end", "text-end"]
+    assert told == ["start", "start-step", *opened, *last]
+
+
+def test_a_turn_without_an_end_is_cut() -> None:
+    """Which is no success."""
+    told = chunks(text("a"))
+    assert [each["type"] for each in told[-3:]] == ["error", "finish-step", "finish"]
+    assert told[-1]["finishReason"] == "error"
+
+
+def test_tools_without_a_result_do_not_look_at_work_for_ever() -> None:
+    """If the turn fails, is stopped or is cut; but not if it waits for its user."""
+    started = tool("tool-started", tool_name="t", input={})
+    assert "tool-output-error" in kinds(started, root("failed"))
+    assert "tool-output-error" in kinds(started)
+    assert "tool-output-error" not in kinds(started, root("interrupted"))
+
+
+def test_what_a_block_did_not_say_in_pieces_is_said_at_its_end() -> None:
+    """Whole messages have no pieces; and a block whose start was not seen may have lost some."""
+    start = message("content-block-start", index=0, content={"type": "text", "text": ""})
+    finish = message("content-block-finish", index=0, content={"type": "text", "text": "Good morning"})
+    for before in ([start], [start, text("Good ")], []):
+        told = chunks(*before, finish)
+        assert "".join(each["delta"] for each in told if each["type"] == "text-delta") == "Good morning"
+    late = chunks(text("morning"), finish)
+    assert [each["delta"] for each in late if each["type"] == "text-delta"] == ["morning"]
+
+
+def test_a_call_is_told_once() -> None:
+    """Also if a message and the tool tell of it, or two messages."""
+    content = {"type": "tool_call", "id": "c", "name": "t", "args": {"q": 1}}
+    told = kinds(
+        message("content-block-finish", index=0, content=content),
+        message("content-block-finish", message_id="n", index=0, content=content),
+        tool("tool-started", tool_name="t", input={"q": 1}),
+        tool("tool-finished", output=2),
+    )
+    assert told.count("tool-input-start") == told.count("tool-input-available") == 1
+    assert told.count("tool-output-available") == 1
+
+
+def test_output_in_pieces_does_not_grow_with_its_square() -> None:
+    """It is told so far whenever it has grown by a quarter."""
+    told = chunks(tool("tool-started", tool_name="t"), *[tool("tool-output-delta", delta="x" * 10)] * 1000)
+    outputs = [each["output"] for each in told if each["type"] == "tool-output-available"]
+    assert sum(map(len, outputs)) < 6 * 10_000
+    assert len(outputs[-1]) > 10_000 / 1.3
+
+
+def test_messages_of_ones_user_are_not_the_models() -> None:
+    """Graphs may emit them, too."""
+    human = message("message-start", role="human")
+    assert kinds(human, text("hi"), root("completed")) == ["start", "start-step", "finish-step", "finish"]
+
+
+def test_an_id_that_is_used_again_is_another_one() -> None:
+    """Readers would take the second message for the first one's end."""
+    told = chunks(text("a"), message("message-finish"), message("message-start", role="ai"), text("b"))
+    assert [each["id"] for each in told if each["type"] == "text-start"] == ["m", "m#2"]
+
+
+def test_a_model_that_is_called_after_a_tool_begins_a_step() -> None:
+    """As the AI SDK has it, which sends the steps back to models."""
+    told = kinds(tool("tool-started", tool_name="t"), tool("tool-finished", output=1), text("a"), root("completed"))
+    place = told.index("tool-output-available")
+    assert told[place + 1 : place + 4] == ["finish-step", "start-step", "text-start"]
+
+
+def test_what_an_inner_graph_says_is_marked() -> None:
+    """And its graphs are told of, those around it first."""
+    told = chunks(text("deep", at=("a:1", "b:2")))
+    graphs = [each["data"]["name"] for each in told if each["type"] == "data-subgraph"]
+    assert graphs == ["a", "b", "b", "a"]
+    (opened,) = [each for each in told if each["type"] == "text-start"]
+    assert opened["providerMetadata"] == {"anyiostream": {"namespace": ["a:1", "b:2"]}}
+
+
+def test_flat_texts_come_one_after_the_other() -> None:
+    """The first as it comes; what others say meanwhile waits for its end."""
+    one = [text("1a", message_id="1"), text("2a", message_id="2"), text("1b", message_id="1")]
+    ends = [message("message-finish", message_id="2"), message("message-finish", message_id="1")]
+    assert flat(*one) == "1a1b"
+    assert flat(*one, *ends) == "1a1b\n\n2a"
+    assert flat(*one, ends[1], text("2b", message_id="2")) == "1a1b\n\n2a2b"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "operations"),
+    [
+        ({"a": 1}, {"a": 1}, []),
+        ({"a": [1]}, {"a": [1, 2]}, [{"op": "add", "path": "/a/-", "value": 2}]),
+        ({"a/~": 1}, {}, [{"op": "remove", "path": "/a~1~0"}]),
+        ({"a": {"b": 1}}, {"a": {"b": 2}}, [{"op": "replace", "path": "/a/b", "value": 2}]),
+        ({"a": [1, 2]}, {"a": [1]}, [{"op": "replace", "path": "/a", "value": [1]}]),
+        ({"a": 1}, {"a": True}, [{"op": "replace", "path": "/a", "value": True}]),
+    ],
+)
+def test_state_that_has_changed_is_told_by_what_has(before: Any, after: Any, operations: Any) -> None:
+    """In a JSON Patch."""
+    assert list(difference(before, after)) == operations
