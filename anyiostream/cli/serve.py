@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from anyiostream.cli.limits import add_limits, limits_of
 from anyiostream.cli.listening import LEVELS, configured, listen, logged, say
 from anyiostream.cli.loading import UsageError, load_graph, load_object, load_transformer
 from anyiostream.cli.options import add_run_options, run_options
@@ -67,6 +68,7 @@ def add_parser(subparsers: Any) -> None:
         help="a transformer for every run; its named channels are custom:<name> to clients",
     )
     add_run_options(parser)
+    add_limits(parser)
     parser.add_argument("--no-page", action="store_true", help="do not serve the page at /")
     parser.add_argument(
         "--store",
@@ -83,7 +85,8 @@ def serve(arguments: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; the exit status.
 
     Raises:
-        UsageError: A graph, a transformer, the hook, or the extra `remote` is not there, or the address is taken.
+        UsageError: A graph, a transformer, the hook or the extra `remote` is not there, a limit is wrong, or the
+            address is taken.
     """
     try:
         importlib.import_module("hypercorn.config")  # an extra
@@ -99,12 +102,14 @@ def serve(arguments: argparse.Namespace) -> int:
     options = run_options(arguments)
     transformers = [load_transformer(name) for name in arguments.transformer]
     authorize = load_object(arguments.authorize) if arguments.authorize else None
+    limits = limits_of(arguments.limit)
     store = _store(arguments.store)
     try:
         served = app(
             {name: Assistant(graph=graph, options=options) for name, graph in assistants.items()},
             transformers=transformers,
             authorize=authorize,
+            limits=limits,
             hosts=[*LOOPBACK, *arguments.allow_host],
             origins=arguments.allow_origin,
             store=store,

@@ -10,7 +10,7 @@ __all__ = ["Limits"]
 
 
 def _positive(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:  # nor is NaN
         raise ValueError(f"{attribute.name} must be positive, got {value!r}.")
 
 

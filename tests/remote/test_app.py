@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -94,7 +95,7 @@ def test_once_it_is_being_stopped_nothing_is_accepted() -> None:
         assert client.refused() == 503
 
 
-@pytest.mark.parametrize("bound", [0, -1, True, "x", None])
+@pytest.mark.parametrize("bound", [0, -1, True, "x", None, math.nan])
 def test_bounds_that_are_none(bound: object) -> None:
     """Are refused where they are given."""
     with pytest.raises(ValueError, match="events must be positive"):

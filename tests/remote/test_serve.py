@@ -19,7 +19,7 @@ import pytest
 
 import anyiostream
 from anyiostream import ToolCallTransformer
-from anyiostream.remote import connect
+from anyiostream.remote import Limits, connect
 
 from .raw import Client, events
 
@@ -225,3 +225,35 @@ def test_options_of_runs_are_passed_on(monkeypatch: pytest.MonkeyPatch, capsys: 
     capsys.readouterr()
     assert main(["serve", "examples.chat:assistant", "--max-scheduled", "-1"]) == 2
     assert "max_scheduled must be a positive int" in capsys.readouterr().err
+
+
+def test_limits_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--limit NAME=VALUE` sets each of the server's bounds; the last one of a name counts."""
+    served: list[Any] = []
+    monkeypatch.setattr(anyio, "run", lambda _, application, *__, **___: served.append(application))
+    given = ["runs=7", "owner_runs=none", "send=2.5", "runs=200"]
+    assert main(["serve", "examples.chat:assistant", *(each for text in given for each in ("--limit", text))]) == 0
+    (application,) = served
+    assert application.state.service.limits == Limits(runs=200, owner_runs=None, send=2.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("runs", "write NAME=VALUE, as in --limit runs=200"),
+        ("run=7", "no limit is called run; did you mean runs?"),
+        ("x=7", "no limit is called x; there are body, frame,"),
+        ("runs=many", "'many' is no whole number"),
+        ("runs=2.5", "'2.5' is no whole number"),
+        ("send=soon", "'soon' is no number"),
+        ("send=nan", "send must be positive, got nan"),
+        ("runs=0", "runs must be positive, got 0"),
+        ("runs=none", "runs must be positive, got None"),
+    ],
+)
+def test_limits_that_are_none(given: str, problem: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Are refused in a line that says which one, and why."""
+    assert main(["serve", "examples.chat:assistant", "--limit", given]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"--limit {given}: " in said
+    assert problem in said
