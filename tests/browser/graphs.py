@@ -8,6 +8,7 @@ from collections import defaultdict
 from typing import Annotated, Any, TypedDict
 
 import anyio
+from anyio.abc import TaskStatus
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
@@ -42,8 +43,9 @@ async def team(given: Any, writer: GraphWriter) -> Any:
     topics = given["topics"]
     await writer.values({"topics": topics, "found": []})
 
-    async def research(topic: str) -> None:
+    async def research(topic: str, *, task_status: TaskStatus[None]) -> None:
         async with writer.subgraph("researcher", topic) as researcher:
+            task_status.started()
             async with researcher.message(node="think", message_id=f"m-{topic}") as message:
                 await message.reasoning(f"what about {topic}? ")
                 await message.text(f"Looking at {topic}. ")
@@ -57,7 +59,7 @@ async def team(given: Any, writer: GraphWriter) -> Any:
 
     async with anyio.create_task_group() as researchers:
         for topic in topics:
-            researchers.start_soon(research, topic)
+            await researchers.start(research, topic)  # in this order, which trio's tasks by themselves have not
     async with writer.message(node="summary", message_id="m-summary") as message:
         await message.text("All done.")
         await writer.part(parts.custom({"name": "note", "payload": "summary"}))
