@@ -20,6 +20,9 @@ nox.options.error_on_external_run = True
 QUICK = ("unit", "conformance", "messages", "mistakes")
 """The core by itself, what it has in common with the original on every lane, messages, and what mistakes get."""
 
+APART = ("browser", "tutorials", "remote/several", "remote/kills")
+"""What takes a browser, packages of npm for a page, or servers that are killed: a session of its own."""
+
 FRAMEWORKS = ("openai-agents", "pydantic-ai")
 """Extras of other frameworks, which have a session of their own: what they pull in is nobody else's."""
 
@@ -77,7 +80,14 @@ def run_tests(session: nox.Session, *options: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests. Arguments go to pytest: `nox -s tests -- tests/unit -k tee`."""
     install(session, "test")
-    run_tests(session)
+    run_tests(session, *(f"--ignore=tests/{folder}" for folder in APART))  # unless an argument names what is there
+
+
+@nox.session(name="tests-servers", venv_location=".nox/tests")  # it needs the same
+def tests_servers(session: nox.Session) -> None:
+    """Run the tests with a browser, with tutorials' pages, and with servers that are killed. Arguments go to pytest."""
+    install(session, "test")
+    run_tests(session, *(() if session.posargs else (f"tests/{folder}" for folder in APART)))
 
 
 @nox.session
