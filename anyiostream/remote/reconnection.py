@@ -7,6 +7,8 @@ from typing import final
 
 import attrs
 
+from anyiostream.remote.backoff import Backoff
+
 __all__ = ["Reconnection"]
 
 
@@ -34,7 +36,7 @@ class Reconnection:
 
     def delay(self, attempt: int) -> float:
         """Seconds before attempt number `attempt`, counted from 1."""
-        return 0.0 if attempt <= 1 else float(min(self.longest, self.first * 2 ** min(attempt - 2, 64)))
+        return 0.0 if attempt <= 1 else Backoff(self.first, self.longest).pause(attempt - 2)
 
     def pause(self, attempt: int, asked: float) -> float:
         """Seconds that are really waited before an attempt, where the server has asked for `asked`."""

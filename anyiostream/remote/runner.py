@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final, final
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ import attrs
 from anyio.abc import TaskGroup
 
 from anyiostream.remote.assistants import Assistant
+from anyiostream.remote.backoff import Backoff
 from anyiostream.remote.containing import pass_on_own
 from anyiostream.remote.fleet import Fleet
 from anyiostream.remote.identity import CheckpointThread, ThreadKey
@@ -45,9 +47,8 @@ __all__ = ["Runner"]
 
 logger = logging.getLogger(__name__)
 
-RETRY: Final = 0.5
-LONGEST_RETRY: Final = 30.0
-"""Seconds between attempts to take a thread up again that the store has failed for: at first, and at most."""
+RETRYING: Final = Backoff(first=0.5, longest=30.0)
+"""Between attempts to do for a thread what the store has failed for."""
 
 HOUSEKEEPING: Final = 3600.0
 """Seconds after which idle threads are looked for again."""
@@ -347,40 +348,27 @@ class Runner:
 
     async def _take_up_stored(self, key: str) -> None:
         """Go on with what a thread has left to do, as soon as the store can be used."""
-        delay = RETRY
-        while True:
-            try:
-                record = await self.store.record(key)
-            except StoreFailed as exc:
-                logger.warning("a thread cannot be taken up yet: %s", exc)
-            else:
-                if record is not None:
-                    await self._take_up(ThreadKey(record.owner, record.thread_id))
-                return
-            await anyio.sleep(delay)
-            delay = min(delay * 2, LONGEST_RETRY)
+        record = await RETRYING.retry(partial(self.store.record, key), _not_taken_up, on=(StoreFailed,))
+        if record is not None:
+            await self._take_up(ThreadKey(record.owner, record.thread_id))
 
     async def _take_up(self, key: ThreadKey) -> None:
         """Claim a thread that has something to do, as soon as that can be done, unless another server has."""
-        delay, name = RETRY, thread_key(key.owner, key.thread_id)
+        name = thread_key(key.owner, key.thread_id)
+
+        async def claim() -> Thread:
+            self._unheard.discard(name)
+            return await self.threads.get(key)
+
         self._taking[name] += 1
         try:
-            while True:
-                self._unheard.discard(name)
-                try:
-                    thread = await self.threads.get(key)
-                except Elsewhere:
-                    return
-                except (StoreFailed, Refusal) as exc:
-                    logger.warning("a thread cannot be taken up yet: %s", exc)
-                else:
-                    if self.fleet is not None and not thread.busy and thread not in self._busy:
-                        await self._give_up(thread)
-                    elif name in self._unheard:
-                        self.hear(name)
-                    return
-                await anyio.sleep(delay)
-                delay = min(delay * 2, LONGEST_RETRY)
+            thread = await RETRYING.retry(claim, _not_taken_up, on=(StoreFailed, Refusal))
+            if self.fleet is not None and not thread.busy and thread not in self._busy:
+                await self._give_up(thread)
+            elif name in self._unheard:
+                self.hear(name)
+        except Elsewhere:
+            return
         finally:
             self._unheard.discard(name)
             self._taking[name] -= 1
@@ -390,16 +378,13 @@ class Runner:
         """Let others have a thread that has nothing to run."""
         assert self.fleet is not None
         self.threads.drop(thread)
-        holder, delay = self.fleet.holder, RETRY
-        while holder and holder == self.fleet.holder:
-            try:
+        fleet, holder = self.fleet, self.fleet.holder
+
+        async def release() -> None:
+            if holder and holder == fleet.holder:
                 await self.store.release(thread.log.key, thread.log.epoch)
-            except StoreFailed as exc:
-                logger.warning("a thread cannot be given up yet: %s", exc)
-            else:
-                return
-            await anyio.sleep(delay)
-            delay = min(delay * 2, LONGEST_RETRY)
+
+        await RETRYING.retry(release, _not_given_up, on=(StoreFailed,))
 
     async def _keep_house(self) -> None:
         """Forget threads that have been idle for too long, now and then."""
@@ -439,7 +424,7 @@ class Runner:
                 logger.exception("thread %s cannot go on", thread.thread_id)
             if self.store.survives:
                 self._failures[thread.key] += 1
-                await anyio.sleep(min(RETRY * 2 ** (self._failures[thread.key] - 1), LONGEST_RETRY))
+                await anyio.sleep(RETRYING.pause(self._failures[thread.key] - 1))
                 await self._take_up(thread.key)
         else:
             self._failures.pop(thread.key, None)
@@ -456,3 +441,11 @@ class Runner:
         self._busy.pop(thread, None)
         self.threads.drop(thread)
         self._gone(thread)
+
+
+def _not_taken_up(why: Exception) -> None:
+    logger.warning("a thread cannot be taken up yet: %s", why)
+
+
+def _not_given_up(why: Exception) -> None:
+    logger.warning("a thread cannot be given up yet: %s", why)

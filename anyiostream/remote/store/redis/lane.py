@@ -19,6 +19,7 @@ from coredis.connection import TCPConnection
 from coredis.exceptions import ConnectionError as Disconnected
 from coredis.exceptions import ReadOnlyError, RedisError, UnblockedError
 
+from anyiostream.remote.backoff import Backoff
 from anyiostream.remote.store.redis.address import Address, discard
 
 __all__ = ["Lane", "Lost", "Reply"]
@@ -38,9 +39,8 @@ Reply = Any
 BROKEN: Final = (Disconnected, ReadOnlyError, UnblockedError)
 """Replies after which a connection is of no more use: it has ended, or its server is no primary any more."""
 
-PAUSE: Final = 0.05
-LONGEST_PAUSE: Final = 1.0
-"""Seconds between attempts to connect: at first, and at most."""
+CONNECTING: Final = Backoff(first=0.05, longest=1.0)
+"""Between attempts to connect. A connection that was made and lost counts as none that failed."""
 
 
 @final
@@ -85,7 +85,7 @@ class Lane:
             self._changed.set()
 
     async def _connect(self) -> None:
-        pause = PAUSE
+        failures = 0
         while True:
             before, made = self.made, None
             try:
@@ -103,8 +103,8 @@ class Lane:
                 self._connection = None
                 if made is not None:
                     discard(made)
-            pause = PAUSE if self.made > before else min(pause * 2, LONGEST_PAUSE)
-            await anyio.sleep(pause)
+            failures = 0 if self.made > before else failures + 1
+            await anyio.sleep(CONNECTING.pause(failures))
 
     async def ask(self, *commands: Sequence[Any], within: float = math.inf) -> list[Reply]:
         """Send commands together, and wait for their replies, an exception of the server's among them.
