@@ -55,35 +55,21 @@ class Subscription:
     """What one viewer wants, and from where on.
 
     Attributes:
-        channels: As `Selection` has them, and so the next two.
-        namespaces: Prefixes of namespaces.
-        depth: Levels below a prefix.
-        since: The `seq` of the last event the viewer has, or `None` for the current turn from its start.
         selection: The events that are wanted, wherever it begins.
+        since: The `seq` of the last event the viewer has, or `None` for the current turn from its start.
     """
 
-    channels: frozenset[str]
-    namespaces: tuple[Namespace, ...] = ()
-    depth: int | None = None
+    selection: Selection
     since: int | None = None
-    selection: Selection = attrs.field(init=False, repr=False, eq=False)
-
-    def __attrs_post_init__(self) -> None:
-        """Make the selection."""
-        object.__setattr__(self, "selection", Selection(self.channels, self.namespaces, self.depth))
 
     @property
     def is_watcher(self) -> bool:
         """Whether it is what a client's watcher asks for when it begins."""
-        return self.channels == WATCHED and self.since is None
+        return self.selection.channels == WATCHED and self.since is None
 
     def resumed(self, since: int) -> Subscription:
         """The same, from where the viewer was."""
         return attrs.evolve(self, since=since)
-
-    def matches(self, channel: str, namespace: Namespace) -> bool:
-        """Whether an event of this channel and namespace is wanted."""
-        return self.selection.matches(channel, namespace)
 
 
 def _is_below(namespace: Namespace, prefix: Namespace, depth: int | None) -> bool:
@@ -104,12 +90,12 @@ def parse_subscription(params: Any, limits: Limits) -> Subscription:
     """
     if not isinstance(params, dict):
         raise _invalid("a subscription is an object with `channels`.")
-    return Subscription(
+    selection = Selection(
         channels=_channels(params.get("channels"), limits),
         namespaces=_namespaces(params.get("namespaces"), limits),
         depth=_number(params, "depth"),
-        since=_number(params, "since"),
     )
+    return Subscription(selection, since=_number(params, "since"))
 
 
 def _channels(given: Any, limits: Limits) -> frozenset[str]:

@@ -18,7 +18,7 @@ from anyiostream.remote.log import LogGap
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.requests import refused
 from anyiostream.remote.service import Service
-from anyiostream.remote.subscriptions import CHANNELS, Subscription
+from anyiostream.remote.subscriptions import CHANNELS, Selection, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
 from anyiostream.sinks import Sink
@@ -60,7 +60,7 @@ class TurnResponse(Response):
         viewer = Viewer(self._thread)
         try:
             self._service.check_connection(self._thread)
-            await viewer.add("", Subscription(CHANNELS, since=self._after))
+            await viewer.add("", Subscription(Selection(CHANNELS), since=self._after))
         except (Refusal, LogGap) as exc:
             refusal = exc if isinstance(exc, Refusal) else Refusal("invalid_argument", str(exc), status=410)
             await refused(refusal)(scope, receive, send)
@@ -120,7 +120,7 @@ async def turn_so_far(thread: Thread) -> tuple[list[Placed], int]:
     Raises:
         LogGap: Some of them are no longer kept.
     """
-    replay = thread.replay(Subscription(CHANNELS))
+    replay = thread.replay(Subscription(Selection(CHANNELS)))
     if replay.gap is not None:
         raise LogGap(replay.gap, thread.log.first)
     drafts: list[Draft] = []

@@ -34,14 +34,15 @@ class Followed:
     @property
     def watches(self) -> bool:
         """Whether it is a client's watcher, which is to be told of a run's end once."""
-        return self.subscription.channels == WATCHED and self.subscription.matches("lifecycle", ())
+        selection = self.subscription.selection
+        return selection.channels == WATCHED and selection.matches("lifecycle", ())
 
     def wants(self, entry: Entry) -> bool:
         """Whether `entry` is still to be sent for it."""
         return (
             entry.seq > self.cursor
             and entry.seq not in self.left_out
-            and self.subscription.matches(entry.channel, entry.namespace)
+            and self.subscription.selection.matches(entry.channel, entry.namespace)
         )
 
 

@@ -20,7 +20,7 @@ from anyiostream.remote.identity import ThreadKey
 from anyiostream.remote.jobs import Job
 from anyiostream.remote.performing import perform
 from anyiostream.remote.refusals import Refusal
-from anyiostream.remote.subscriptions import Subscription
+from anyiostream.remote.subscriptions import Selection, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.threads import Threads
 from anyiostream.remote.viewer import Viewer
@@ -30,8 +30,8 @@ from .graphs import asking_graph
 
 pytestmark = pytest.mark.anyio
 
-EVENTS = Subscription(frozenset({"lifecycle", "input"}), since=0)
-LATE = Subscription(frozenset({"lifecycle", "input", "values"}))
+EVENTS = Subscription(Selection(frozenset({"lifecycle", "input"})), since=0)
+LATE = Subscription(Selection(frozenset({"lifecycle", "input", "values"})))
 
 
 async def asking(given: Any, writer: GraphWriter) -> Any:

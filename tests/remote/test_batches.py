@@ -14,7 +14,7 @@ from anyiostream.remote import Assistant, Draft, Limits, MemoryLog
 from anyiostream.remote.batches import SHARED
 from anyiostream.remote.commands import RunStart
 from anyiostream.remote.performing import perform
-from anyiostream.remote.subscriptions import WATCHED, Subscription
+from anyiostream.remote.subscriptions import WATCHED, Selection, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
 from anyiostream.wire.drafts import Entry
@@ -23,7 +23,7 @@ from .test_viewer import drafts, subscriptions
 
 pytestmark = pytest.mark.anyio
 
-VALUES = Subscription(frozenset({"values"}), since=0)
+VALUES = Subscription(Selection(frozenset({"values"})), since=0)
 
 
 async def nothing(given: Any) -> None:
@@ -60,7 +60,7 @@ async def test_those_who_follow_the_same_share_what_is_written() -> None:
     thread = await busy_thread()
     await thread.log.append(draft())
     first, second = await viewer_of(thread, VALUES), await viewer_of(thread, VALUES)
-    other = await viewer_of(thread, Subscription(frozenset({"values", "tasks"}), since=0))
+    other = await viewer_of(thread, Subscription(Selection(frozenset({"values", "tasks"})), since=0))
     batch = await first.batch()
     assert await second.batch() is batch
     assert batch.written(bodies) is batch.written(bodies)
@@ -88,13 +88,13 @@ async def test_each_watcher_that_shares_a_runs_end_is_told() -> None:
     """And who does not watch the root is not taken for one who does."""
     thread = await busy_thread()
     end = await thread.log.append(draft("lifecycle", {"event": "completed"}))
-    elsewhere = await viewer_of(thread, Subscription(WATCHED, (("a",),), since=0))
-    await elsewhere.add("all", Subscription(frozenset({"lifecycle"}), since=0))
+    elsewhere = await viewer_of(thread, Subscription(Selection(WATCHED, (("a",),)), since=0))
+    await elsewhere.add("all", Subscription(Selection(frozenset({"lifecycle"})), since=0))
     assert len(await elsewhere.batch()) == 1
     assert thread.fold.watched == 0
     for _ in range(2):
         thread.fold.watched = 0
-        assert await (await viewer_of(thread, Subscription(WATCHED, since=0))).batch()
+        assert await (await viewer_of(thread, Subscription(Selection(WATCHED), since=0))).batch()
         assert thread.fold.watched == end.seq
 
 
@@ -116,6 +116,6 @@ def test_sharing_changes_nothing(schedule: list[tuple[int, Any]], data: st.DataO
                 seen[who] += [entry.seq for entry in await viewers[who].batch()]
         entries = await thread.log.read(0, 1000)
         for subscription, each in zip(asked, seen, strict=True):
-            assert each == [e.seq for e in entries if subscription.matches(e.channel, e.namespace)]
+            assert each == [e.seq for e in entries if subscription.selection.matches(e.channel, e.namespace)]
 
     anyio.run(run)

@@ -10,7 +10,7 @@ from anyiostream.remote import Draft, Limits, MemoryStore
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.service import Service
 from anyiostream.remote.sse import EventStream, resumed_from
-from anyiostream.remote.subscriptions import Subscription
+from anyiostream.remote.subscriptions import Selection, Subscription
 from anyiostream.wire.sse import frame
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +23,7 @@ async def test_a_server_that_never_waits_does_not_keep_the_loop() -> None:
     thread = await service.thread("t", "")
     for n in range(20_000):
         await thread.log.append(Draft("values", (), n, 0))
-    stream = await EventStream.open(service, thread, Subscription(frozenset({"values"})))
+    stream = await EventStream.open(service, thread, Subscription(Selection(frozenset({"values"}))))
     sent = 0
 
     async def receive() -> Any:

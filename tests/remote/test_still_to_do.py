@@ -17,7 +17,7 @@ from langgraph_sdk import get_client
 from anyiostream.remote import Assistant, Limits, MemoryLog, app, connect
 from anyiostream.remote.commands import Answer, InputRespond, RunStart
 from anyiostream.remote.performing import perform
-from anyiostream.remote.subscriptions import Subscription
+from anyiostream.remote.subscriptions import Selection, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
 
@@ -67,7 +67,7 @@ class Served:
     async def events(self) -> list[str]:
         """What a new viewer is shown of the run itself."""
         viewer = Viewer(self.thread)
-        await viewer.add("s", Subscription(frozenset({"lifecycle"})))
+        await viewer.add("s", Subscription(Selection(frozenset({"lifecycle"}))))
         return [entry.root_event or entry.method for entry in await viewer.batch()]
 
     @property

@@ -70,8 +70,8 @@ def test_no_namespaces_take_everything() -> None:
     """An empty list is as good as none, and depth is ignored then."""
     for params in ({"channels": ["values"], "depth": 0}, {"channels": ["values"], "namespaces": [], "depth": 0}):
         subscription = parse_subscription(params, LIMITS)
-        assert subscription.matches("values", ("a:1", "b:2", "c:3"))
-        assert not subscription.matches("tasks", ())
+        assert subscription.selection.matches("values", ("a:1", "b:2", "c:3"))
+        assert not subscription.selection.matches("tasks", ())
 
 
 def test_matching_is_that_of_the_official_client() -> None:
@@ -90,7 +90,7 @@ def test_matching_is_that_of_the_official_client() -> None:
         method, data = ("custom", {"name": channel[7:]}) if channel.startswith("custom:") else (channel, {})
         method = "input.requested" if channel == "input" else method
         event: Any = {"method": method, "params": {"namespace": namespace, "data": data}}
-        ours = parse_subscription(params, LIMITS).matches(channel_of(method, data), tuple(namespace))
+        ours = parse_subscription(params, LIMITS).selection.matches(channel_of(method, data), tuple(namespace))
         assert ours == matches_subscription(event, params), (params, event)  # type: ignore[arg-type]
 
 

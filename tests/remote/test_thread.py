@@ -12,14 +12,14 @@ from anyiostream.remote import Assistant, Limits, LogGap, MemoryLog
 from anyiostream.remote.commands import Answer, InputRespond, RunStart
 from anyiostream.remote.performing import perform
 from anyiostream.remote.refusals import Refusal
-from anyiostream.remote.subscriptions import Subscription
+from anyiostream.remote.subscriptions import Selection, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
 
 pytestmark = pytest.mark.anyio
 
-ALL = Subscription(frozenset({"values", "lifecycle", "input", "custom"}))
-WATCHER = Subscription(frozenset({"lifecycle", "input"}))
+ALL = Subscription(Selection(frozenset({"values", "lifecycle", "input", "custom"})))
+WATCHER = Subscription(Selection(frozenset({"lifecycle", "input"})))
 
 
 async def graph(given: Any, writer: GraphWriter) -> Any:
@@ -262,12 +262,12 @@ async def test_subscriptions_of_one_viewer_share_events() -> None:
     thread = thread_of()
     await run(thread, 1)
     viewer = Viewer(thread)
-    await viewer.add("a", Subscription(frozenset({"values"})))
+    await viewer.add("a", Subscription(Selection(frozenset({"values"}))))
     await viewer.add("b", ALL)
     assert await viewer.count("b") == 3
     places = [each.seq for each in await thread.log.read(0)]
     assert [entry.seq for entry in await viewer.batch()] == places
-    await viewer.add("c", Subscription(frozenset({"values"})))
+    await viewer.add("c", Subscription(Selection(frozenset({"values"}))))
     assert [entry.seq for entry in await viewer.batch()] == [places[1]]
     assert viewer.remove("b")
     assert not viewer.remove("b")

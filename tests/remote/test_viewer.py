@@ -10,18 +10,19 @@ from hypothesis import strategies as st
 
 from anyiostream.remote import Draft, Limits, MemoryLog
 from anyiostream.remote.performing import perform
-from anyiostream.remote.subscriptions import Subscription
+from anyiostream.remote.subscriptions import Selection, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
 
 METHODS = ("values", "updates", "tasks")
 
-subscriptions = st.builds(
-    Subscription,
+selections = st.builds(
+    Selection,
     channels=st.sets(st.sampled_from(METHODS), min_size=1).map(frozenset),
     namespaces=st.lists(st.sampled_from([(), ("a",), ("a:1",), ("b",)]), max_size=2).map(tuple),
     depth=st.none() | st.integers(0, 1),
 )
+subscriptions = st.builds(Subscription, selections)
 drafts = st.builds(
     Draft,
     st.sampled_from(METHODS),
@@ -58,7 +59,7 @@ def test_every_subscription_gets_all_of_its_events(schedule: list[tuple[str, Any
                     sent[entry.seq] = sent.get(entry.seq, 0) + 1
                     wanted = False
                     for subscription, seen in following.values():
-                        if subscription.matches(entry.channel, entry.namespace):
+                        if subscription.selection.matches(entry.channel, entry.namespace):
                             wanted = True
                             seen.add(entry.seq)
                     assert wanted
@@ -77,7 +78,9 @@ def test_every_subscription_gets_all_of_its_events(schedule: list[tuple[str, Any
         await send_all()
         entries = await log.read(0, 1000)
         for subscription, seen in following.values():
-            assert seen == {each.seq for each in entries if subscription.matches(each.channel, each.namespace)}
+            assert seen == {
+                each.seq for each in entries if subscription.selection.matches(each.channel, each.namespace)
+            }
         assert all(times <= added for times in sent.values())
 
     anyio.run(run)

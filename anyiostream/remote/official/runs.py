@@ -21,7 +21,7 @@ from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.requests import answer, caller_of, refused
 from anyiostream.remote.service import Service
 from anyiostream.remote.sse import HEADERS, HEARTBEAT, until_disconnected
-from anyiostream.remote.subscriptions import Subscription
+from anyiostream.remote.subscriptions import Selection, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
 from anyiostream.wire.jsonable import encode
@@ -101,7 +101,7 @@ class RunEndpoints:
         viewer, after = Viewer(thread), thread.log.last
         run_id = (await service.execute(caller_of(request), thread_id, command))["run_id"]
         reader = ModeReader(run_id, modes, subgraphs=bool(body.get("stream_subgraphs")))
-        await viewer.add("", Subscription(reader.channels, since=after))
+        await viewer.add("", Subscription(Selection(reader.channels), since=after))
         return RunStream(service, thread, viewer, reader, run_id, own=own)
 
 

@@ -14,7 +14,7 @@ from anyiostream.remote.access import Caller
 from anyiostream.remote.commands import Answer, InputRespond, RunStart
 from anyiostream.remote.service import Service
 from anyiostream.remote.store.redis import RedisStore
-from anyiostream.remote.subscriptions import Subscription
+from anyiostream.remote.subscriptions import Selection, Subscription
 from anyiostream.remote.viewer import Viewer
 
 from ...waiting import until
@@ -26,7 +26,7 @@ CALLER = Caller({}, None)
 
 CHANNELS = "values lifecycle input custom messages tools checkpoints tasks updates"
 
-ALL = Subscription(frozenset(CHANNELS.split()))
+ALL = Subscription(Selection(frozenset(CHANNELS.split())))
 
 
 class Deployment(World):
@@ -86,7 +86,7 @@ async def state(service: Service, thread: str = "t") -> Any:
 async def follow(service: Service, thread: str = "t") -> AsyncGenerator[list[Any]]:
     """The thread's events, as a viewer is shown them, in batches; the first one at once."""
     viewer = Viewer(await service.thread(thread, ""))
-    await viewer.add("s", Subscription(ALL.channels, since=0))
+    await viewer.add("s", Subscription(ALL.selection, since=0))
     while True:
         yield [json.loads(entry.body) for entry in await viewer.batch()]
         if viewer.cursor >= viewer.thread.log.last:

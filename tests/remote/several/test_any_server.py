@@ -117,10 +117,10 @@ async def test_a_run_is_stopped_from_any_server(deployment: Deployment, *, wait:
 
 async def test_a_watcher_is_told_of_an_end_once_by_whichever_server(deployment: Deployment) -> None:
     """What one server has told a client's watcher, the next server knows."""
-    from anyiostream.remote.subscriptions import Subscription
+    from anyiostream.remote.subscriptions import Selection, Subscription
     from anyiostream.remote.viewer import Viewer
 
-    watcher = Subscription(frozenset({"lifecycle", "input"}))
+    watcher = Subscription(Selection(frozenset({"lifecycle", "input"})))
     async with deployment.member() as one, deployment.member() as other:
         await start(one, "steps", {"trail": []})
         await state(one)

@@ -27,7 +27,7 @@ from anyiostream.remote.commands import Answer, InputRespond, RunStart
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.service import Service
 from anyiostream.remote.store import SqliteStore, back_up
-from anyiostream.remote.subscriptions import Subscription
+from anyiostream.remote.subscriptions import Selection, Subscription
 from anyiostream.remote.viewer import Viewer
 
 from ...waiting import turns, until
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.anyio
 
 CALLER = Caller({}, None)
 
-ALL = Subscription(frozenset({"values", "lifecycle", "input", "custom", "messages", "tools", "checkpoints"}))
+ALL = Subscription(Selection(frozenset({"values", "lifecycle", "input", "custom", "messages", "tools", "checkpoints"})))
 
 
 class State(TypedDict, total=False):
@@ -534,7 +534,7 @@ async def test_the_state_survives_what_the_log_forgets(world: World) -> None:
         assert thread.tree.shown()["graph_name"] == tree["graph_name"]
         assert ends(await events_from(thread))[-1] == ("completed", run_id)
         with pytest.raises(LogGap):
-            await Viewer(thread).add("s", Subscription(frozenset({"values"}), since=first - 2))
+            await Viewer(thread).add("s", Subscription(Selection(frozenset({"values"})), since=first - 2))
 
 
 async def events_from(thread: Any) -> list[Any]:
@@ -544,7 +544,7 @@ async def events_from(thread: Any) -> list[Any]:
 
 async def test_a_watcher_is_told_of_an_end_once(world: World) -> None:
     """Also if the server dies between the end and the next watcher."""
-    watcher = Subscription(frozenset({"lifecycle", "input"}))
+    watcher = Subscription(Selection(frozenset({"lifecycle", "input"})))
     async with world.served() as service:
         await start(service, "question", "x")
         await settled(service)
