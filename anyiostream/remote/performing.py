@@ -94,11 +94,11 @@ async def _record(thread: Thread, job: Job, encoder: WireEncoder, event: Protoco
         return  # to clients the run goes on
     if not params["namespace"]:
         if event["method"] == "values":
-            thread.keep(params["data"])
+            thread.ledger.keep(params["data"])
         elif event["method"] == "checkpoints":
-            thread.expect(params["data"])
+            thread.snapshot.expect(params["data"])
     drafts = encoder.encode(event)
     if encoder.ended == "interrupted":
-        thread.ask(encoder.interrupts)
+        thread.ledger.ask(encoder.interrupts)
     for draft in drafts:
         await thread.record(job, draft)

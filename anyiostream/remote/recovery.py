@@ -55,7 +55,7 @@ async def input_of(thread: Thread, job: Job, config: Mapping[str, Any] | None) -
             raise RunLost("its graph is not served any more")
         if thread.log.survives and job.answered and config is not None:
             await _note_answers(thread, job, config)
-        return job.input(thread.latest)
+        return job.input(thread.ledger.latest)
     try:
         given, after = await _resumed(thread, job, config)
     except AnyioStreamError as exc:
@@ -87,9 +87,9 @@ async def _resumed(thread: Thread, job: Job, config: Mapping[str, Any] | None) -
         if job.answered and saved is None:
             raise RunLost("its checkpoint is not there any more")
         consumed = job.answered and _answers(saved) > thread.fold.answers
-        given = None if consumed else job.input(thread.latest)
+        given = None if consumed else job.input(thread.ledger.latest)
     elif job.assistant.on_crash == "restart":
-        given = job.input(thread.latest)
+        given = job.input(thread.ledger.latest)
     else:
         raise RunLost(f"{DIED}, and its graph {job.assistant.lost_with_process}")
     return given, {"checkpoint_id": None, "after": thread.fold.running}

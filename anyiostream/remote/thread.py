@@ -5,8 +5,7 @@ Rules:
 - A thread has one run at a time; further ones wait in order.
 - A turn begins with a fresh run and includes the runs that resume it. A viewer that does not say where it was is shown
   the turn from its start, without the questions that have been answered in it: an answer counts when it is accepted.
-- Nothing is taken for nothing. A run that ends before its graph has begun to work with what it was given, because the
-  graph refuses it or because it is cancelled, leaves the thread as it was: it waits for its user, and asks new viewers.
+- A run that comes to nothing leaves the thread as it was: it waits for its user, and asks new viewers (`Ledger`).
 - While a thread waits for its user, only the assistant that asks may be run.
 - An idle thread keeps its log, and its values as JSON.
 - The log is written by the run alone. A viewer that does not read is left behind, and waited for only where a `lead`
@@ -30,15 +29,14 @@ from anyiostream.remote.batches import Batches
 from anyiostream.remote.commands import InputRespond, RunStart
 from anyiostream.remote.fold import Fold
 from anyiostream.remote.identity import ThreadKey
-from anyiostream.remote.jobs import Asker, Job, Taken, answering, never_begun, offered, starting, too_many
+from anyiostream.remote.jobs import Job, answering, never_begun, offered, starting, too_many
+from anyiostream.remote.ledger import Ledger
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.snapshot import ThreadSnapshot
-from anyiostream.remote.store import NOTHING, Changes, StoredLog
+from anyiostream.remote.store import Changes, StoredLog
 from anyiostream.remote.subscriptions import Subscription
 from anyiostream.remote.tree import RunTree
-from anyiostream.wire.drafts import RUN_ENDS, Draft
-from anyiostream.wire.encoder import WireInterrupt
-from anyiostream.wire.jsonable import encode
+from anyiostream.wire.drafts import Draft
 
 __all__ = ["Thread"]
 
@@ -69,7 +67,7 @@ class Thread:
         checkpoint_thread: What the checkpointer calls it.
         limits: How much the server takes on.
         log: Its events, and its inbox.
-        fold: What they amount to. An idle thread's values are kept apart.
+        ledger: What it has, and what its runs have taken of that.
         batches: What its viewers share.
         restored: Whether it has been read from a store, where an earlier process had left it.
         shared: Set where it is shown only: its runs are another server's, or another object's.
@@ -89,7 +87,7 @@ class Thread:
         self.checkpoint_thread: Final = self.key.name if checkpoint_thread is None else checkpoint_thread
         self.log: Final = log
         self.limits: Final = limits
-        self.fold = Fold()
+        self.ledger: Final = Ledger(log)
         self.batches: Final = Batches()
         self.restored = False
         self.shared: Shared | None = None
@@ -98,20 +96,15 @@ class Thread:
         self._broken: AnyioStreamError | None = None
         self._audience = Audience(limits.lead)
         self._perform = perform
-        self._dumps = self._dump if log.survives else None
         self._jobs: deque[Job] = deque()
         self._current: Job | None = None
-        self._last: Asker | None = None
-        self._values: bytes | None = None
-        self._asked = False
         self._told = False
         self._accepting = anyio.Lock()
 
     def restore(self, fold: Fold, jobs: Sequence[Job], assistants: Mapping[str, Assistant]) -> None:
         """Be as an earlier process has left it: its events amount to `fold`, and `jobs` are in its inbox."""
-        self.fold, self.restored = fold, True
-        if fold.assistant_id:
-            self._last = Asker(fold.assistant_id, assistants.get(fold.assistant_id), fold.snapshot.values)
+        self.ledger.restore(fold, assistants)
+        self.restored = True
         for job in jobs:
             self.receive(job)
         if not jobs:
@@ -122,13 +115,7 @@ class Thread:
         if any(job.place == each.place for each in (*self._jobs, self._current) if each is not None):
             return
         if not job.aborted and self.fold.run_id != job.run_id:
-            # A quick answer may come before the run that has asked is quite over.
-            job.asked, self.snapshot.interrupts = self.snapshot.interrupts, {}
-            if not self.busy:
-                self._take(job)
-            elif job.asked and job.resumes:
-                job.hidden = self.fold.questions - self.fold.left_out
-                self.fold.left_out |= job.hidden
+            self.ledger.accept(job, idle=not self.busy)
         self._jobs.append(job)
 
     # --- what clients ask for ---
@@ -144,24 +131,24 @@ class Thread:
         return self.key.owner
 
     @property
+    def fold(self) -> Fold:
+        """What its events amount to."""
+        return self.ledger.fold
+
+    @property
     def snapshot(self) -> ThreadSnapshot:
         """Where it stands."""
-        return self.fold.snapshot
+        return self.ledger.fold.snapshot
 
     @property
     def tree(self) -> RunTree:
         """The graphs of its last run."""
-        return self.fold.tree
+        return self.ledger.fold.tree
 
     @property
     def viewers(self) -> set[Reader]:
         """The streams that read it."""
         return self._audience.viewers
-
-    @property
-    def latest(self) -> Any:
-        """What a function graph goes on with: its last snapshot as it made it, or as plain JSON after a restart."""
-        return None if self._last is None else self._last.values
 
     @property
     def busy(self) -> bool:
@@ -186,11 +173,7 @@ class Thread:
     @property
     def size(self) -> int:
         """Bytes that it keeps while it is idle, as far as they are in memory."""
-        values = len(self._values or b"")
-        if self._last is not None and self._last.values is not None:
-            values *= 2  # as the graph made them, too
-        asked = len(encode(self.snapshot.shown(running=False)["tasks"])) if self.waits else 0
-        return self.log.size + values + asked
+        return self.log.size + self.ledger.size
 
     async def start(self, command: RunStart, assistant: Assistant, once: str | None = None) -> str:
         """Accept a run, which `work` runs; its id. A command whose `once` is known already is not accepted again.
@@ -199,7 +182,7 @@ class Thread:
             Refusal: Too many runs wait already; or the thread waits for its user on behalf of another assistant.
         """
         async with self._accepting:
-            return await self._accept(starting(command, assistant, self.snapshot, self._last), once)
+            return await self._accept(starting(command, assistant, self.snapshot, self.ledger.asker), once)
 
     async def respond(self, command: InputRespond, once: str | None = None) -> str:
         """Accept answers to interrupts, and the run that goes on with them. Otherwise as `start`.
@@ -208,7 +191,7 @@ class Thread:
             Refusal: There was no run; an interrupt is not pending; the graph does not take what was sent along.
         """
         async with self._accepting:
-            return await self._accept(answering(command, self.snapshot, self._last), once)
+            return await self._accept(answering(command, self.snapshot, self.ledger.asker), once)
 
     def find(self, run_id: str) -> Job | None:
         """The run of that id, if it is under way or waits."""
@@ -226,7 +209,7 @@ class Thread:
         if job in self._jobs:
             # Its turn to be told of comes all the same: before, it would end the run that viewers read.
             job.forget()
-            self._give_back(job)
+            self.ledger.give_back(job)
             job.done.set()
             await self.log.cancel(job.place)
             return
@@ -244,7 +227,7 @@ class Thread:
         """The same as JSON, for which the values of an idle thread need not be decoded."""
         current = self._current
         running = any(not job.aborted for job in self._jobs) or (current is not None and not current.ended)
-        return self.fold.encoded_state(self._values, running=running)
+        return self.ledger.encoded_state(running=running)
 
     def replay(self, subscription: Subscription) -> Replay:
         """Where a new viewer begins.
@@ -274,7 +257,7 @@ class Thread:
 
     async def save(self) -> None:
         """Let the store know what has changed that the log does not say."""
-        await self.log.change(Changes(fold=self._dump()))
+        await self.log.change(Changes(fold=self.ledger.dump()))
 
     def leave(self) -> None:
         """Begin nothing more, and stop the run that is under way at the end of its step: another server goes on."""
@@ -303,10 +286,10 @@ class Thread:
                 job = self._jobs.popleft()
                 if job.aborted and not self.goes_on(job):
                     # For the thread nothing has happened.
-                    await self.log.append(never_begun(job), Changes(done=[job.place]), fold=self._dumps)
+                    await self.log.append(never_begun(job), Changes(done=[job.place]), fold=self.ledger.dumps)
                     continue
                 self._current = job
-                await self._begin(job)
+                await self.log.change(self.ledger.begin(job))
                 await self._run(job)
                 self._current = None
                 job.done.set()
@@ -326,10 +309,9 @@ class Thread:
                 await self.log.change(Changes(attempts=(job.place, job.attempts)))
             raise
         if job.handed_over:
-            self.fold.handed_over = True
-            await self.log.change(Changes(attempts=(job.place, job.attempts), fold=self._dump()))
+            await self.log.change(self.ledger.hand_over(job))
         elif not job.ended:
-            await self.log.change(self._changes(done=[job.place], given_back=self._leaves(job)))
+            await self.log.change(self.ledger.ended(job))
 
     async def record(self, job: Job, draft: Draft) -> None:
         """Write an event to the log. What it says of the run itself names the run."""
@@ -340,24 +322,11 @@ class Thread:
                 return  # it does already: it goes on after its server died
             draft = attrs.evolve(draft, data={**draft.data, "run_id": job.run_id})
         job.observe(draft)
-        self.fold.observe(draft)
-        if draft.method == "values" and not draft.namespace:
-            self._values = None
+        self.ledger.observe(draft)
         await self._audience.wait(self.log.last, lambda: job.aborted)
-        place = self.log.next
-        self.fold.placed(draft, place)
-        came_further = self.log.survives and self.fold.keep_track(draft, place)
-        changes = NOTHING
-        if draft.root_event in RUN_ENDS or draft.root_event == "interrupted":
-            job.end = draft.root_event
-            changes = self._changes(done=[job.place], given_back=self._leaves(job))
-        elif self._asked:
-            changes = self._changes()
-        elif came_further and job.attempts:
-            job.attempts = 0
-            changes = Changes(attempts=(job.place, 1))
+        changes = self.ledger.placed(job, draft, self.log.next)
         try:
-            await self.log.append(draft, changes, fold=self._dumps)
+            await self.log.append(draft, changes, fold=self.ledger.dumps)
         except AnyioStreamError as exc:
             # Nothing more is written: an end that says so would stand in the log of a run that goes on.
             job.end, self._broken = None, exc
@@ -367,85 +336,17 @@ class Thread:
         """A viewer has read on, or has left: a run that waits for it may go on."""
         self._audience.advanced()
 
-    def ask(self, interrupts: Mapping[str, WireInterrupt]) -> None:
-        """The graph waits for its user. Known before the events say so, because an answer may be quick."""
-        self.snapshot.interrupts = dict(interrupts)
-        self._asked = True
-
-    def expect(self, checkpoint: Any) -> None:
-        """The root has saved a checkpoint, in the format of `get_state()`."""
-        self.snapshot.expect(checkpoint)
-
-    def keep(self, values: Any) -> None:
-        """The run's last snapshot, as the graph made it; a function graph is resumed with it."""
-        last = self._last
-        if last is not None and last.assistant is not None and not last.assistant.takes_config:
-            self._last = attrs.evolve(last, values=values)
-
     async def _accept(self, job: Job, once: str | None) -> str:
         if len(self._jobs) >= self.limits.queued:
             raise too_many(self.limits.queued)
-        accepted = await offered(self.log, self.key, job, self.latest, once, self.limits)
+        accepted = await offered(self.log, self.key, job, self.ledger.latest, once, self.limits)
         if accepted.repeated:
             return accepted.reply.decode()
         job.place = accepted.place
         self.receive(job)
         return job.run_id
 
-    async def _begin(self, job: Job) -> None:
-        values = self._last.values if self._last is not None and job.resumes else None
-        self._last = Asker(job.assistant_id, job.assistant, values)
-        if self.fold.run_id != job.run_id:
-            job.fresh = True
-            if job.taken is None:
-                self._take(job)
-            self.fold.begin(job.assistant_id, job.run_id)
-        job.handed_over, self.fold.handed_over = self.fold.handed_over, False
-        fold = self._dump() if self.log.survives else None
-        await self.log.change(Changes(attempts=(job.place, job.attempts + 1), pending=(), fold=fold))
-
-    def _take(self, job: Job) -> None:
-        """What was asked is not asked any more; a fresh run begins a turn."""
-        fold = self.fold
-        before = attrs.evolve(fold.snapshot, interrupts=job.asked)
-        job.taken = Taken(before, self._values, self._last, fold.turn, fold.questions, fold.left_out - job.hidden)
-        fold.take(self.log.last, resumes=job.resumes)
-
-    def _changes(self, done: Sequence[int] = (), *, given_back: bool = False) -> Changes:
-        """What changes with an event that ends a run, or after which something else is asked."""
-        pending = tuple(self.snapshot.interrupts) if self._asked or given_back else None
-        self._asked = False
-        return Changes(done=done, pending=pending, fold=self._dump() if self.log.survives else None)
-
-    def _dump(self) -> bytes:
-        return self.fold.dump(self._values)
-
-    def _leaves(self, job: Job) -> bool:
-        """Whether a run that has ended leaves the thread waiting for its user as before."""
-        if job.taken is None or not job.taken.waited:
-            return False
-        self._give_back(job)
-        return True
-
-    def _give_back(self, job: Job) -> None:
-        """If a run has not used what it took, the thread has it again; what it has asked is asked new viewers, too."""
-        taken, job.taken = job.taken, None
-        if taken is None:
-            # It has been used; or the run that asks is not over yet, and what it asks is all that was taken.
-            self.snapshot.interrupts = self.snapshot.interrupts or job.asked
-            self.fold.left_out -= job.hidden
-        elif job.end not in {"completed", "interrupted"}:
-            self.fold.snapshot, self._values, self._last = taken.snapshot, taken.values, taken.asker
-            self.fold.turn, self.fold.questions = taken.turn, taken.questions
-            self.fold.left_out = taken.left_out
-            self.fold.assistant_id = "" if taken.asker is None else taken.asker.assistant_id
-        job.asked, job.hidden = {}, frozenset()
-
     def _rest(self) -> None:
         """Nothing is left to run. What is kept is kept as bytes, which can be counted."""
-        if self.snapshot.values is not None:
-            self._values, self.snapshot.values = encode(self.snapshot.values), None
-        if self._last is not None and not self.waits:
-            self._last = attrs.evolve(self._last, values=None)
-        self.fold.rest(self.log.first)
+        self.ledger.rest()
         self.batches.clear()
