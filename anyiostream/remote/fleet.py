@@ -68,7 +68,6 @@ class Fleet:
 
     Args:
         store: What they share.
-        server: The server.
         limits: How much it takes on.
         served: Names of the assistants that it serves.
 
@@ -78,11 +77,10 @@ class Fleet:
         takeovers: Threads that dead servers have left, and this one has gone on with.
     """
 
-    def __init__(self, store: SharedStore, server: Server, limits: Limits, served: Collection[str]) -> None:
+    def __init__(self, store: SharedStore, limits: Limits, served: Collection[str]) -> None:
         self.store: Final = store
         self.holder = ""
         self.takeovers = 0
-        self._server = server
         self._limits = limits
         self._served = served
         self._member: Membership | None = None
@@ -94,16 +92,16 @@ class Fleet:
         """Seconds for which nobody can have claimed what this server has."""
         return 0.0 if self._member is None else self._member.margin
 
-    async def run(self) -> None:
-        """Be a member until cancelled; whenever membership is lost, a new one."""
+    async def run(self, server: Server) -> None:
+        """Be a member until cancelled; whenever membership is lost, a new one. `server` is told what concerns it."""
         while True:
             try:
                 holder = uuid4().hex
                 async with self.store.join(holder) as member:
                     self.holder, self._member = holder, member
                     async with anyio.create_task_group() as tasks:
-                        tasks.start_soon(self._hear)
-                        tasks.start_soon(self._look_round)
+                        tasks.start_soon(self._hear, server)
+                        tasks.start_soon(self._look_round, server)
                         await self._watch(member)
                         tasks.cancel_scope.cancel()
             except StoreFailed as exc:
@@ -111,7 +109,7 @@ class Fleet:
             finally:
                 self.holder, self._member = "", None
             logger.warning("the lease of this server has run out: its runs are stopped here")
-            self._server.lose(None)
+            server.lose(None)
             await anyio.sleep(PAUSE)
 
     # --- inside ---
@@ -122,44 +120,44 @@ class Fleet:
             member.beat()
             await anyio.sleep(self.store.lease * BEAT)
 
-    async def _hear(self) -> None:
+    async def _hear(self, server: Server) -> None:
         while True:
             news = await self.store.heard()
             for key in news.lost:
-                self._server.lose(key)
+                server.lose(key)
             for key in news.inbox:
-                self._server.hear(key)
+                server.hear(key)
             if news.ready:
-                await self._take_over()
+                await self._take_over(server)
 
-    async def _look_round(self) -> None:
+    async def _look_round(self, server: Server) -> None:
         while True:
             await anyio.sleep(LOOK_ROUND)
-            await self._take_over()
+            await self._take_over(server)
 
-    async def _take_over(self) -> None:
+    async def _take_over(self, server: Server) -> None:
         """Claim what nobody has, as far as there is room."""
-        if self.closing or self._server.room <= 0:
+        if self.closing or server.room <= 0:
             return
         try:
             found = await self.store.unfinished()
-            room = self._server.room
+            room = server.room
             for key in found:
                 if room <= 0 or self.closing:
                     return
-                standing = None if self._server.has(key) else await self.store.look(key)
-                if standing is not None and standing.inbox and self._may_run(standing):
+                standing = None if server.has(key) else await self.store.look(key)
+                if standing is not None and standing.inbox and self._may_run(standing, server):
                     self.takeovers += bool(standing.record.holder)
-                    self._server.take_up(ThreadKey(standing.record.owner, standing.record.thread_id))
+                    server.take_up(ThreadKey(standing.record.owner, standing.record.thread_id))
                     room -= 1
         except StoreFailed as exc:
             logger.warning("it is not known what there is to do: %s", exc)
 
-    def _may_run(self, standing: Standing) -> bool:
+    def _may_run(self, standing: Standing, server: Server) -> bool:
         head = standing.inbox[0]
         if json.loads(head.body)["assistant_id"] not in self._served:
             return False  # servers of another version may have it
-        self._last_chances = {key for key in self._last_chances if self._server.has(key)}
+        self._last_chances = {key for key in self._last_chances if server.has(key)}
         if head.attempts == self._limits.attempts - 1 and self._limits.attempts > 1:
             if self._last_chances:
                 return False

@@ -222,7 +222,7 @@ class Service:
         if here is None:
             return await self._cancel_elsewhere(thread, found, wait=wait)
         # Whoever waits may leave, and the run is stopped all the same.
-        self._tasks.start_soon(self.runner.abort, *here)
+        self._tasks.start_soon(self.runner.workload.abort, *here)
         if not wait:
             return {}
         job = here[1]
@@ -304,7 +304,7 @@ class Service:
             "connections": len(self._streams),
             "bodies": self.intake.reading,
             "takeovers": 0 if fleet is None else fleet.takeovers,
-            "fenced": self.runner.fenced,
+            "fenced": self.runner.claims.fenced,
             "margin": 0 if fleet is None else round(fleet.margin * 1000),
         }
 
@@ -352,7 +352,7 @@ class Service:
             accept = partial(thread.respond, command, once)
         before = {job.run_id for job in thread.jobs}
         run_id = await accept()
-        self.runner.accepted(thread)
+        self.runner.claims.accepted(thread)
         # Of a command that was accepted before, the run may have begun: where, is not known here.
         is_new = run_id not in before and thread.find(run_id) is not None
         return Accepted(thread, run_id) if is_new else {"run_id": run_id}

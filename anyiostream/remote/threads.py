@@ -62,16 +62,14 @@ class Share:
 class Threads:
     """The threads of one server."""
 
-    def __init__(self, load: Load, store: Store, limits: Limits, *, owned: bool) -> None:
+    def __init__(self, store: Store, limits: Limits, *, owned: bool) -> None:
         """Remember nothing yet.
 
         Args:
-            load: Makes a thread, or reads it back.
             store: Where threads live.
             limits: How many there may be, and how much they may keep.
             owned: Whether there are several owners, each of whom may have a part of that.
         """
-        self._load = load
         self._store = store
         self._most = Share(limits.threads, limits.kept)
         self._most_of_one = Share(limits.owner_threads, limits.owner_kept) if owned else Share(None, None)
@@ -93,17 +91,26 @@ class Threads:
         """How many there are, and what the idle ones keep."""
         return self._all
 
-    async def find(self, key: ThreadKey) -> Thread | None:
-        """The thread of that key, which has been used just now; or `None`. Checkpoints only to read it from a file."""
+    async def find(self, key: ThreadKey, load: Load) -> Thread | None:
+        """The thread of that key, which has been used just now; or `None`. Checkpoints only to read it from a file.
+
+        Args:
+            key: Its key.
+            load: Reads it back if it is not remembered.
+        """
         thread = self._kept(key)
         if thread is None and self._store.survives:
             if await self._store.record(thread_key(key.owner, key.thread_id)) is None:
                 return None
-            return await self.get(key)
+            return await self.get(key, load)
         return thread
 
-    async def get(self, key: ThreadKey) -> Thread:
+    async def get(self, key: ThreadKey, load: Load) -> Thread:
         """The thread of that key, which is made if there is none.
+
+        Args:
+            key: Its key.
+            load: Makes it, or reads it back, if it is not remembered. It is called once at a time.
 
         Raises:
             Refusal: There are too many, or they keep too much. HTTP status 429.
@@ -115,7 +122,7 @@ class Threads:
             self._make_room(key.owner)
             loaded = self._loading[key] = anyio.Event()
             try:
-                thread = await self._load(key)
+                thread = await load(key)
                 self._keep(thread)
             finally:
                 del self._loading[key]

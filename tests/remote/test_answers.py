@@ -269,10 +269,10 @@ async def test_idle_threads_are_bounded_in_bytes() -> None:
         claim = store.claim_now(key.owner, key.thread_id, holder="", nonce=str(uuid4()))
         return Thread(key.thread_id, key.owner, store.log(claim), limits, perform)
 
-    threads = Threads(load, store, limits, owned=False)
+    threads = Threads(store, limits, owned=False)
 
     async def used(name: str, assistant: Assistant, given: Any) -> Thread:
-        thread = await threads.get(ThreadKey("", name))
+        thread = await threads.get(ThreadKey("", name), load)
         await thread.start(RunStart("a", given, {}, {}), assistant)
         await thread.work()
         threads.settle(thread)
@@ -289,11 +289,11 @@ async def test_idle_threads_are_bounded_in_bytes() -> None:
     for n in range(5, 30):
         await used(str(n), Assistant(graph=counting), "x" * 1000)
     assert threads.held.size <= 20_000
-    assert await threads.find(ThreadKey("", "0")) is None
-    assert await threads.find(ThreadKey("", "29")) is not None
+    assert await threads.find(ThreadKey("", "0"), load) is None
+    assert await threads.find(ThreadKey("", "29"), load) is not None
     waiting = await used("waiting", Assistant(graph=asks), "x" * 10_000)
     assert threads.held.threads == 1
-    assert await threads.find(waiting.key) is waiting
+    assert await threads.find(waiting.key, load) is waiting
     with pytest.raises(Refusal) as caught:
-        await threads.get(ThreadKey("", "new"))
+        await threads.get(ThreadKey("", "new"), load)
     assert caught.value.status == 429

@@ -1,0 +1,271 @@
+"""`Claims`: the threads that a server has: claimed in the store, run, and given up or taken up anew.
+
+Rules:
+
+- A server that has its store for itself claims a thread when it is asked for, and keeps it.
+- Where servers share a store, a thread is claimed when it has something to run, and given up when it has not: whichever
+  server accepts its next command runs that.
+- A log that cannot be written ends its thread's runs here, not the server. What the store has of them is taken up anew,
+  as if the server had died.
+- What the store fails for is tried again, after longer and longer pauses, as long as it is this server's business.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final, final
+from uuid import uuid4
+
+import anyio
+
+from anyiostream.remote.assistants import Assistant
+from anyiostream.remote.backoff import Backoff
+from anyiostream.remote.containing import pass_on_own
+from anyiostream.remote.fleet import Fleet
+from anyiostream.remote.identity import ThreadKey
+from anyiostream.remote.jobs import decoded_job
+from anyiostream.remote.limits import Limits
+from anyiostream.remote.loader import Loader
+from anyiostream.remote.refusals import Refusal
+from anyiostream.remote.store import Fenced, OutOfStep, Store, StoreFailed, thread_key
+from anyiostream.remote.thread import Thread
+from anyiostream.remote.threads import Threads
+from anyiostream.remote.workload import Workload
+
+__all__ = ["Claims"]
+
+logger = logging.getLogger(__name__)
+
+RETRYING: Final = Backoff(first=0.5, longest=30.0)
+"""Between attempts to do for a thread what the store has failed for."""
+
+
+@final
+class Elsewhere(Exception):
+    """Another server has the thread."""
+
+
+@final
+class Claims:
+    """The threads that a server has. To its fleet it is the server (`fleet.Server`).
+
+    Args:
+        store: Where threads live.
+        assistants: Name -> graph.
+        limits: How much is taken on.
+        loader: Makes the threads that have been claimed.
+        threads: Remembers them.
+        workload: Runs them.
+        fleet: The server among those that share the store; `None` where nobody does.
+        gone: Called with a thread that cannot be shown any more as it is here.
+
+    Attributes:
+        fenced: Writes that were refused, as another server had the thread.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        assistants: Mapping[str, Assistant],
+        limits: Limits,
+        *,
+        loader: Loader,
+        threads: Threads,
+        workload: Workload,
+        fleet: Fleet | None,
+        gone: Callable[[Thread], None],
+    ) -> None:
+        self.fenced = 0
+        self._store = store
+        self._assistants = assistants
+        self._limits = limits
+        self._loader = loader
+        self._threads = threads
+        self._workload = workload
+        self._fleet = fleet
+        self._gone = gone
+        self._alone = ""
+        self._failures: Counter[ThreadKey] = Counter()
+        self._taking: Counter[str] = Counter()
+        self._unheard: set[str] = set()
+
+    def clear(self) -> None:
+        """Have nothing. Served once more, maybe in another event loop, it is a new server."""
+        self._threads.clear()
+        self._alone = uuid4().hex
+
+    async def get(self, key: ThreadKey) -> Thread:
+        """The thread of that key, which is claimed if it is not remembered, and made if there is none.
+
+        Raises:
+            Refusal: There are too many, or another server has it.
+            StoreFailed: It is not known who has it.
+        """
+        return await self._threads.get(key, self._claimed)
+
+    async def find(self, key: ThreadKey) -> Thread | None:
+        """The thread of that key, if there is such. Raises as `get`."""
+        return await self._threads.find(key, self._claimed)
+
+    def accepted(self, thread: Thread) -> None:
+        """A command has been accepted by way of `thread`: see that it is run, if not by another server."""
+        if self._fleet is None:
+            self._begin(thread)
+        elif self._workload.running(thread.log.key) is not None:
+            self.hear(thread.log.key)
+        elif self.room > 0:
+            self.take_up(thread.key)
+
+    async def take_up_stored(self, key: str) -> None:
+        """Go on with what a thread has left to do, as soon as the store can be used."""
+        record = await RETRYING.retry(partial(self._store.record, key), _not_taken_up, on=(StoreFailed,))
+        if record is not None:
+            await self._take_up(ThreadKey(record.owner, record.thread_id))
+
+    # --- for the fleet ---
+
+    @property
+    def room(self) -> int:
+        """For how many more runs there is room."""
+        if self._workload.tasks is None:
+            return 0
+        return self._limits.runs - sum(count for _, count in self._workload.jobs) - self._taking.total()
+
+    def has(self, key: str) -> bool:
+        """Whether a thread's runs are run here."""
+        return self._taking[key] > 0 or self._workload.running(key) is not None
+
+    def take_up(self, key: ThreadKey) -> None:
+        """Claim a thread, and run what it has to run, in the background."""
+        if self._workload.tasks is not None:
+            self._workload.tasks.start_soon(self._take_up, key)
+
+    def hear(self, key: str) -> None:
+        """Look at what others have done for a thread, in the background."""
+        if self._workload.tasks is not None:
+            self._workload.tasks.start_soon(self._hear, key)
+
+    def lose(self, key: str | None) -> None:
+        """Stop the runs of a thread that another server has, or of all."""
+        self._workload.lose(key)
+
+    # --- claiming, and hearing of what has been claimed ---
+
+    async def _claimed(self, key: ThreadKey) -> Thread:
+        fleet = self._fleet
+        holder = self._alone if fleet is None else fleet.holder
+        if fleet is not None and not holder:
+            raise Refusal("unknown_error", "the server has no part in its store now; try again later.", status=503)
+        claim = await self._store.claim(key.owner, key.thread_id, holder=holder, nonce=uuid4().hex)
+        if claim is None and fleet is not None:
+            raise Elsewhere
+        if claim is None:
+            raise Refusal("unknown_error", "another server has this thread; try again later.", status=503)
+        thread = await self._loader.claimed(key, claim, self._store.log(claim))
+        self._begin(thread)
+        return thread
+
+    async def _take_up(self, key: ThreadKey) -> None:
+        """Claim a thread that has something to do, as soon as that can be done, unless another server has."""
+        name = thread_key(key.owner, key.thread_id)
+
+        async def claim() -> Thread:
+            self._unheard.discard(name)
+            return await self.get(key)
+
+        self._taking[name] += 1
+        try:
+            thread = await RETRYING.retry(claim, _not_taken_up, on=(StoreFailed, Refusal))
+            if self._fleet is not None and not thread.busy and thread not in self._workload:
+                await self._give_up(thread, self._fleet)
+            elif name in self._unheard:
+                self.hear(name)
+        except Elsewhere:
+            return
+        finally:
+            self._unheard.discard(name)
+            self._taking[name] -= 1
+            self._taking += Counter()
+
+    async def _hear(self, key: str) -> None:
+        """Let the thread of that key know what others have put into its inbox, or want stopped."""
+        assert self._fleet is not None
+        try:
+            standing = await self._fleet.store.look(key)
+        except StoreFailed as exc:
+            logger.warning("it is not known what a thread has been sent: %s", exc)
+            return
+        thread = self._workload.running(key)
+        if thread is None or standing is None:
+            if self._taking[key]:
+                self._unheard.add(key)
+            return
+        jobs = {job.place: job for job in thread.jobs}
+        for stored in standing.inbox:
+            job = jobs.get(stored.place)
+            if job is None:
+                thread.receive(decoded_job(stored, self._assistants))
+            elif stored.cancelled and not job.aborted and self._workload.tasks is not None:
+                self._workload.tasks.start_soon(self._workload.abort, thread, job)
+
+    # --- running, and what becomes of a thread then ---
+
+    def _begin(self, thread: Thread) -> None:
+        self._workload.begin(thread, self._work)
+
+    async def _work(self, thread: Thread) -> None:
+        try:
+            if not await self._workload.run(thread):
+                self._forget(thread)
+                return
+        except BaseException as exc:
+            await pass_on_own(exc, f"thread {thread.thread_id}")
+            self._forget(thread)
+            is_others = self._fleet is not None and isinstance(exc, (Fenced, OutOfStep))
+            if is_others:
+                self.fenced += 1
+                logger.warning("thread %s is not this server's any more: %s", thread.thread_id, exc)
+            else:
+                logger.exception("thread %s cannot go on", thread.thread_id)
+            if not (is_others and isinstance(exc, Fenced)):
+                await self._take_up_anew(thread.key)
+        else:
+            self._failures.pop(thread.key, None)
+            if self._fleet is not None:
+                await self._give_up(thread, self._fleet)
+        finally:
+            self._threads.settle(thread)
+
+    async def _take_up_anew(self, key: ThreadKey) -> None:
+        """Go on with what the store has of a thread whose runs have ended here with an error."""
+        if self._store.survives:
+            self._failures[key] += 1
+            await anyio.sleep(RETRYING.pause(self._failures[key] - 1))
+            await self._take_up(key)
+
+    def _forget(self, thread: Thread) -> None:
+        """A thread cannot go on as it is here."""
+        self._threads.drop(thread)
+        self._gone(thread)
+
+    async def _give_up(self, thread: Thread, fleet: Fleet) -> None:
+        """Let others have a thread that has nothing to run."""
+        self._threads.drop(thread)
+        holder = fleet.holder
+
+        async def release() -> None:
+            if holder and holder == fleet.holder:  # a new incarnation has nothing that the one before had
+                await self._store.release(thread.log.key, thread.log.epoch)
+
+        await RETRYING.retry(release, _not_given_up, on=(StoreFailed,))
+
+
+def _not_taken_up(why: Exception) -> None:
+    logger.warning("a thread cannot be taken up yet: %s", why)
+
+
+def _not_given_up(why: Exception) -> None:
+    logger.warning("a thread cannot be given up yet: %s", why)

@@ -1,0 +1,87 @@
+"""`Loader`: makes a thread of what a store has of it: to be run here, or to be shown, wherever it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Final, final
+
+from anyiostream.remote.assistants import Assistant
+from anyiostream.remote.fold import Fold
+from anyiostream.remote.identity import CheckpointThread, ThreadKey
+from anyiostream.remote.jobs import decoded_job
+from anyiostream.remote.limits import Limits
+from anyiostream.remote.performing import perform
+from anyiostream.remote.store import Claim, SharedStore, Standing, StoredLog, thread_key
+from anyiostream.remote.thread import Shared, Thread
+from anyiostream.wire.drafts import Draft
+
+__all__ = ["Loader"]
+
+READ_AT_A_TIME: Final = 256
+"""Events."""
+
+
+@final
+class Loader:
+    """Makes threads.
+
+    Args:
+        assistants: Name -> graph.
+        limits: How much is taken on.
+        checkpoint_thread: What the checkpointer calls a thread.
+    """
+
+    def __init__(
+        self, assistants: Mapping[str, Assistant], limits: Limits, checkpoint_thread: CheckpointThread
+    ) -> None:
+        self._assistants = assistants
+        self._limits = limits
+        self._checkpoint_thread = checkpoint_thread
+
+    async def claimed(self, key: ThreadKey, claim: Claim, log: StoredLog) -> Thread:
+        """A thread that has been claimed, as an earlier process has left it."""
+        thread = self._made(key, log)
+        await self._restore(thread, claim)
+        return thread
+
+    async def shown(self, key: ThreadKey, store: SharedStore, *, follow: bool) -> Thread:
+        """A thread as it stands, which is made if there is none; with `follow` its log goes on where it is run."""
+        standing = await store.make(key.owner, key.thread_id)
+        return await self._standing(key, standing, store, follow=follow)
+
+    async def found(self, key: ThreadKey, store: SharedStore) -> Thread | None:
+        """A thread as it stands, if there is such."""
+        standing = await store.look(thread_key(key.owner, key.thread_id))
+        return None if standing is None else await self._standing(key, standing, store, follow=False)
+
+    async def _standing(self, key: ThreadKey, standing: Standing, store: SharedStore, *, follow: bool) -> Thread:
+        log = await store.view(standing, follow=follow)
+        thread = self._made(key, log)
+        thread.shared = Shared(partial(self.shown, key, store, follow=follow), partial(store.watched, log.key))
+        await self._restore(thread, standing)
+        return thread
+
+    def _made(self, key: ThreadKey, log: StoredLog) -> Thread:
+        name = self._checkpoint_thread(key.owner, key.thread_id)
+        return Thread(key.thread_id, key.owner, log, self._limits, perform, name)
+
+    async def _restore(self, thread: Thread, found: Claim | Standing) -> None:
+        """Make `thread`, which is new, what has been found: its fold, what has happened since, and its commands."""
+        record = found.record
+        if not record.last and not found.inbox and record.fold is None:
+            return
+        fold = Fold() if record.fold is None else Fold.load(record.fold)
+        after = record.folded
+        while after < record.last and (entries := await thread.log.read(after, READ_AT_A_TIME)):
+            for entry in entries:
+                if entry.seq > record.last:
+                    break  # what it changes besides is not known
+                draft = Draft.of(entry.body)
+                fold.observe(draft)
+                fold.placed(draft, entry.seq)
+                fold.keep_track(draft, entry.seq)
+            after = entries[-1].seq
+        fold.watched = max(fold.watched, record.watched)
+        jobs = [decoded_job(stored, self._assistants) for stored in found.inbox]
+        thread.restore(fold, jobs, self._assistants)
