@@ -100,11 +100,11 @@ class LiveStream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the viewer leaves, or the server is being stopped."""
         try:
-            self._service.check_stream(self._owner)
+            self._service.streams.check(self._owner)
         except Refusal as refusal:
             await refused(refusal)(scope, receive, send)
             return
-        with self._service.stream(self._owner):
+        with self._service.streams.to_owner(self._owner):
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(until_disconnected, receive, tasks.cancel_scope)

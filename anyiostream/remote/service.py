@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, final
 
@@ -12,7 +12,6 @@ from anyio.abc import TaskGroup
 
 from anyiostream.remote.access import Access, Action, Authorize, Caller, authorized, check_thread_id
 from anyiostream.remote.assistants import Assistant
-from anyiostream.remote.audience import Reader
 from anyiostream.remote.commands import Command, GetState, GetTree, InputRespond, RunStart
 from anyiostream.remote.containing import contained_tasks
 from anyiostream.remote.identity import CheckpointThread, ThreadKey, checkpoint_thread
@@ -24,6 +23,7 @@ from anyiostream.remote.metrics import reported
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.runner import Runner
 from anyiostream.remote.store import Store, thread_key
+from anyiostream.remote.streams import Streams
 from anyiostream.remote.thread import Thread
 
 __all__ = ["Accepted", "Service"]
@@ -52,6 +52,7 @@ class Service:
         heartbeat: Seconds of silence after which a stream says that it is alive.
         closing: Whether it is being stopped.
         store: Where threads live.
+        streams: Those who read along.
         runner: What runs here.
         lines: The clients that it is sending something.
         intake: What they send.
@@ -72,14 +73,13 @@ class Service:
         self.heartbeat: Final = heartbeat
         self.closing = False
         self._authorize = authorize
+        owned = authorize is not None
         self.store: Final = store
-        self.runner: Final = Runner(
-            store, assistants, limits, checkpoint_thread, owned=authorize is not None, gone=self._cut
-        )
+        self.streams: Final = Streams(limits, owned=owned)
+        self.runner: Final = Runner(store, assistants, limits, checkpoint_thread, owned=owned, gone=self.streams.cut)
         self._tasks: TaskGroup | None = None
-        self._streams: dict[anyio.CancelScope, tuple[str, Thread | None]] = {}
         self.lines = Lines(limits.send)
-        self.intake = Intake(limits, owned=authorize is not None)
+        self.intake = Intake(limits, owned=owned)
 
     # --- its life ---
 
@@ -118,8 +118,7 @@ class Service:
         self.closing = True
         self.runner.close()
         self.lines.hurry()
-        for scope in self._streams:
-            scope.cancel()
+        self.streams.cut_all()
 
     # --- what clients ask for ---
 
@@ -162,7 +161,7 @@ class Service:
     async def erase(self, thread: Thread) -> None:
         """Forget a thread that has no run, with its log. Its viewers connect again, to a new one of that name."""
         self.runner.threads.drop(thread)
-        self._cut(thread)
+        self.streams.cut(thread)
         await self.store.erase(thread.log.key)
 
     def assistant(self, assistant_id: str) -> Assistant:
@@ -246,47 +245,14 @@ class Service:
         return {"stopped": False, "running": []}
 
     def check_connection(self, thread: Thread) -> None:
-        """Refuse one more stream of `thread`. Called right before `connection`.
+        """Refuse one more stream of `thread`. Called right before `streams.to_viewer`.
 
         Raises:
             Refusal: There are too many (429), or the thread was forgotten just now and begun anew (503).
         """
-        self.check_stream(thread.owner)
+        self.streams.check(thread.owner)
         if not self.runner.is_shown(thread):
             raise Refusal("unknown_error", "this thread has been begun anew; connect again.", status=503)
-
-    def check_stream(self, owner: str) -> None:
-        """Refuse one more stream to an owner. Called right before `stream`.
-
-        Raises:
-            Refusal: There are too many (429).
-        """
-        if len(self._streams) >= self.limits.connections:
-            raise Refusal("unknown_error", "there are too many connections; try again later.", status=429)
-        most = self._share(self.limits.owner_connections)
-        if most is not None and sum(each == owner for each, _ in self._streams.values()) >= most:
-            raise Refusal("unknown_error", "you have too many connections; try again later.", status=429)
-
-    @contextmanager
-    def stream(self, owner: str, thread: Thread | None = None) -> Generator[None]:
-        """A block in which a stream to an owner is open; it is cancelled when the server is being stopped."""
-        with anyio.CancelScope() as scope:
-            self._streams[scope] = (owner, thread)
-            try:
-                yield
-            finally:
-                del self._streams[scope]
-
-    @contextmanager
-    def connection(self, thread: Thread, viewer: Reader) -> Generator[None]:
-        """As `stream`, to a viewer of a thread."""
-        with self.stream(thread.owner, thread):
-            thread.viewers.add(viewer)
-            try:
-                yield
-            finally:
-                thread.viewers.discard(viewer)
-                thread.advanced()
 
     @property
     def ready(self) -> bool:
@@ -301,7 +267,7 @@ class Service:
             "threads": held.threads,
             "kept": held.size,
             "runs": sum(count for _, count in self.runner.jobs),
-            "connections": len(self._streams),
+            "connections": len(self.streams),
             "bodies": self.intake.reading,
             "takeovers": 0 if fleet is None else fleet.takeovers,
             "fenced": self.runner.claims.fenced,
@@ -357,22 +323,13 @@ class Service:
         is_new = run_id not in before and thread.find(run_id) is not None
         return Accepted(thread, run_id) if is_new else {"run_id": run_id}
 
-    def _share(self, most: int | None) -> int | None:
-        """What one owner may have: without a hook there is one owner only, who may have everything."""
-        return None if self._authorize is None else most
-
     async def _check_runs(self, identity: str) -> None:
         if self._tasks is None:
             raise Refusal("unknown_error", "the server has not been started: its lifespan does not run.", status=503)
         jobs = self.runner.jobs
         if sum(count for _, count in jobs) >= self.limits.runs and not await self.runner.others_have_room():
             raise Refusal("unknown_error", "there are too many runs; try again later.", status=429)
-        most = self._share(self.limits.owner_runs)
+        # Without a hook there is one owner only, who may have everything.
+        most = None if self._authorize is None else self.limits.owner_runs
         if most is not None and sum(count for owner, count in jobs if owner == identity) >= most:
             raise Refusal("unknown_error", "you have too many runs; try again later.", status=429)
-
-    def _cut(self, thread: Thread) -> None:
-        """A thread cannot go on as it is here: its viewers connect again."""
-        for scope, (_, viewed) in self._streams.items():
-            if viewed is thread:
-                scope.cancel()

@@ -91,7 +91,7 @@ class EventStream:
         except Refusal as refusal:
             await refused(refusal)(scope, receive, send)
             return
-        with self._service.connection(self._thread, self._viewer):
+        with self._service.streams.to_viewer(self._thread, self._viewer):
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(until_disconnected, receive, tasks.cancel_scope)

@@ -66,7 +66,7 @@ class TurnResponse(Response):
             await refused(refusal)(scope, receive, send)
             return
         client = Client(send, self._sink, f"{self._thread.log.log_id}")
-        with self._service.connection(self._thread, viewer):
+        with self._service.streams.to_viewer(self._thread, viewer):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_until_disconnected, receive, client, tasks.cancel_scope)
                 why = await self._show(viewer, client)

@@ -66,7 +66,7 @@ async def converse(service: Service, websocket: WebSocket) -> None:
         await websocket.close(*_verdict(refusal))
         return
     conversation = Conversation(service, thread, websocket)
-    with service.connection(thread, conversation.viewer):
+    with service.streams.to_viewer(thread, conversation.viewer):
         await conversation.hold()
     if not conversation.gone:
         await websocket.close(*(conversation.verdict or STOPPING))

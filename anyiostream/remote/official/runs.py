@@ -185,7 +185,7 @@ class RunStream:
             return
         name = f"/threads/{self.thread.thread_id}/runs/{self.run_id}".encode()
         headers = [*HEADERS, (b"content-location", name)]
-        with self._service.connection(self.thread, self._viewer):
+        with self._service.streams.to_viewer(self.thread, self._viewer):
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(until_disconnected, receive, tasks.cancel_scope)

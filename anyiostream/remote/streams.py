@@ -1,0 +1,78 @@
+"""`Streams`: what a server is sending to those who read along, how much of that there may be, and how it is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import final
+
+import anyio
+
+from anyiostream.remote.audience import Reader
+from anyiostream.remote.limits import Limits
+from anyiostream.remote.refusals import Refusal
+from anyiostream.remote.thread import Thread
+
+__all__ = ["Streams"]
+
+
+@final
+class Streams:
+    """The streams of one server that are open.
+
+    Args:
+        limits: How many there may be.
+        owned: Whether there are several owners, each of whom may have a part of that.
+    """
+
+    def __init__(self, limits: Limits, *, owned: bool) -> None:
+        self._most = limits.connections
+        self._most_of_one = limits.owner_connections if owned else None
+        self._open: dict[anyio.CancelScope, tuple[str, Thread | None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def check(self, owner: str) -> None:
+        """Refuse one more stream to an owner. Called right before it is opened.
+
+        Raises:
+            Refusal: There are too many (429).
+        """
+        if len(self._open) >= self._most:
+            raise Refusal("unknown_error", "there are too many connections; try again later.", status=429)
+        most = self._most_of_one
+        if most is not None and sum(each == owner for each, _ in self._open.values()) >= most:
+            raise Refusal("unknown_error", "you have too many connections; try again later.", status=429)
+
+    @contextmanager
+    def to_owner(self, owner: str, thread: Thread | None = None) -> Generator[None]:
+        """A block in which a stream to an owner is open. It is cancelled when the stream is cut."""
+        with anyio.CancelScope() as scope:
+            self._open[scope] = (owner, thread)
+            try:
+                yield
+            finally:
+                del self._open[scope]
+
+    @contextmanager
+    def to_viewer(self, thread: Thread, viewer: Reader) -> Generator[None]:
+        """As `to_owner`, to a viewer of a thread."""
+        with self.to_owner(thread.owner, thread):
+            thread.viewers.add(viewer)
+            try:
+                yield
+            finally:
+                thread.viewers.discard(viewer)
+                thread.advanced()
+
+    def cut(self, thread: Thread) -> None:
+        """End the streams of a thread that cannot go on as it is here: its viewers connect again."""
+        for scope, (_, viewed) in self._open.items():
+            if viewed is thread:
+                scope.cancel()
+
+    def cut_all(self) -> None:
+        """End every stream. Idempotent."""
+        for scope in self._open:
+            scope.cancel()
