@@ -20,7 +20,7 @@ from anyiostream.wire.drafts import Entry
 from anyiostream.wire.jsonable import encode
 from anyiostream.wire.sse import frame
 
-__all__ = ["HEADERS", "HEARTBEAT", "EventStream", "resumed_from", "until_disconnected"]
+__all__ = ["HEADERS", "HEARTBEAT", "EventStream", "resumed_from", "send_piece", "until_disconnected"]
 
 HEARTBEAT: Final = b": heartbeat\n\n"
 """What says that a stream is alive, and nothing else."""
@@ -103,26 +103,21 @@ class EventStream:
         opening = [HEARTBEAT]
         if self._gap is not None:
             opening.append(_gap_frame(self._gap, self._thread.log.first))
-        await _send(send, b"".join(opening))
+        await send_piece(send, b"".join(opening))
         while True:
             try:
                 batch = await self._viewer.batch()
             except LogGap as gap:
-                await _send(send, _gap_frame(gap.after, gap.first))
+                await send_piece(send, _gap_frame(gap.after, gap.first))
                 return
             for chunk in batch.written(_chunks):
-                await _send(send, chunk)
-            if self._viewer.cursor < self._thread.log.last:
-                # Reading need not checkpoint, and nothing may have been sent.
-                await checkpoint()
-                continue
-            with anyio.move_on_after(self._service.heartbeat) as silence:
-                await self._thread.log.wait(self._viewer.cursor)
-            if silence.cancelled_caught:
-                await _send(send, HEARTBEAT)
+                await send_piece(send, chunk)
+            if not await self._viewer.wait(self._service.heartbeat):
+                await send_piece(send, HEARTBEAT)
 
 
-async def _send(send: Send, body: bytes) -> None:
+async def send_piece(send: Send, body: bytes) -> None:
+    """Send a piece of a body that goes on. Checkpoints."""
     await send({"type": "http.response.body", "body": body, "more_body": True})
     # Servers may take it without a pause; the others' turn comes all the same, and with it the news that the viewer has
     # left.

@@ -87,12 +87,7 @@ class TurnResponse(Response):
                 return str(gap)
             if await self._shown(map(Placed.of, entries), client):
                 return ""
-            if viewer.cursor < self._thread.log.last:
-                await checkpoint()
-                continue
-            with anyio.move_on_after(self._service.heartbeat) as silence:
-                await self._thread.log.wait(viewer.cursor)
-            if silence.cancelled_caught:
+            if not await viewer.wait(self._service.heartbeat):
                 await client.beat()
 
     async def _shown(self, events: Iterable[Placed], client: Client) -> bool:

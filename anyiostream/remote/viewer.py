@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
+import anyio
 import attrs
 from anyio.lowlevel import checkpoint
 
@@ -117,6 +118,16 @@ class Viewer:
             # Nothing is sent then, and a whole log may be passed over: the others' turn comes all the same.
             await checkpoint()
         return batch
+
+    async def wait(self, within: float) -> bool:
+        """Wait until there may be more to send; `False` if that takes longer than `within` seconds. Checkpoints."""
+        log = self.thread.log
+        if self.cursor < log.last:
+            await checkpoint()  # reading need not, and nothing may have been sent
+            return True
+        with anyio.move_on_after(within) as silence:
+            await log.wait(self.cursor)
+        return not silence.cancelled_caught
 
     def _wants(self, entry: Entry) -> bool:
         return any(each.wants(entry) for each in self._followed.values())

@@ -7,7 +7,6 @@ from typing import Any, Final, final
 from uuid import uuid4
 
 import anyio
-from anyio.lowlevel import checkpoint
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -20,7 +19,7 @@ from anyiostream.remote.official.threads import at_rest, forget
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.requests import answer, caller_of, refused
 from anyiostream.remote.service import Service
-from anyiostream.remote.sse import HEADERS, HEARTBEAT, until_disconnected
+from anyiostream.remote.sse import HEADERS, HEARTBEAT, send_piece, until_disconnected
 from anyiostream.remote.subscriptions import Selection, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
@@ -189,9 +188,9 @@ class RunStream:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(until_disconnected, receive, tasks.cancel_scope)
-                await _send(send, frame("metadata", encode({"run_id": self.run_id, "attempt": 1})))
+                await send_piece(send, frame("metadata", encode({"run_id": self.run_id, "attempt": 1})))
                 async for event, data in self.events():
-                    await _send(send, HEARTBEAT if event is None else frame(event, encode(data)))
+                    await send_piece(send, HEARTBEAT if event is None else frame(event, encode(data)))
                 tasks.cancel_scope.cancel()
         if self.reader.ended:
             await self.forget()  # cuts what reads the thread, so that this stream must not any more
@@ -199,7 +198,6 @@ class RunStream:
 
     async def events(self) -> AsyncIterator[tuple[str | None, Any]]:
         """What the run says, to its end; no event now and then while it says nothing."""
-        log = self.thread.log
         while True:
             try:
                 batch = await self._viewer.batch()
@@ -211,12 +209,7 @@ class RunStream:
                     yield said
             if self.reader.ended:
                 return
-            if self._viewer.cursor < log.last:
-                await checkpoint()
-                continue
-            with anyio.move_on_after(self._service.heartbeat) as silence:
-                await log.wait(self._viewer.cursor)
-            if silence.cancelled_caught:
+            if not await self._viewer.wait(self._service.heartbeat):
                 yield None, None
 
     async def forget(self) -> None:
@@ -224,8 +217,3 @@ class RunStream:
         if self._own and not self.thread.waits:
             await at_rest(self.thread)
             await forget(self._service, self.thread)
-
-
-async def _send(send: Send, body: bytes) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": True})
-    await checkpoint()
