@@ -31,7 +31,7 @@ import sniffio
 from anyiostream.remote.assistants import run_context
 from anyiostream.tooling import name_of, text_of
 
-__all__ = ["TaskExit", "contained_tasks", "is_interrupt", "pass_on_own"]
+__all__ = ["TaskExit", "contained_tasks", "is_interrupt", "leaves", "pass_on_own"]
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ async def pass_on_own(error: BaseException, what: str) -> None:
     if not stopped and not _is_cancelled_natively():
         return
     cancelled = anyio.get_cancelled_exc_class()
-    if all(isinstance(each, cancelled) for each in _leaves(error)):
+    if all(isinstance(each, cancelled) for each in leaves(error)):
         raise error
     logger.warning("%s was cancelled, and raised something else", what, exc_info=error)
     if stopped:
@@ -79,13 +79,14 @@ def _is_cancelled_natively() -> bool:
 
 def is_interrupt(error: BaseException) -> bool:
     """Whether the user has pressed Ctrl-C; also in a group of errors."""
-    return any(isinstance(each, KeyboardInterrupt) and _is_from_signal(each) for each in _leaves(error))
+    return any(isinstance(each, KeyboardInterrupt) and _is_from_signal(each) for each in leaves(error))
 
 
-def _leaves(error: BaseException) -> Iterator[BaseException]:
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """An error, or the errors in a group, however deep."""
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
-            yield from _leaves(each)
+            yield from leaves(each)
     else:
         yield error
 

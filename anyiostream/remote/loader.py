@@ -57,14 +57,14 @@ class Loader:
 
     async def _standing(self, key: ThreadKey, standing: Standing, store: SharedStore, *, follow: bool) -> Thread:
         log = await store.view(standing, follow=follow)
-        thread = self._made(key, log)
-        thread.shared = Shared(partial(self.shown, key, store, follow=follow), partial(store.watched, log.key))
+        shared = Shared(partial(self.shown, key, store, follow=follow), partial(store.watched, log.key))
+        thread = self._made(key, log, shared)
         await self._restore(thread, standing)
         return thread
 
-    def _made(self, key: ThreadKey, log: StoredLog) -> Thread:
+    def _made(self, key: ThreadKey, log: StoredLog, shared: Shared | None = None) -> Thread:
         name = self._checkpoint_thread(key.owner, key.thread_id)
-        return Thread(key.thread_id, key.owner, log, self._limits, perform, name)
+        return Thread(key.thread_id, key.owner, log, self._limits, perform, name, shared=shared)
 
     async def _restore(self, thread: Thread, found: Claim | Standing) -> None:
         """Make `thread`, which is new, what has been found: its fold, what has happened since, and its commands."""

@@ -38,7 +38,7 @@ from anyiostream.remote.subscriptions import Subscription
 from anyiostream.remote.tree import RunTree
 from anyiostream.wire.drafts import Draft
 
-__all__ = ["Thread"]
+__all__ = ["Shared", "Thread"]
 
 Perform = Callable[["Thread", Job], Awaitable[None]]
 """Runs a job to its end, and writes its events to the thread."""
@@ -82,6 +82,8 @@ class Thread:
         limits: Limits,
         perform: Perform,
         checkpoint_thread: str | None = None,
+        *,
+        shared: Shared | None = None,
     ) -> None:
         self.key: Final = ThreadKey(owner, thread_id)
         self.checkpoint_thread: Final = self.key.name if checkpoint_thread is None else checkpoint_thread
@@ -90,7 +92,7 @@ class Thread:
         self.ledger: Final = Ledger(log)
         self.batches: Final = Batches()
         self.restored = False
-        self.shared: Shared | None = None
+        self.shared: Final = shared
         self.lost = False
         self._leaving = False
         self._broken: AnyioStreamError | None = None

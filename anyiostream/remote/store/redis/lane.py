@@ -20,6 +20,7 @@ from coredis.exceptions import ConnectionError as Disconnected
 from coredis.exceptions import ReadOnlyError, RedisError, UnblockedError
 
 from anyiostream.remote.backoff import Backoff
+from anyiostream.remote.containing import leaves
 from anyiostream.remote.store.redis.address import Address, discard
 
 __all__ = ["Lane", "Lost", "Reply"]
@@ -98,7 +99,7 @@ class Lane:
                     await ended.wait()
                     tasks.cancel_scope.cancel()
             except* (RedisError, OSError) as group:
-                self.refused = next(leaf for leaf in _leaves(group) if isinstance(leaf, Exception))
+                self.refused = next(leaf for leaf in leaves(group) if isinstance(leaf, Exception))
             finally:
                 self._connection = None
                 if made is not None:
@@ -157,9 +158,3 @@ async def _held(
         await connection.run(task_status=task_status)
     finally:
         ended.set()
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for each in error.exceptions for leaf in _leaves(each)]
-    return [error]
