@@ -199,7 +199,7 @@ def test_serve_says_what_is_missing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT.parent)
     assert done.returncode == 2
-    assert "needs the extra `remote`" in done.stderr
+    assert "needs the `remote` extra" in done.stderr
 
 
 @pytest.mark.parametrize("gone", ["langgraph", "ai_sdk", "ag_ui", "openai", "text"])

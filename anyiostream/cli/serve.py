@@ -85,7 +85,7 @@ def serve(arguments: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; the exit status.
 
     Raises:
-        UsageError: A graph, a transformer, the hook or the extra `remote` is not there, a limit is wrong, or the
+        UsageError: A graph, a transformer, the hook or the `remote` extra is not there, a limit is wrong, or the
             address is taken.
     """
     try:

@@ -36,7 +36,7 @@ def backup(arguments: argparse.Namespace) -> int:
     """Copy the file; the exit status.
 
     Raises:
-        UsageError: There is no store, the target is there already, or the extra `remote` is missing.
+        UsageError: There is no store, the target is there already, or the `remote` extra is missing.
     """
     try:
         from anyiostream.remote.store import StoreUnfit, back_up  # noqa: PLC0415 -- an extra

@@ -36,7 +36,7 @@ def view(arguments: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; the exit status.
 
     Raises:
-        UsageError: A file cannot be shown, the extra `remote` is missing, or the port is taken.
+        UsageError: A file cannot be shown, the `remote` extra is missing, or the port is taken.
     """
     try:
         from anyiostream.page import Recording, recorded  # noqa: PLC0415 -- an extra

@@ -30,7 +30,7 @@ class MissingExtra(AnyioStreamError, ImportError):
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(
-            f"{feature} needs the extra `{extra}`: run `python -m pip install 'anyiostream-runs[{extra}]'`."
+            f"{feature} needs the `{extra}` extra: run `python -m pip install 'anyiostream-runs[{extra}]'`."
         )
 
 

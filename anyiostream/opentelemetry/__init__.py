@@ -1,4 +1,4 @@
-"""Tracing of runs with OpenTelemetry, for the extra `opentelemetry`.
+"""Tracing of runs with OpenTelemetry, for the `opentelemetry` extra.
 
 ```python
 from anyiostream.opentelemetry import TracingTransformer

@@ -1,4 +1,4 @@
-"""A page in the browser that shows runs as they happen. Needs the extra `remote`.
+"""A page in the browser that shows runs as they happen. Needs the `remote` extra.
 
 ```python
 from anyiostream.page import add_page

@@ -1,4 +1,4 @@
-"""Runs over SSE and WebSocket, for the official LangGraph clients. Needs the extra `remote`.
+"""Runs over SSE and WebSocket, for the official LangGraph clients. Needs the `remote` extra.
 
 ```python
 from anyiostream.remote import app, close_streams

@@ -1,4 +1,4 @@
-"""Agents of the OpenAI Agents SDK as graphs. Needs the extra `openai-agents`.
+"""Agents of the OpenAI Agents SDK as graphs. Needs the `openai-agents` extra.
 
 ```python
 from anyiostream import open_run

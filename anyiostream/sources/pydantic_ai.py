@@ -1,4 +1,4 @@
-"""Agents of pydantic-ai as graphs. Needs the extra `pydantic-ai`.
+"""Agents of pydantic-ai as graphs. Needs the `pydantic-ai` extra.
 
 ```python
 from anyiostream import open_run

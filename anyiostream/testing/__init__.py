@@ -1,7 +1,7 @@
 """What tests of transformers, graphs and readers want.
 
 Scripted graphs and models, recordings and comparisons; event loops that a seed makes repeatable, and faults on cue. The
-LangChain model is in `anyiostream.testing.langchain`, as it needs the extra `langgraph`.
+LangChain model is in `anyiostream.testing.langchain`, as it needs the `langgraph` extra.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A streaming LangChain chat model that follows a script, for real LangGraph graphs. Needs the extra `langgraph`."""
+"""A streaming LangChain chat model that follows a script, for real LangGraph graphs. Needs the `langgraph` extra."""
 
 from __future__ import annotations
 

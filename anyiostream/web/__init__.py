@@ -1,4 +1,4 @@
-"""A run as the response to a request: `RunResponse`, for Starlette and FastAPI. Needs the extra `web`.
+"""A run as the response to a request: `RunResponse`, for Starlette and FastAPI. Needs the `web` extra.
 
 ```python
 from anyiostream.web import RunResponse

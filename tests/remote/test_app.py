@@ -116,5 +116,5 @@ def test_the_extra_is_named_if_it_is_missing(missing: str) -> None:
     program = f"import sys; sys.modules[{missing!r}] = None; import anyiostream.remote"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "MissingExtra: anyiostream.remote needs the extra `remote`" in done.stderr
+    assert "MissingExtra: anyiostream.remote needs the `remote` extra" in done.stderr
     assert "python -m pip install 'anyiostream-runs[remote]'" in done.stderr

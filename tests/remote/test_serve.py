@@ -206,7 +206,7 @@ def test_without_its_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     """It is said in one line, with what to install."""
     monkeypatch.setitem(sys.modules, "hypercorn.config", None)
     assert main(["serve", "examples.chat:assistant"]) == 2
-    assert "the extra `remote`" in capsys.readouterr().err
+    assert "the `remote` extra" in capsys.readouterr().err
 
 
 def test_two_graphs_of_one_name(capsys: pytest.CaptureFixture[str]) -> None:

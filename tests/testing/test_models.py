@@ -150,6 +150,6 @@ def test_without_langchain_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
     """The rest of `anyiostream.testing` does without it."""
     monkeypatch.setitem(sys.modules, "langchain_core.callbacks", None)
     monkeypatch.delitem(sys.modules, "anyiostream.testing.langchain")
-    with pytest.raises(MissingExtra, match=r"anyiostream\.testing\.langchain needs the extra `langgraph`") as caught:
+    with pytest.raises(MissingExtra, match=r"anyiostream\.testing\.langchain needs the `langgraph` extra") as caught:
         import_module("anyiostream.testing.langchain")
     assert isinstance(caught.value, ImportError)

@@ -1,4 +1,4 @@
-"""`RedisStore`: threads in Redis or Valkey, for any number of servers. Needs the extra `redis`."""
+"""`RedisStore`: threads in Redis or Valkey, for any number of servers. Needs the `redis` extra."""
 
 from __future__ import annotations
 
