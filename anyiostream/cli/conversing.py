@@ -48,10 +48,10 @@ class Conversation:
 
     @classmethod
     def of(cls, graph: Any, given: Any, config: dict[str, Any] | None, *, chat: bool, asks: bool) -> Conversation:
-        """A conversation that begins: where a graph's turns belong together, it is given a thread to keep them in.
+        """A new conversation: if a graph's turns belong together, it gets a thread to keep them in.
 
         Raises:
-            UsageError: A chat with a graph that is no LangGraph graph, or has no messages.
+            UsageError: A chat with a graph that is not LangGraph's, or has no messages.
         """
         if chat and not (is_langgraph(graph) and "messages" in getattr(graph, "channels", {})):
             raise UsageError("--chat needs a LangGraph graph whose state has `messages`")
@@ -71,11 +71,11 @@ class Conversation:
         """Ask for what is said first.
 
         Raises:
-            UsageError: Nothing is.
+            UsageError: Nothing is said.
         """
         line = asked("you> ")
         if line is None:
-            raise UsageError("--chat was told nothing: type a message, or give the first one by --message")
+            raise UsageError("--chat got no message: type one, or pass the first one with --message")
         self.given = said(line)
 
     def goes_on(self, outcome: Outcome) -> bool:
@@ -112,7 +112,7 @@ class Conversation:
 
 
 def remembering(graph: Any) -> Any:
-    """A graph that remembers, for as long as the program runs, where it has stopped."""
+    """The graph, with a checkpointer that lasts as long as the program."""
     from langgraph.checkpoint.memory import InMemorySaver  # noqa: PLC0415 -- an extra
 
     kept = copy.copy(graph)
@@ -121,7 +121,7 @@ def remembering(graph: Any) -> Any:
 
 
 def threaded(config: dict[str, Any] | None) -> dict[str, Any]:
-    """A configuration with a thread: a checkpointer needs one. What addresses a checkpoint is left as it is."""
+    """A configuration with a thread, which a checkpointer needs. A checkpoint's address is left as it is."""
     given = dict(config or {})
     configurable = dict(given.get("configurable") or {})
     configurable.setdefault("thread_id", str(uuid4()))

@@ -21,7 +21,7 @@ from anyiostream.tooling import encode
 __all__ = ["JsonLines"]
 
 ATOMIC: Final = getattr(select, "PIPE_BUF", 512)
-"""Bytes that a pipe takes without blocking if it is writable at all."""
+"""Bytes that a writable pipe takes without blocking."""
 
 
 @final
@@ -49,7 +49,7 @@ class JsonLines:
             self.flush()
 
     def statistics(self, statistics: RunStatistics) -> None:
-        """Figures are no events."""
+        """Statistics are not events."""
 
     def flush(self) -> None:
         """Write what waits. Blocks until it is written.
@@ -63,7 +63,7 @@ class JsonLines:
                 del self._pending[:written]
         except OSError as exc:
             self._pending.clear()
-            if isinstance(exc, BrokenPipeError) or exc.errno == errno.EINVAL:  # as Windows tells of it
+            if isinstance(exc, BrokenPipeError) or exc.errno == errno.EINVAL:  # as Windows reports it
                 raise OutputClosed from exc
             raise
 

@@ -28,7 +28,7 @@ GRACE: Final = 3.0
 REFUSED: Final = 400
 
 FIRST: Final = 2000
-"""Bytes of a refusal that its reason is looked for in."""
+"""Bytes of a refusal that are searched for its reason."""
 
 logger = logging.getLogger("anyiostream.requests")
 

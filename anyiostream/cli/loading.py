@@ -30,7 +30,7 @@ class UsageError(Exception):
 
 
 class BrokenModule(UsageError):
-    """A module that cannot be imported, because of an error of its own; where, as far as it is not others' code."""
+    """A module that cannot be imported, because of an error of its own; with the traceback of the user's own code."""
 
     def __init__(self, place: str, error: BaseException) -> None:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
@@ -52,7 +52,7 @@ def load_graph(target: str, config: Mapping[str, Any] | None = None) -> Any:
     """The graph that `target` names; if it names a callable that builds one, that is called.
 
     Raises:
-        UsageError: There is no such thing, it is no graph, or it does not build one.
+        UsageError: There is no such thing, or it neither is nor builds a graph.
         BrokenModule: Importing the module raises an exception.
         Whatever building the graph raises.
     """
@@ -60,11 +60,11 @@ def load_graph(target: str, config: Mapping[str, Any] | None = None) -> Any:
     if _is_builder(found):
         built = _build(target, found, config)
         if _problem(built) is not None:
-            raise UsageError(f"{target} builds a {type(built).__name__}, which is no graph: {_problem(built)}")
+            raise UsageError(f"{target} builds a {type(built).__name__}, which is not a graph: {_problem(built)}")
         return built
     problem = _problem(found)
     if problem is not None:
-        raise UsageError(f"{target} is no graph: {problem}")
+        raise UsageError(f"{target} is not a graph: {problem}")
     return found
 
 
@@ -76,7 +76,7 @@ def load_transformer(target: str) -> TransformerFactory:
     """
     found = load_object(target)
     if isinstance(found, StreamTransformer) or not callable(found):
-        raise UsageError(f"{target} is a {type(found).__name__}; a transformer is given as its class or a factory")
+        raise UsageError(f"{target} is a {type(found).__name__}; name a transformer class or a factory")
     return cast("TransformerFactory", found)
 
 
@@ -109,7 +109,7 @@ def load_json(text: str | None, option: str) -> Any:
         option: What the argument is called, for the error.
 
     Raises:
-        UsageError: It is no JSON, or cannot be read.
+        UsageError: It is not JSON, or cannot be read.
     """
     if text is None:
         return None
@@ -127,7 +127,7 @@ def load_json(text: str | None, option: str) -> Any:
     try:
         return json.loads(given)
     except ValueError as exc:
-        raise UsageError(f"{source} is no JSON: {exc}. A string needs its quotes: '\"text\"'") from exc
+        raise UsageError(f"{source} is not JSON: {exc}. A string needs its quotes: '\"text\"'") from exc
 
 
 def _load_module(name: str) -> ModuleType:
@@ -138,7 +138,7 @@ def _load_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as exc:
         if exc.name is None or not (name == exc.name or name.startswith(f"{exc.name}.")):
-            # The module is there; it is one that it imports which is not.
+            # The module exists; one that it imports does not.
             raise BrokenModule(name, exc) from exc
         raise UsageError(
             f"there is no module {exc.name!r}; modules are looked for in {folder} and among the installed packages"
@@ -146,7 +146,9 @@ def _load_module(name: str) -> ModuleType:
     except (ValueError, TypeError) as exc:
         if _is_module_name(name):
             raise BrokenModule(name, exc) from exc
-        raise UsageError(f"{name!r} is no name of a module: write package.module, or a path ending in .py") from exc
+        raise UsageError(
+            f"{name!r} is not the name of a module: write package.module, or a path ending in .py"
+        ) from exc
     except Exception as exc:
         raise BrokenModule(name, exc) from exc
 
@@ -226,7 +228,7 @@ def _build(target: str, builder: Callable[..., Any], config: Mapping[str, Any] |
         return builder(config=dict(config or {}))
     names = ", ".join(each.name for each in wanted)
     raise UsageError(
-        f"{target} is no graph: it takes ({names}) and is not asynchronous. A function graph is "
+        f"{target} is not a graph: it takes ({names}) and is not asynchronous. A function graph is "
         "`async def graph(input, writer)`; a function that builds one takes nothing, or the configuration as `config`"
     )
 
@@ -235,7 +237,7 @@ VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def _problem(found: object) -> str | None:
-    """Why it is no graph, or `None` if it may be one."""
+    """Why it is not a graph, or `None` if it may be one."""
     if is_langgraph(found):
         return None
     wrapping = wraps(found)

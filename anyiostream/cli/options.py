@@ -26,7 +26,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--max-scheduled",
         type=_number,
         metavar="N",
-        help="coroutines scheduled by transformers that run at a time, in each run; inf for no limit (100)",
+        help="scheduled coroutines of transformers that run at a time, in each run; inf for no limit (100)",
     )
 
 
@@ -34,7 +34,7 @@ def run_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Those that were given, as keyword arguments of `open_run`.
 
     Raises:
-        UsageError: One of them is no bound.
+        UsageError: One of them is not a valid bound.
     """
     options = {name: value for name in NAMES if (value := getattr(arguments, name)) is not None}
     try:

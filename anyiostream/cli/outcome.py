@@ -23,7 +23,7 @@ class OutputClosed(Exception):
 
 
 class Output(Protocol):
-    """What a run is shown by."""
+    """Shows a run."""
 
     @property
     def backlog(self) -> bool:
@@ -38,7 +38,7 @@ class Output(Protocol):
         """
 
     def statistics(self, statistics: RunStatistics) -> None:
-        """The run has figures. Does not block."""
+        """The run has statistics. Does not block."""
 
     def flush(self) -> None:
         """Write what has not been written. May block.

@@ -1,4 +1,4 @@
-"""`langgraph.json`: the file in which LangGraph's own server is told its graphs, as far as it concerns this one."""
+"""`langgraph.json`: the file that names the graphs of LangGraph's own server, as far as it concerns this one."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ PROJECT: Final = "langgraph.json"
 def graphs_of_project(path: Path) -> dict[str, str]:
     """The graphs that a project's file names: name -> `module:attribute` or `path:attribute`.
 
-    Its environment becomes the process's, where that does not say otherwise, and its own folders are put on the path
-    that modules are looked for on.
+    Its environment is added to the process's, which wins, and its own folders are put on the module search path.
 
     Raises:
-        UsageError: It is not there, or not as LangGraph has it.
+        UsageError: It does not exist, or does not have LangGraph's form.
     """
     project = _read(path)
     graphs = project.get("graphs")
@@ -45,16 +44,16 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as exc:
         raise UsageError(f"cannot read {path}: {exc.strerror}") from exc
     except ValueError as exc:
-        raise UsageError(f"{path} is no JSON: {exc}") from exc
+        raise UsageError(f"{path} is not JSON: {exc}") from exc
     if not isinstance(project, dict):
-        raise UsageError(f"{path} is no object")
+        raise UsageError(f"{path} is not an object")
     return project
 
 
 def _target(name: str, given: Any, folder: Path, path: Path) -> str:
     target = given.get("path") if isinstance(given, dict) else given
     if not isinstance(target, str) or ":" not in target:
-        raise UsageError(f"{path}: the graph {name!r} is written as file.py:attribute or module:attribute")
+        raise UsageError(f"{path}: write the graph {name!r} as file.py:attribute or module:attribute")
     place, _, attribute = target.rpartition(":")
     return f"{folder / place}:{attribute}" if place.endswith(".py") else target
 
@@ -69,7 +68,7 @@ def _set_environment(given: Any, folder: Path, path: Path) -> None:
             raise UsageError(f"{path}: cannot read its `env`, {given}: {exc.strerror}") from exc
         given = dict(filter(None, map(_variable, lines)))
     if not isinstance(given, dict):
-        raise UsageError(f"{path}: `env` is the name of a file, or an object")
+        raise UsageError(f"{path}: `env` must be the name of a file, or an object")
     for name, value in given.items():
         os.environ.setdefault(name, str(value))
 

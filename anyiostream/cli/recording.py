@@ -18,7 +18,7 @@ from anyiostream.wire import Draft, Entry, WireEncoder
 __all__ = ["ADDED", "Recorder", "Recording"]
 
 ADDED: Final = frozenset({"tasks", "updates", "checkpoints"})
-"""Parts that a recording has, and that are not shown unless they are asked for."""
+"""Parts that a recording has, but that are shown only on request."""
 
 
 @final
@@ -88,7 +88,7 @@ class Recorder:
 
     def event(self, event: ProtocolEvent) -> None:
         """Record an event, and show it if it would be shown without recording."""
-        if event["method"] != GIVEN:  # which recordings have as tasks
+        if event["method"] != GIVEN:  # recordings have these as tasks
             for draft in self._encoder.encode(event):
                 self._record(draft)
         if event["method"] not in self._hidden:

@@ -90,7 +90,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--mode", action="append", default=[], choices=sorted(MODES), help="show these parts as well; repeatable"
     )
     add_run_options(parser)
-    parser.add_argument("--json", action="store_true", help="lines of JSON, also on a terminal")
+    parser.add_argument("--json", action="store_true", help="lines of JSON, even on a terminal")
     parser.add_argument("--traceback", action="store_true", help="if the run fails, show where")
     parser.set_defaults(func=run)
 
@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
     stream = sys.stdout
     live = stream.isatty() and not arguments.json and os.environ.get("TERM") not in DUMB
     try:
-        # What the graph prints must not end up between the lines.
+        # What the graph prints must not get between the lines.
         with nullcontext() if live else redirect_stdout(sys.stderr):
             outcome = _converse(arguments, stream, live=live)
     except NotOpened as exc:
@@ -144,11 +144,11 @@ def _recording(path: Path | None) -> AbstractContextManager[Recording | None]:
 def _conversation(arguments: argparse.Namespace, *, live: bool) -> Conversation:
     config = load_json(arguments.config, "--config")
     if config is not None and not isinstance(config, dict):
-        raise UsageError(f"--config is an object, not {type(config).__name__}")
+        raise UsageError(f"--config must be an object, not {type(config).__name__}")
     if arguments.input == arguments.config == "-":
         raise UsageError("--input and --config cannot both be read from standard input")
     if arguments.input is not None and arguments.message is not None:
-        raise UsageError("--input and --message both give the input; write one of them")
+        raise UsageError("--input and --message both give the input; pass only one of them")
     given = load_json(arguments.input, "--input") if arguments.message is None else said(arguments.message)
     asks = arguments.chat or (live and sys.stdin.isatty())
     graph = load_graph(arguments.graph, config)

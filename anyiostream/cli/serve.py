@@ -98,7 +98,7 @@ def serve(arguments: argparse.Namespace) -> int:
     say(f"loading {', '.join(graphs)}")
     assistants = dict(_named(graph) for graph in graphs)
     if len(assistants) != len(graphs):
-        raise UsageError(f"two of {' '.join(graphs)} have one name; write name=module:graph")
+        raise UsageError(f"two of {' '.join(graphs)} have the same name; write name=module:graph")
     options = run_options(arguments)
     transformers = [load_transformer(name) for name in arguments.transformer]
     authorize = load_object(arguments.authorize) if arguments.authorize else None

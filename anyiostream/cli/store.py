@@ -1,4 +1,4 @@
-"""`anyiostream store backup FILE TARGET`: a copy of what a server keeps, also while it runs."""
+"""`anyiostream store backup FILE TARGET`: a copy of what a server keeps, even while it runs."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def add_parser(subparsers: Any) -> None:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     copy = commands.add_parser(
         "backup",
-        help="copy it as it is at one moment, also while a server uses it",
-        description="Copy a file that a server keeps threads in, as it is at one moment, also while the server runs. "
+        help="copy it as it is at one moment, even while a server uses it",
+        description="Copy a file that a server keeps threads in, as it is at one moment, even while the server runs. "
         "To restore it, stop the server, put the copy in the file's place, remove FILE-wal and FILE-shm, and start the "
         "server again. Clients that have read what came after the copy are told that there is a gap.",
     )

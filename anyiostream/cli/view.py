@@ -51,7 +51,7 @@ def view(arguments: argparse.Namespace) -> int:
         except AnyioStreamError as exc:
             raise UsageError(str(exc)) from exc
     if len(recordings) < len(arguments.files):
-        raise UsageError("two of the files have one name; rename one of them")
+        raise UsageError("two of the files have the same name; rename one of them")
     config = configured("127.0.0.1", arguments.port, arguments.log_level)
     try:
         anyio.run(

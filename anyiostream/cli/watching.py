@@ -18,7 +18,7 @@ from anyiostream.cli.outcome import STOPPED, Outcome, Output, OutputClosed
 __all__ = ["NotOpened", "watch", "watch_inline"]
 
 REPORT: Final = 0.1
-"""s between two looks at a run's figures."""
+"""s between two looks at a run's statistics."""
 
 
 class NotOpened(Exception):
@@ -70,7 +70,7 @@ def watch_inline(opening: PreparedRun, output: Output) -> Outcome:
             if outcome.error is None and outcome.status in {"completed", "interrupted"}:
                 outcome.output, outcome.interrupts = run.output, run.interrupts
     except KeyboardInterrupt:
-        # Where it met the graph itself, it is what the graph has failed with, and is raised again here.
+        # If it hit the graph itself, it is the graph's failure, and is raised again here.
         if not opened:
             raise
         outcome.stopped = True

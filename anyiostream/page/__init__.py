@@ -8,8 +8,7 @@ application = add_page(app({"assistant": graph}))  # the page is at /
 ```
 
 It is one more viewer: it reads what every client may read, under the same limits and the same access control, and never
-makes a run wait. Its scripts are in `static/`, as they were written: nothing is built, and nothing is loaded from
-elsewhere.
+makes a run wait. Its scripts are in `static/`, as written: nothing is built, and nothing is loaded from elsewhere.
 """
 
 from __future__ import annotations

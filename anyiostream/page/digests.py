@@ -1,7 +1,7 @@
-"""Digests: what a list of threads says of each, made of what the server knows anyway and of the end of the log.
+"""Digests: what a list of threads says of each, made from what the server knows anyway and from the end of the log.
 
-A thread is looked at only while somebody looks at the list, and then at its newest events only: a digest costs a run
-nothing, and a viewer little, however fast the thread writes.
+A thread is read only while somebody looks at the list, and then only its newest events: a digest costs a run nothing,
+and a viewer little, however fast the thread writes.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def stand(thread: Thread) -> str:
 
 
 def detail(thread: Thread) -> dict[str, Any]:
-    """What is shown of a thread beside its events: where its log is, who reads it, and who waits for whom."""
+    """What is shown of a thread besides its events: where its log is, who reads it, and who waits for whom."""
     log, jobs = thread.log, thread.jobs
     run = jobs[0].run if jobs else None
     lead = thread.limits.lead

@@ -37,14 +37,14 @@ PACE: Final = 0.25
 def add_page(application: Starlette) -> Starlette:
     """Add the page to an application that `anyiostream.remote.app` has made; the application.
 
-    The page is at `/`, its files are below `/page/`. Besides, there is
+    The page is at `/`, its files are below `/page/`. It adds:
 
     - `POST /live`: a stream of server-sent events, each with what has changed in the list of the caller's threads, at
       most four a second; the first has all of them, and the assistants;
     - `GET /live/{thread_id}`: one of them, with the places of its readers and the figures of its run.
 
-    Both ask the application's `authorize` hook: for `read`, the first without a thread. The files are everybody's: they
-    say nothing of anybody's runs.
+    Both ask the application's `authorize` hook: for `read`, the first without a thread. The files are open to
+    everybody: they reveal nothing about runs.
 
     Args:
         application: The application. It has not answered any request yet.
@@ -126,7 +126,7 @@ class LiveStream:
             silent += PACE
 
     async def _news(self) -> dict[str, Any]:
-        """What has changed since the last time; nothing if nothing has."""
+        """What has changed since the last time; empty if nothing has."""
         there = {thread.thread_id: thread for thread in self._service.threads_of(self._owner)}
         gone = [thread_id for thread_id in self._marks if thread_id not in there]
         for thread_id in gone:
@@ -146,7 +146,7 @@ class LiveStream:
 
 
 def marked(thread: Thread) -> tuple[Any, ...]:
-    """What tells cheaply whether a thread's digest may have changed."""
+    """A cheap sign of whether a thread's digest may have changed."""
     return thread, thread.log.last, len(thread.jobs), thread.fold.run_id, thread.waits, len(thread.viewers)
 
 
@@ -158,7 +158,7 @@ def described(name: str, assistant: Assistant) -> dict[str, Any]:
 
 
 def input_schema(graph: Any) -> dict[str, Any] | None:
-    """The JSON schema of a graph's input; `None` if it has none that can be told."""
+    """The JSON schema of a graph's input; `None` if none can be found."""
     try:
         schema = plain(graph.get_input_jsonschema())
     except Exception:  # noqa: BLE001 -- a user's types, which need not have one

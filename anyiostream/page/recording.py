@@ -1,7 +1,7 @@
 """`recorded`: an application that shows a recorded run in the page, and nothing else.
 
 A recording is a file with one event of the wire on each line, as `anyiostream run --record FILE` writes it; or the
-lines that `anyiostream run --json` writes, which are events of the raw log. Their last line, the result, is no event.
+lines that `anyiostream run --json` writes, which are events of the raw log. Their last line, the result, is skipped.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from anyiostream.wire.sse import frame
 __all__ = ["NotARecording", "Recording", "recorded"]
 
 HEARTBEATS: Final = 5.0
-"""Seconds between two signs of life of a stream that has nothing more to say."""
+"""Seconds between two heartbeats of a stream that has nothing more to say."""
 
 
 @final
 class NotARecording(AnyioStreamError):
-    """A file that cannot be shown: the line that is no event, and what was expected there."""
+    """A file that cannot be shown: which line is not an event, and what was expected there."""
 
     def __init__(self, name: str, line: int, reason: str) -> None:
         super().__init__(
@@ -66,7 +66,7 @@ class Recording:
 
         Raises:
             OSError: The file cannot be read.
-            NotARecording: A line of it is no event, or there is none.
+            NotARecording: A line is not an event, or there are none.
         """
         with path.open(encoding="utf-8", errors="replace") as lines:
             return cls.of(path.stem, lines, path.name)
@@ -81,7 +81,7 @@ class Recording:
             source: Where they come from, for the error.
 
         Raises:
-            NotARecording: A line is no event, or there is none.
+            NotARecording: A line is not an event, or there are none.
         """
         fold, entries = Fold(), list[Entry]()
         fold.begin(name, name)
@@ -103,14 +103,14 @@ def _drafts(line: str, encoder: WireEncoder, source: str, number: int) -> Sequen
     try:
         event = json.loads(line)
     except ValueError as exc:
-        raise NotARecording(source, number, f"this is no JSON ({exc})") from None
+        raise NotARecording(source, number, f"this is not JSON ({exc})") from None
     if not isinstance(event, dict) or event.get("type") not in {"event", "result"}:
-        raise NotARecording(source, number, "this is no event")
+        raise NotARecording(source, number, "this is not an event")
     if event["type"] == "result":
         return ()
     params = event.get("params")
     if not isinstance(params, Mapping) or not isinstance(event.get("method"), str) or not _is_placed(params):
-        raise NotARecording(source, number, "this is no event: it has no `method`, or no `params`")
+        raise NotARecording(source, number, "this is not an event: it has no `method`, or no `params`")
     if "event_id" in event:
         return (Draft.of(line.encode("utf-8", "replace")),)
     return encoder.encode({**event, "params": {**params, "data": _revived(event["method"], params["data"])}})  # type: ignore[typeddict-item]

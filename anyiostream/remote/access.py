@@ -43,7 +43,7 @@ class Access:
 
     Attributes:
         action: What is wanted.
-        thread_id: Of which thread, if of one. Whose that is, the hook's answer decides.
+        thread_id: Which thread it concerns, if any. The hook's answer decides whose that is.
         assistant_id: With which assistant, if the client says.
         headers: The request's headers, by lower-case name.
         client: The address it comes from.
@@ -61,7 +61,7 @@ class Access:
 
 Authorize = Callable[[Access], Awaitable[str | None] | str | None]
 """Returns on whose behalf the request is made: every owner has threads of their own, and the request concerns one of
-theirs, whatever it is called. `None` refuses it. To let somebody use another one's thread, return that one's name.
+theirs, whatever it is called. `None` refuses it. To let a caller use another owner's thread, return that owner's name.
 Sync or async."""
 
 
@@ -100,7 +100,7 @@ class Caller:
 
 
 def check_host(host: str | None, allowed: Collection[str]) -> None:
-    """Refuse a request for a host that is not served, whatever made a browser send it here.
+    """Refuse a request for a host that is not served, as a browser may be tricked into sending.
 
     Raises:
         Refusal: With status 421.
@@ -110,15 +110,17 @@ def check_host(host: str | None, allowed: Collection[str]) -> None:
 
 
 def check_origin(origin: str | None, host: str | None, allowed: Collection[str]) -> None:
-    """Refuse what another site's page sends. Without an `Origin` it is no browser's.
+    """Refuse requests of other sites' pages. A request without an `Origin` does not come from a browser's page.
 
     Raises:
-        Refusal: With status 403; with 400 where it is no origin at all.
+        Refusal: With status 403; with 400 if it is not an origin at all.
     """
     if origin is None:
         return
     if origin != "null" and not _is_origin(origin):
-        raise Refusal("invalid_argument", "`Origin` is `null`, or a scheme, a host and maybe a port.", status=400)
+        raise Refusal(
+            "invalid_argument", "`Origin` must be `null`, or a scheme, a host and optionally a port.", status=400
+        )
     if "*" in allowed or origin in allowed:
         return
     if origin == "null" or urlsplit(origin).netloc != host:
@@ -132,7 +134,7 @@ def check_thread_id(thread_id: str) -> str:
         Refusal: With status 400.
     """
     if THREAD_ID.fullmatch(thread_id) is None:
-        raise Refusal("invalid_argument", "a thread's id has 1 to 200 letters, digits and _.:@~+=-", status=400)
+        raise Refusal("invalid_argument", "a thread id must be 1 to 200 letters, digits and _.:@~+=-", status=400)
     return thread_id
 
 
@@ -141,7 +143,7 @@ def _is_origin(origin: str) -> bool:
         parsed = urlsplit(origin)
         _ = parsed.port  # which is looked at only now
         return ORIGIN.fullmatch(origin) is not None and bool(parsed.hostname) and parsed.username is None
-    except ValueError:  # brackets without an address, a port that is none
+    except ValueError:  # brackets without an address, an invalid port
         return False
 
 

@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 LOCAL_ORIGIN_METHODS: Final = ("GET", "POST", "DELETE")
 
 PROBES: Final = frozenset({"/ok", "/ready"})
-"""What is asked by machines that know the server by its address only, and tells nothing."""
+"""Asked by machines that know the server by its address only; the answers reveal nothing."""
 
 MALFORMED: Final = 400
 
@@ -62,12 +62,12 @@ def app(
 ) -> ServerApplication:
     """An ASGI application that serves runs of graphs over SSE and WebSocket, to the official LangGraph clients.
 
-    Runs on any ASGI server, on asyncio and trio. The server must run its lifespan: the runs live in a task group of
-    it. When it ends, streams are cut so that clients connect again, and runs are aborted. `anyiostream serve` does all
+    Runs on any ASGI server, on asyncio and trio. The server must run its lifespan: the runs live in the lifespan's task
+    group. When it ends, streams are cut so that clients reconnect, and runs are aborted. `anyiostream serve` does all
     of that; with another server call `close_streams` when it is told to stop, or give it a timeout for connections.
 
-    By default only this machine is served: requests for other hosts than loopback's are refused, and so are pages of
-    other origins. Whoever can reach it may use every thread; `authorize` decides otherwise.
+    By default only this machine is served: requests for hosts other than loopback's are refused, and so are pages of
+    other origins. Anyone who can reach it may use every thread, unless `authorize` decides otherwise.
 
     Args:
         assistants: Name -> graph, of any kind that `open_run` takes, or `Assistant` for one with options.
@@ -79,12 +79,12 @@ def app(
         store: Where threads live: `"memory"`, `"sqlite:FILE"`, which outlives the process, `"redis://HOST:PORT"`, which
             several servers share, or an object of yours.
         heartbeat: Seconds of silence after which an SSE stream says that it is alive.
-        checkpoint_thread: Says what a LangGraph checkpointer calls an owner's thread, where checkpoints that are there
-            already have other names; by default the id, or `owner/id` where an `authorize` hook tells owners apart.
+        checkpoint_thread: Names an owner's thread for a LangGraph checkpointer, if existing checkpoints have other
+            names; by default the id, or `owner/id` where an `authorize` hook tells owners apart.
 
     Raises:
-        StoreUnfit: There is no such store, or it does not go with the limits.
-        NotShared: Servers share the store, and not the checkpoints of a graph.
+        StoreUnfit: There is no such store, or it does not fit the limits.
+        NotShared: Servers share the store, but not the checkpoints of a graph.
 
     Returns:
         The application. To mount it in another one, run its `router.lifespan_context` in that one's lifespan.
@@ -130,7 +130,7 @@ def app(
 
 @final
 class ServerApplication(Starlette, Responder):
-    """What `app` makes: an application to be served, or mounted in another one and asked by that one's routes."""
+    """What `app` returns: an application to serve, or to mount in another one and call from that one's routes."""
 
     def __init__(self, service: Service, **options: Any) -> None:
         Starlette.__init__(self, **options)
@@ -141,8 +141,8 @@ class ServerApplication(Starlette, Responder):
 def close_streams(application: Starlette) -> None:
     """Refuse what is new, and end every stream of an application that `app` has made, so that its clients come back.
 
-    For whoever stops a server: most servers wait for connections to end before they end the lifespan, and streams have
-    no end of their own. Runs go on until the lifespan ends. Call it in the server's event loop. Idempotent.
+    Call it when you stop a server: most servers wait for connections to end before they end the lifespan, and streams
+    do not end by themselves. Runs go on until the lifespan ends. Call it in the server's event loop. Idempotent.
     """
     application.state.service.close_streams()
 
@@ -180,7 +180,8 @@ class Endpoints:
     async def command(self, request: Request) -> Response:
         """`POST /threads/{id}/commands`."""
         service, thread_id = self._service, request.path_params["thread_id"]
-        # What the command is, and whether it is allowed, shows only in the body: whoever may not even read is not read.
+        # Only the body says what the command is, and so whether it is allowed. The body of a caller who may not even
+        # read is not read.
         identity = await service.admit(caller_of(request), "read", thread_id)
         body, message = await service.intake.body(request.stream(), identity)
         once = sent_once(body, request.headers.get("idempotency-key"))
@@ -272,7 +273,7 @@ def _xray(given: str | None) -> int | bool:
         return True
     if given.isascii() and given.isdigit() and len(given) <= 2:  # noqa: PLR2004 -- levels of a drawing
         return int(given)
-    raise Refusal("invalid_argument", "`xray` is true, false, or a number of levels.", status=400)
+    raise Refusal("invalid_argument", "`xray` must be true, false, or a number of levels.", status=400)
 
 
 def guarded(endpoint: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Any]]:
@@ -285,7 +286,7 @@ def guarded(endpoint: Callable[[Request], Awaitable[Any]]) -> Callable[[Request]
             return refused(refusal)
         except StoreFailed as exc:
             logger.warning("a request is refused: %s", exc)
-            return refused(Refusal("unknown_error", "the server cannot store anything now.", status=503))
+            return refused(Refusal("unknown_error", "the server cannot store anything at the moment.", status=503))
         except ClientDisconnect:
             return Response(status_code=400)  # which nobody reads
 
@@ -296,7 +297,7 @@ def guarded(endpoint: Callable[[Request], Awaitable[Any]]) -> Callable[[Request]
 class Doorkeeper:
     """Refuses requests for hosts that are not served, and of pages that have no business here, before anything else.
 
-    Whoever is let in, or refused, has `Limits.send` seconds for taking what is sent.
+    Any client, admitted or refused, has `Limits.send` seconds to take what it is sent.
     """
 
     def __init__(self, inner: ASGIApp, service: Service, hosts: frozenset[str], origins: frozenset[str]) -> None:

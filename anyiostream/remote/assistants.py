@@ -21,13 +21,13 @@ Steering = Literal["update", "goto"]
 """What an answer may do besides answering: `update` the state, or make the graph `goto` other nodes."""
 
 CEILINGS: Final = ("recursion_limit", "max_concurrency")
-"""Of which a caller may ask for less than the server allows."""
+"""A caller may ask for less of these than the server allows."""
 
 
 @final
 @attrs.frozen
 class RunContext:
-    """Which run a graph is called for.
+    """The run that a graph is called for.
 
     Attributes:
         thread_id: The thread, as its client calls it.
@@ -59,15 +59,15 @@ class Assistant:
     Attributes:
         graph: Whatever `open_run` takes. An iterable can be run once only; a function of the same, any number of times.
         transformers: For its runs; their named channels are `custom:<name>` to clients.
-        config: LangGraph's configuration. What it sets a caller may not set otherwise; of `recursion_limit` and
-            `max_concurrency` a caller may ask for less.
+        config: LangGraph's configuration. A caller may not override what it sets, except to ask for a smaller
+            `recursion_limit` or `max_concurrency`.
         options: Further arguments of `open_run`: `context`, `interrupt_before`, ...
-        configurable: What a caller may set in the configuration's `configurable`, also where `config` has it; by
-            default whatever `config` does not have.
-        on_crash: What becomes of a run whose server dies, if the graph keeps no checkpoints that outlive it, and the
-            server's store does: it fails, or is called with its input once more, with all that it does to the world.
-        shared_checkpoints: Whether its checkpointer is one that all servers of a deployment use, where that cannot be
-            seen: a file that they have in common. Servers that share a store refuse others.
+        configurable: What a caller may set in the configuration's `configurable`, even if `config` has it; by default
+            whatever `config` does not have.
+        on_crash: What happens to a run whose server dies, if the server's store outlives it, but the graph keeps no
+            checkpoints that do: it fails, or is called with its input once more, side effects included.
+        shared_checkpoints: Whether all servers of a deployment use its checkpointer, if that cannot be detected: a file
+            that they share. Servers that share a store refuse others.
         steering: What an answer to an interrupt may do besides answering: `"update"` the state, make the graph `"goto"`
             other nodes, or both; by default neither.
     """
@@ -119,7 +119,7 @@ class Assistant:
         return is_langgraph(self.graph)
 
     def check_config(self, given: Mapping[str, Any], limits: Limits) -> None:
-        """Refuse a caller's configuration that goes beyond what callers may set.
+        """Refuse a caller's configuration if it sets more than callers may set.
 
         Raises:
             Refusal: It does.
@@ -130,7 +130,7 @@ class Assistant:
         for name, most in zip(CEILINGS, (limits.recursion, limits.concurrency), strict=True):
             ceiling = self.config.get(name, most)
             if given.get(name, 0) > ceiling:
-                raise Refusal("permission_denied", f"`config.{name}` is at most {ceiling} here.")
+                raise Refusal("permission_denied", f"`config.{name}` must be at most {ceiling} here.")
 
     def run_config(self, given: Mapping[str, Any], context: RunContext) -> dict[str, Any]:
         """The configuration of a run, where a caller's has been checked: what the server sets is never replaced."""
@@ -185,11 +185,11 @@ class Assistant:
 
             return Command(resume=answers, update=respond.update, goto=_goals(respond.goto))
         if respond.steers:
-            raise Refusal("not_supported", "this graph takes answers only, no `update` and no `goto`.")
+            raise Refusal("not_supported", "this graph takes answers only, not `update` or `goto`.")
         return Resumption(answers, values, respond.config)
 
     def left_running(self, tasks: Iterable[str]) -> list[str]:
-        """Which nodes, of the tasks that an aborted run had begun, run on: synchronous ones cannot be stopped."""
+        """Which nodes of an aborted run's open tasks run on: synchronous ones cannot be stopped."""
         if not self.takes_config:
             return []
         graphs = [self.graph, *dict(self.graph.get_subgraphs(recurse=True)).values()]

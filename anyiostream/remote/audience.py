@@ -36,15 +36,15 @@ def replay_of(fold: Fold, log: StoredLog, subscription: Subscription) -> Replay:
     """Where a new viewer of a log begins, whose events amount to `fold`.
 
     Raises:
-        LogGap: It asks for events after one that this thread does not have: it has been begun anew since.
+        LogGap: It asks for events after one that this thread does not have: the thread has been restarted since.
     """
     if subscription.since is not None:
         if subscription.since > log.last:
             raise LogGap(subscription.since, log.last + 1)
         return Replay(subscription.since)
     if subscription.is_watcher and fold.watched > fold.turn:
-        # It has been told of this turn's end already, and looks for what comes next: told again, it would take it
-        # for the end of its next run, and told of the beginning only, it would wait for an end.
+        # It knows of this turn's end already, and waits for what comes next. Told of the end again, it would take
+        # it for the end of its next run; told of the beginning only, it would wait for an end.
         return Replay(log.last)
     if fold.turn + 1 < log.first:
         return Replay(log.first - 1, fold.left_out, gap=fold.turn)
@@ -56,7 +56,7 @@ class Reader(Protocol):
 
     @property
     def cursor(self) -> int:
-        """The `seq` of the last event that it needs no more."""
+        """The `seq` of the last event that it no longer needs."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""`Batches`: what viewers are sent that follow the same events from the same place, chosen and written once for all."""
+"""`Batches`: events chosen and written once for all viewers that follow the same ones from the same place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Write = Callable[[Iterable[Entry]], Iterable[bytes]]
 """Writes events for one kind of connection."""
 
 SHARED: Final = 8
-"""Batches that are kept for others: as many places as viewers are at who keep up, and then some."""
+"""Batches that are kept for others: more than the places of the viewers that keep up."""
 
 
 @final

@@ -8,8 +8,8 @@ async with connect("http://127.0.0.1:2024") as client:
         state = await run.output()
 ```
 
-What arrives is fed into a run as its source, so the projections are those of a local run, by the same code. A
-connection that is lost is made again from the last event that has arrived: nothing is lost, nothing comes twice.
+What arrives is fed into a run as its source, so its projections are a local run's, made by the same code. A lost
+connection is made again from the last event that has arrived: nothing is lost, nothing comes twice.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ ALWAYS: Final = ("values", "messages", "tasks", "lifecycle")
 """Channels that the projections of every run are made from."""
 
 MODES: Final = frozenset({"updates", "checkpoints", "tools", "custom"})
-"""Stream modes of further transformers that have a channel of that name."""
+"""Stream modes of further transformers; each has a channel of the same name."""
 
 UNKNOWN: Final = 404
 """HTTP status for a thread that the server does not know."""
@@ -108,11 +108,11 @@ class RemoteClient:
         await self.http.__aexit__(exc_type, exc, traceback)
 
     def thread(self, assistant: str, thread_id: str | None = None) -> RemoteThread:
-        """A thread of the server, which makes it when it is first used.
+        """A thread of the server; its first use creates it.
 
         Args:
             assistant: The graph that its runs are of.
-            thread_id: Its id; minted if not given.
+            thread_id: Its id; a new one if not given.
         """
         return RemoteThread(self, assistant, thread_id or str(uuid4()))
 
@@ -148,8 +148,8 @@ class RemoteThread:
     ) -> AsyncGenerator[AsyncGraphRunStream]:
         """`async with thread.run(input) as run:` starts a run on the server, and reads it like a local one.
 
-        If the graph waits for its user, an input is the answer. Leaving the block early, or `run.abort()`, ends the
-        reading; the run goes on: `cancel` stops it.
+        If the graph waits for its user, the input is the answer. Leaving the block early, or `run.abort()`, ends the
+        reading; the run goes on until `cancel` stops it.
 
         Args:
             input: What the graph is called with.
@@ -161,7 +161,7 @@ class RemoteThread:
 
         Raises:
             RemoteRefused: The server does not run it.
-            RemoteMalformed: It answers with something else; also for readers.
+            RemoteMalformed: Its answer is malformed; readers may get this, too.
             RemoteRunFailed: For readers: the graph fails.
             RemoteGap: For readers: the server has lost events, or the whole run.
             RemoteUnreachable: It cannot be reached; for readers: the connection cannot be made again.
@@ -187,7 +187,7 @@ class RemoteThread:
         extensions: Sequence[str] = (),
         **options: Any,
     ) -> AsyncGenerator[AsyncGraphRunStream]:
-        """`async with thread.respond({interrupt_id: answer}) as run:` answers what the graph waits for, and goes on.
+        """`async with thread.respond({interrupt_id: answer}) as run:` answers the graph's questions, and goes on.
 
         Otherwise as `run`.
 
@@ -205,7 +205,7 @@ class RemoteThread:
     ) -> AsyncGenerator[AsyncGraphRunStream]:
         """`async with thread.attach() as run:` reads the thread's current turn from its start, whoever started it.
 
-        Without one it waits for the next. Otherwise as `run`.
+        If there is none, it waits for the next. Otherwise as `run`.
         """
         async with self._opened(None, transformers, extensions, options) as run:
             yield run
@@ -244,7 +244,7 @@ class RemoteThread:
     ) -> AsyncGenerator[AsyncGraphRunStream]:
         for name in extensions:
             if not name or name.startswith("_"):
-                raise RemoteRefused("invalid_argument", f"{name!r} is no name of an extension", 200)
+                raise RemoteRefused("invalid_argument", f"{name!r} is not the name of an extension", 200)
         made = [*transformers, *(_extension(name) for name in extensions)]
         async with open_run(
             self._parts(run_id, _channels(made, extensions), place), transformers=made, **options
@@ -255,7 +255,7 @@ class RemoteThread:
         """The run that a command has started, if the server names it, and the place after which it begins, likewise."""
         self._commands += 1
         command = {"id": self._commands, "method": method, "params": params}
-        # Its own key tells it from the same command of another reader.
+        # A key of its own tells it from the same command of another reader.
         key = {"idempotency-key": uuid4().hex}
         answer, headers = await self._client.transport.ask("POST", f"{self._path}/commands", json=command, headers=key)
         if not isinstance(answer, dict):
@@ -321,7 +321,7 @@ class RemoteThread:
                     async for event in events:
                         name, seq = event_place(event)
                         if log not in {"", name}:
-                            raise RemoteGap("gap: the server has begun the thread anew.")
+                            raise RemoteGap("gap: the server has restarted the thread.")
                         if seq > cursor:
                             log, cursor, last_event_id, attempt = name, seq, event["event_id"], 0
                             yield event
@@ -332,7 +332,7 @@ class RemoteThread:
                 asked = exc.after if isinstance(exc, TryAgain) else 0.0
 
     async def _check_known(self) -> None:
-        """A thread that the server has forgotten has no events to wait for; a new stream would make it anew."""
+        """A thread that the server has forgotten has no events to wait for; a new stream would create it again."""
         try:
             await self.state()
         except RemoteRefused as exc:
@@ -361,7 +361,7 @@ class RemoteThread:
 
 
 def _channels(transformers: Sequence[TransformerFactory], extensions: Sequence[str]) -> list[str]:
-    """The channels that transformers need: those whose stream modes they name, all for one that names none."""
+    """The channels that transformers need: those of the stream modes they name; all, if one names none."""
     wanted = dict.fromkeys(ALWAYS)
     for each in transformers:
         modes = getattr(each, "required_stream_modes", None)
@@ -370,7 +370,7 @@ def _channels(transformers: Sequence[TransformerFactory], extensions: Sequence[s
 
 
 def _extension(name: str) -> TransformerFactory:
-    """A transformer whose projection is what the server's channel of that name has pushed."""
+    """A transformer whose projection repeats the server's channel of that name."""
 
     class Extension(StreamTransformer):
         methods = ("custom", f"custom:{name}")
@@ -387,7 +387,7 @@ def _extension(name: str) -> TransformerFactory:
             if event["method"] != "custom":
                 self._channel.push(data)
             elif isinstance(data, dict) and data.get("name") == name and "payload" in data:
-                # Which the graph has written itself; to the server it is the channel's.
+                # The graph has written it itself; to the server it is the channel's.
                 self._channel.push(data["payload"])
             return True
 

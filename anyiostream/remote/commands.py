@@ -56,7 +56,7 @@ CONFIG_VALUES: Final = (
     ("max_concurrency", _is_count, "an integer of at least 1"),
     ("run_name", _is_label, "a string on one line"),
 )
-"""What the keys hold: how that is told, and how it is said."""
+"""What the keys hold: how to check it, and how to name it."""
 
 ALLOWED_CONFIG: Final = frozenset(name for name, _, _ in CONFIG_VALUES)
 """Keys of a configuration that a caller may set. The others decide what the server does: callbacks, stream modes."""
@@ -68,7 +68,7 @@ REFUSED_PREFIXES: Final = ("_", "langgraph_auth")
 """What LangGraph keeps for itself, and what tells a graph whom it is called for."""
 
 SERVERS_OWN: Final = frozenset({"thread_id", "run_id", "assistant_id", "graph_id"})
-"""What only the server says. Clients send some of it, which is not looked at."""
+"""What only the server says. Clients send some of it, which is ignored."""
 
 LARGEST_ID: Final = 2**53
 
@@ -171,15 +171,15 @@ def command_id(message: Any) -> int:
     """The id of the command in `message`.
 
     Raises:
-        Refusal: It is none: it has no id, or no method. HTTP status 400.
+        Refusal: It is not a command: it has no id, or no method. HTTP status 400.
     """
     if not isinstance(message, dict):
-        raise Refusal("invalid_argument", "a command is an object with `id`, `method` and `params`.", status=400)
+        raise Refusal("invalid_argument", "a command must be an object with `id`, `method` and `params`.", status=400)
     given = message.get("id")
     if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < LARGEST_ID:
-        raise Refusal("invalid_argument", "a command's `id` is an integer of at least 0.", status=400)
+        raise Refusal("invalid_argument", "a command's `id` must be an integer of at least 0.", status=400)
     if not isinstance(message.get("method"), str):
-        raise Refusal("invalid_argument", "a command has a `method`.", status=400)
+        raise Refusal("invalid_argument", "a command must have a `method`.", status=400)
     return given
 
 
@@ -193,7 +193,7 @@ def parse_command(message: Mapping[str, Any], limits: Limits) -> Command:
     if params is None:
         params = {}
     if not isinstance(params, dict):
-        raise _invalid("`params` is an object.")
+        raise _invalid("`params` must be an object.")
     if method == "run.start":
         return _run_start(params)
     if method == "input.respond":
@@ -223,18 +223,18 @@ def _input_respond(params: Mapping[str, Any], limits: Limits) -> InputRespond:
     if entries is None:
         entries = [params]
     if not isinstance(entries, list) or not entries:
-        raise _invalid("`responses` is a list of at least one answer.")
+        raise _invalid("`responses` must be a list of at least one answer.")
     if len(entries) > limits.answers:
-        raise _invalid(f"a command answers at most {limits.answers} interrupts.")
+        raise _invalid(f"a command may answer at most {limits.answers} interrupts.")
     answers = tuple(_answer(entry, limits) for entry in entries)
     if len({answer.interrupt_id for answer in answers}) != len(answers):
-        raise _invalid("an interrupt is answered once.")
+        raise _invalid("an interrupt can be answered only once.")
     update = params.get("update")
     if update is not None and not isinstance(update, dict):
-        raise _invalid("`update` is an object.")
+        raise _invalid("`update` must be an object.")
     goto = params.get("goto")
     if goto is not None and not all(_is_goal(each) for each in (goto if isinstance(goto, list) else [goto])):
-        raise _invalid("`goto` is a node, an object with `node`, or a list of these.")
+        raise _invalid("`goto` must be a node, an object with `node`, or a list of these.")
     config, metadata = allowed_config(params.get("config")), _allowed_metadata(_object(params, "metadata"))
     return InputRespond(answers, update, goto, config, metadata)
 
@@ -242,7 +242,7 @@ def _input_respond(params: Mapping[str, Any], limits: Limits) -> InputRespond:
 def _get_state(params: Mapping[str, Any], limits: Limits) -> GetState:
     keys = params.get("keys")
     if keys is not None and not _is_strings(keys):
-        raise _invalid("`keys` is a list of strings.")
+        raise _invalid("`keys` must be a list of strings.")
     namespace = parse_namespace(params.get("namespace", []), limits)
     return GetState(namespace, None if keys is None else tuple(keys))
 
@@ -253,7 +253,7 @@ def _is_goal(goal: Any) -> bool:
 
 def _answer(entry: Any, limits: Limits) -> Answer:
     if not isinstance(entry, dict) or "response" not in entry:
-        raise _invalid("an answer is an object with `interrupt_id` and `response`.")
+        raise _invalid("an answer must be an object with `interrupt_id` and `response`.")
     namespace = parse_namespace(entry.get("namespace", []), limits)
     return Answer(_text(entry, "interrupt_id"), namespace, entry["response"])
 
@@ -267,15 +267,15 @@ def allowed_config(config: Any) -> Mapping[str, Any]:
     if config is None:
         return {}
     if not isinstance(config, dict):
-        raise _invalid("`config` is an object.")
+        raise _invalid("`config` must be an object.")
     if config.keys() - ALLOWED_CONFIG:
-        raise _invalid(f"a caller's `config` has only {', '.join(sorted(ALLOWED_CONFIG))}.")
+        raise _invalid(f"a caller's `config` may have only {', '.join(sorted(ALLOWED_CONFIG))}.")
     for name, is_valid, wanted in CONFIG_VALUES:
         if name in config and not is_valid(config[name]):
-            raise _invalid(f"`config.{name}` is {wanted}.")
+            raise _invalid(f"`config.{name}` must be {wanted}.")
     for key in config.get("configurable", {}):
         if key in REFUSED_CONFIGURABLE or key.lower().startswith(REFUSED_PREFIXES):
-            raise _invalid("a caller's `config.configurable` addresses no checkpoint, no user and no internals.")
+            raise _invalid("a caller's `config.configurable` may not address a checkpoint, a user or internals.")
     allowed: dict[str, Any] = dict(config)
     if "configurable" in allowed:
         allowed["configurable"] = _without_servers_own(allowed["configurable"])
@@ -287,7 +287,7 @@ def allowed_config(config: Any) -> Mapping[str, Any]:
 def _allowed_metadata(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     # LangGraph joins `configurable` and `metadata` for whoever reads them.
     if any(key.lower().startswith(REFUSED_PREFIXES) for key in metadata):
-        raise _invalid("a caller's `metadata` has no user and no internals.")
+        raise _invalid("a caller's `metadata` may not name a user or internals.")
     return _without_servers_own(metadata)
 
 
@@ -298,7 +298,7 @@ def _without_servers_own(given: Mapping[str, Any]) -> Mapping[str, Any]:
 def _text(params: Mapping[str, Any], name: str) -> str:
     given = params.get(name)
     if not isinstance(given, str) or not given:
-        raise _invalid(f"`{name}` is a string.")
+        raise _invalid(f"`{name}` must be a string.")
     return given
 
 
@@ -307,7 +307,7 @@ def _object(params: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if given is None:
         return {}
     if not isinstance(given, dict):
-        raise _invalid(f"`{name}` is an object.")
+        raise _invalid(f"`{name}` must be an object.")
     return given
 
 

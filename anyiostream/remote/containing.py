@@ -3,10 +3,10 @@
 Any `BaseException` may come out of a node, a transformer, a hook: from `sys.exit()` in a library, from a framework that
 ends its tests by one, from another event loop's cancellation. Two things that look like it are the server's own:
 
-- Its cancellation. It is told by the scope, or the task: a graph can raise the exception, but it does not cancel what
-  is round its run.
-- Ctrl-C. The interpreter raises it wherever its main thread happens to be, which may be a node. It is told from an
-  interrupt that a graph raises by where it comes from: a `raise` of the graph's, or the handler of a signal.
+- Its cancellation. The scope, or the task, shows which it is: a graph can raise the exception, but it does not cancel
+  what is around its run.
+- Ctrl-C. The interpreter raises it wherever its main thread happens to be, which may be a node. Its origin tells it
+  from an interrupt that a graph raises: a `raise` of the graph's, or the handler of a signal.
 
 On asyncio that is not enough. A task that ends with `SystemExit` or `KeyboardInterrupt` ends the loop, whoever awaits
 it, and a graph's tasks are made by libraries. So in tasks that are made inside a run these become `TaskExit`, which

@@ -13,7 +13,7 @@ from anyiostream.remote.refusals import Refusal
 __all__ = ["decode"]
 
 NODE: Final = re.compile(r'(?s)[^,\[{"]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^,\[{"]*+)*+[,\[{]|.+')
-"""What stands before a value: strings are passed over as wholes; the rest, or what is not JSON, in one go."""
+"""What stands before a value: a whole string, or anything else, JSON or not, in one go."""
 
 
 def decode(raw: bytes | str, *, most: int, depth: int, nodes: int | None = None) -> Any:
@@ -52,12 +52,12 @@ def decode(raw: bytes | str, *, most: int, depth: int, nodes: int | None = None)
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise Refusal("invalid_argument", "the request names a key twice.", status=400)
+        raise Refusal("invalid_argument", "the request has a duplicate key.", status=400)
     return found
 
 
 def _refuse_constant(_: str) -> NoReturn:
-    raise Refusal("invalid_argument", "the request has a number that is none: NaN or Infinity.", status=400)
+    raise Refusal("invalid_argument", "the request has a number that is not finite: NaN or Infinity.", status=400)
 
 
 def _finite(text: str) -> float:

@@ -1,12 +1,12 @@
-"""`Fleet`: a server among those that share a store: its lease, what it hears of the others, and what it takes over.
+"""`Fleet`: one of the servers that share a store: its lease, what it hears of the others, and what it takes over.
 
 Rules:
 
-- A server is known by an incarnation, which is new whenever it has joined anew. What an incarnation has lost it does
-  not get back: its runs are stopped here, and go on wherever they are claimed.
+- A server is known by its incarnation, which is new each time it joins. What an incarnation has lost it does not get
+  back: its runs are stopped here, and go on wherever they are claimed.
 - Threads of dead servers come first, then those that have waited for longest, for as many runs as there is room for.
-- A run that may be begun one last time has no other such run beside it: if it kills its server, it is known which one
-  it was, and its neighbours do not fail for it.
+- A run that is on its last attempt runs beside no other such run: if it kills its server, we know which one it was, and
+  its neighbours do not fail for it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ __all__ = ["Fleet", "Server"]
 logger = logging.getLogger(__name__)
 
 LOOK_ROUND: Final = 0.5
-"""Seconds after which a server looks for what others have left, unless it is told before."""
+"""Seconds after which a server looks for what others have left, unless it is told earlier."""
 
 BEAT: Final = 0.1
-"""The part of a lease after which a server looks whether it has it."""
+"""The part of a lease after which a server checks that it still has it."""
 
 PAUSE: Final = 0.5
 """Seconds after which a server that cannot join tries again."""
@@ -89,7 +89,7 @@ class Fleet:
 
     @property
     def margin(self) -> float:
-        """Seconds for which nobody can have claimed what this server has."""
+        """Seconds during which nobody can claim what this server has."""
         return 0.0 if self._member is None else self._member.margin
 
     async def run(self, server: Server) -> None:

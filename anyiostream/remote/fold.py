@@ -1,7 +1,7 @@
 """`Fold`: what a thread's events amount to: where it stands, what a new viewer is shown, what has not ended. Pure.
 
-It is made from the thread's events alone, but for what `begin`, `expect` and `ask` are told. A store that outlives its
-process keeps it, as plain JSON, with the place of its last event: it is there again when the thread is read back, and
+It is made from the thread's events alone, except for what `begin`, `expect` and `ask` are told. A store that outlives
+its process keeps it, as plain JSON, with the place of its last event: when the thread is read back, it is restored, and
 further events are observed on top of it.
 """
 
@@ -65,7 +65,7 @@ class Fold:
     handed_over: bool = False
 
     def take(self, last: int, *, resumes: bool) -> None:
-        """A run has been accepted, after the event at `last`: what was asked is not asked any more."""
+        """A run has been accepted, after the event at `last`: questions so far are no longer open."""
         if resumes:
             self.left_out |= self.questions
         else:
@@ -101,7 +101,7 @@ class Fold:
             self.running = place
 
     def keep_track(self, draft: Draft, place: int) -> bool:
-        """Take note of what has to be known if the run cannot go on where it is; whether it has come further."""
+        """Note what is needed if the run has to go on elsewhere; whether it has got further."""
         self.opened.observe(draft)
         if draft.method != "checkpoints" or draft.namespace or not isinstance(draft.data, dict):
             return False

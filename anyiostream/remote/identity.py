@@ -1,4 +1,4 @@
-"""Which thread is meant: an owner's of that id. What an owner's thread is called where there is one name for both."""
+"""Which thread is meant: that of an owner and an id. And its name, where one name stands for both."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import attrs
 __all__ = ["CheckpointThread", "ThreadKey", "checkpoint_thread"]
 
 CheckpointThread = Callable[[str, str], str]
-"""Says what the checkpointer calls a thread: owner and thread's id -> its `thread_id`. No two may have the same."""
+"""Names a thread for the checkpointer: owner and thread id -> `thread_id`. No two threads may share a name."""
 
 
 @final
 @attrs.frozen
 class ThreadKey:
-    """Tells a thread from all others: two owners may each have a thread of one id.
+    """Identifies a thread: two owners may each have a thread with the same id.
 
     Attributes:
         owner: Whose it is, as the `authorize` hook has it; `""` without one.
@@ -36,7 +36,7 @@ class ThreadKey:
 def checkpoint_thread(owner: str, thread_id: str) -> str:
     """What the checkpointer calls a thread, by default.
 
-    The id itself for the owner `""`, whom there is without an `authorize` hook; otherwise `owner/id`, with the owner
-    escaped as in a URL. A thread's id has no slash, so no two threads have the same name.
+    The id itself for the owner `""`, the only one without an `authorize` hook; otherwise `owner/id`, with the owner
+    escaped as in a URL. A thread id has no slash, so no two threads share a name.
     """
     return f"{quote(owner, safe='', errors='surrogatepass')}/{thread_id}" if owner else thread_id

@@ -2,9 +2,9 @@
 
 Rules:
 
-- Nothing of a body is read before it is known on whose behalf.
-- A body has to be there in time, as a whole. A large one takes its bytes from what all bodies together may have.
-- What is large is decoded in a thread, a few at a time, so that nobody else waits for it.
+- No body is read before it is known on whose behalf.
+- A whole body has to arrive in time. A large one takes its bytes from what all bodies together may have.
+- Large bodies are decoded in a thread, a few at a time, so that nobody else waits for them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from anyiostream.remote.refusals import Refusal
 __all__ = ["Intake"]
 
 SMALL: Final = 64 * 1024
-"""Bytes of a body that are nothing: they are not counted, and decoded at once."""
+"""Bytes up to which a body is small: not counted, and decoded at once."""
 
 DECODERS: Final = 2
 """Large bodies that are decoded at a time."""

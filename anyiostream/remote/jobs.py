@@ -1,6 +1,6 @@
 """`Job`: a run that a thread has accepted, and what it has taken from the thread, in case it comes to nothing.
 
-And how it is kept in an inbox, so that whoever finds it there can run it.
+Also how it is kept in an inbox, so that any server that finds it there can run it.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Job:
         taken: What it has taken, until its graph has begun with it.
         run_id: Its id.
         place: Its place in the thread's inbox.
-        attempts: How often it has been begun by servers that did not live to its end, since it last got anywhere.
+        attempts: How often servers that died before its end have begun it, since it last made progress.
         fresh: Whether it was begun in this process.
         run: The run, while it is open.
         control: By which it is asked to stop at the end of its step; `None` where it cannot be.
@@ -135,7 +135,7 @@ class Job:
         return {**given, "metadata": {**given.get("metadata", {}), **self.command.metadata}}
 
     def observe(self, draft: Draft) -> None:
-        """Take note of an event: with the first one that the graph makes, what the run has taken is used up."""
+        """Note an event: with the graph's first one, what the run has taken is used up."""
         if draft.root_event is not None:
             return
         if draft.method == "tasks" and isinstance(draft.data, dict):
@@ -156,7 +156,7 @@ class Job:
             self.control.request_drain("the server is being stopped")
 
     def forget(self) -> None:
-        """It will not be run: what the client has sent need not be kept."""
+        """It will not be run: drop what the client has sent."""
         self.command = RunStart(self.assistant_id, None, {}, {})
         self.answered = ()
 
@@ -202,7 +202,7 @@ def answering(command: InputRespond, snapshot: ThreadSnapshot, last: Asker | Non
         Refusal: There was no run; an interrupt is not pending.
     """
     if last is None:
-        raise Refusal("no_such_run", "there was no run on this thread yet.")
+        raise Refusal("no_such_run", "this thread has not had a run yet.")
     answered = [each.interrupt_id for each in command.answers]
     if not set(answered) <= set(snapshot.interrupts):
         raise not_pending()
@@ -212,7 +212,7 @@ def answering(command: InputRespond, snapshot: ThreadSnapshot, last: Asker | Non
 async def offered(
     log: StoredLog, key: ThreadKey, job: Job, values: Any, once: str | None, limits: Limits
 ) -> Acceptance:
-    """Put a job into the inbox of its thread. Accepted and known to be, or neither: a cancellation waits.
+    """Put a job into the inbox of its thread. It is accepted and the caller knows, or neither: a cancellation waits.
 
     Args:
         log: The thread's.
@@ -226,7 +226,7 @@ async def offered(
         Refusal: The graph does not take it, or the thread has too much to do, or does not ask what it answers.
     """
     if job.assistant is None:
-        raise Refusal("invalid_argument", "the graph that asks is not served any more.")
+        raise Refusal("invalid_argument", "the graph that asks is no longer served.")
     job.assistant.check_config(job.command.config, limits)
     job.input(values)  # refuses what the graph does not take
     body = encoded_command(job) if log.survives else b""
@@ -242,12 +242,12 @@ async def offered(
 
 def too_many(most: int) -> Refusal:
     """Why a run is not accepted that would have to wait behind many."""
-    return Refusal("unknown_error", f"{most} runs wait on this thread already.", status=429)
+    return Refusal("unknown_error", f"{most} runs are waiting on this thread already.", status=429)
 
 
 def not_pending() -> Refusal:
     """Why an answer is not accepted."""
-    return Refusal("no_such_interrupt", "the graph does not wait at this interrupt (any more).")
+    return Refusal("no_such_interrupt", "the graph is not (or no longer) waiting at this interrupt.")
 
 
 def encoded_command(job: Job) -> bytes:

@@ -22,7 +22,7 @@ def _positive_or_none(_: object, attribute: attrs.Attribute[Any], value: object)
 @final
 @attrs.frozen(kw_only=True)
 class Limits:
-    """Bounds of a server. What goes beyond one is refused, and the client is told which.
+    """Bounds of a server. What exceeds one is refused, and the client is told which.
 
     Attributes:
         body: Bytes of a request's body.
@@ -30,38 +30,38 @@ class Limits:
         bodies: Bytes of all large bodies that are being read at a time. An owner's may have a quarter of them, where an
             `authorize` hook tells owners apart.
         receive: Seconds within which a request's body has to be there.
-        nodes: Values of the JSON that a client sends, one inside the other or beside it.
+        nodes: Values in the JSON that a client sends, at all levels together.
         depth: Nesting of JSON that a client sends, in levels.
         subscriptions: Subscriptions of one WebSocket.
         namespaces: Namespaces of one subscription, and segments of one namespace.
         channels: Channels of one subscription.
         answers: Interrupts that one command answers.
         connections: Streams open at a time, SSE and WebSocket together; likewise bodies that are being read.
-        threads: Threads that are remembered. The one idle for longest is forgotten for a new one; one that waits for
-            its user is not.
+        threads: Threads that are remembered. For a new one, the one that has been idle for longest is forgotten, but
+            never one that waits for its user.
         runs: Runs at a time, over all threads.
         owner_connections: Of `connections`, those that one owner may have; `None` for all. This and the next two apply
             where an `authorize` hook tells owners apart.
         owner_threads: Of `threads`, those that one owner may have; `None` for all.
         owner_runs: Of `runs`, those that one owner may have; `None` for all.
         queued: Runs that wait for the one before them, per thread.
-        recursion: Supersteps that a caller may ask for, of an assistant that says nothing of them itself.
+        recursion: Supersteps that a caller may ask for, if the assistant does not set a limit itself.
         concurrency: Nodes at a time that a caller may ask for, likewise.
         events: Events that a thread's log keeps.
-        bytes: Bytes that a thread's log keeps; the newest event is kept whatever its size. Times `threads`, what logs
-            may take of the memory.
-        kept: Bytes that all idle threads may keep, logs, values and questions together. Beyond them those idle for
-            longest are forgotten, and where all of them wait for their users, new threads are refused.
+        bytes: Bytes that a thread's log keeps; the newest event is kept whatever its size. Times `threads`, the most
+            memory that logs take.
+        kept: Bytes that all idle threads may keep, logs, values and questions together. Beyond that, those idle for
+            longest are forgotten; if all of them wait for their users, new threads are refused.
         owner_kept: Of `kept`, what one owner's may keep; `None` for all, and where there is no `authorize` hook.
-        lead: Events by which a run may be ahead of its slowest viewer before it waits; `None`, the default, for a run
-            that waits for nobody: a viewer that cannot keep up is left behind, and told so.
+        lead: Events by which a run may be ahead of its slowest viewer before it waits; with `None`, the default, a run
+            waits for nobody: a viewer that cannot keep up is left behind, and told so.
         repeat: Seconds for which a command that is sent again, byte for byte, is taken for the same one: it is accepted
             once, and answered again. Clients repeat what they have had no answer to.
-        attempts: How often a run is begun that gets no further before its server dies; then it fails.
-        idle: Seconds after which a thread that nothing happens in is forgotten by a store that outlives its process.
+        attempts: How often a run is begun if its server dies each time before it makes progress; then it fails.
+        idle: Seconds after which a store that outlives its process forgets an idle thread.
         waiting: The same for a thread that waits for its user.
         send: Seconds that a viewer may take to accept what is sent to it, before its connection is dropped.
-        drain: Seconds that runs are given to come to the end of their step when the server stops, if the store outlives
+        drain: Seconds that runs are given to reach the end of their step when the server stops, if the store outlives
             it: from there another server goes on without repeating anything.
         shutdown: Seconds that runs are given after that to be stopped.
     """

@@ -1,12 +1,12 @@
-"""`Lines`: what is being sent to clients, and hanging up on one that does not read.
+"""`Lines`: what is being sent to clients, and hanging up on a client that does not read.
 
-A server waits for a client to take what it is sent. Some do not let themselves be cancelled meanwhile, others keep the
+A server waits for a client to take what it is sent. Some servers cannot be cancelled meanwhile, others keep the
 connection until the client has taken the rest, long after the request is over. So the request of a client that takes
-nothing for too long is cancelled, and its connection is taken away from beneath the server.
+nothing for too long is cancelled, and its connection is closed beneath the server.
 
 ASGI has no message for that. `connection_behind` finds the connection behind a `send` of uvicorn or hypercorn, through
-the middleware of Starlette that may be wrapped around it. Behind a stranger's `send` it finds none, and the request is
-cancelled only.
+the middleware of Starlette that may be wrapped around it. Behind an unknown server's `send` it finds none, and the
+request is only cancelled.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Line:
             self._sending.pop(self, None)
 
     def end(self) -> None:
-        """The request is over. What the server has not passed on by now, the client still has to take."""
+        """The request is over. The client still has to take what the server has not passed on by now."""
         self._ended = True
         if _has_unsent(connection_behind(self._send)):
             self._sending[self] = anyio.current_time()

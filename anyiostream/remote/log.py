@@ -4,8 +4,8 @@
   is ever given twice. When it returns, every reader can read the event.
 - `read(after)` gives the events that follow `after`, in order, or none if there are none yet. Reading takes nothing
   away. It checkpoints or not, and a cancellation takes nothing.
-- A log may forget its oldest events. Reading on from a place whose next event is gone, or which is none of this log's,
-  raises `LogGap`; a reader is never moved over a gap unasked.
+- A log may forget its oldest events. Reading on from a place whose next event is gone, or which is not in this log,
+  raises `LogGap`; a reader never crosses a gap unasked.
 - `wait(after)` returns when there is something after `after`, or when something has been forgotten that a reader at
   `after` has not read. It may return early. A cancellation leaves nothing behind.
 - Any number of tasks read and wait at the same time; only the thread's run appends.

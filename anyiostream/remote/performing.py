@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 async def perform(thread: Thread, job: Job) -> None:
-    """Run `job` to its end, and write its events to the thread. What the graph raises is an event, no exception.
+    """Run `job` to its end, and write its events to the thread. What the graph raises is an event, not an exception.
 
     Cancelled, it leaves nothing of the run alive.
     """

@@ -27,7 +27,7 @@ __all__ = [
 
 
 class RemoteRefused(AnyioStreamError):
-    """The server does not do what it was asked for.
+    """The server refuses a request.
 
     Attributes:
         code: The protocol's code.
@@ -44,9 +44,9 @@ class RemoteRefused(AnyioStreamError):
 
 @final
 class RemoteMalformed(RemoteRefused):
-    """What the server has answered is not what the protocol says.
+    """The server's answer is not one of the protocol's.
 
-    It may be another program, a proxy before it, or of another version.
+    It may come from another program, from a proxy, or from another version.
     """
 
     def __init__(self, text: str) -> None:
@@ -135,7 +135,7 @@ def decoded(data: bytes) -> Any:
     except RecursionError:
         raise RemoteMalformed("it is nested too deeply") from None
     except ValueError:
-        raise RemoteMalformed("it is no JSON") from None
+        raise RemoteMalformed("it is not JSON") from None
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -146,7 +146,7 @@ def checked_event(event: Any) -> Mapping[str, Any]:
     """`event`, which has the form of one.
 
     Raises:
-        RemoteMalformed: It has not.
+        RemoteMalformed: It does not.
     """
     if not isinstance(event, dict):
         raise RemoteMalformed("an event is not an object")
@@ -161,7 +161,7 @@ def checked_event(event: Any) -> Mapping[str, Any]:
     if not isinstance(namespace, list) or not all(isinstance(each, str) for each in namespace):
         raise RemoteMalformed("a namespace is not a list of strings")
     if not all(is_valid(params, data) for name, is_valid in FORMS if name == method):
-        raise RemoteMalformed(f"an event of the method {method!r} does not have its form")
+        raise RemoteMalformed(f"an event of the method {method!r} is malformed")
     return event
 
 
@@ -212,7 +212,7 @@ def root_end(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def part_of(event: Mapping[str, Any]) -> StreamPart | None:
-    """The part that stands behind an event; `None` for those that tell nothing that other events do not.
+    """The part behind an event; `None` for an event that other events make redundant.
 
     Subgraphs are told by `tasks`, interrupts by `values`. What a named channel has pushed is a part of the type
     `custom:<name>`, as in the raw log of a local run. What the graph has written itself is `custom`, whatever it looks

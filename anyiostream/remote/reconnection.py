@@ -17,15 +17,15 @@ __all__ = ["Reconnection"]
 class Reconnection:
     """How a lost connection is made again.
 
-    Between two attempts lies a random part of the delay, at least half of it, so that the clients of a server that has
-    been away do not come back all at once. A server may ask for more time.
+    The client waits for a random part of the delay, at least half of it, so that the clients of a server that was away
+    do not come back all at once. A server may ask for more time.
 
     Attributes:
         attempts: How often in a row, without an event in between.
         first: Seconds before the second attempt; each further one waits twice as long as the one before.
-        longest: Seconds that are waited at most.
+        longest: Most seconds that are waited.
         silence: Seconds without a byte after which a connection counts as lost. The server sends a heartbeat.
-        patience: Seconds that are waited at most where the server asks for it.
+        patience: Most seconds that are waited if the server asks for it.
     """
 
     attempts: int = 8
@@ -39,6 +39,6 @@ class Reconnection:
         return 0.0 if attempt <= 1 else Backoff(self.first, self.longest).pause(attempt - 2)
 
     def pause(self, attempt: int, asked: float) -> float:
-        """Seconds that are really waited before an attempt, where the server has asked for `asked`."""
+        """Seconds actually waited before an attempt, if the server has asked for `asked`."""
         chosen = self.delay(attempt) * random.uniform(0.5, 1.0)  # noqa: S311 -- no secret
         return max(chosen, min(asked, self.patience))

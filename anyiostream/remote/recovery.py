@@ -1,11 +1,11 @@
-"""What a graph is called with, also where the server that had begun the run has died.
+"""What a graph is called with, even if the server that had begun the run has died.
 
 - A LangGraph graph whose checkpoints outlive the process goes on from the newest one: with no input if this run has
   saved it, and otherwise with what the run was begun with, which it has not taken yet. The nodes of the step that was
   interrupted run again.
 - Any other graph cannot go on. Its run fails, and says so; only an assistant that says `on_crash="restart"` is called
   with its input once more.
-- A server that was stopped in peace has left the run at the end of a step: then nothing runs again, and nobody notices.
+- A server that was stopped cleanly has left the run at the end of a step: then nothing runs again, and nobody notices.
 - Whatever had begun is ended in the log first, and viewers are told: `custom:run.restarted`.
 """
 
@@ -52,7 +52,7 @@ async def input_of(thread: Thread, job: Job, config: Mapping[str, Any] | None) -
     """
     if not thread.goes_on(job):
         if job.assistant is None:
-            raise RunLost("its graph is not served any more")
+            raise RunLost("its graph is no longer served")
         if thread.log.survives and job.answered and config is not None:
             await _note_answers(thread, job, config)
         return job.input(thread.ledger.latest)
@@ -85,7 +85,7 @@ async def _resumed(thread: Thread, job: Job, config: Mapping[str, Any] | None) -
             checkpoint_id = saved.checkpoint["id"]
             return None, {"checkpoint_id": checkpoint_id, "after": _place(thread, checkpoint_id)}
         if job.answered and saved is None:
-            raise RunLost("its checkpoint is not there any more")
+            raise RunLost("its checkpoint is no longer there")
         consumed = job.answered and _answers(saved) > thread.fold.answers
         given = None if consumed else job.input(thread.ledger.latest)
     elif job.assistant.on_crash == "restart":
@@ -96,7 +96,7 @@ async def _resumed(thread: Thread, job: Job, config: Mapping[str, Any] | None) -
 
 
 async def _note_answers(thread: Thread, job: Job, config: Mapping[str, Any]) -> None:
-    """Remember how many answers the checkpoint has had, by which it is known later whether it has this one."""
+    """Remember how many answers the checkpoint has had, to know later whether it has this one."""
     assert job.assistant is not None
     if job.assistant.keeps_checkpoints:
         saved = await _newest(job, config)
@@ -106,7 +106,7 @@ async def _note_answers(thread: Thread, job: Job, config: Mapping[str, Any]) -> 
             return
     elif not thread.restored:
         return
-    raise RunLost(f"its checkpoint is not there any more: its graph {job.assistant.lost_with_process}")
+    raise RunLost(f"its checkpoint is no longer there: its graph {job.assistant.lost_with_process}")
 
 
 async def _newest(job: Job, config: Mapping[str, Any]) -> Any:

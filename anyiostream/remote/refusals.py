@@ -62,7 +62,7 @@ def error_frame(code: ErrorCode, text: str, command_id: int | None = None) -> di
 
 
 def gap_text(after: int, first: int) -> str:
-    """What a reader is told whose next events are no longer kept."""
+    """What a reader is told if its next events are no longer kept."""
     return (
         f"gap: events {after + 1} to {first - 1} of this thread are no longer kept; the oldest is {first}. "
         "Read the thread's state, or subscribe without `since`."

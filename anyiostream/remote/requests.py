@@ -15,7 +15,7 @@ from anyiostream.wire.jsonable import encode
 __all__ = ["answer", "answer_encoded", "caller_of", "refused", "sent_once"]
 
 TOO_MUCH: Final = frozenset({408, 429})
-"""HTTP statuses after which what is still to come of a request is not waited for."""
+"""HTTP statuses after which the rest of a request is not waited for."""
 
 LONGEST_KEY: Final = 200
 """Characters of a client's key that count."""
@@ -30,9 +30,9 @@ def caller_of(connection: HTTPConnection) -> Caller:
 
 
 def sent_once(body: bytes, key: str | None = None) -> str:
-    """By which a command is known if it is sent again: the key that its client has given it, or all of its bytes.
+    """Identifies a command that is sent again: the key that its client has given it, or all of its bytes.
 
-    Clients repeat a command, byte for byte, whose answer they have not had.
+    Clients that have had no answer to a command repeat it, byte for byte.
     """
     return f"key {key[:LONGEST_KEY]}" if key else f"body {sha256(body).hexdigest()}"
 

@@ -30,7 +30,7 @@ NOTHING: Final = 204
 
 
 class Responder:
-    """Answers requests with turns of threads. Who may do what is for `authorize` to say, as everywhere."""
+    """Answers requests with turns of threads. `authorize` decides who may do what, as everywhere."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -60,14 +60,14 @@ class Responder:
         Args:
             request: The request that is answered: who makes it is told to `authorize`.
             assistant: Which graph.
-            input: What it is run with; or all that a front end asks for, as `anyiostream.sinks.parse` reads it, whose
-                answers go on with the run that has asked.
+            input: What it is run with; or a front end's whole request, as `anyiostream.sinks.parse` returns it, whose
+                answers resume the run that has asked.
             thread: The conversation; by default the front end's, or a new one.
             protocol: What the front end speaks.
             include: Which state to show.
 
         Returns:
-            The response: what is not allowed, or wrong, has a status.
+            The response; a request that is not allowed, or wrong, has an error status.
         """
         return await _answered(self._respond(request, assistant, input, thread, protocol, include))
 
@@ -76,20 +76,20 @@ class Responder:
     ) -> Response:
         """The turn that is under way on a thread, from its start; 204 if there is none.
 
-        What there is already comes in few events, so the whole turn is soon there; then the others, as they come.
+        What there is already comes in few events, so that it arrives soon; then the others, as they come.
         """
         return await _answered(self._resume(request, thread, protocol, include))
 
     async def history(self, request: Request, *, thread: str) -> Response:
         """What was said on a thread in finished turns, as a JSON list of the AI SDK's `UIMessage`s.
 
-        They are read from the `messages` of the graph's state; a graph without them has none. What a thread waits for
-        its user with is in the last one. The answer that is under way is left out, and is `resume`'s.
+        They are read from the `messages` of the graph's state; a graph without them has none. Open questions are in the
+        last one. The answer that is under way is left out: `resume` has it.
         """
         return await _answered(self._history(request, thread))
 
     async def stop(self, request: Request, *, thread: str) -> Response:
-        """Stop what is under way on a thread; 204, also if nothing is."""
+        """Stop what is under way on a thread; 204, even if nothing is."""
         return await _answered(self._stop(request, thread))
 
     # --- inside ---
@@ -99,7 +99,7 @@ class Responder:
     ) -> Response:
         asked = given if isinstance(given, Asked) else Asked(input=given)
         if asked.regenerate is not None:
-            raise Refusal("not_supported", "an answer cannot be written anew: a thread has no branches.", status=400)
+            raise Refusal("not_supported", "an answer cannot be regenerated: a thread has no branches.", status=400)
         thread_id = thread or asked.thread or _new_thread(protocol)
         # Before anything is begun: what is wrong with these is a mistake in the program.
         open_sink(protocol, run_id="", request=asked, include=include)
@@ -157,7 +157,7 @@ async def _answered(response: Awaitable[Response]) -> Response:
         return answer(refusal.envelope(None), status) if status != refusal.status else refused(refusal)
     except StoreFailed as exc:
         logger.warning("a request is refused: %s", exc)
-        return refused(Refusal("unknown_error", "the server cannot store anything now.", status=503))
+        return refused(Refusal("unknown_error", "the server cannot store anything at the moment.", status=503))
 
 
 def _new_thread(protocol: str) -> str:

@@ -43,8 +43,8 @@ class Runner:
         assistants: Name -> graph.
         limits: How much is taken on.
         checkpoint_thread: What the checkpointer calls a thread.
-        owned: Whether there are several owners, each of whom may have a part of that.
-        gone: Called with a thread that cannot be shown any more as it is here.
+        owned: Whether there are several owners, each with a part of that.
+        gone: Called with a thread whose state here can no longer be shown.
 
     Attributes:
         threads: Those that are remembered.
@@ -96,7 +96,7 @@ class Runner:
     async def running(self) -> AsyncGenerator[TaskGroup]:
         """A block in which runs are run: those that were left unfinished, and what is accepted.
 
-        At its end runs that can go on elsewhere are left to whoever serves the store next; the others are aborted.
+        At its end, runs that can go on elsewhere are left to the store's next server; the others are aborted.
         Nothing of them is alive after it.
 
         Raises:
@@ -178,7 +178,7 @@ class Runner:
         return await self._loader.shown(key, self.fleet.store, follow=False)
 
     def is_shown(self, thread: Thread) -> bool:
-        """Whether what is shown of a thread is what happens to it."""
+        """Whether what is shown of a thread is up to date."""
         return self.fleet is not None or self.threads.is_kept(thread)
 
     # --- runs ---

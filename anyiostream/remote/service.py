@@ -87,7 +87,7 @@ class Service:
     async def running(self) -> AsyncGenerator[None]:
         """A block in which runs are run: those that were left unfinished, and what clients ask for.
 
-        At its end runs that can go on from their checkpoints are left to whoever serves the store next; the others are
+        At its end, runs that can go on from their checkpoints are left to the store's next server; the others are
         aborted. Nothing of them is alive after it.
 
         Raises:
@@ -151,7 +151,7 @@ class Service:
         return await self.runner.thread(ThreadKey(identity, thread_id))
 
     async def known_thread(self, thread_id: str, identity: str) -> Thread | None:
-        """This owner's thread of that id, or `None`. Others' threads of that id are as good as not there."""
+        """This owner's thread of that id, or `None`. Other owners' threads of that id do not count."""
         return await self.runner.find(ThreadKey(identity, thread_id))
 
     def threads_of(self, identity: str) -> list[Thread]:
@@ -184,10 +184,10 @@ class Service:
             caller: Who sends it.
             thread_id: For which thread.
             command: What is to be done.
-            once: By which a command that starts a run is known if it is sent again.
+            once: Identifies a command that starts a run, if it is sent again.
 
         Raises:
-            Refusal: And says why.
+            Refusal: It cannot be done; the text says why.
         """
         if isinstance(command, RunStart | InputRespond):
             return await self._run(caller, thread_id, command, once)
@@ -195,11 +195,11 @@ class Service:
             identity = await self.admit(caller, "read", thread_id)
             found = await self.known_thread(thread_id, identity)
             if found is None:
-                raise Refusal("no_such_run", "there was no run on this thread yet.")
+                raise Refusal("no_such_run", "this thread has not had a run yet.")
             return {"tree": found.tree.shown()}
         if isinstance(command, GetState):
             return await self._state(thread_id, await self.admit(caller, "read", thread_id), command)
-        raise Refusal("not_supported", "subscriptions belong to a WebSocket, or to a stream of their own.")
+        raise Refusal("not_supported", "subscriptions need a WebSocket, or a stream of their own.")
 
     async def cancel(self, caller: Caller, thread_id: str, run_id: str, *, wait: bool) -> dict[str, Any]:
         """Stop a run; with `wait`, return when nothing of it is alive, or when it has had `Limits.shutdown` for that.
@@ -215,7 +215,7 @@ class Service:
         thread = await self.known_thread(thread_id, identity)
         found = None if thread is None else thread.find(run_id)
         if thread is None or found is None:
-            raise Refusal("no_such_run", "there is no such run under way.", status=404)
+            raise Refusal("no_such_run", "no such run is under way.", status=404)
         assert self._tasks is not None
         here = self.runner.find_job(thread, run_id)
         if here is None:
@@ -248,11 +248,11 @@ class Service:
         """Refuse one more stream of `thread`. Called right before `streams.to_viewer`.
 
         Raises:
-            Refusal: There are too many (429), or the thread was forgotten just now and begun anew (503).
+            Refusal: There are too many (429), or the thread was forgotten just now and restarted (503).
         """
         self.streams.check(thread.owner)
         if not self.runner.is_shown(thread):
-            raise Refusal("unknown_error", "this thread has been begun anew; connect again.", status=503)
+            raise Refusal("unknown_error", "this thread has been restarted; connect again.", status=503)
 
     @property
     def ready(self) -> bool:
@@ -296,7 +296,7 @@ class Service:
     async def _state(self, thread_id: str, identity: str, command: GetState) -> dict[str, Any]:
         thread = await self.known_thread(thread_id, identity)
         if thread is None:
-            raise Refusal("no_such_run", "there was no run on this thread yet.")
+            raise Refusal("no_such_run", "this thread has not had a run yet.")
         if command.namespace:
             raise Refusal("no_such_namespace", "only the state of the outermost graph is kept.")
         state = thread.state()
@@ -313,7 +313,7 @@ class Service:
         else:
             found = await self.runner.find(key)
             if found is None:
-                raise Refusal("no_such_run", "there was no run on this thread yet.")
+                raise Refusal("no_such_run", "this thread has not had a run yet.")
             thread = found
             accept = partial(thread.respond, command, once)
         before = {job.run_id for job in thread.jobs}
@@ -325,7 +325,7 @@ class Service:
 
     async def _check_runs(self, identity: str) -> None:
         if self._tasks is None:
-            raise Refusal("unknown_error", "the server has not been started: its lifespan does not run.", status=503)
+            raise Refusal("unknown_error", "the server has not been started: its lifespan is not running.", status=503)
         jobs = self.runner.jobs
         if sum(count for _, count in jobs) >= self.limits.runs and not await self.runner.others_have_room():
             raise Refusal("unknown_error", "there are too many runs; try again later.", status=429)

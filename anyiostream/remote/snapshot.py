@@ -4,8 +4,8 @@ What is still to do:
 
 - A task that has started, until its result comes; one that asks its user, until the run goes on. What a task calls is
   part of it.
-- Of a task that need not run, because it was done before an interrupt, or is cached, LangGraph tells no result; but an
-  update, which says that it is an old one.
+- For a task that need not run, because it was done before an interrupt, or is cached, LangGraph reports no result, only
+  an update, which says that it is an old one.
 - Where a graph stops at a breakpoint, its last checkpoint names the tasks of the step that has not begun.
 """
 

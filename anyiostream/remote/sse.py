@@ -23,7 +23,7 @@ from anyiostream.wire.sse import frame
 __all__ = ["HEADERS", "HEARTBEAT", "EventStream", "resumed_from", "send_piece", "until_disconnected"]
 
 HEARTBEAT: Final = b": heartbeat\n\n"
-"""What says that a stream is alive, and nothing else."""
+"""A heartbeat: says that a stream is alive, and nothing else."""
 
 CHUNK: Final = 64 * 1024
 """Bytes that are sent at a time, more or less."""
@@ -44,8 +44,8 @@ def resumed_from(last_event_id: str, log_id: str) -> int:
     """The `seq` that a browser's `Last-Event-ID` stands for.
 
     Raises:
-        Refusal: It is no id of an event at all, HTTP status 400; or it is none of this log's, which the server has
-            begun anew since, or cannot have yet, 410.
+        Refusal: It is not an event id at all, HTTP status 400; or it is not in this log, which has been restarted
+            since, or does not reach so far yet, 410.
     """
     name, _, seq = last_event_id.rpartition("-")
     if not name or name.endswith("-") or not (seq.isascii() and seq.isdigit()) or len(seq) > LONGEST_SEQ:
@@ -59,9 +59,9 @@ def resumed_from(last_event_id: str, log_id: str) -> int:
 class EventStream:
     """The response that streams a thread's events to one viewer.
 
-    It has no end of its own: the viewer leaves, or the connection is aborted, and the viewer connects again. It is
-    aborted when the server is being stopped, when the viewer has been left behind by the log, and when it accepts
-    nothing for too long.
+    It does not end by itself: the viewer leaves, or the connection is aborted, and the viewer reconnects. It is aborted
+    when the server is being stopped, when the log has left the viewer behind, and when the viewer accepts nothing for
+    too long.
     """
 
     def __init__(self, service: Service, thread: Thread, viewer: Viewer, gap: int | None) -> None:
@@ -99,7 +99,7 @@ class EventStream:
                 tasks.cancel_scope.cancel()
 
     async def _stream(self, send: Send) -> None:
-        # The first bytes tell the client that the stream is open, also where a proxy waits for some.
+        # The first bytes tell the client that the stream is open, even if a proxy waits for some.
         opening = [HEARTBEAT]
         if self._gap is not None:
             opening.append(_gap_frame(self._gap, self._thread.log.first))
@@ -119,8 +119,8 @@ class EventStream:
 async def send_piece(send: Send, body: bytes) -> None:
     """Send a piece of a body that goes on. Checkpoints."""
     await send({"type": "http.response.body", "body": body, "more_body": True})
-    # Servers may take it without a pause; the others' turn comes all the same, and with it the news that the viewer has
-    # left.
+    # Servers may take it without a pause; let other tasks run all the same, among them the one that learns that the
+    # viewer has left.
     await checkpoint()
 
 

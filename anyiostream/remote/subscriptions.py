@@ -19,7 +19,7 @@ CHANNELS: Final = frozenset(
 """The channels that have a fixed name; besides, there is `custom:<name>` for every name."""
 
 WATCHED: Final = frozenset({"lifecycle", "input"})
-"""What the official clients' watchers ask for, which look for a run's end and its interrupts only."""
+"""What the official clients' watchers ask for; they look only for a run's end and its interrupts."""
 
 LONGEST_NAME: Final = 200
 """Characters of a channel's name, and of a segment of a namespace."""
@@ -86,7 +86,7 @@ def parse_subscription(params: Any, limits: Limits) -> Subscription:
     """The subscription that a client has described.
 
     Raises:
-        Refusal: It is malformed, asks for a channel that there is not, or for too much; HTTP status 400.
+        Refusal: It is malformed, or asks for an unknown channel or for too much; HTTP status 400.
     """
     if not isinstance(params, dict):
         raise _invalid("a subscription is an object with `channels`.")
@@ -100,12 +100,12 @@ def parse_subscription(params: Any, limits: Limits) -> Subscription:
 
 def _channels(given: Any, limits: Limits) -> frozenset[str]:
     if not isinstance(given, list) or not given:
-        raise _invalid("`channels` is a list of at least one channel.")
+        raise _invalid("`channels` must be a list of at least one channel.")
     if len(given) > limits.channels:
-        raise _invalid(f"a subscription has at most {limits.channels} channels.")
+        raise _invalid(f"a subscription may have at most {limits.channels} channels.")
     for channel in given:
         if not isinstance(channel, str) or len(channel) > LONGEST_NAME:
-            raise _invalid("a channel is a string, and not a long one.")
+            raise _invalid("a channel must be a string, and not a long one.")
         if channel not in CHANNELS and not (channel.startswith("custom:") and channel != "custom:"):
             known = ", ".join(sorted(CHANNELS))
             raise _invalid(f"there is no channel {channel!r}; there are {known}, and custom:<name>.")
@@ -116,9 +116,9 @@ def _namespaces(given: Any, limits: Limits) -> tuple[Namespace, ...]:
     if given is None:
         return ()
     if not isinstance(given, list):
-        raise _invalid("`namespaces` is a list of namespaces.")
+        raise _invalid("`namespaces` must be a list of namespaces.")
     if len(given) > limits.namespaces:
-        raise _invalid(f"a subscription has at most {limits.namespaces} namespaces.")
+        raise _invalid(f"a subscription may have at most {limits.namespaces} namespaces.")
     return tuple(parse_namespace(each, limits) for each in given)
 
 
@@ -126,12 +126,12 @@ def parse_namespace(given: Any, limits: Limits) -> Namespace:
     """The namespace that a client has sent.
 
     Raises:
-        Refusal: It is no list of strings, or too long.
+        Refusal: It is not a list of strings, or is too long.
     """
     if not isinstance(given, list) or not _strings(given):
-        raise _invalid("a namespace is a list of strings.")
+        raise _invalid("a namespace must be a list of strings.")
     if len(given) > limits.namespaces or any(len(each) > LONGEST_NAME for each in given):
-        raise _invalid(f"a namespace has at most {limits.namespaces} segments of {LONGEST_NAME} characters.")
+        raise _invalid(f"a namespace may have at most {limits.namespaces} segments of {LONGEST_NAME} characters.")
     return tuple(given)
 
 
@@ -144,7 +144,7 @@ def _number(params: Mapping[str, Any], name: str) -> int | None:
     if given is None:
         return None
     if isinstance(given, bool) or not isinstance(given, int) or given < 0:
-        raise _invalid(f"`{name}` is an integer of at least 0.")
+        raise _invalid(f"`{name}` must be an integer of at least 0.")
     return given
 
 

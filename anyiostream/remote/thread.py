@@ -8,8 +8,7 @@ Rules:
 - A run that comes to nothing leaves the thread as it was: it waits for its user, and asks new viewers (`Ledger`).
 - While a thread waits for its user, only the assistant that asks may be run.
 - An idle thread keeps its log, and its values as JSON.
-- The log is written by the run alone. A viewer that does not read is left behind, and waited for only where a `lead`
-  is set.
+- Only the run writes the log. A viewer that does not read is left behind; it is waited for only if a `lead` is set.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ Perform = Callable[["Thread", Job], Awaitable[None]]
 @final
 @attrs.frozen
 class Shared:
-    """What there is of a thread besides what this server knows of it, where several servers share a store.
+    """A thread beyond what this server knows of it, where several servers share a store.
 
     Attributes:
         fresh: The thread as it stands now.
@@ -71,7 +70,7 @@ class Thread:
         batches: What its viewers share.
         restored: Whether it has been read from a store, where an earlier process had left it.
         shared: Set where it is shown only: its runs are another server's, or another object's.
-        lost: Whether another server has it: what it holds is of no more use.
+        lost: Whether another server has it: what it holds is obsolete.
     """
 
     def __init__(
@@ -159,7 +158,7 @@ class Thread:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody would miss it now: it does not run, is not watched, and does not wait for its user."""
+        """Whether it may be forgotten: it does not run, is not watched, and does not wait for its user."""
         return self.unused and not self.waits
 
     @property
@@ -209,7 +208,7 @@ class Thread:
         """Stop a run, and return when nothing of it is alive. One that waits is not run at all; the log says so."""
         job.aborted = True
         if job in self._jobs:
-            # Its turn to be told of comes all the same: before, it would end the run that viewers read.
+            # Viewers are told only when its turn comes: earlier, it would end the run that they read.
             job.forget()
             self.ledger.give_back(job)
             job.done.set()
@@ -235,7 +234,7 @@ class Thread:
         """Where a new viewer begins.
 
         Raises:
-            LogGap: It asks for events after one that this thread does not have: it has been begun anew since.
+            LogGap: It asks for events after one that this thread does not have: the thread has been restarted since.
         """
         return replay_of(self.fold, self.log, subscription)
 
@@ -279,9 +278,9 @@ class Thread:
     # --- what the run does ---
 
     async def work(self) -> None:
-        """Run what was accepted, in order, until nothing is left. One task at a time does.
+        """Run what was accepted, in order, until nothing is left. Called by one task at a time.
 
-        Cancelled, or if the store fails, it leaves the inbox as it is: whoever reads the thread back goes on.
+        If it is cancelled, or the store fails, it leaves the inbox as it is: the next to read the thread back goes on.
         """
         try:
             while self._jobs and not self._leaving:
@@ -307,7 +306,7 @@ class Thread:
             await self._perform(self, job)
         except anyio.get_cancelled_exc_class():
             if not job.ended and not self.lost:
-                # A server that is stopped does as one that dies, but it was not the run's fault.
+                # A server that is stopped behaves like one that dies, but the run is not to blame.
                 await self.log.change(Changes(attempts=(job.place, job.attempts)))
             raise
         if job.handed_over:
@@ -330,7 +329,7 @@ class Thread:
         try:
             await self.log.append(draft, changes, fold=self.ledger.dumps)
         except AnyioStreamError as exc:
-            # Nothing more is written: an end that says so would stand in the log of a run that goes on.
+            # Nothing more is written: an end would stand in the log of a run that goes on.
             job.end, self._broken = None, exc
             raise
 

@@ -4,11 +4,11 @@ Rules:
 
 - A thread that runs, is watched, or waits for its user is not forgotten for another one.
 - An owner who has as many threads as one may have makes room among their own, and so does one who has idle threads when
-  the server is full. Only then is the thread forgotten that has been idle for longest, whosever it is.
+  the server is full. Only then is the thread that has been idle for longest forgotten, whoever owns it.
 - What idle threads keep is bounded in bytes, in the same way.
-- Whoever comes back to a thread that was forgotten begins it anew, with what its checkpointer has; its name stays its
-  owner's, because other owners' threads have other names. A store that outlives the process forgets nothing here: the
-  thread is read back as it was, and one that waits for its user may be there alone.
+- An owner who comes back to a forgotten thread restarts it, with what its checkpointer has; its name stays its owner's,
+  because other owners' threads have other names. A store that outlives the process forgets nothing here: the thread is
+  read back as it was, and one that waits for its user may be kept there alone.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Threads:
         Args:
             store: Where threads live.
             limits: How many there may be, and how much they may keep.
-            owned: Whether there are several owners, each of whom may have a part of that.
+            owned: Whether there are several owners, each with a part of that.
         """
         self._store = store
         self._most = Share(limits.threads, limits.kept)
@@ -138,7 +138,7 @@ class Threads:
         return [thread for key, thread in self._threads.items() if key.owner == owner]
 
     def drop(self, thread: Thread) -> None:
-        """Forget a thread that cannot go on as it is here."""
+        """Forget a thread whose state here is obsolete."""
         if self.is_kept(thread):
             self._forget(thread.key)
 
@@ -149,7 +149,7 @@ class Threads:
         return thread
 
     def settle(self, thread: Thread) -> None:
-        """Count what a thread keeps that has become idle. If that is too much, others are forgotten, or it is."""
+        """Count what a thread that has become idle keeps. If that is too much, others are forgotten, or it is."""
         if self._threads.get(thread.key) is not thread:
             return
         owner = thread.owner

@@ -12,7 +12,7 @@ from anyiostream.wire import Draft
 __all__ = ["RESTARTED", "Totals"]
 
 RESTARTED: Final = "run.restarted"
-"""The named channel by which viewers are told that a run goes on after its server has died."""
+"""The named channel that tells viewers that a run goes on after its server has died."""
 
 COUNTED: Final = ("input_tokens", "output_tokens")
 
@@ -20,13 +20,13 @@ COUNTED: Final = ("input_tokens", "output_tokens")
 @final
 @attrs.define(eq=False)
 class Totals:
-    """What a thread's events add up to, from its first one on, also those that are no longer kept.
+    """What all of a thread's events add up to, including those that are no longer kept.
 
     Attributes:
         events: How many there have been.
         newest: When the newest one was written, in ms since 1970; 0 if there was none.
-        input_tokens: What models were given, as far as they tell.
-        output_tokens: What they have said.
+        input_tokens: Models' input tokens, as far as they report them.
+        output_tokens: Models' output tokens, likewise.
         attempt: How often the last run has been begun.
     """
 

@@ -1,7 +1,7 @@
 """`Transport`: requests to a server that is not trusted, and what it answers, read within bounds.
 
-Nothing is read that has not been counted, compressed answers by what they grow to. What is not an answer of the
-protocol (a page of a proxy's, a redirect, half of an answer) is `RemoteMalformed`, and says what it is instead.
+Everything that is read is counted, compressed answers by their decompressed size. An answer outside the protocol (a
+proxy's page, a redirect, half an answer) raises `RemoteMalformed`, which says what it is instead.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LONGEST_REFUSAL: Final = 64 * 1024
 """Bytes of a refusal that are read."""
 
 LONGEST_TEXT: Final = 1000
-"""Characters of what a server says that an exception repeats."""
+"""Characters of a server's words that an exception repeats."""
 
 CHUNK: Final = 64 * 1024
 """Bytes that a compressed piece is read in."""
@@ -122,10 +122,10 @@ class Inflater:
         """For a content encoding.
 
         Raises:
-            RemoteMalformed: It is none that was asked for.
+            RemoteMalformed: It is not one that was requested.
         """
         if compression not in COMPRESSIONS:
-            raise RemoteMalformed(f"it is encoded as {compression[:LONGEST_TEXT]!r}, which was not asked for")
+            raise RemoteMalformed(f"it is encoded as {compression[:LONGEST_TEXT]!r}, which was not requested")
         self._inflating = zlib.decompressobj(COMPRESSIONS[compression])
         self._begun = False
 
@@ -133,7 +133,7 @@ class Inflater:
         """What `piece` holds.
 
         Raises:
-            RemoteMalformed: It is not compressed so.
+            RemoteMalformed: It is not compressed with that encoding.
         """
         self._begun = self._begun or bool(piece)
         try:
@@ -143,24 +143,24 @@ class Inflater:
                 if found:
                     yield found
         except zlib.error as exc:
-            raise RemoteMalformed("it is not compressed as it says") from exc
+            raise RemoteMalformed("it is not compressed as its headers say") from exc
 
     def close(self) -> None:
         """The last piece has been fed.
 
         Raises:
-            RemoteMalformed: There should be more.
+            RemoteMalformed: The data is incomplete.
         """
         if self._begun and not self._inflating.eof:
-            raise RemoteMalformed("it is cut off: its compressed form has no end")
+            raise RemoteMalformed("it is cut off: the compressed data has no end")
 
 
 @asynccontextmanager
 async def _pieces(response: httpx.Response) -> AsyncGenerator[AsyncIterator[bytes]]:
     """A response's body, in pieces as they arrive; it may be left at any time.
 
-    httpx reads through a chain of generators, of which closing the outermost leaves the inner ones to the garbage
-    collector. Reading on after the connection has been closed ends all of them.
+    httpx reads through a chain of generators; closing the outermost leaves the inner ones to the garbage collector.
+    Reading on after the connection has been closed ends all of them.
     """
     raw = response.aiter_raw()
     compression = response.headers.get("content-encoding", "identity").strip().lower()

@@ -56,7 +56,7 @@ class TurnResponse(Response):
         self._before = before
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream to the run's end. Without it the connection is left as it is, which the server breaks."""
+        """Stream to the run's end. If that does not come, the response stays open, and the server breaks it off."""
         viewer = Viewer(self._thread)
         try:
             self._service.check_connection(self._thread)

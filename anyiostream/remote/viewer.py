@@ -1,7 +1,7 @@
 """`Viewer`: what one connection is to be sent of a thread, for all its subscriptions. Does not send.
 
 Its queue is the thread's log: what it has not been sent yet, bounded like the log in events and bytes. When the log
-has forgotten something that a viewer should have been sent, `batch` raises `LogGap`; nothing is skipped in silence.
+has forgotten something that a viewer should have been sent, `batch` raises `LogGap`; nothing is silently skipped.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Viewer:
             each.cursor = max(each.cursor, batch.last)
         thread.advanced()
         if not batch:
-            # Nothing is sent then, and a whole log may be passed over: the others' turn comes all the same.
+            # Nothing is sent then, and a whole log may be passed over: let other tasks run all the same.
             await checkpoint()
         return batch
 

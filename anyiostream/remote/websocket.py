@@ -5,7 +5,7 @@ Rules:
 - An answer to `subscription.subscribe` is sent before the events that are replayed for it.
 - One task sends events, the one that reads commands sends answers; a lock keeps frames whole and in order.
 - The answer to a command that starts a run is sent before the first event of the run.
-- A frame that is no command is answered with an error without an id, and ends the socket with 4000 + the HTTP status. A
+- A frame that is not a command is answered with an error without an id, and ends the socket with 4000 + HTTP status. A
   command that is refused is answered with its id; a subscription to what is no longer there ends the socket, too.
 - Going away stops nothing: runs go on.
 """
@@ -53,13 +53,13 @@ REMEMBERED: Final = 1024
 
 
 async def converse(service: Service, websocket: WebSocket) -> None:
-    """Serve one socket until the client leaves, does what it must not, or the server is being stopped."""
+    """Serve one socket until the client leaves or breaks the rules, or the server is being stopped."""
     try:
         try:
             identity = await service.admit(caller_of(websocket), "read", websocket.path_params["thread_id"])
             thread = await service.thread(websocket.path_params["thread_id"], identity)
         finally:
-            # A browser cannot read the status of a refused upgrade; the code of a close it can.
+            # A browser cannot read the status of a refused upgrade, but it can read a close code.
             await websocket.accept()
         service.check_connection(thread)
     except Refusal as refusal:
@@ -126,7 +126,7 @@ class Conversation:
 
     async def _answer(self, given: int, message: Mapping[str, Any], once: str) -> None:
         if given in self._ids:
-            raise Refusal("invalid_argument", "the id of a command is used once per socket.", status=400)
+            raise Refusal("invalid_argument", "a command's id can be used only once per socket.", status=400)
         self._ids.append(given)
         try:
             command = parse_command(message, self._service.limits)
@@ -147,10 +147,12 @@ class Conversation:
         except Refusal as refusal:
             await self._send(encode(refusal.envelope(given)))
             if refusal.status == GONE:
-                # Clients take the answer for one that they may wait on; the socket's end they understand.
+                # Clients would take the answer as leave to wait; they understand the socket's end.
                 raise
         except StoreFailed:
-            await self._send(encode(error_frame("unknown_error", "the server cannot store anything now.", given)))
+            await self._send(
+                encode(error_frame("unknown_error", "the server cannot store anything at the moment.", given))
+            )
 
     async def _execute(self, command: Command, once: str) -> dict[str, Any]:
         return await self._service.execute(caller_of(self._websocket), self._thread.thread_id, command, once)
@@ -161,7 +163,7 @@ class Conversation:
     async def _subscribe(self, given: int, subscription: Subscription) -> None:
         if len(self.viewer) >= self._service.limits.subscriptions:
             most = self._service.limits.subscriptions
-            raise Refusal("invalid_argument", f"a socket has at most {most} subscriptions.")
+            raise Refusal("invalid_argument", f"a socket may have at most {most} subscriptions.")
         subscription_id = str(uuid4())
         async with self._sending:
             try:

@@ -10,7 +10,7 @@ assert sink.encode(Placed(1, "1-1", Draft("messages", (), event, 0))) == b"Hi"
 assert sink.end() == b""
 ```
 
-`anyiostream.web` answers a request with a run, and `anyiostream.remote` with a thread of a server; both by these.
+`anyiostream.web` answers a request with a run, `anyiostream.remote` with a thread of a server; both use these.
 """
 
 from __future__ import annotations

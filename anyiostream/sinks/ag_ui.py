@@ -1,4 +1,4 @@
-"""AG-UI 1.0: CopilotKit, and whatever else speaks it.
+"""AG-UI 1.0, for CopilotKit and any other client of it.
 
 - A run that is stopped is `RUN_FINISHED` with the outcome `cancelled`; one that fails is `RUN_ERROR`, the last event.
 - Graphs inside the run's are `SUBAGENT_*`; what they say has their `subagentRunId`. All have ended before the run does.
@@ -238,10 +238,10 @@ def parse(body: Any) -> Request:
     """A `RunAgentInput`.
 
     The input is what its user has said since the last message of an assistant; with `resume` there is none. A `resume`
-    that is `cancelled` answers with `None`. Tools and state of the front end's are in `extra`.
+    that is `cancelled` answers with `None`. The front end's tools and state are in `extra`.
 
     Raises:
-        MalformedRequest: It is none.
+        MalformedRequest: It is not one.
     """
     given = mapping_of(PROTOCOL, "the body", body)
     thread = text_of(PROTOCOL, "`threadId`", given.get("threadId"))
@@ -259,7 +259,7 @@ def parse(body: Any) -> Request:
         elif message.get("role") in {"assistant", "tool"}:
             new.clear()
     if not new and not answers:
-        raise MalformedRequest(PROTOCOL, "it has neither a new message of a user nor an answer to a question.")
+        raise MalformedRequest(PROTOCOL, "it has neither a new user message nor an answer to a question.")
     return Request(
         input=None if answers else {"messages": new},
         thread=thread,

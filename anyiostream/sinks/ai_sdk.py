@@ -1,13 +1,13 @@
 """The UI message stream of Vercel's AI SDK, version 1 of the protocol: `useChat` with `ai` 6 and 7.
 
-- One turn is one message, whatever models were called in it. A run that goes on after an answer goes on writing the
-  message that the front end has: its id is in the request.
+- One turn is one message, however many model calls it has. A run that goes on after an answer continues the message
+  that the front end has: its id is in the request.
 - Every tool is `dynamic`: the front end need not know its type.
 - What an inner graph says has its namespace in `providerMetadata.anyiostream`.
-- Questions are `data-interrupt` parts. Those that ask consent for a tool are a `tool-approval-request` as well.
+- Questions are `data-interrupt` parts. Those that ask consent for a tool are also a `tool-approval-request`.
 - `ai` 5 refuses approval requests, and is not supported.
 
-Parts of our own, by type; `anyiostream.sinks.ai_sdk_types` has them for TypeScript:
+Our own parts, by type; `anyiostream.sinks.ai_sdk_types` has them for TypeScript:
 
 - `data-interrupt`, by the interrupt's id: `{interruptId, namespace, value}`.
 - `data-subgraph`, by the graph's id: `{namespace, name, status, error?}`.
@@ -129,7 +129,7 @@ class AiSdkSink(TurnSink):
         self._chunk(f"{block.kind}-end", id=block.id)
 
     def _step(self, message: Message) -> None:
-        """A model that is called again after a tool has answered begins a step. The end of one forgets open parts."""
+        """A model call after a tool has answered begins a step. The end of a step forgets open parts."""
         if self._answered and not self._open and not message.namespace:
             self._answered = False
             self._chunk("finish-step")
@@ -171,7 +171,7 @@ class AiSdkSink(TurnSink):
         """Its input."""
         self._open -= 1
         fields = {"toolCallId": call.id, "toolName": call.name, "input": call.input, "dynamic": True}
-        # The server runs the tool: a front end must not think that it is to do it.
+        # The server runs the tool: a front end must not think that it has to.
         self._chunk("tool-input-available", **fields, providerExecuted=True, **_whose(call.namespace))
 
     def call_output(self, call: Call, output: Any, *, last: bool) -> None:
@@ -206,7 +206,7 @@ class AiSdkSink(TurnSink):
         self._chunk(f"data-{method}", id="/".join((method, *namespace)), data=data)
 
     def custom(self, name: str, namespace: Namespace, payload: Any) -> None:
-        """Each is a part of its own, but in a turn that is replayed the same one."""
+        """Each is a part of its own, but the same one when a turn is replayed."""
         self._customs += 1
         kind = "data-restarted" if name == RESTARTED else f"data-{name}"
         whose = f"{'/'.join(namespace)}:" if namespace else ""
@@ -229,7 +229,7 @@ def parse(body: Any) -> Request:
     """What `DefaultChatTransport` has posted.
 
     The input is the user's last message; with consents or `answers`, by interrupt id in the body, there is none: the
-    run goes on. With the trigger `regenerate-message` the answer to that message is to be written anew.
+    run goes on. With the trigger `regenerate-message` the answer to that message is to be regenerated.
 
     ```python
     from anyiostream.sinks import ai_sdk
@@ -240,7 +240,7 @@ def parse(body: Any) -> Request:
     ```
 
     Raises:
-        MalformedRequest: It is none.
+        MalformedRequest: It is not one.
     """
     given = mapping_of(PROTOCOL, "the body", body)
     messages = listed(PROTOCOL, "`messages`", given.get("messages"))
@@ -256,13 +256,13 @@ def parse(body: Any) -> Request:
         if answers:
             continues = text_of(PROTOCOL, "a message's `id`", last.get("id"), needed=False)
             calls = dict(_calls(parts))
-    # With the assistant's message last there is nothing new but answers: its user's question has been put already.
+    # If the assistant's message is last, only answers are new: its user's question has been asked already.
     asked = last if last.get("role") == "user" and not answers else None
     regenerate: str | None = None
     if given.get("trigger") == "regenerate-message":
         regenerate = text_of(PROTOCOL, "`messageId`", given.get("messageId") or last.get("id"), needed=False)
     if asked is None and not answers:
-        raise MalformedRequest(PROTOCOL, "it has neither a message of a user nor an answer to a question.")
+        raise MalformedRequest(PROTOCOL, "it has neither a user message nor an answer to a question.")
     return Request(
         input=None if asked is None else {"messages": [_message(asked)]},
         thread=thread,

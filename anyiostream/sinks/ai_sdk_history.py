@@ -1,7 +1,7 @@
-"""What was said on a thread, as the AI SDK's `UIMessage`s, for a page that is loaded anew.
+"""What was said on a thread, as the AI SDK's `UIMessage`s, for a page that is reloaded.
 
-It is read from the messages in a graph's state, as LangChain dumps them, and is what the streams of the turns would
-have been folded to: one message for a turn, with a step for each call of a model.
+It is read from the messages in a graph's state, as LangChain dumps them, and equals what a client makes of the turns'
+streams: one message for a turn, with a step for each model call.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The parts of our own in the AI SDK's messages, as types: in Python, and for TypeScript.
+"""Our own parts of the AI SDK's messages, as types: in Python, and for TypeScript.
 
 ```console
 $ python -m anyiostream.sinks.ai_sdk_types > parts.ts
@@ -100,7 +100,7 @@ def _type(kind: Any, depth: int) -> str:
 
 
 def _object(kind: Any, depth: int) -> str:
-    """A class with fields. Those that may be missing are told by their annotations, also where these are strings."""
+    """A class with fields. The annotations say which may be missing, even if these are strings."""
     partial = getattr(kind, "__total__", True) is False
     inside, shown = "  " * (depth + 1), ""
     for name, field in get_type_hints(kind, include_extras=True).items():

@@ -51,7 +51,7 @@ def approval_ids(interrupt_id: str, value: Any) -> list[str]:
 def approvals_of(
     questions: Iterable[Question], calls: Mapping[str, Call], make: Callable[[str, str, Any], Call]
 ) -> list[Approval]:
-    """What the questions ask consent for. A call that has not been told of is made."""
+    """What the questions ask consent for. A call that is not known yet is made."""
     found: list[Approval] = []
     taken: set[str] = set()
     for question in questions:

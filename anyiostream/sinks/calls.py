@@ -1,4 +1,4 @@
-"""`Calls`: the calls of tools in a turn, told once each, whoever tells of them first: a message, or the tool itself."""
+"""`Calls`: the tool calls of a turn, each told once, whichever reports it first: a message, or the tool itself."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Calls:
 
     Args:
         teller: Who is told.
-        known: Calls that the teller's reader has already: id -> name.
+        known: Calls that the reader has already: id -> name.
         at_work: Called with the namespace of each call inside a graph.
-        unique: Makes an id of its own of one.
+        unique: Makes an id unique in the turn.
 
     Attributes:
         known: Id -> call.

@@ -1,4 +1,4 @@
-"""`Client`: who reads what a sink shows, over ASGI. It may leave at any time, and is sent nothing more then."""
+"""`Client`: the reader of a sink, over ASGI. It may leave at any time, and is sent nothing after that."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEADERS: Final = {
     "x-accel-buffering": "no",
     "x-content-type-options": "nosniff",
 }
-"""What keeps proxies from holding the response back, or packing it, and browsers from guessing what it is."""
+"""Keeps proxies from buffering or compressing the response, and browsers from guessing its type."""
 
 FAILED: Final = 500
 
@@ -69,7 +69,7 @@ class Client:
         await self._body(body)
 
     async def close(self, why: str = "") -> None:
-        """Nothing comes after this: what is still missing. `why` says so if the run's end has not come."""
+        """Nothing comes after this: send what is still missing. `why` says why, if the run's end has not come."""
         if self.status != FAILED:
             await self._say(self._sink.end("cut", why))
             if not self.begun:
@@ -104,7 +104,7 @@ class Client:
     async def _body(self, body: bytes) -> None:
         if body:
             await self._deliver({"type": "http.response.body", "body": body, "more_body": True})
-            # Servers may take it without a pause; the news that the client has left comes in one.
+            # Servers may take it without a pause, and only in one can we learn that the client has left.
             await checkpoint()
 
     async def _deliver(self, message: dict[str, Any]) -> None:

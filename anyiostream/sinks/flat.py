@@ -1,4 +1,4 @@
-"""`FlatText`: the texts of a turn as one text, for protocols that have room for one only."""
+"""`FlatText`: the texts of a turn as one text, for protocols that have room for only one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BETWEEN: Final = "\n\n"
 class FlatText:
     """Puts texts one after the other, in the order in which they begin.
 
-    The first that has not ended is shown as it comes; what others say meanwhile waits for its end.
+    The first that has not ended is shown as it comes; the others wait for its end.
 
     Args:
         subgraphs: Whether what inner graphs say belongs to it, too.

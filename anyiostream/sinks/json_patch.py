@@ -1,4 +1,4 @@
-"""What has changed between two values, as a JSON Patch (RFC 6902): short where little has, as when a list has grown."""
+"""The difference of two values, as a JSON Patch (RFC 6902): short if little has changed, as when a list has grown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wire itself, as server-sent events: what LangGraph's protocol has, and what `EventSource` reads by itself.
+"""The wire itself, as server-sent events: LangGraph's protocol, which `EventSource` reads unaided.
 
 The `event:` of each is its method, the `id:` its place. `EventSource` does not know that a run has ended: it connects
 again, with `Last-Event-ID`, and is told by the status 204 that there is nothing more.
@@ -54,7 +54,7 @@ class LangGraphSink:
         return frame(draft.method, event.body, event.event_id)
 
     def end(self, status: Status = "cut", error: str = "") -> bytes:
-        """If the log does not say how the run has ended, an event does that has no place in it."""
+        """If the log does not say how the run has ended, an event without a place does."""
         if self._over:
             return b""
         self._over = True
@@ -88,7 +88,7 @@ def parse(body: Any) -> Request:
     """`{"input": ..., "thread_id"?: ..., "assistant_id"?: ..., "answers"?: {interrupt id: answer}}`.
 
     Raises:
-        MalformedRequest: It is none.
+        MalformedRequest: It is not one.
     """
     given = mapping_of(PROTOCOL, "the body", body)
     thread, assistant = given.get("thread_id"), given.get("assistant_id")

@@ -3,7 +3,7 @@
 - Texts are the answer, one after the other. The tools that the graph calls are its own business.
 - Reasoning is `reasoning_content`, as many servers have it, if it is asked for.
 - A question to the user that is a text ends the answer.
-- A run that fails is an error: before the first chunk with a status of HTTP, later inside the stream.
+- A run that fails is an error: before the first chunk an HTTP status, later inside the stream.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class OpenAiSink(TurnSink):
         subgraphs: Whether what inner graphs say belongs to the answer.
     """
 
-    eager = False  # until there is something to say, an error has a status of HTTP
+    eager = False  # until there is something to say, an error is an HTTP status
 
     def __init__(
         self, *, completion_id: str, model: str, usage: bool = False, reasoning: bool = False, subgraphs: bool = True
@@ -72,7 +72,7 @@ class OpenAiSink(TurnSink):
         """What has waited for its end."""
         self._say(self._text.closed(block))
 
-    def ended(self, status: Status, error: str, approvals: list[Approval]) -> None:  # noqa: ARG002 -- a consent is no text
+    def ended(self, status: Status, error: str, approvals: list[Approval]) -> None:  # noqa: ARG002 -- a consent is not text
         """Why the answer ends."""
         if status in {"failed", "cut"}:
             self.emit(data_frame(error_body(error or "The connection ended before the run.")))
@@ -128,7 +128,7 @@ class OpenAiWholeSink(TurnSink):
         return b""
 
     def heartbeat(self) -> bytes:
-        """Nothing: with the first byte the status would be told."""
+        """Nothing: the first byte would fix the status."""
         return b""
 
     def failure(self, error: str) -> tuple[str, bytes]:
@@ -146,7 +146,7 @@ class OpenAiWholeSink(TurnSink):
         """What has waited for its end."""
         self._said.append(self._flat.closed(block))
 
-    def ended(self, status: Status, error: str, approvals: list[Approval]) -> None:  # noqa: ARG002 -- a consent is no text
+    def ended(self, status: Status, error: str, approvals: list[Approval]) -> None:  # noqa: ARG002 -- a consent is not text
         """All of it."""
         if status in {"failed", "cut"}:
             self.emit(encode(error_body(error or "The connection ended before the run.")))
@@ -212,16 +212,16 @@ def parse(body: Any) -> Request:
     """What is posted to `/v1/chat/completions`. The input is the whole conversation: the protocol has no threads.
 
     Raises:
-        MalformedRequest: It is none, or asks for several answers or for tools of the caller's.
+        MalformedRequest: It is not one, or it asks for several answers or for the caller's own tools.
     """
     given = mapping_of(PROTOCOL, "the body", body)
     messages = listed(PROTOCOL, "`messages`", given.get("messages"))
     if not messages:
         raise MalformedRequest(PROTOCOL, "`messages` is empty.")
     if given.get("n") not in {None, 1}:
-        raise MalformedRequest(PROTOCOL, "`n` is 1: a run gives one answer.")
+        raise MalformedRequest(PROTOCOL, "`n` must be 1: a run gives one answer.")
     if given.get("tools") or given.get("functions"):
-        raise MalformedRequest(PROTOCOL, "`tools` are not taken: the graph has its own.")
+        raise MalformedRequest(PROTOCOL, "`tools` are not accepted: the graph has its own.")
     options = given.get("stream_options")
     return Request(
         input={"messages": [dict(each) for each in messages]},

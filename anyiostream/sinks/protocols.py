@@ -59,11 +59,11 @@ def open_sink(
 
 
 def parse(protocol: str, body: Any) -> Request:
-    """What a front end that speaks `protocol` asks for; `body` is the JSON that it has sent, decoded.
+    """The request of a front end that speaks `protocol`; `body` is the JSON that it has sent, decoded.
 
     Raises:
         UnknownProtocol: There is no such protocol.
-        MalformedRequest: The body is none of its requests.
+        MalformedRequest: The body is not one of its requests.
     """
     request: Request = _module(protocol).parse(body)
     return request

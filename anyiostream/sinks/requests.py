@@ -17,7 +17,7 @@ def mapping_of(protocol: str, name: str, given: Any) -> Mapping[str, Any]:
         MalformedRequest: It is none.
     """
     if not isinstance(given, Mapping):
-        raise MalformedRequest(protocol, f"{name} is an object.")
+        raise MalformedRequest(protocol, f"{name} must be an object.")
     return given
 
 
@@ -28,7 +28,7 @@ def listed(protocol: str, name: str, given: Any) -> list[Mapping[str, Any]]:
         MalformedRequest: It is none.
     """
     if not isinstance(given, list) or not all(isinstance(each, Mapping) for each in given):
-        raise MalformedRequest(protocol, f"{name} is a list of objects.")
+        raise MalformedRequest(protocol, f"{name} must be a list of objects.")
     return given
 
 
@@ -41,5 +41,5 @@ def text_of(protocol: str, name: str, given: Any, *, needed: bool = True) -> str
     if given is None and not needed:
         return None
     if not isinstance(given, str) or not given:
-        raise MalformedRequest(protocol, f"{name} is a string.")
+        raise MalformedRequest(protocol, f"{name} must be a string.")
     return given

@@ -1,7 +1,7 @@
-"""`Sink`: what shows a run in a front end's protocol. Pure: events of the wire in, bytes out.
+"""`Sink`: shows a run in a front end's protocol. Pure: events of the wire in, bytes out.
 
-A sink is for one response. It may be given events from any place of a turn on, and be ended at any place: what it has
-made is whole all the same, since it opens what it has not seen the beginning of, and closes what it has opened.
+A sink is for one response. It may begin and end anywhere in a turn: its output is whole all the same, since it opens
+what it has not seen the beginning of, and closes what it has opened.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Status = Literal["completed", "failed", "aborted", "drained", "interrupted", "cu
 to its user; or not at all, and the stream is cut."""
 
 INCLUDABLE: Final = frozenset({"values", "updates", "checkpoints", "tasks"})
-"""Methods of the wire that show state, which may hold secrets: they go out only if they are asked for."""
+"""Methods of the wire that show state, which may hold secrets: they go out only on request."""
 
 DEFAULT_INCLUDE: Final[frozenset[str]] = frozenset()
 
@@ -37,13 +37,13 @@ class Request:
         thread: The conversation, or `None` where the protocol has none.
         run_id: The run's id, if the front end has chosen one.
         answers: Interrupt id -> what its user says to it.
-        regenerate: The id of the message that is to be written anew.
-        continues: The id of the message that the run goes on writing.
+        regenerate: The id of the message that is to be regenerated.
+        continues: The id of the message that the run continues.
         calls: Tool calls that the front end has already: id -> name.
         assistant: Which graph is asked for, or `None` where the protocol does not say.
         stream: Whether the answer is to be streamed.
         usage: Whether it is to say how many tokens were used.
-        extra: What else the front end has sent along; nothing of it is trusted.
+        extra: What else the front end has sent along; none of it is trusted.
     """
 
     input: Any = None
@@ -91,7 +91,7 @@ class Sink(Protocol):
         ...
 
     def heartbeat(self) -> bytes:
-        """What says that the stream is alive, if nothing else does; empty if the protocol has nothing of the kind."""
+        """A heartbeat, for when nothing else is sent; empty if the protocol has none."""
         ...
 
 
@@ -113,7 +113,7 @@ class MalformedRequest(AnyioStreamError, ValueError):
     """
 
     def __init__(self, protocol: str, problem: str) -> None:
-        super().__init__(f"The request is none of the protocol {protocol!r}: {problem}")
+        super().__init__(f"This is not a request of the protocol {protocol!r}: {problem}")
         self.protocol: Final = protocol
 
 

@@ -14,7 +14,7 @@ __all__ = ["Teller"]
 
 
 class Teller:
-    """Is told the steps of a turn, one at a time. What a protocol does not show is left as it is here: not shown."""
+    """Is told the steps of a turn, one at a time. By default a step is not shown."""
 
     def begun(self) -> None:
         """The turn has begun."""

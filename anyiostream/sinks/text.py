@@ -1,7 +1,7 @@
 """Plain text: what the models say, and nothing else.
 
-There is no word for a run that fails: before the first token it has a status of HTTP, later its connection breaks, so
-that nobody takes half an answer for the whole.
+Plain text cannot say that a run failed: before the first token the failure is an HTTP status, later the connection
+breaks, so that nobody takes half an answer for the whole.
 """
 
 from __future__ import annotations
@@ -79,5 +79,5 @@ def parse(body: Any) -> Request:
     given = mapping_of(PROTOCOL, "the body", body)
     asked, thread = given.get("input"), given.get("thread")
     if not isinstance(asked, str) or not (thread is None or isinstance(thread, str)):
-        raise MalformedRequest(PROTOCOL, "`input` is a string, and `thread` too if there is one.")
+        raise MalformedRequest(PROTOCOL, "`input` must be a string, and so must `thread`, if there is one.")
     return Request(input={"messages": [{"role": "user", "content": asked}]}, thread=thread)

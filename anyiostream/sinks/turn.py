@@ -1,16 +1,16 @@
-"""`Turn`: what the events of one turn amount to, told step by step, in an order that every protocol takes.
+"""`Turn`: what the events of one turn amount to, told step by step, in an order that every protocol accepts.
 
 Rules:
 
-- A block or a call is opened before anything is told of it, and closed once; a block without a text is not told of.
-- What has no beginning here, because it was before the first event, is opened where it is first heard of.
-- Ids are unique in the turn. What is written again under an id gets another one.
+- A block or a call is opened before anything else is told of it, and closed once; a block without text is not told.
+- Whatever began before the first event is opened when it is first mentioned.
+- Ids are unique in the turn. What is written again under the same id gets another one.
 - Whatever ends the turn, everything is closed before: blocks and calls in the order in which they were opened, and
   graphs from the innermost outwards.
 - What comes after the end is not told.
 
-The argument of a tool call is told in pieces, and as a whole when it is closed. The output of a tool that comes in
-pieces is told so far, each time that it has grown by a quarter: all of it each time would grow with its square.
+The arguments of a tool call are told in pieces, and as a whole when it is closed. A tool output that comes in pieces is
+told as it is so far, each time that it has grown by a quarter: telling it for each piece would take quadratic time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ FILES: Final = frozenset({"image", "audio", "video", "file"})
 ENDS: Final[Mapping[str, Status]] = {"completed": "completed", "failed": "failed", "interrupted": "interrupted"}
 
 REASONS: Final[Mapping[str, Status]] = {"aborted": "aborted", "drained": "drained"}
-"""Ends for which the protocol of the wire has no word of its own."""
+"""Endings for which the protocol of the wire has no word."""
 
 BROKEN: Final[Mapping[Status, str]] = {
     "failed": "The run failed before there was a result.",

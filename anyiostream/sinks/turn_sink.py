@@ -1,4 +1,4 @@
-"""`TurnSink`: a sink that shows a turn step by step. Most protocols are one, by saying what each step looks like."""
+"""`TurnSink`: a sink that shows a turn step by step. Most protocols subclass it and say what each step looks like."""
 
 from __future__ import annotations
 

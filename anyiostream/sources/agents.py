@@ -1,7 +1,7 @@
 """What agents of other frameworks have in common as sources: their input, their questions, their messages.
 
-How another framework is added: a subclass of `AgentGraph` in a module of its own that imports the framework when it is
-used, an extra, and a column in the conformance suite (`tests/sources/`). It translates the framework's events with
+To add a framework: a subclass of `AgentGraph` in a module of its own that imports the framework when it is used, an
+extra, and a column in the conformance suite (`tests/sources/`). The subclass translates the framework's events with
 `Blocks`, ends with a state of plain data, and asks its user with `ask`.
 """
 
@@ -35,16 +35,16 @@ __all__ = [
 ]
 
 INPUT: Final = frozenset({"prompt", "messages"})
-"""What a run may be given."""
+"""Keys of a run's input."""
 
 STATE: Final = frozenset({"output", "usage", "pending", "answers", "suspended"})
-"""What else a run's output has, so that the next one may be given it as it is."""
+"""Further keys of a run's output, which may be the next run's input unchanged."""
 
 _writer: Final[ContextVar[GraphWriter | None]] = ContextVar("anyiostream_agent_writer", default=None)
 
 
 class AgentGraph(AsyncioGraph):
-    """An agent of another framework, as a graph. Subclasses have `run_agent`."""
+    """An agent of another framework, as a graph. Subclasses implement `run_agent`."""
 
     async def produce(self, given: Any, writer: GraphWriter) -> Any:
         """Run the agent, or go on with its last run."""
@@ -90,7 +90,7 @@ class AgentInput:
         prompt: What the user says, as the framework takes it; `None` if there is nothing new.
         messages: The history, as the framework dumps it.
         pending: What an interrupted run has asked: id -> question.
-        answers: What has been answered of that: id -> answer.
+        answers: The answers so far: id -> answer.
         state: The interrupted run's last state.
     """
 
@@ -128,7 +128,7 @@ class AgentInput:
     def _resumed(cls, given: Resumption) -> AgentInput:
         state = given.values
         if not isinstance(state, Mapping) or not state.get("pending"):
-            raise AgentInputInvalid("a `Resumption` whose values are no output of an interrupted run")
+            raise AgentInputInvalid("a `Resumption` whose values are not the output of an interrupted run")
         pending: Mapping[str, Any] = state["pending"]
         for name in given.answers:
             if name not in pending:
@@ -144,7 +144,7 @@ class AgentInput:
 def _messages(state: Mapping[str, Any]) -> Sequence[Any]:
     messages = state.get("messages") or ()
     if isinstance(messages, (str, Mapping)) or not isinstance(messages, Sequence):
-        raise AgentInputInvalid(f"`messages` that are no list, but {type(messages).__name__}")
+        raise AgentInputInvalid(f"`messages` that are not a list, but {type(messages).__name__}")
     return messages
 
 
@@ -232,7 +232,7 @@ class Blocks:
             await self._message.event("content-block-delta", index=block.index, delta=delta)
 
     async def end(self, key: Hashable, whole: str | None = None) -> None:
-        """End a block, if it is open; `whole` is all of it, if the framework tells."""
+        """End a block, if it is open; `whole` is its whole content, if the framework provides it."""
         block = self._open.pop(key, None)
         if block is not None:
             said = "".join(block.pieces) if whole is None else whole
@@ -242,7 +242,7 @@ class Blocks:
             await self._message.event("content-block-finish", index=block.index, content=content)
 
     async def fill(self, key: Hashable, kind: str, text: str) -> None:
-        """Write a block of text or reasoning that may have come in pieces, and then says nothing new."""
+        """Write a block of text or reasoning, unless it has come in pieces already; end it either way."""
         if key not in self._written:
             await self.begin(key, kind)
             await self.add(key, text)

@@ -3,10 +3,10 @@
 Rules:
 
 - On asyncio it runs on the run's own loop; on trio on an asyncio loop beside it, as LangGraph's graphs do (`hosts.py`).
-- What a framework starts for it, it owns: where it is left early, the tasks that the framework has started in it are
-  cancelled and awaited, also those that the framework itself forgets. A task that has been asked to end already is not
-  asked again, which would break into its clean-up.
-- Tasks that a program starts in its own tools, for what is to outlive the run, are the program's, and left alone.
+- It owns what a framework starts for it: if it is left early, the tasks that the framework has started in it are
+  cancelled and awaited, even those that the framework itself forgets. A task that is being cancelled already is not
+  cancelled again, which would interrupt its clean-up.
+- Tasks that a program starts in its own tools, for work that outlives the run, are the program's, and left alone.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _owner: Final[ContextVar[object]] = ContextVar("anyiostream_task_owner")
 
 
 class AsyncioGraph:
-    """A graph that runs on asyncio only, wherever its run is read. Subclasses have `produce`.
+    """A graph that runs on asyncio only, wherever its run is read. Subclasses implement `produce`.
 
     ```python
     import asyncio
@@ -75,9 +75,9 @@ class AsyncioGraph:
 
 @asynccontextmanager
 async def owned_tasks(framework: str) -> AsyncGenerator[None]:
-    """A block whose tasks that run a framework's coroutines end with it, if it is left by an exception.
+    """A block that ends the tasks a framework has started in it, if it is left by an exception.
 
-    Waits for them, whatever comes.
+    Waits for them, whatever happens.
 
     Args:
         framework: The name of its package.
@@ -96,7 +96,7 @@ async def owned_tasks(framework: str) -> AsyncGenerator[None]:
 
 @asynccontextmanager
 async def entered(block: AbstractAsyncContextManager[T]) -> AsyncGenerator[T]:
-    """A framework's block. A cancellation that leaves it stays one, whatever the framework raises on the way out."""
+    """A framework's block. A cancellation stays one, whatever the framework raises on the way out."""
     cancelled: asyncio.CancelledError | None = None
     try:
         async with block as value:
@@ -112,16 +112,17 @@ async def entered(block: AbstractAsyncContextManager[T]) -> AsyncGenerator[T]:
 
 
 async def close_anyhow(iterator: AsyncGenerator[Any]) -> None:
-    """Close it where something has failed or was cancelled already, which is what counts."""
+    """Close it after a failure or a cancellation; its own errors are dropped in favour of that."""
     with anyio.CancelScope(shield=True), suppress(Exception):
         await iterator.aclose()
 
 
 async def _end_tasks(owner: object, framework: str) -> None:
-    """End them, whatever comes."""
+    """End them, whatever happens."""
     left: set[asyncio.Task[Any]]
     while left := set(_tasks_of(owner, framework)):
-        # One at a time, and none while another ends: who waits for one that is cancelled would cancel it once more.
+        # One at a time, and none while another ends: cancelling a task that awaits a cancelled one cancels that one
+        # again.
         if not any(task.cancelling() for task in left):
             next(iter(left)).cancel()
         with suppress(asyncio.CancelledError):  # the run is left already; another cancellation shortens nothing
@@ -146,5 +147,5 @@ def _file_of(task: asyncio.Task[Any]) -> str:
 def _context_of(task: asyncio.Task[Any]) -> Context:
     if hasattr(task, "get_context"):
         return task.get_context()  # type: ignore[no-any-return]  # from Python 3.12
-    # Before, a task tells its context to nobody but the garbage collector.
+    # Before 3.12 only the garbage collector can find a task's context.
     return next((each for each in gc.get_referents(task) if isinstance(each, Context)), Context())

@@ -8,6 +8,6 @@ __all__ = ["is_langgraph"]
 
 
 def is_langgraph(graph: object) -> bool:
-    """Whether it is a compiled LangGraph graph. Does not import LangGraph: for such a graph, that has happened."""
+    """Whether it is a compiled LangGraph graph. Does not import LangGraph: if it is one, that has happened already."""
     module = sys.modules.get("langgraph.pregel.protocol")
     return module is not None and isinstance(graph, module.PregelProtocol)

@@ -65,7 +65,7 @@ class GatedSink:
     """Hands parts to the run as the gate permits.
 
     Attributes:
-        ended: The graph's name once its function has returned; only a task that it left behind can write then.
+        ended: The graph's name once its function has returned; after that, only a task that it left behind can write.
     """
 
     __slots__ = ("_gate", "_loop", "_put", "_subgraphs", "ended")

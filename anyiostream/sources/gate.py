@@ -34,7 +34,7 @@ class Parking(Protocol):
     """How a graph waits, on the loop that it runs on."""
 
     def waiter(self) -> Parked:
-        """A wait of the current task."""
+        """A waiter for the current task."""
         ...
 
 
@@ -73,7 +73,7 @@ class Gate:
     )
 
     def __init__(self, prefetch: int, *, root_depth: int, barriers_below: bool) -> None:
-        """Make an open gate.
+        """Make a gate, closed until the first demand.
 
         Args:
             prefetch: How many parts the graph may run ahead.
@@ -121,7 +121,7 @@ class Gate:
 
         Args:
             parking: How to wait.
-            offering: Whether the caller has that part already, so that it goes before those who would only go on.
+            offering: Whether the caller has that part already, so that it goes before callers that would only go on.
         """
         waiting = self._offering if offering else self._pausing
         while not (self.open or self.stopped):

@@ -13,8 +13,8 @@ __all__ = ["GraphCall", "check_options"]
 
 REFUSED_OPTIONS: Final = {
     "stream_mode": "the modes are those that the registered transformers need; register a transformer for another one.",
-    "subgraphs": "subgraphs are always streamed; read `run.subgraphs`, or ignore it.",
-    "version": "the version of the stream's parts cannot be chosen.",
+    "subgraphs": "subgraphs are always streamed; read `run.subgraphs`, or ignore them.",
+    "version": "the version of the stream's parts cannot be changed.",
 }
 
 
@@ -50,7 +50,7 @@ def check_options(call: GraphCall) -> None:
     """Refuse options that the graph does not take.
 
     Raises:
-        UnknownOption: And says why.
+        UnknownOption: It has one; the message says why not.
     """
     for option in call.options:
         if option in REFUSED_OPTIONS:

@@ -57,11 +57,11 @@ class Routine(Protocol):
 
     @property
     def advancing(self) -> bool:
-        """Whether the graph is at work right now, so that to stop it is to cancel the task."""
+        """Whether the graph is at work right now, so that stopping it takes a cancellation of the task."""
         ...
 
     async def produce(self, put: Callable[[Any], None], gate: Gate, loop: HostLoop) -> None:
-        """Run the graph to its end, or until the gate says that it is to stop. Raises what the graph raises."""
+        """Run the graph to its end, or until the gate tells it to stop. Raises what the graph raises."""
 
     async def close(self) -> BaseException | None:
         """Clean up after `produce`, however it ended; what that raised."""
@@ -148,12 +148,12 @@ class HostedSource:
 
     @property
     def has_part(self) -> bool:
-        """Whether `pull` would answer something else than `NOTHING`."""
+        """Whether `pull` would return anything but `NOTHING`."""
         return self._inbox.has_part
 
     @property
     def read_ahead(self) -> int:
-        """Parts that are there already."""
+        """Parts that have arrived already."""
         return len(self._inbox)
 
     def start(self, host: Host) -> None:

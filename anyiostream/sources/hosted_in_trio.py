@@ -4,9 +4,9 @@ Rules:
 
 - The graph's task is one of asyncio's, begun with the first demand, outside of any scope of the run's: cancelled once,
   and awaited.
-- Both sides are one thread, so a part, and demand, cross by a call. A part that wakes a reader ends the slice.
+- Both sides are in one thread, so parts and demand cross by a call. A part that wakes a reader ends the slice.
 - After a part at which the graph pauses, the run is stepped in the graph's own task, in the slice, as on asyncio; but
-  not if a hook is the user's, which may expect to run in a trio task.
+  not if there is a hook of the user's, which may expect to run in a trio task.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["SourceInTrio"]
 
 @final
 class SourceInTrio(HostedSource):
-    """A graph that runs in one task of asyncio's."""
+    """A graph that runs in one asyncio task."""
 
     spawns = False
 

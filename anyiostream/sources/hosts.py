@@ -1,4 +1,4 @@
-"""Where a graph runs that is for asyncio only, as those of most agent frameworks are.
+"""Where graphs for asyncio only run, as those of most agent frameworks are.
 
 On asyncio it runs on the loop of the run. On trio it runs on an asyncio loop beside it: in trio's own thread (see
 `hosted_in_trio.py`), or in a thread of its own (see `portal.py`).

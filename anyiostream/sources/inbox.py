@@ -18,7 +18,7 @@ __all__ = ["Inbox"]
 
 @final
 class Inbox:
-    """Parts that have been produced and not dispatched, in the process and thread of their reader.
+    """Parts produced and not yet dispatched, in the process and thread of their reader.
 
     Attributes:
         gate: Whether the graph may produce more; `None` if that is decided elsewhere.
@@ -47,7 +47,7 @@ class Inbox:
 
     @property
     def has_part(self) -> bool:
-        """Whether `pull` would answer something else than `NOTHING`."""
+        """Whether `pull` would return anything but `NOTHING`."""
         return bool(self._parts) or self._ended
 
     def pull(self) -> Any:

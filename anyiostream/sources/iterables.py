@@ -92,7 +92,7 @@ class IteratorRoutine:
         self.advancing = False
 
     async def produce(self, put: Callable[[Any], None], gate: Gate, loop: HostLoop) -> None:
-        """Advance the iterable whenever the gate permits, until it ends or is to stop."""
+        """Advance the iterable whenever the gate permits, until it ends or has to stop."""
         try:
             # Asking for permission costs a coroutine; most parts of a burst need not ask.
             if gate.open or await gate.permission(loop):
@@ -129,7 +129,7 @@ class IteratorRoutine:
 
 @final
 class _Opened:
-    """Lets `async for` use an iterator that is not an iterable too."""
+    """Lets `async for` use an iterator that is not itself an iterable."""
 
     __slots__ = ("_iterator",)
 

@@ -49,7 +49,7 @@ __all__ = ["callers_namespace", "compiled_transformers", "open_async_graph", "op
 
 NAMESPACE_SEPARATOR = "|"
 COORDINATES = ("thread_id", "checkpoint_ns", "checkpoint_id", "checkpoint_map")
-"""Keys by which a configuration addresses checkpoints of its own, rather than those of the node it is used in."""
+"""Keys by which a configuration addresses its own checkpoints, rather than those of the node it is used in."""
 
 
 def open_async_graph(call: GraphCall, scope: Namespace, modes: list[str]) -> AsyncSource:

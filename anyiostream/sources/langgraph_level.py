@@ -1,8 +1,8 @@
 """The level of a run that a LangGraph node opens: the node's namespace, whichever call of that node it is.
 
-The first graph that a node runs is at the node's own namespace, each further one has the number of the call as one more
-segment. A run's scope is known before its graph is numbered. So what a further one produces is taken to be at the
-node's namespace, too: its first part, its own snapshot, tells the number.
+The first graph that a node runs is at the node's own namespace; each further one has the number of the call as one more
+segment. A run's scope is known before its graph is numbered. So the parts of a further graph are moved to the node's
+namespace, too: its first part, its own snapshot, shows the number.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """How nested graphs ended, where LangGraph's stream does not say.
 
 Tasks of a graph that is left have no result: it was cancelled (a timeout round `await inner.ainvoke(...)`, a sibling
-that failed), or its stream was not read to its end (`break`). Neither has a task that hands over to a node of the graph
-around it (`Command(graph=Command.PARENT)`); so the stream alone cannot tell the two apart. And a graph may fail
+that failed), or its stream was not read to its end (`break`). Nor has a task that hands over to a node of the graph
+around it (`Command(graph=Command.PARENT)`), so the stream alone cannot tell the two apart. And a graph may fail
 although none of its tasks has: it took too many steps, or two of its nodes wrote the same key. LangChain's callbacks
-are told.
+learn all this.
 
 Rules:
 
@@ -14,7 +14,7 @@ Rules:
   stream, and the node has gone on without it. Such a part is like a task's result, at the graph's namespace.
 - A graph is known from the first of its tasks that starts; one that has not come that far is not in the stream either.
 
-What this relies on although it is not documented; each has a test in `tests/subgraphs/test_left.py`:
+It relies on this, which is not documented; each has a test in `tests/subgraphs/test_left.py`:
 
 - LangGraph: a task's own run has a tag `graph:step:<n>`, and no run inside it has; its parent is the run of its graph.
 - LangGraph: `langgraph_path` of a task that another one has called has four members, the last of which is `True`, and
@@ -129,7 +129,7 @@ class NestedGraphs:
     # --- what the stream asks ---
 
     def before(self, namespace: Namespace, task: Mapping[str, Any]) -> Iterator[StreamPart]:
-        """How those ended that a task has run, to be shown before a part that tells of the task."""
+        """How the graphs that a task has run ended, to be shown before a part about the task."""
         if self._depth is None:
             self._depth = len(namespace)  # a stream begins with a task of its own graph
         if "result" not in task:

@@ -1,10 +1,10 @@
 """Which synchronous nodes of a LangGraph graph keep running in their threads when the graph is left.
 
 LangGraph runs a synchronous node in a thread, and no thread can be cancelled: closing the graph does not wait for it.
-All that can be done is to log it.
+All we can do is log it.
 
 A task that has started and has no result need not be running: LangGraph reports no result for one that was done before
-(answered, cached, or a sibling of one that failed). A node that runs is on the stack of a thread.
+(answered, cached, or a sibling of one that failed). A running node is on the stack of a thread.
 """
 
 from __future__ import annotations

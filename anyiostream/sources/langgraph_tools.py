@@ -1,6 +1,6 @@
 """Tools of LangGraph's `ToolNode` that ask their user.
 
-LangGraph gives the answers to one task's questions in the order in which they are asked again. A `ToolNode` calls
+LangGraph matches answers to one task's questions by the order in which they are asked again. A `ToolNode` calls
 synchronous tools side by side, each in a thread; with the stream mode `tools`, which `run.tool_calls` and the server
 need, the threads ask in any order, and a tool may be given another one's answer. `in_order` calls them one by one.
 """
@@ -65,7 +65,7 @@ def warn_of_mixed_answers(graph: Any) -> None:
 
 
 def _asking_tools(graph: Any) -> Iterator[str]:
-    """The names of synchronous tools that call `interrupt` themselves, where nothing calls tools in order."""
+    """The names of synchronous tools that call `interrupt` themselves, unless the node calls its tools in order."""
     if not graph.checkpointer:
         return
     for node in graph.nodes.values():

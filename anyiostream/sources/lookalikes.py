@@ -1,4 +1,4 @@
-"""What looks like a graph and is not one, and what to say of it: for `open_run` and for the command line."""
+"""Things that look like a graph and are not, and what to say of them: for `open_run` and for the command line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def holds_parts(graph: object) -> bool:
 
 @final
 class Lookalike(enum.Enum):
-    """What is easily taken for a graph."""
+    """What is easily mistaken for a graph."""
 
     UNCOMPILED = enum.auto()
     COROUTINE = enum.auto()
@@ -52,7 +52,7 @@ PROBLEMS: Final[Mapping[Lookalike, str]] = {
 
 
 def lookalike(graph: object) -> Lookalike | None:
-    """Which of these something is that is not a graph, or `None`. Closes a coroutine."""
+    """Which of these it is, or `None`. Closes a coroutine."""
     if hasattr(graph, "compile") and hasattr(graph, "add_node"):
         return Lookalike.UNCOMPILED
     if inspect.iscoroutine(graph):

@@ -23,7 +23,7 @@ class Sink(Protocol):
 
 
 CANCELLED: Final = "it was cancelled before it ended"
-"""What is said of a message, a tool call or a subgraph whose block was cancelled."""
+"""The error of a message, a tool call or a subgraph whose block was cancelled."""
 
 
 @final

@@ -30,7 +30,7 @@ async def ask_expert(ctx: ToolContext, question: str) -> str:
 | `interruptions` | `run.interrupts()`; an interrupt's id is the call's |
 
 The SDK queues an agent's events without a bound, and ends a turn when they have been taken: a slow reader holds up the
-next turn, but not the answer that is being streamed. If a model fails, the SDK throws away what is queued.
+next turn, but not the answer that is being streamed. If a model fails, the SDK drops its queue.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class OpenAIAgent(AgentGraph):
 
     Where calls wait for approval, the run is interrupted. An interrupt's value is `{"type": "approval",
     "tool_call_id", "tool_name", "args"}`. To resume, open a run with `Resumption(answers, output)`; an answer is true,
-    false, or `{"approved": bool, "message": str}`. What is not answered is asked again. The interrupted run's output
-    has its `RunState`, without its context: the one that is given here is used again.
+    false, or `{"approved": bool, "message": str}`. Unanswered questions are asked again. The interrupted run's output
+    has its `RunState`, without its context: the context given here is used again.
 
     Leaving the run's block cancels the agent, and waits for all tasks that the SDK has started for it.
 
@@ -142,7 +142,7 @@ async def run_nested(agent: Any, prompt: Any, *, context: Any, **options: Any) -
 async def _stream(
     agent: Any, given: Any, writer: GraphWriter, options: Mapping[str, Any], pending: Mapping[str, Any] = NOTHING
 ) -> Any:
-    """Run the agent, and show its events; stop it if that is broken off."""
+    """Run the agent, and show its events; stop it if this is broken off."""
     result = _framework().Runner.run_streamed(agent, given, **options)
     events = result.stream_events()
     try:
@@ -156,7 +156,7 @@ async def _stream(
 
 @final
 class Shown:
-    """What a run of the SDK shows. Its methods take the same events in turns, each until what it shows has ended."""
+    """What a run of the SDK shows. Its methods take turns on the same events, each until what it shows has ended."""
 
     def __init__(
         self, agent: Any, writer: GraphWriter, result: Any, events: AsyncIterator[Any], pending: Mapping[str, Any]
@@ -219,13 +219,13 @@ class Shown:
         elif event.name == "tool_output":
             call_id = call_id_of(item.raw_item)
             asked = self._pending.pop(call_id, None)
-            if asked is not None:  # of a call that has been approved nothing else is told
+            if asked is not None:  # the SDK reports nothing else of an approved call
                 await tool_started(writer, call_id, asked["tool_name"], asked["args"])
             await tool_ended(writer, call_id, item.output)
 
 
 def _question(item: Any) -> dict[str, Any]:
-    """What the user is asked of a call that waits for approval."""
+    """What the user is asked about a call that waits for approval."""
     call = item.raw_item
     about = {"tool_call_id": call_id_of(call), "tool_name": item.tool_name, "args": arguments_of(call)}
     return {"type": "approval", **about}

@@ -52,7 +52,7 @@ async def _write_piece(key: tuple[str, int, int], what: str, data: Any, blocks: 
 
 
 async def _done(index: int, item: Any, blocks: Blocks) -> None:
-    """Write what an item of a response has that has not come in pieces."""
+    """Write the content of a response item that has not come in pieces."""
     if item.type == "function_call":
         if not blocks.has(index):
             await blocks.begin_call(index, item.name, item.call_id)
@@ -70,7 +70,7 @@ async def _done(index: int, item: Any, blocks: Blocks) -> None:
 
 
 def arguments_of(call: Any) -> Any:
-    """The arguments of a tool call; as they are, if they are no JSON object."""
+    """The arguments of a tool call; as they are, if they are not a JSON object."""
     given = field_of(call, "arguments")
     return finish_tool_call({"args": given})["args"] if isinstance(given, str) else given
 
@@ -81,7 +81,7 @@ def call_id_of(item: Any) -> str:
 
 
 def field_of(item: Any, name: str) -> Any:
-    """A field of an item, which is a mapping or a model of data."""
+    """A field of an item, which is a mapping or a data model."""
     return item.get(name) if isinstance(item, Mapping) else getattr(item, name, None)
 
 

@@ -54,7 +54,7 @@ class BridgedSource:
 
     @property
     def has_part(self) -> bool:
-        """Whether `pull` would answer something else than `NOTHING`."""
+        """Whether `pull` would return anything but `NOTHING`."""
         return self._inbox.has_part
 
     @property

@@ -28,7 +28,7 @@ async def ask_expert(ctx: RunContext, question: str) -> str:
 | the history after each node | `run.values` |
 | `DeferredToolRequests` as output | `run.interrupts()`, an interrupt for each call; its id is the call's |
 
-The agent goes no further than its readers do: it is iterated node by node, and nothing is queued in between.
+The agent goes no further than its readers: it is iterated node by node, and nothing is queued in between.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class PydanticAgent(AgentGraph):
     Where the agent's output is `DeferredToolRequests`, the run is interrupted. An interrupt's value is `{"type",
     "tool_call_id", "tool_name", "args", "metadata"}`; the type is `approval`, or `external` for a call that somebody
     else makes. To resume, open a run with `Resumption(answers, output)`; answers are true, false or `{"approved":
-    bool, "message": str}` for approvals, and the result for external calls. What is not answered is asked again.
+    bool, "message": str}` for approvals, and the result for external calls. Unanswered questions are asked again.
 
     Leaving the run's block cancels the agent, and waits for it.
 
@@ -185,7 +185,7 @@ async def _begin(index: int, part: Any, blocks: Blocks) -> None:
 
 
 async def _tool_event(event: Any, writer: GraphWriter) -> None:
-    """Write what becomes of a call of a function tool; how an output is made is the agent's own business."""
+    """Write the result of a function tool's call; how an output is made is the agent's own business."""
     kind = event.event_kind
     if kind == "function_tool_call":
         await tool_started(writer, event.tool_call_id, event.part.tool_name, event.part.args_as_dict())

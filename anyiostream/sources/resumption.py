@@ -38,7 +38,7 @@ class Resumption:
     Attributes:
         answers: Interrupt's id -> what the user said.
         values: The last snapshot of the interrupted run.
-        config: What the client sent along.
+        config: The configuration that the client sent along.
     """
 
     answers: Mapping[str, Any]
@@ -47,7 +47,7 @@ class Resumption:
 
     @property
     def answer(self) -> Any:
-        """What the user said, where there was one interrupt.
+        """What the user said, if there was one interrupt.
 
         Raises:
             ValueError: There was more than one.

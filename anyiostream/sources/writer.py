@@ -1,11 +1,11 @@
-"""`GraphWriter`: how a graph that is one's own async function writes its parts.
+"""`GraphWriter`: how a graph that is an async function writes its parts.
 
 Rules:
 
 - Each method waits until the part fits: until there is room in the read-ahead, or, after a part that ends a
   superstep, until a reader wants what comes next. So backpressure reaches into the graph itself.
-- It writes the parts that LangGraph would, so that every transformer works unchanged.
-- Once the run is closing it writes nothing and waits for nothing, so that clean-up code may use it freely.
+- It writes the same parts as LangGraph, so every transformer works unchanged.
+- While the run is closing it writes nothing and waits for nothing, so clean-up code may use it freely.
 - A subgraph that was aborted by its handle writes nothing either: it is cancelled, and ends at its next write.
 """
 
@@ -198,11 +198,11 @@ class GraphWriter(Generic[StateT_contra]):
     ) -> AbstractAsyncContextManager[MessageWriter]:
         """`async with writer.message() as message:` writes one model call, as `run.messages` shows it.
 
-        If the block raises, or is cancelled, the message fails, and the exception goes on.
+        If the block raises, or is cancelled, the message fails, and the exception propagates.
 
         Args:
             node: The node that makes the call.
-            message_id: The message's id; minted if not given.
+            message_id: The message's id; a new one if not given.
             metadata: What is known of the model: `{"provider": ..., "model": ...}`.
         """
         return writing_message(self._sink, self.namespace, node, message_id or _new_id(), metadata)
@@ -216,12 +216,12 @@ class GraphWriter(Generic[StateT_contra]):
     ) -> AbstractAsyncContextManager[ToolCallWriter]:
         """`async with writer.tool_call("search", {...}) as call:` writes one tool call, as `run.tool_calls` shows it.
 
-        If the block raises, or is cancelled, the call fails, and the exception goes on.
+        If the block raises, or is cancelled, the call fails, and the exception propagates.
 
         Args:
             name: The tool.
             input: Its arguments.
-            tool_call_id: The id that the model gave the call; minted if not given.
+            tool_call_id: The id that the model gave the call; a new one if not given.
         """
         return writing_tool_call(self._sink, self.namespace, name, input, tool_call_id or _new_id())
 
@@ -236,9 +236,9 @@ class GraphWriter(Generic[StateT_contra]):
     ) -> AsyncGenerator[SubgraphWriter]:
         """`async with writer.subgraph("researcher") as inner:` runs the block as a subgraph, with a handle of its own.
 
-        The subgraph ends with the block: completed; failed if the block raises (the exception goes on) or is cancelled;
-        interrupted if it raises `GraphInterrupt`; aborted if its handle is: then the block is cancelled, and the graph
-        goes on after it.
+        The subgraph ends with the block: completed; failed if the block raises (the exception propagates) or is
+        cancelled; interrupted if it raises `GraphInterrupt`; aborted if its handle is: then the block is cancelled, and
+        the graph goes on after it.
 
         Args:
             name: The node that runs it.
@@ -309,7 +309,7 @@ class GraphWriter(Generic[StateT_contra]):
         The run ends as interrupted. To resume, open a new one with the answer in its input.
 
         Raises:
-            GraphInterrupt: Always. Let it pass.
+            GraphInterrupt: Always. Let it propagate.
         """
         interrupt = PendingInterrupt(value, interrupt_id or _new_id())
         await self.values(self._state, interrupts=(interrupt,))

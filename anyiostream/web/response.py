@@ -1,7 +1,7 @@
 """`RunResponse`: a run that lives in the response to one request.
 
-Why it is an object, and no generator in a `StreamingResponse`: the run's block is entered and left by the task that
-answers the request, whatever happens. A generator that is left at its `yield` is closed later, by some other task.
+It is an object, and not a generator in a `StreamingResponse`, so that the task that answers the request enters and
+leaves the run's block, whatever happens. A generator that is left at its `yield` is closed later, by some other task.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ OnDisconnect = Literal["stop", "finish"]
 
 @final
 class UnknownOnDisconnect(AnyioStreamError, ValueError):
-    """`on_disconnect` is none of its values."""
+    """`on_disconnect` has an unknown value."""
 
     def __init__(self, given: object) -> None:
-        super().__init__(f"on_disconnect is 'stop' or 'finish', and not {given!r}.")
+        super().__init__(f"on_disconnect must be 'stop' or 'finish', not {given!r}.")
 
 
 @final
 class RunResponse(Response):
     """A response that runs a graph, and shows it as it runs.
 
-    The run is entered before the response begins: what is wrong with the graph is raised, and has the status that the
-    application gives to it. What the graph raises later is told in the protocol's terms, without a traceback, and is
-    logged. When the response is over, nothing of the run is alive.
+    The run is entered before the response begins: if the graph cannot be opened, the error is raised, and the
+    application chooses the status. Later errors of the graph are sent in the protocol's terms, without a traceback, and
+    are logged. When the response is over, nothing of the run is alive.
 
-    A request with `Last-Event-ID` is one of a browser's `EventSource` that connects again, for a run that is over or
-    was stopped with its connection: it is answered with 204, and nothing is run.
+    A request with `Last-Event-ID` comes from a browser's `EventSource` that reconnects, for a run that is over or was
+    stopped with its connection: it is answered with 204, and nothing is run.
 
     ```python
     from anyiostream.web import RunResponse
@@ -63,21 +63,21 @@ class RunResponse(Response):
         run: What `open_run` has returned, not entered.
         protocol: What the front end speaks: `langgraph`, which `EventSource` reads by itself, `ai-sdk`, `ag-ui`,
             `openai` or `text`.
-        request: What the front end has asked for, as `anyiostream.sinks.parse` reads it. It has ids that the answer
-            needs, and says whether it is to be streamed.
+        request: The front end's request, as `anyiostream.sinks.parse` returns it. It has ids that the answer needs, and
+            says whether to stream it.
         include: Which state to show: `values`, `updates`, `checkpoints`, `tasks`; by default none, since it may hold
             secrets.
-        on_disconnect: What becomes of the run when the client leaves: `stop` aborts it, `finish` lets it end in the
-            request's own task, which nothing can cancel then: have it end by itself.
-        heartbeat: Seconds of silence after which the stream says that it is alive; `math.inf` for never.
+        on_disconnect: What happens to the run when the client leaves: `stop` aborts it, `finish` lets it end in the
+            request's own task. Nothing can cancel that, so make sure that it ends.
+        heartbeat: Seconds of silence after which the stream sends a heartbeat; `math.inf` for never.
         run_id: The run's id; by default the front end's, or a new one.
         sink: A sink of your own, in place of a protocol's.
         headers: Further headers.
         background: What Starlette is to run after the response.
 
     Raises:
-        NotPrepared: `run` is something else than a run that has not been entered.
-        UnknownProtocol, UnknownInclude, UnknownOnDisconnect: There is no such thing.
+        NotPrepared: `run` is not what `open_run` returns, or has been entered.
+        UnknownProtocol, UnknownInclude, UnknownOnDisconnect: The argument has an unknown value.
     """
 
     def __init__(

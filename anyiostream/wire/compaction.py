@@ -1,8 +1,7 @@
-"""What a log amounts to in fewer events: for readers that begin a turn anew, and fold what they read.
+"""A turn in fewer events, for readers that read it from its start and fold it.
 
 The text of a block, the arguments of a call and the output of a tool are one event each, where the first piece was; a
-graph's snapshot is the last one, where the first was. What readers make of the events in the end is the same, also in
-which order its parts began.
+graph's snapshot is the last one, where the first was. Readers end up with the same, and in the same order.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ PIECES = {"text-delta": "text", "reasoning-delta": "reasoning", "tool-call-delta
 
 
 def compacted(drafts: Iterable[Draft]) -> list[Draft]:
-    """The events of a turn, fewer of them, and in order. The given ones are left as they are.
+    """The events of a turn in fewer events, in order. Does not change the given ones.
 
     ```python
     from anyiostream.wire import Draft, compacted
@@ -74,7 +73,7 @@ def _message(draft: Draft) -> tuple[Any, ...]:
 
 
 def _bounds(draft: Draft, key: Any) -> bool:
-    """Whether what comes after `draft` is no piece of the same any more."""
+    """Whether what comes after `draft` no longer continues the same thing."""
     data = draft.data
     if not isinstance(data, Mapping):
         return False

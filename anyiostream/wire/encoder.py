@@ -6,8 +6,8 @@ What differs from the raw log, each because a client would otherwise misread it:
   transformer's channel that the protocol does not know.
 - A `lifecycle` event is at the namespace of the graph it tells of. At the root's, a child's end would end the run.
 - The protocol knows no `drained` and no `aborted`: they are `interrupted` and `failed`, with the word as `reason`.
-- What a graph has written as a custom payload, and what looks like a named channel's, is marked `written`: our client
-  keeps it where a local run has it. To the official ones both are that channel's.
+- A custom payload of the graph's that looks like a named channel's is marked `written`: our client keeps it where a
+  local run has it. To the official clients both are that channel's.
 - What the graph waits for its user with is an `input.requested` event each, before the run's `interrupted`.
 - Checkpoints are references, without the state they hold; the state is in `values`.
 """
@@ -82,7 +82,7 @@ class WireEncoder:
     def encode(self, event: ProtocolEvent) -> list[Draft]:
         """The drafts that an event makes, in order; often one, sometimes none.
 
-        What cannot be read as its method's payload is none of its readers': it is passed over, with a warning.
+        What cannot be read as its method's payload is skipped, with a warning.
         """
         try:
             return list(self._drafts(event))
@@ -190,7 +190,7 @@ def now() -> int:
 
 
 def _custom(namespace: Namespace, timestamp: int, data: Any) -> Draft:
-    """A payload that names itself as it is, so that it is `custom:<name>`."""
+    """A payload; one with a `name` is left as it is, so that it is `custom:<name>`."""
     payload = plain(data)
     named = isinstance(payload, dict) and isinstance(payload.get("name"), str)
     extra = {"written": True} if named and "payload" in payload else {}
@@ -226,4 +226,4 @@ PAYLOADS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "tools": _tool,
     "checkpoints": _checkpoint,
 }
-"""How the payloads of the methods are shown that are one event each, and nothing else."""
+"""How payloads are shown, for the methods whose events become one event each."""

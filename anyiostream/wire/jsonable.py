@@ -1,7 +1,7 @@
 """JSON of anything that goes out, always strict.
 
-Outgoing data is the graph's own: messages, models, dataclasses, anything. It becomes what its reader can have of it;
-an object without a form of its own becomes its class's name, because a `repr` shows addresses and secrets.
+Outgoing data is the graph's own: messages, models, dataclasses, anything. It becomes the nearest JSON; an object
+without a JSON form becomes its class's name, because a `repr` shows addresses and secrets.
 """
 
 from __future__ import annotations

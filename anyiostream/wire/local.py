@@ -19,7 +19,7 @@ __all__ = ["NotPrepared", "WireRun"]
 
 @final
 class NotPrepared(AnyioStreamError, TypeError):
-    """What is to be shown is no run that can still be prepared for that."""
+    """The run to be shown can no longer be prepared for that."""
 
     def __init__(self, given: object) -> None:
         super().__init__(
@@ -32,8 +32,8 @@ class NotPrepared(AnyioStreamError, TypeError):
 class WireRun:
     """A run and its events, in order. Entered and read by one task, once.
 
-    What the graph raises is an event, and no exception: the last event says how the run has ended. Leaving the block
-    leaves the run's: what has not ended then is aborted, and nothing of it is alive.
+    What the graph raises becomes an event, not an exception: the last event says how the run has ended. Leaving the
+    block leaves the run's block: a run that has not ended is aborted, and nothing of it is alive.
 
     ```python
     from anyiostream.wire import WireRun
@@ -53,7 +53,8 @@ class WireRun:
         error: What the graph has raised, after the last event.
 
     Raises:
-        NotPrepared: It is something else; or, in the form of `RunReentered`, it has been entered already.
+        NotPrepared: It is something else.
+        RunReentered: It has been entered already.
     """
 
     def __init__(self, prepared: PreparedRun[Any], run_id: str | None = None) -> None:

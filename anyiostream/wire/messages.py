@@ -4,13 +4,13 @@ Rules:
 
 - Every event of a message carries its id, for Python, and its run's id, for JavaScript: so each client tells messages
   apart that are written at the same time.
-- A tool call's arguments go out in pieces, which say twice what they are: as `delta` for Python, and as `content` for
-  JavaScript, to which the delta of a piece was the end of all messages up to 1.12, and which reads `content` first, as
-  the block's next piece. Snapshots, which some graphs make, would grow with the square of the arguments: what they add
-  is a piece.
-- The more there is of a call, the larger its pieces: a part in `GRAIN` of what has gone out already. So there are but
-  as many as the logarithm of its size says, and what they take on the wire is little more than what they say.
-- Which event belongs to which call, and how calls end that break off, is told by `ModelCalls`, as everywhere.
+- A tool call's arguments go out in pieces, each written twice: as `delta` for Python, and as `content` for JavaScript.
+  The JavaScript client up to 1.12 took the delta of a piece for the end of all messages; it reads `content` first, as
+  the block's next piece. Snapshots, which some graphs make, would grow with the square of the arguments: only what they
+  add goes out.
+- The more there is of a call, the larger its pieces: a part in `GRAIN` of what has gone out already. So their number
+  grows with the logarithm of the arguments' size, and they take little more on the wire than the arguments themselves.
+- `ModelCalls` decides which event belongs to which call, and how calls that break off end, as everywhere.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ def _is_of_call(message: OpenMessage, event: dict[str, Any]) -> bool:
 
 
 def _told(message: OpenMessage, event: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The deltas that say to every client what one of a tool call says."""
+    """The deltas that tell every client what one delta of a tool call says."""
     index, delta = event["index"], event["delta"]
     call = message.calls.get(index)
     if call is None:
@@ -241,7 +241,7 @@ def _is_index(index: Any) -> bool:
 
 
 def _described(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What viewers may know of a model call: scalars only, as the protocol has it, and nothing of checkpoints."""
+    """What viewers may know of a model call: scalars only, as the protocol has it, and nothing about checkpoints."""
     shown = {"run_id": metadata.get("run_id"), "langgraph_node": metadata.get("langgraph_node")}
     shown["provider"], shown["model"] = metadata.get("ls_provider"), metadata.get("ls_model_name")
     return {name: value for name, value in shown.items() if isinstance(value, (str, int, float, bool))}

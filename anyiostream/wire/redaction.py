@@ -38,5 +38,5 @@ def redacted(text: str) -> str:
 
 
 def one_line(text: object) -> str:
-    """A text as it may stand in a log: whatever would begin a line of its own, or move a terminal's cursor, escaped."""
+    """A text made safe for a log: whatever would begin a new line, or move a terminal's cursor, is escaped."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in str(text))

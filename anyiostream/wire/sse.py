@@ -19,7 +19,7 @@ def frame(event: str, data: bytes, event_id: str | None = None) -> bytes:
 
 
 def id_frame(event_id: str) -> bytes:
-    """A place, and no event: readers that lose the connection now say so when they come back."""
+    """A place without an event: readers that lose the connection now send it when they come back."""
     return b"id: " + _field(event_id) + b"\n\n"
 
 

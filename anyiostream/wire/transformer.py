@@ -1,4 +1,4 @@
-"""`WireTransformer`: what a run needs so that its raw log has all that the wire shows."""
+"""`WireTransformer`: makes a run's raw log have all that the wire shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["WireTransformer"]
 class WireTransformer(StreamTransformer):
     """Asks the graph for every stream mode that the wire has a channel for, and puts `tasks` back into the raw log.
 
-    The lifecycle projection keeps them out of it, but the Python client tells by them how a subgraph has ended.
+    The lifecycle projection keeps them out of it, but the Python client learns from them how a subgraph has ended.
     """
 
     _native = True

@@ -54,7 +54,7 @@ def test_a_chat_keeps_its_turns(run: Run) -> None:
     assert done.err.count("you> ") == 3
     assert said(run("echo", "--chat", given="one\n/quit\n")) == ["one", "you said one"]
     assert "needs a LangGraph graph" in run("greet", "--chat", given="x\n").err
-    assert "was told nothing" in run("echo", "--chat", given="").err
+    assert "got no message" in run("echo", "--chat", given="").err
 
 
 def test_questions_are_answered_in_a_chat(run: Run) -> None:

@@ -69,7 +69,7 @@ def test_what_is_not_there(module: Any) -> None:
     assert "there is no file" in refused("absent/graphs.py:graph")
     for target in ("named_graphs", ":graph", "named_graphs:", ""):
         assert "write module:attribute" in refused(target)
-    assert "no name of a module" in refused(".relative:graph")
+    assert "not the name of a module" in refused(".relative:graph")
 
 
 def test_a_modules_own_errors_are_not_hidden(module: Any) -> None:
@@ -129,7 +129,7 @@ def test_langgraph_graphs() -> None:
         ("async def graph(): ...", "is called as `graph(input, writer)`"),
         ("def graph(a, b):\n    yield", "is called as `graph(input)`"),
         ("def graph(a, b): ...", "it takes (a, b) and is not asynchronous"),
-        ("def graph(): return 1", "builds a int, which is no graph"),
+        ("def graph(): return 1", "builds a int, which is not a graph"),
         ("from langchain_core.messages import AIMessage\ngraph = AIMessage('')", "it is a AIMessage"),
         ("from langgraph.graph import StateGraph\ngraph = StateGraph(dict)", "has not been compiled"),
     ],
@@ -144,7 +144,7 @@ def test_transformers(module: Any) -> None:
     """A class or factory is taken, an instance is not."""
     module("transformers_at_hand", "from anyiostream import CustomTransformer\nmade = CustomTransformer()\n")
     assert load_transformer("transformers_at_hand:CustomTransformer").__name__ == "CustomTransformer"
-    with pytest.raises(UsageError, match="its class or a factory"):
+    with pytest.raises(UsageError, match="name a transformer class or a factory"):
         load_transformer("transformers_at_hand:made")
 
 
@@ -161,6 +161,6 @@ def test_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="cannot read"):
         load_json(f"@{path}.not", "--input")
     monkeypatch.setattr("sys.stdin", path.open(encoding="latin-1"))
-    with pytest.raises(UsageError, match="standard input is no JSON"):
+    with pytest.raises(UsageError, match="standard input is not JSON"):
         load_json("-", "--input")
     sys.stdin.close()

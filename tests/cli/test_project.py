@@ -46,12 +46,12 @@ def test_graphs_and_environment(project: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{", "is no JSON"),
-        ([], "is no object"),
+        ("{", "is not JSON"),
+        ([], "is not an object"),
         ({}, "names no graphs"),
-        ({"graphs": {"a": "no attribute"}}, "the graph 'a' is written as"),
+        ({"graphs": {"a": "no attribute"}}, "write the graph 'a' as"),
         ({"graphs": {"a": "m:g"}, "env": "absent.env"}, "cannot read its `env`, absent.env"),
-        ({"graphs": {"a": "m:g"}, "env": 1}, "`env` is the name of a file, or an object"),
+        ({"graphs": {"a": "m:g"}, "env": 1}, "`env` must be the name of a file, or an object"),
     ],
 )
 def test_what_is_wrong_with_it(project: Any, content: Any, said: str) -> None:

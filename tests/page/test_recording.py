@@ -49,8 +49,8 @@ def test_a_run_that_was_written_as_json() -> None:
 
 def test_what_is_no_recording(tmp_path: Path) -> None:
     """The line, what is wrong with it, and how one is made."""
-    assert "x.jsonl, line 2: this is no JSON" in refused(EVENT, "{")
-    assert "line 1: this is no event" in refused({"type": "else"})
+    assert "x.jsonl, line 2: this is not JSON" in refused(EVENT, "{")
+    assert "line 1: this is not an event" in refused({"type": "else"})
     assert "it has no `method`, or no `params`" in refused({"type": "event", "method": "values"})
     assert "there is no event" in refused()
     assert "--record FILE" in refused("[]")

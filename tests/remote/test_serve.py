@@ -212,7 +212,7 @@ def test_without_its_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 def test_two_graphs_of_one_name(capsys: pytest.CaptureFixture[str]) -> None:
     """They have to be told apart."""
     assert main(["serve", "examples.chat:assistant", "assistant=examples.researchers:research"]) == 2
-    assert "one name" in capsys.readouterr().err
+    assert "the same name" in capsys.readouterr().err
 
 
 def test_options_of_runs_are_passed_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,7 +75,7 @@ def test_a_request_is_read(protocol: str, body: Any, asked: Request) -> None:
 @pytest.mark.parametrize("body", [None, 3, [], {"messages": 3, "answers": 3}, {"messages": ["x"], "answers": ["y"]}])
 def test_what_is_no_request_is_refused(protocol: str, body: Any) -> None:
     """With a text for whoever has sent it."""
-    with pytest.raises(MalformedRequest, match="none of the protocol") as caught:
+    with pytest.raises(MalformedRequest, match="not a request of the protocol") as caught:
         parse(protocol, body)
     assert caught.value.protocol == protocol
 

@@ -52,8 +52,8 @@ def test_on_trio_it_runs_on_either_host(thread: bool) -> None:
         ("", "''"),
         ({"question": "Hi"}, "the key 'question'"),
         ({}, "neither `prompt` nor `messages`"),
-        ({"prompt": "Hi", "messages": "Ho"}, "no list"),
-        (Resumption({"a": 1}), "no output of an interrupted run"),
+        ({"prompt": "Hi", "messages": "Ho"}, "not a list"),
+        (Resumption({"a": 1}), "not the output of an interrupted run"),
     ],
 )
 def test_wrong_input(given: Any, problem: str) -> None:

@@ -7,10 +7,10 @@ the terminal's alternate screen can offer; and the region says at a glance what 
 
 The region is drawn with rich's text, but not with its `Live` display, for three reasons. `Live` moves the cursor up by
 the number of lines that it printed, which is wrong once a terminal has been made narrower and has wrapped them: it
-leaves copies of itself behind; here the lines are counted anew at each frame. It writes a frame in several pieces; here
-it is one write between the marks of a synchronised update, so that it does not flicker. And it draws where it is told
-to; here drawing has a thread of its own, so that a terminal that is slow, or stopped with Ctrl-S, never holds up the
-run, on any lane.
+leaves copies of itself behind; here the lines are counted again for each frame. It writes a frame in several pieces;
+here it is one write between the marks of a synchronised update, so that it does not flicker. And it draws where it is
+told to; here drawing has a thread of its own, so that a terminal that is slow, or stopped with Ctrl-S, never holds up
+the run, on any lane.
 
 `model` is what the events say, as plain state; `render` is what it looks like, as lines of text; neither knows of
 threads, terminals or runs. `screen` writes frames, and `live` brings all of these together.

@@ -1,7 +1,7 @@
 """What the log shows: pure functions from its entries, and from how the run ended, to lines of rich text.
 
-What models say is Markdown, and shown as such: headings, lists, code, tables. No HTML is taken for markup, nothing can
-be clicked, and no console markup is parsed.
+Models' output is rendered as Markdown: headings, lists, code, tables. No HTML is taken for markup, nothing can be
+clicked, and no console markup is parsed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LONGEST_STATE: Final = 4_000
 INDENT: Final = "  "
 
 LEAST: Final = 20
-"""Cells that text is given at least, however narrow the terminal."""
+"""Cells that text gets at least, however narrow the terminal."""
 
 USAGE: Final = ("input_tokens", "output_tokens")
 
@@ -43,7 +43,7 @@ PARSER: Final = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough
 
 
 def entry_lines(entry: Entry, width: int = 80) -> list[Text]:
-    """An entry of the log, as lines; what is said in them is broken between words, to fit `width` cells."""
+    """An entry of the log, as lines, wrapped between words to fit `width` cells."""
     if isinstance(entry, Message):
         return list(_message_lines(entry, max(LEAST, width - 1)))
     if isinstance(entry, ToolUse):
@@ -86,7 +86,7 @@ def _state_lines(output: Any, width: int) -> Iterator[Text]:
 
 
 def _brief(value: Any) -> Any:
-    """A state whose messages are what has been said, and by whom."""
+    """A state's messages, each with its role."""
     if isinstance(value, list):
         return [_brief(each) for each in value]
     if not isinstance(value, dict):

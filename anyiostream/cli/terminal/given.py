@@ -1,4 +1,4 @@
-"""`GivenTransformer`: tells the live view what each task of a run was given, by which it tells subgraphs apart."""
+"""`GivenTransformer`: tells the live view the input of each task, by which it tells subgraphs apart."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ UNSHOWN: Final = 1000
 class LiveView:
     """Shows a run while it happens, and its outcome.
 
-    It is told of events and figures by whoever reads the run, which costs them a lock and the model's step; frames are
-    drawn by a thread. While it is entered, what the program prints goes to the log, line by line.
+    The run's reader tells it of events and statistics, which costs a lock and the model's step; a thread draws the
+    frames. While it is entered, what the program prints goes to the log, line by line.
     """
 
     def __init__(self, screen: Screen, name: str, clock: Callable[[], float]) -> None:
@@ -94,7 +94,7 @@ class LiveView:
             self._model.apply(event, self._clock())
 
     def statistics(self, statistics: RunStatistics) -> None:
-        """The run has figures."""
+        """The run has statistics."""
         self._statistics = statistics
 
     def flush(self) -> None:
@@ -176,10 +176,10 @@ class PrintedLines(TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """A line that has begun stays until it is whole, or the view ends."""
+        """An incomplete line is kept until it is complete, or the view ends."""
 
     def finish(self) -> None:
-        """Hand on a line that has begun."""
+        """Hand on an incomplete line."""
         with self._lock:
             if self._begun:
                 self._lines.append(self._begun)

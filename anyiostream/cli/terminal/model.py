@@ -4,12 +4,10 @@ A state machine without I/O, threads or a clock of its own: it is fed with the e
 
 Rules:
 
-- A subgraph is in the tree from its first event on, in the nearest graph round it that is; of those that have ended,
-  each parent keeps the last few, and counts the others.
-- A message or a tool call is with the subgraph where it happens while it is under way, and goes to the log when it
-  ends.
-- The log is taken by whoever shows it. What is not taken in time is bounded: the oldest entries give way, and are
-  counted.
+- A subgraph is in the tree from its first event on, in the nearest graph around it that is. Each parent keeps the last
+  few that have ended, and counts the others.
+- A message or a tool call is with its subgraph while it is under way, and goes to the log when it ends.
+  - The view takes entries from the log. Those not taken in time are bounded: the oldest give way, and are counted.
 """
 
 from __future__ import annotations
@@ -158,7 +156,7 @@ class RunModel:
         if namespace[:depth] != self.root.namespace:
             return self.root
         parent = self._nearest(around(namespace))
-        # One that has ended says something after all: it is where it was, and stays ended.
+        # An ended one says something after all: it stays where it was, and stays ended.
         known = parent.children.get(namespace)
         if known is None:
             segment = task_path(namespace)[-1]

@@ -116,7 +116,7 @@ class ToolCall:
         name: The tool.
         given: Its arguments.
         since: When it began.
-        latest: The last thing that it put out.
+        latest: Its last output.
     """
 
     name: str
@@ -133,8 +133,8 @@ class Node:
     Attributes:
         namespace: Its namespace.
         name: Its name.
-        number: Which it is of those of its name inside the same graph, from 1 on.
-        given: What it was given, if that is known.
+        number: Its number among those of its name inside the same graph, from 1 on.
+        given: Its input, if that is known.
         status: `"running"`, or how it ended.
         since: When it began.
         until: When it ended, or `None`.

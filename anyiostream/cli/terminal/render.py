@@ -1,7 +1,7 @@
-"""What a run looks like: pure functions from the model, and the figures of the run, to lines of rich text.
+"""What a run looks like: pure functions from the model, and the run's statistics, to lines of rich text.
 
-No markup is parsed anywhere, and everything that the graph said passes through `text`, so that nothing of it is taken
-for more than characters.
+No markup is parsed anywhere, and all of the graph's output passes through `text`, so that none of it is taken for more
+than characters.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TAIL: Final = 4
 """Lines of a message under way that are shown, if there is room."""
 
 LONGEST_GIVEN: Final = 40
-"""Characters of what a subgraph was given, by which it is told from the others."""
+"""Characters of a subgraph's input, by which it is told from the others."""
 
 BAR: Final = 10
 """Cells of the bar that shows how full a buffer is."""
@@ -64,7 +64,7 @@ def region_lines(
 
 
 def waits(statistics: RunStatistics) -> list[str]:
-    """Who waits for whom, as far as the figures tell."""
+    """Who waits for whom, as far as the statistics tell."""
     told = []
     full = [channel for channel in statistics.channels.values() if channel.waiting]
     if statistics.outbox and full:

@@ -18,8 +18,8 @@ ACTED_UPON: Final = re.compile(
     "\x00-\x08\x0b-\x1f\x7f"  # C0 controls, of which newline and tab stay
     "\x80-\x9f"  # C1 controls: \x9b begins a sequence as ESC [ does
     "\u2028\u2029"  # line and paragraph separators
-    "\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c"  # directions: text that reads otherwise than it is
-    "\ud800-\udfff"  # halves of characters, which no encoding takes
+    "\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c"  # directions: text that displays in another order
+    "\ud800-\udfff"  # lone surrogates, which no encoding accepts
     "\ufff9-\ufffb\ufeff"
     "\U000e0000-\U000e007f"  # tags: invisible, and yet read by models
     "]"

@@ -1,7 +1,7 @@
 """Further routes of the official server, for clients that expect them: threads, assistants and runs by themselves.
 
-They stand over the same threads, owners, limits and stores as the streaming protocol. `docs/remote.md` says which calls
-of the official clients they answer; everything else is answered with a 404 that says what is served.
+They use the same threads, owners, limits and stores as the streaming protocol. `docs/remote.md` says which calls of the
+official clients they answer; everything else is answered with a 404 that says what is served.
 """
 
 from __future__ import annotations

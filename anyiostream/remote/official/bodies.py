@@ -15,23 +15,23 @@ from anyiostream.remote.thread import Thread
 __all__ = ["MOST", "body_of", "known_thread", "number", "only"]
 
 MOST: Final = 1000
-"""What one answer lists at most."""
+"""Most items that one answer lists."""
 
 
 async def body_of(service: Service, request: Request, identity: str) -> dict[str, Any]:
     """The body of a request, which is an object.
 
     Raises:
-        Refusal: It is none, or too large.
+        Refusal: It is not one, or is too large.
     """
     body = await service.intake.value(request.stream(), identity)
     if not isinstance(body, dict):
-        raise Refusal("invalid_argument", "the body is an object.", status=400)
+        raise Refusal("invalid_argument", "the body must be an object.", status=400)
     return body
 
 
 def only(body: Mapping[str, Any], taken: Collection[str], ignored: Collection[str] = ()) -> None:
-    """Refuse what is set and not taken: nothing that a client asks for is passed over in silence.
+    """Refuse what is set and not taken: nothing that a client asks for is silently ignored.
 
     Raises:
         Refusal: HTTP status 400, and says what is not taken.
@@ -45,13 +45,13 @@ def number(body: Mapping[str, Any], name: str, default: int) -> int:
     """A count in a body: `limit`, `offset`.
 
     Raises:
-        Refusal: It is none.
+        Refusal: It is not one.
     """
     given = body.get(name)
     if given is None:
         return default
     if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= MOST:
-        raise Refusal("invalid_argument", f"`{name}` is a number from 0 to {MOST}.", status=400)
+        raise Refusal("invalid_argument", f"`{name}` must be a number from 0 to {MOST}.", status=400)
     return given
 
 

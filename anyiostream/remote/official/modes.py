@@ -34,7 +34,9 @@ def read_modes(given: Any) -> frozenset[str]:
     for mode in modes:
         if mode not in CHANNELS:
             known = ", ".join(sorted(CHANNELS))
-            raise Refusal("not_supported", f"there is no stream mode {mode!r} here; there are {known}.", status=400)
+            raise Refusal(
+                "not_supported", f"the stream mode {mode!r} is not supported; these are: {known}.", status=400
+            )
     return frozenset(modes or ["values"])
 
 

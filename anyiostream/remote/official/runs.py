@@ -117,11 +117,11 @@ def _command(body: Mapping[str, Any], thread: Thread) -> dict[str, Any]:
     if not isinstance(answers, dict) or not answers or not answers.keys() <= pending.keys():
         if len(pending) > 1:
             raise Refusal(
-                "invalid_argument", "several interrupts are pending: `resume` is an object, id -> answer.", status=400
+                "invalid_argument", "several interrupts are pending: `resume` must be {id: answer, ...}.", status=400
             )
         answers = dict.fromkeys(pending, answers)
     if not answers:
-        raise Refusal("no_such_interrupt", "the graph does not wait for an answer.", status=400)
+        raise Refusal("no_such_interrupt", "the graph is not waiting for an answer.", status=400)
     responses = [
         {"interrupt_id": name, "namespace": list(pending[name].namespace), "response": said}
         for name, said in answers.items()
@@ -138,7 +138,7 @@ def _ids(thread: Thread) -> list[str]:
 def _known_run(thread: Thread, request: Request) -> str:
     run_id: str = request.path_params["run_id"]
     if run_id not in _ids(thread):
-        raise Refusal("no_such_run", "there is no such run under way, nor was it the last one.", status=404)
+        raise Refusal("no_such_run", "no such run is under way, nor was it the last one.", status=404)
     return run_id
 
 
@@ -193,7 +193,7 @@ class RunStream:
                     await send_piece(send, HEARTBEAT if event is None else frame(event, encode(data)))
                 tasks.cancel_scope.cancel()
         if self.reader.ended:
-            await self.forget()  # cuts what reads the thread, so that this stream must not any more
+            await self.forget()  # ends the thread's readers, so this stream must not read it any more
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def events(self) -> AsyncIterator[tuple[str | None, Any]]:

@@ -30,7 +30,7 @@ class ThreadEndpoints:
         self._service = service
 
     async def create(self, request: Request) -> Response:
-        """`POST /threads`. The server would make the thread at its first use, too."""
+        """`POST /threads`. Without it, the thread's first use would create it."""
         service = self._service
         identity = await service.admit(caller_of(request), "start")
         body = await body_of(service, request, identity)
@@ -40,7 +40,7 @@ class ThreadEndpoints:
         identity = await service.admit(caller_of(request), "start", thread_id)
         found = await service.known_thread(thread_id, identity)
         if found is not None and body.get("if_exists", "raise") != "do_nothing":
-            raise Refusal("invalid_argument", "there is such a thread already.", status=409)
+            raise Refusal("invalid_argument", "this thread exists already.", status=409)
         return answer(_shown(found or await service.thread(thread_id, identity)))
 
     async def get(self, request: Request) -> Response:
@@ -48,7 +48,7 @@ class ThreadEndpoints:
         return answer(_shown(await known_thread(self._service, request)))
 
     async def search(self, request: Request) -> Response:
-        """`POST /threads/search`: the caller's threads that this server has at hand, the last used ones first."""
+        """`POST /threads/search`: the caller's threads that this server has in memory, the last used ones first."""
         service = self._service
         identity = await service.admit(caller_of(request), "read")
         body = await body_of(service, request, identity)
@@ -89,7 +89,7 @@ class ThreadEndpoints:
         if isinstance(before, str):
             before = {"configurable": {**config["configurable"], "checkpoint_id": before}}
         elif before is not None:
-            raise Refusal("invalid_argument", "`before` is the id of a checkpoint.", status=400)
+            raise Refusal("invalid_argument", "`before` must be the id of a checkpoint.", status=400)
 
         async def collect() -> list[Any]:
             states: AsyncIterator[Any] = graph.aget_state_history(config, limit=limit, before=before)
@@ -140,7 +140,7 @@ async def forget(service: Service, thread: Thread) -> None:
 
 
 def _checkpointed(service: Service, thread: Thread) -> Any:
-    """The graph that the thread's last run was one of, if it keeps checkpoints."""
+    """The graph of the thread's last run, if it keeps checkpoints."""
     assistant = service.assistants.get(thread.fold.assistant_id)
     if assistant is None or not assistant.takes_config or not hasattr(assistant.graph.checkpointer, "adelete_thread"):
         return None
@@ -166,7 +166,7 @@ def _checkpoint_id(given: Any) -> str | None:
         or given.get("checkpoint_ns")
         or not isinstance(given.get("checkpoint_id", ""), str | None)
     ):
-        raise Refusal("not_supported", "a `checkpoint` is one of the outermost graph, by its id.", status=400)
+        raise Refusal("not_supported", "a `checkpoint` must be the id of one of the outermost graph.", status=400)
     return given.get("checkpoint_id")
 
 
@@ -187,7 +187,7 @@ def _shown(thread: Thread) -> dict[str, Any]:
 
 
 def _snapshot(state: Any, thread_id: str) -> dict[str, Any]:
-    """A `StateSnapshot` of LangGraph's, without what is the server's own."""
+    """A `StateSnapshot` of LangGraph's, without the server's own data."""
     asked_by = {
         each.id: [{"id": asked.id, "value": plain(asked.value)} for asked in each.interrupts] for each in state.tasks
     }

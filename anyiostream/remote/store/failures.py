@@ -1,4 +1,4 @@
-"""Why a store does not do what it is asked."""
+"""Why a store does not do what it is asked to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Fenced", "InboxFull", "NotPending", "NotShared", "OutOfStep", "Store
 
 
 class StoreFailed(AnyioStreamError):
-    """A store did not do what it was asked for; nothing of it has been done."""
+    """A store did not do what it was asked to do; none of it has been done."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"the store of the server's threads fails: {what}. Nothing has been written.")
@@ -46,15 +46,15 @@ class InboxFull(AnyioStreamError):
     """As many runs wait on the thread as may."""
 
     def __init__(self, most: int) -> None:
-        super().__init__(f"{most} runs wait on this thread already; try again later.")
+        super().__init__(f"{most} runs are waiting on this thread already; try again later.")
 
 
 @final
 class NotPending(AnyioStreamError):
-    """An answer to what the graph does not ask, or does not ask any more."""
+    """An answer to a question that the graph does not ask, or no longer asks."""
 
     def __init__(self) -> None:
-        super().__init__("the graph does not wait at this interrupt (any more); read the thread's state.")
+        super().__init__("the graph is not (or no longer) waiting at this interrupt; read the thread's state.")
 
 
 @final
@@ -67,7 +67,7 @@ class StoreUnfit(AnyioStreamError):
 
 @final
 class NotShared(AnyioStreamError):
-    """Servers share a store, and not the checkpoints of a graph that they serve."""
+    """Servers share a store, but not the checkpoints of a graph that they serve."""
 
     def __init__(self, assistant: str, reason: str) -> None:
         super().__init__(

@@ -27,7 +27,7 @@ else:
 
 
 _taken: Final[set[Path]] = set()
-"""Those of this process, which the system's lock does not keep from itself."""
+"""The locks of this process: the system's lock does not exclude the process itself."""
 
 _guard: Final = threading.Lock()
 
@@ -48,7 +48,7 @@ class FileLock:
 
         Raises:
             StoreInUse: Somebody has it.
-            StoreUnfit: There can be no such file.
+            StoreUnfit: The file cannot be created.
         """
         with _guard:
             if self._path in _taken:

@@ -71,11 +71,11 @@ class StoredLog:
         Args:
             draft: The event.
             changes: What changes with it.
-            fold: Encodes the state after it, wanted before events are forgotten that it is made from.
+            fold: Encodes the state after it; called before events that it is made from are forgotten.
 
         Raises:
             Fenced: The thread has been claimed by somebody else.
-            StoreFailed: The store cannot be written. The handle is of no more use.
+            StoreFailed: The store cannot be written. The handle is no longer usable.
         """
         entry = Entry.of(draft, self._next, f"{self.log_id}-{self._next}")
         after, self._last, self._next = self._last, entry.seq, entry.seq + 1

@@ -65,7 +65,7 @@ class Held:
 
 @final
 class MemoryStore:
-    """Threads in memory. Whoever shares the object shares the threads: no claim waits for another one.
+    """Threads in memory. Servers that share the object share the threads: no claim waits for another one.
 
     Args:
         clock: The time, in µs since 1970.

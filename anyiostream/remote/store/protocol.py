@@ -4,16 +4,16 @@
 
 - A thread has a log, an inbox and a record. One handle at a time writes its log: the one that has claimed the thread
   last. Each claim raises the thread's epoch; what an earlier handle still writes is refused (`Fenced`).
-- A call is done as a whole or not at all. When it returns, it survives what the store survives. A cancellation waits
-  for a call under way: nothing is half done, and nobody is left to guess.
-- An append says after which place it comes. Repeated as it was, because its answer was lost, it succeeds and changes
+- A call is atomic. When it returns, its effect survives what the store survives. A cancellation waits for a call under
+  way: nothing is half done, and nobody is left to guess.
+- An append says after which place it comes. Repeated unchanged, because its answer was lost, it succeeds and changes
   nothing.
 - Places rise along a log. No place is used twice, whatever the store has lost, and whenever the thread was begun: a
-  claim leaves out all that a clock shows to be used up (`next_place`). So a log may have holes, which a reader does not
-  notice if it has read what stands before one, and which are a gap to one that has read what is no longer there.
+  claim skips all places that may have been used up by now (`next_place`). So a log may have holes. A reader that has
+  read up to one does not notice it; for one that has read events that are lost, it is a gap.
 - A command stays in the inbox until the append that ends its run says that it is done.
-- What a graph waits for its user with is taken when the answer is accepted, and is there again if that is withdrawn.
-- No wall clock but the store's decides anything.
+- A pending question is taken when its answer is accepted, and is pending again if the answer is withdrawn.
+- Only the store's clock decides anything.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ Clock = Callable[[], int]
 
 
 def thread_key(owner: str, thread_id: str) -> str:
-    """The name of a thread in a store. Nobody can come by another one's thread by its id."""
+    """The name of a thread in a store. Nobody can reach another owner's thread by its id."""
     parts = (owner.encode(), thread_id.encode())
     return hashlib.sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).hexdigest()
 
@@ -63,8 +63,8 @@ def thread_key(owner: str, thread_id: str) -> str:
 def next_place(last: int, now: int) -> int:
     """The first place that a claim may give, given the newest one and the store's time.
 
-    There are 1,024 places for each ms since 2024. Nobody writes as fast as that, so whatever a lost log had given out
-    before now is less.
+    There are 1,024 places for each ms since 2024. Nobody writes as fast as that, so every place that a lost log has
+    given out is lower.
     """
     return max(last + 1, (now - EPOCH_2024) // 1000 << 10)
 
@@ -152,7 +152,7 @@ class Stored:
         place: Its place in the inbox; they rise in order of acceptance.
         run_id: The id of its run.
         body: What was offered.
-        attempts: How often its run has been begun, since it last got anywhere.
+        attempts: How often its run has been begun, since it last made progress.
         cancelled: Whether somebody wants its run stopped.
     """
 
@@ -203,7 +203,7 @@ class Claim:
 @final
 @attrs.frozen(kw_only=True)
 class Standing:
-    """How a thread stands, to one that has not claimed it.
+    """How a thread stands, for a server that has not claimed it.
 
     Attributes:
         record: What is known of it.
@@ -217,7 +217,7 @@ class Standing:
 @final
 @attrs.frozen(kw_only=True)
 class News:
-    """What concerns a server that shares its store with others.
+    """News for a server that shares its store with others.
 
     Attributes:
         inbox: Keys of threads that it has claimed, for whose inboxes others have done something.
@@ -265,16 +265,16 @@ class Records(Protocol):
 
         Raises:
             InboxFull: It holds that many already.
-            NotPending: It answers what nobody asks, or what has been answered.
+            NotPending: It answers a question that nobody asks, or that has been answered.
         """
         ...
 
     async def recall(self, key: str, once: str, *, within: float) -> bytes | None:
-        """What a client was told whose command was accepted before, if it was, within so many seconds."""
+        """The reply to the same command, if it was accepted within so many seconds."""
         ...
 
     async def cancel(self, key: str, place: int) -> None:
-        """Note that the run of a command is to be stopped, whoever runs it. Not there any more: no change."""
+        """Note that the run of a command is to be stopped, whoever runs it. No change if the command has gone."""
         ...
 
     async def claim(self, owner: str, thread_id: str, *, holder: str, nonce: str) -> Claim | None:
@@ -292,7 +292,7 @@ class Records(Protocol):
         ...
 
     async def renew(self, holder: str) -> bool:
-        """Keep all that `holder` has claimed; whether it still has it."""
+        """Renew the lease of `holder`; whether it still has what it has claimed."""
         ...
 
     async def release(self, key: str, epoch: int) -> None:
@@ -313,7 +313,7 @@ class Records(Protocol):
 
         Raises:
             Fenced: Somebody else has claimed the thread since.
-            OutOfStep: The newest event is another one, and these are not the newest ones.
+            OutOfStep: The newest event is another one, and this append is not the last one repeated.
             StoreFailed: It cannot be written; nothing is.
         """
         ...
@@ -327,7 +327,7 @@ class Records(Protocol):
         ...
 
     def discard(self, key: str) -> None:
-        """This process needs a thread no longer: a store that does not outlive it forgets the thread."""
+        """This process no longer needs a thread: a store that does not outlive it forgets the thread."""
         ...
 
     async def erase(self, key: str) -> None:
@@ -335,7 +335,7 @@ class Records(Protocol):
         ...
 
     async def expire(self, idle: float, waiting: float) -> int:
-        """Forget the threads without commands that nothing has happened in for `idle` seconds.
+        """Forget the threads without commands that have been idle for `idle` seconds.
 
         Those that wait for their user are kept for `waiting` seconds. Returns how many were forgotten.
         """

@@ -3,10 +3,10 @@
 Rules, besides those of `Store`:
 
 - A server joins, and has a lease, by the store's clock. While it is renewed, nobody else claims what the server has.
-  One lease is for all of its threads: a server is alive or not.
-- Any server accepts commands for any thread, and shows any thread. Whoever has it is told.
-- A lease is renewed by what goes on while the event loop is blocked. A server that has not been able to renew its
-  lease knows that in time, by a clock that nobody sets, and stops its runs before anybody else can have them.
+  One lease covers all of its threads: a server is alive or not.
+- Any server accepts commands for any thread, and shows any thread. The server that has claimed it is told.
+- Whatever renews a lease goes on while the event loop is blocked. A server that has not been able to renew its lease
+  knows that in time, by the monotonic clock, and stops its runs before anybody else can claim them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Membership(Protocol):
 
     @property
     def margin(self) -> float:
-        """Seconds for which nobody can have claimed what it has."""
+        """Seconds during which nobody can claim what it has."""
         ...
 
     def beat(self) -> None:

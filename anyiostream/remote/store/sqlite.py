@@ -4,8 +4,8 @@ Rules:
 
 - One process has the file: a lock that ends with the process, however it ends, keeps others out, so a server that is
   started again takes over at once. A fork of the process is refused.
-- Calls that fall together are done in one transaction, in a thread of their own. Each is a whole: those that wait for
-  it cannot be cancelled before it is through, and no transaction lasts over an `await`.
+- Calls at the same time are done in one transaction, in a thread of their own. Each is atomic: its caller cannot be
+  cancelled before it is done, and no transaction spans an `await`.
 - With `synchronous="normal"` what was accepted or shown survives the death of the process, with `"full"` the loss of
   power as well; that costs a flush of the disk for each transaction.
 """
@@ -72,7 +72,7 @@ class SqliteStore:
 
     Args:
         path: The file, which is made if there is none. Beside it SQLite keeps two of its own, and there is a lock.
-        synchronous: What survives: `"normal"` the death of the process, `"full"` also that of the machine.
+        synchronous: What it survives: `"normal"` the death of the process, `"full"` also that of the machine.
         clock: The time, in µs since 1970.
     """
 
@@ -137,7 +137,7 @@ class SqliteStore:
         return await self._call(lambda tables: tables.accept(offer, most, within))
 
     async def recall(self, key: str, once: str, *, within: float) -> bytes | None:
-        """What a client was told whose command was accepted before."""
+        """The reply to the same command, if it was accepted before."""
         known = await self._call(lambda tables: tables.recall(key, once, within))
         return None if known is None else known.reply
 
@@ -184,7 +184,7 @@ class SqliteStore:
     # --- inside ---
 
     async def _call(self, work: Callable[[Tables], T], then: Callable[[T], None] = _nothing) -> T:
-        """Do something in a transaction, with what else is asked for at the same time; `then` in the event loop."""
+        """Do something in a transaction, with whatever else is asked for at the same time; `then` in the event loop."""
         if self._tables is None:
             raise StoreFailed(f"{self.path} is not open: the server's lifespan does not run")
         if os.getpid() != self._process:
@@ -201,7 +201,7 @@ class SqliteStore:
         return cast("T", request.result)
 
     async def _lead(self, tables: Tables) -> None:
-        """Do all that is asked for by now, and hand on to the first of those that have come since."""
+        """Do all that has been asked for by now, and hand over to the first caller that has come since."""
         self._leading = True
         await checkpoint()  # others whose turn it is join in
         batch, self._pending = self._pending, []
@@ -289,7 +289,7 @@ def _together(tables: Tables, batch: Sequence[Request]) -> None:
 
 
 def back_up(source: Path, target: Path) -> None:
-    """Copy a store's file as it is at one moment, also while a server uses it.
+    """Copy a store's file as it is at one moment, even while a server uses it.
 
     Raises:
         StoreUnfit: There is no store in `source`, or there is something at `target` already.

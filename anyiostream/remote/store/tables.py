@@ -1,8 +1,8 @@
 """The tables of a store in SQLite, and what is done with them. Nothing here knows of event loops.
 
-There is one function for each call, which is made inside a transaction of the caller's. One process has the file, so
-what is asked of every event, a thread's epoch and its newest place, is kept in memory (`Head`) and read from the file
-once. A transaction that is rolled back forgets it.
+There is one function for each call, to be called inside a transaction of the caller's. One process has the file, so
+what every event needs, a thread's epoch and its newest place, is kept in memory (`Head`) and read from the file once. A
+transaction that is rolled back forgets it.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def check_gap(after: int, before: int, place: int) -> None:
 
     Args:
         after: The place of the last event that it has read.
-        before: The place of the event that stands before the next one that there is.
+        before: The place of the event before the next one that there is.
         place: The place of that one.
 
     Raises:
@@ -85,7 +85,7 @@ class Window:
             news.set()
 
     def restart(self, floor: int) -> None:
-        """Begin anew after the event at `floor`: what stands before it is not here, or no longer anywhere."""
+        """Restart after the event at `floor`: older events are not here, or no longer anywhere."""
         self._entries.clear()
         self._begin = self.size = 0
         self.floor = self.last = floor
@@ -94,7 +94,7 @@ class Window:
         """The events after `after`, at most `most`; `None` if older ones are wanted than there are here.
 
         Raises:
-            LogGap: The reader has been where there is nothing now.
+            LogGap: The reader's place is gone.
         """
         if after >= self.last:
             return ()

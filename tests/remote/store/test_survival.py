@@ -274,7 +274,7 @@ async def test_an_answer_that_waits_is_there_again(world: World) -> None:
     async with after.served() as service:
         thread = await settled(service)
         assert thread.state()["values"] == {"answer": "Ada", "before": {"asked": "x"}}
-        with pytest.raises(Refusal, match="does not wait"):
+        with pytest.raises(Refusal, match="waiting at this interrupt"):
             await service.execute(CALLER, "t", InputRespond((Answer("i1", (), "Bob"),), None, None, {}, {}))
 
 
@@ -461,7 +461,7 @@ async def test_a_graph_that_is_served_no_more(world: World) -> None:
         await settled(service)
         events = await log_of(service)
         assert [event for event, _ in ends(events)] == ["running", "failed", "failed"]
-        assert "not served any more" in events[-1]["params"]["data"]["error"]
+        assert "no longer served" in events[-1]["params"]["data"]["error"]
 
 
 async def test_a_server_that_is_stopped_hands_over(world: World) -> None:

@@ -21,7 +21,7 @@ SENTINEL_PORT: Final = 26379
 
 LEASE: Final = 10.0
 LONGEST_LEASE: Final = 3600
-"""Seconds. In less than one, others would take what is only late."""
+"""Seconds. With a shorter lease, servers that are merely late would count as dead."""
 
 SCHEMES: Final = {
     "redis": (False, False),
@@ -39,7 +39,7 @@ BUFFERS: Final = ("_push_message_buffer", "_streamed_message_buffer", "_write_bu
 
 
 def discard(connection: TCPConnection) -> None:
-    """Close what a connection leaves open that could not be made; without, it is left to the garbage collector."""
+    """Close what a failed connection leaves open, instead of leaving it to the garbage collector."""
     for name in BUFFERS:
         for end in ("in", "out"):
             getattr(connection, f"{name}_{end}").close()
@@ -79,7 +79,7 @@ class Address:
         """The address that a URL stands for; `RedisStore` has the forms, and says what a lease is.
 
         Raises:
-            StoreUnfit: It is none.
+            StoreUnfit: It is not one.
         """
         try:
             parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""Whether a server can keep threads, which is said before it keeps any: its version, its role, its schema."""
+"""Whether a server can keep threads, checked before it keeps any: its version, its role, its schema."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from anyiostream.remote.store.redis.scripts import Script
 __all__ = ["SCHEMA", "check_facts", "check_fit"]
 
 SCHEMA: Final = 1
-"""Of the keys. A server serves with that of the version before its own, too, so that servers can be replaced one by
+"""Of the keys. A server also works with the schema before its own, so that servers can be replaced one by
 one."""
 
 OLDEST: Final = (6, 2)
@@ -65,9 +65,9 @@ def check_facts(name: str, facts: Mapping[str, str]) -> None:
     if version < OLDEST:
         raise StoreUnfit(name, f"it is Redis {facts.get('redis_version')}; 6.2 is the oldest that can")
     if facts.get("cluster_enabled") == "1":
-        raise StoreUnfit(name, "it is a Cluster, over which threads cannot be changed as a whole. Use one primary")
+        raise StoreUnfit(name, "it is a Cluster, in which threads cannot be changed atomically. Use one primary")
     if facts.get("role") != "master":
-        raise StoreUnfit(name, "it is a replica, which cannot be written. Name the primary, or its Sentinels")
+        raise StoreUnfit(name, "it is a replica, which cannot be written to. Name the primary, or its Sentinels")
     policy = facts.get("maxmemory_policy")
     if policy != "noeviction":
-        raise StoreUnfit(name, f"it throws keys away when it is full. Set maxmemory-policy noeviction, not {policy}")
+        raise StoreUnfit(name, f"it evicts keys when it is full. Set maxmemory-policy noeviction, not {policy}")

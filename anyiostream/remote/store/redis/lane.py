@@ -1,8 +1,8 @@
 """`Lane`: commands to a server over one connection, in order, which is replaced when anything is wrong with it.
 
-What coredis does with a command that is cancelled, retried, or late is kept out here: there is no pool, nothing is
-retried blindly, and a reply that does not come in time ends the whole connection, so that no later command can be given
-it. Then the fate of every command on its way is unknown (`Lost`), and who has sent it repeats it or not.
+What coredis does with a command that is cancelled, retried, or late is kept out of this: there is no pool, nothing is
+retried blindly, and a reply that does not come in time ends the whole connection, so that no later command can get it.
+Then the fate of every command on its way is unknown (`Lost`), and its sender decides whether to repeat it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether coredis says what a lane does not: that it cannot connect is in what a call raises, once."""
+    """Drops coredis's log of failed connection attempts: what a call raises says so, once."""
     return not str(record.msg).startswith("Connection attempt failed")
 
 
@@ -38,7 +38,7 @@ Reply = Any
 """What a server says to a command: bytes, integers, lists of these, or an exception of its own."""
 
 BROKEN: Final = (Disconnected, ReadOnlyError, UnblockedError)
-"""Replies after which a connection is of no more use: it has ended, or its server is no primary any more."""
+"""Replies after which a connection is unusable: it has ended, or its server is no longer a primary."""
 
 CONNECTING: Final = Backoff(first=0.05, longest=1.0)
 """Between attempts to connect. A connection that was made and lost counts as none that failed."""
@@ -46,7 +46,7 @@ CONNECTING: Final = Backoff(first=0.05, longest=1.0)
 
 @final
 class Lost(Exception):
-    """A command may have been done or not: its connection is gone, or has not been made."""
+    """A command may or may not have been done: its connection is gone, or has not been made."""
 
 
 @final
@@ -146,7 +146,7 @@ async def _asked(connection: TCPConnection, commands: Sequence[Sequence[Any]]) -
     replies = [await request.get_result() for request in requests]
     broken = next((each for each in replies if isinstance(each, BROKEN)), None)
     if broken is not None:
-        connection.invalidate("it is of no more use")
+        connection.invalidate("it is no longer usable")
         raise Lost(str(broken)) from broken
     return replies
 

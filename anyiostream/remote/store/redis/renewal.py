@@ -1,8 +1,8 @@
 """`Renewal`: a server's lease, renewed by a thread with an event loop and a connection of its own.
 
-A node that blocks the server's event loop does not stop it; only code that keeps the interpreter to itself does. What
-others may conclude from a lease is decided by the store's clock. What the server concludes is on the safe side: it
-counts from before it sent the last renewal that was answered, by a clock that nobody sets.
+A node that blocks the server's event loop does not stop it; only code that never releases the GIL does. What others may
+conclude from a lease is decided by the store's clock. What the server concludes is on the safe side: it counts from
+before it sent the last renewal that was answered, by the monotonic clock.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Renewal:
 
     @property
     def margin(self) -> float:
-        """Seconds for which nobody can have claimed what the server has."""
+        """Seconds during which nobody can claim what the server has."""
         return 0.0 if self._refused else max(0.0, self._renewed + SAFE * self._lease - time.monotonic())
 
     @property

@@ -1,4 +1,4 @@
-"""`Script`: how a server asks the store for something that is done as a whole: `scripts.lua`, run by the store."""
+"""`Script`: how a server asks the store for something atomic: `scripts.lua`, run by the store."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Script:
         self._process = os.getpid()
 
     async def call(self, lane: Lane, operation: str, *arguments: Any, patience: float | None = None) -> Any:
-        """Do an operation. Repeated as it is while its outcome is unknown: each may be, and is then done once.
+        """Do an operation, repeating it unchanged while its outcome is unknown; it takes effect once.
 
-        A cancellation waits until it is done, or is given up, even one that came before.
+        A cancellation, even one that came before, waits until it is done or given up.
 
         Raises:
-            StoreFailed: It is not done, or whether it is, is not known.
+            StoreFailed: It is not done, or its outcome is not known.
         """
         if os.getpid() != self._process:
             raise StoreFailed("it was opened by the process that this one is a fork of: open it here")

@@ -47,14 +47,14 @@ TAIL_BYTES: Final = 512 * 1024
 """How many of a thread's newest events, and how much of them, are kept in memory for those that follow it."""
 
 UNFINISHED: Final = 1000
-"""Threads that are looked at together, of those that nobody has."""
+"""How many unclaimed threads are looked at together."""
 
 STUCK: Final = 600.0
 
 
 @final
 class RedisStore:
-    """Threads in Redis (6.2 or later) or Valkey, one server of it or a primary with replicas, no Cluster.
+    """Threads in Redis (6.2 or later) or Valkey, on one server or a primary with replicas, not a Cluster.
 
     ```python
     from anyiostream.remote import app
@@ -67,18 +67,18 @@ class RedisStore:
 
     Args:
         url: `redis://USER:PASSWORD@HOST:PORT/DATABASE`; `rediss://` with TLS; `redis+sentinel://HOST:PORT,.../SERVICE`
-            where Sentinels know the primary, with `sentinel_user` and `sentinel_password` behind a question mark, if
-            they ask for that. More may stand there: `prefix`, what the names of all keys begin with, one for each
-            deployment; `lease`; `ca`, `cert` and `key`, files of TLS.
-        lease: Seconds after which others go on with what a dead server had, 10 by default, at least 1. One for all
+            where Sentinels know the primary, with `sentinel_user` and `sentinel_password` as query parameters, if they
+            ask for that. Further parameters: `prefix`, with which the names of all keys begin, one for each deployment;
+            `lease`; `ca`, `cert` and `key`, files for TLS.
+        lease: Seconds after which others go on with what a dead server had, 10 by default, at least 1; the same for all
             servers of a deployment.
-        deadline: Seconds that an answer of the store may take, before the connection is taken for dead.
-        patience: Seconds for which a call is repeated whose outcome is not known, before it fails.
-        stuck: Seconds for which the event loop may be blocked without the loss of the lease.
+        deadline: Seconds that an answer of the store may take before the connection counts as dead.
+        patience: Seconds for which a call whose outcome is not known is repeated before it fails.
+        stuck: Seconds for which the event loop may be blocked without losing the lease.
         clock: The time, in µs since 1970, for tests; by default the store's own.
 
     Raises:
-        StoreUnfit: That is no address, or no lease.
+        StoreUnfit: The address or the lease is invalid.
     """
 
     @property
@@ -167,7 +167,7 @@ class RedisStore:
         return Acceptance(place=place, reply=reply, repeated=bool(repeated) and offer.once is not None)
 
     async def recall(self, key: str, once: str, *, within: float) -> bytes | None:
-        """What a client was told whose command was accepted before."""
+        """The reply to the same command, if it was accepted before."""
         found: bytes | None = await self._call("recall", key, once, _us(within))
         return found
 
@@ -322,7 +322,7 @@ class RedisStore:
         return [entry_of(generation, each) for each in found]
 
     def _margin(self) -> float | None:
-        """Seconds for which a write may be repeated: a run does not outlive its server's lease for it."""
+        """Seconds for which a write may be repeated: no longer than the server's lease lasts."""
         return None if self._renewal is None else min(self._patience, self._renewal.margin)
 
     def _window(self, record: Record, *, follow: bool = True) -> Window:

@@ -1,11 +1,11 @@
-"""`Tail`: one read for all that a server follows: the logs that somebody reads there, and what concerns the server.
+"""`Tail`: one read for all that a server follows: the logs that somebody reads there, and the server's own news.
 
 Rules:
 
 - One connection reads for everybody. It waits in the store, and is never cancelled: what it follows changes by a
   message to the server itself.
-- A window holds a log's newest events, without a hole that its readers do not see: an event that does not come after
-  the newest one there begins it anew.
+- A window holds a log's newest events, without a hidden hole: an event that does not follow the newest one there
+  restarts the window.
 - What the thread's writer in this process has stored is in the window already, and is not read back.
 """
 
