@@ -14,7 +14,7 @@ def mapping_of(protocol: str, name: str, given: Any) -> Mapping[str, Any]:
     """`given`, which has to be an object.
 
     Raises:
-        MalformedRequest: It is none.
+        MalformedRequest: It is not.
     """
     if not isinstance(given, Mapping):
         raise MalformedRequest(protocol, f"{name} must be an object.")
@@ -25,7 +25,7 @@ def listed(protocol: str, name: str, given: Any) -> list[Mapping[str, Any]]:
     """`given`, which has to be a list of objects.
 
     Raises:
-        MalformedRequest: It is none.
+        MalformedRequest: It is not.
     """
     if not isinstance(given, list) or not all(isinstance(each, Mapping) for each in given):
         raise MalformedRequest(protocol, f"{name} must be a list of objects.")
@@ -36,7 +36,7 @@ def text_of(protocol: str, name: str, given: Any, *, needed: bool = True) -> str
     """`given`, which has to be a string, and not an empty one; without `needed` it may be missing.
 
     Raises:
-        MalformedRequest: It is none.
+        MalformedRequest: It is not.
     """
     if given is None and not needed:
         return None
