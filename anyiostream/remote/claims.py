@@ -196,7 +196,7 @@ class Claims:
         try:
             standing = await self._fleet.store.look(key)
         except StoreFailed as exc:
-            logger.warning("it is not known what a thread has been sent: %s", exc)
+            logger.warning("a thread's commands cannot be read: %s", exc)
             return
         thread = self._workload.running(key)
         if thread is None or standing is None:
@@ -227,7 +227,7 @@ class Claims:
             is_others = self._fleet is not None and isinstance(exc, (Fenced, OutOfStep))
             if is_others:
                 self.fenced += 1
-                logger.warning("thread %s is not this server's any more: %s", thread.thread_id, exc)
+                logger.warning("thread %s is no longer this server's: %s", thread.thread_id, exc)
             else:
                 logger.exception("thread %s cannot go on", thread.thread_id)
             if not (is_others and isinstance(exc, Fenced)):

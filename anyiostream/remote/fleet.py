@@ -151,7 +151,7 @@ class Fleet:
                     server.take_up(ThreadKey(standing.record.owner, standing.record.thread_id))
                     room -= 1
         except StoreFailed as exc:
-            logger.warning("it is not known what there is to do: %s", exc)
+            logger.warning("unclaimed threads cannot be read: %s", exc)
 
     def _may_run(self, standing: Standing, server: Server) -> bool:
         head = standing.inbox[0]

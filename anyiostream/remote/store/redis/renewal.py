@@ -91,7 +91,7 @@ class Renewal:
         try:
             anyio.run(self._renew, backend="asyncio")
         except Exception:
-            logger.exception("the lease of this server cannot be renewed any more")
+            logger.exception("the lease of this server can no longer be renewed")
 
     async def _renew(self) -> None:
         async with anyio.create_task_group() as tasks:
