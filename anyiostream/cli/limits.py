@@ -24,16 +24,16 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a bound of the server, as in `--limit runs=200`; none for no bound where there may be none; see "
+        help="a bound of the server, as in `--limit runs=200`; none for no bound, where that is possible; see "
         "anyiostream.remote.Limits",
     )
 
 
 def limits_of(given: Sequence[str]) -> Limits:
-    """The limits with what was given in place of the defaults; the last one counts.
+    """The limits, with the given values in place of the defaults; of several values, the last one counts.
 
     Raises:
-        UsageError: A name is no limit's, or a value is not one that it may have.
+        UsageError: A name is not that of a limit, or its value is not allowed.
     """
     from anyiostream.remote import Limits  # noqa: PLC0415 -- an extra
 
@@ -56,10 +56,10 @@ def limits_of(given: Sequence[str]) -> Limits:
 
 
 def _value(text: str, *, whole: bool) -> float | None:
-    """A number, or `None` for `none`. Whether the limit may be that, it says itself."""
+    """A number, or `None` for `none`. `Limits` itself checks whether it is allowed."""
     if text.lower() == "none":
         return None
     try:
         return int(text) if whole else float(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no {'whole number' if whole else 'number'}.") from None
+        raise ValueError(f"{text!r} is not a {'whole number' if whole else 'number'}.") from None

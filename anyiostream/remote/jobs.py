@@ -38,7 +38,7 @@ class Asker:
 
     Attributes:
         assistant_id: As the client calls it.
-        assistant: The graph; `None` if it is not served any more.
+        assistant: The graph; `None` if it is no longer served.
         values: The last snapshot as the graph made it, for a function that waits for its user; otherwise `None`.
     """
 
@@ -81,7 +81,7 @@ class Job:
 
     Attributes:
         assistant_id: Which graph, as the client calls it.
-        assistant: The graph; `None` if it is not served any more.
+        assistant: The graph; `None` if it is no longer served.
         command: What the client has sent.
         answered: Ids of the questions that it answers.
         resumes: Whether it goes on with the turn before it.
