@@ -1,13 +1,13 @@
-"""`Claims`: the threads that a server has: claimed in the store, run, and given up or taken up anew.
+"""`Claims`: the threads that a server has: claimed in the store, run, and given up or taken up again.
 
 Rules:
 
 - A server that has its store for itself claims a thread when it is asked for, and keeps it.
-- Where servers share a store, a thread is claimed when it has something to run, and given up when it has not: whichever
-  server accepts its next command runs that.
-- A log that cannot be written ends its thread's runs here, not the server. What the store has of them is taken up anew,
-  as if the server had died.
-- What the store fails for is tried again, after longer and longer pauses, as long as it is this server's business.
+- Where servers share a store, a thread is claimed when it has something to run, and given up when it has not: the
+  server that accepts its next command runs that.
+- A log that cannot be written ends its thread's runs here, not the server. They are taken up again from the store, as
+  if the server had died.
+- What fails because of the store is retried, after growing pauses, as long as it is this server's business.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class Claims:
         fleet = self._fleet
         holder = self._alone if fleet is None else fleet.holder
         if fleet is not None and not holder:
-            raise Refusal("unknown_error", "the server has no part in its store now; try again later.", status=503)
+            raise Refusal("unknown_error", "the server has lost its place in the store; try again later.", status=503)
         claim = await self._store.claim(key.owner, key.thread_id, holder=holder, nonce=uuid4().hex)
         if claim is None and fleet is not None:
             raise Elsewhere

@@ -78,7 +78,7 @@ def _is_cancelled_natively() -> bool:
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Whether the user has pressed Ctrl-C; also in a group of errors."""
+    """Whether the user has pressed Ctrl-C, even if it is in a group of errors."""
     return any(isinstance(each, KeyboardInterrupt) and _is_from_signal(each) for each in leaves(error))
 
 

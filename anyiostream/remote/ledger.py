@@ -2,8 +2,8 @@
 
 Rules:
 
-- A run takes the thread when it is accepted, or, where another one is under way, when its turn comes. What was asked is
-  not asked any more from its acceptance on.
+- A run takes the thread when it is accepted, or, where another one is under way, when its turn comes. From its
+  acceptance on, earlier questions are no longer open.
 - It has used what it took as soon as its graph has begun to work with it (`Job.observe`). A run that ends before that,
   because the graph refuses its input or because it is cancelled, comes to nothing.
 - While nothing runs, values are kept as JSON; as the graph made them they are kept only for a function that waits for
@@ -82,7 +82,7 @@ class Ledger:
     # --- what a run takes, uses, and leaves ---
 
     def accept(self, job: Job, *, idle: bool) -> None:
-        """A run has been accepted: what was asked is not asked any more. Where the thread is idle, the run has it."""
+        """A run has been accepted: earlier questions are no longer open. If the thread is idle, the run has it."""
         fold, snapshot = self.fold, self.fold.snapshot
         job.asked, snapshot.interrupts = snapshot.interrupts, {}
         if idle:
@@ -148,7 +148,7 @@ class Ledger:
         return Changes(attempts=(job.place, job.attempts), fold=self.dump())
 
     def give_back(self, job: Job) -> None:
-        """If a run has not used what it took, the thread has it again; what it has asked is asked new viewers, too."""
+        """If a run has not used what it took, the thread has it again; its questions are asked of new viewers, too."""
         fold = self.fold
         taken, job.taken = job.taken, None
         if taken is None:
@@ -163,7 +163,7 @@ class Ledger:
         job.asked, job.hidden = {}, frozenset()
 
     def rest(self) -> None:
-        """Nothing is left to run. What is kept is kept as bytes, which can be counted."""
+        """Nothing is left to run. What is kept is kept as bytes, so that it can be counted."""
         snapshot = self.fold.snapshot
         if snapshot.values is not None:
             self._values, snapshot.values = encode(snapshot.values), None
@@ -174,7 +174,7 @@ class Ledger:
     # --- inside ---
 
     def _take(self, job: Job) -> None:
-        """What was asked is not asked any more; a fresh run begins a turn."""
+        """Earlier questions are no longer open; a fresh run begins a turn."""
         fold = self.fold
         before = attrs.evolve(fold.snapshot, interrupts=job.asked)
         job.taken = Taken(before, self._values, self.asker, fold.turn, fold.questions, fold.left_out - job.hidden)

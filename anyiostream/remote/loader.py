@@ -67,7 +67,7 @@ class Loader:
         return Thread(key.thread_id, key.owner, log, self._limits, perform, name, shared=shared)
 
     async def _restore(self, thread: Thread, found: Claim | Standing) -> None:
-        """Make `thread`, which is new, what has been found: its fold, what has happened since, and its commands."""
+        """Bring `thread`, which is new, to the stored state: its fold, what has happened since, and its commands."""
         record = found.record
         if not record.last and not found.inbox and record.fold is None:
             return

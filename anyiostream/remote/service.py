@@ -220,7 +220,7 @@ class Service:
         here = self.runner.find_job(thread, run_id)
         if here is None:
             return await self._cancel_elsewhere(thread, found, wait=wait)
-        # Whoever waits may leave, and the run is stopped all the same.
+        # The caller may leave, and the run is stopped all the same.
         self._tasks.start_soon(self.runner.workload.abort, *here)
         if not wait:
             return {}
@@ -319,7 +319,7 @@ class Service:
         before = {job.run_id for job in thread.jobs}
         run_id = await accept()
         self.runner.claims.accepted(thread)
-        # Of a command that was accepted before, the run may have begun: where, is not known here.
+        # The run of a command that was accepted before may have begun; it is not known here where.
         is_new = run_id not in before and thread.find(run_id) is not None
         return Accepted(thread, run_id) if is_new else {"run_id": run_id}
 

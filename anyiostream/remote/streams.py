@@ -1,4 +1,4 @@
-"""`Streams`: what a server is sending to those who read along, how much of that there may be, and how it is cut."""
+"""`Streams`: the streams that a server is sending to viewers, how many there may be, and how they are cut."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Streams:
 
     Args:
         limits: How many there may be.
-        owned: Whether there are several owners, each of whom may have a part of that.
+        owned: Whether there are several owners, each with a part of that.
     """
 
     def __init__(self, limits: Limits, *, owned: bool) -> None:

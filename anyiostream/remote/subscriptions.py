@@ -89,7 +89,7 @@ def parse_subscription(params: Any, limits: Limits) -> Subscription:
         Refusal: It is malformed, or asks for an unknown channel or for too much; HTTP status 400.
     """
     if not isinstance(params, dict):
-        raise _invalid("a subscription is an object with `channels`.")
+        raise _invalid("a subscription must be an object with `channels`.")
     selection = Selection(
         channels=_channels(params.get("channels"), limits),
         namespaces=_namespaces(params.get("namespaces"), limits),

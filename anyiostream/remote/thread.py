@@ -103,7 +103,7 @@ class Thread:
         self._accepting = anyio.Lock()
 
     def restore(self, fold: Fold, jobs: Sequence[Job], assistants: Mapping[str, Assistant]) -> None:
-        """Be as an earlier process has left it: its events amount to `fold`, and `jobs` are in its inbox."""
+        """Become what an earlier process has left: its events amount to `fold`, and `jobs` are in its inbox."""
         self.ledger.restore(fold, assistants)
         self.restored = True
         for job in jobs:
@@ -348,6 +348,6 @@ class Thread:
         return job.run_id
 
     def _rest(self) -> None:
-        """Nothing is left to run. What is kept is kept as bytes, which can be counted."""
+        """Nothing is left to run. What is kept is kept as bytes, so that it can be counted."""
         self.ledger.rest()
         self.batches.clear()

@@ -34,7 +34,7 @@ class Followed:
 
     @property
     def watches(self) -> bool:
-        """Whether it is a client's watcher, which is to be told of a run's end once."""
+        """Whether it is a client's watcher, which must be told of a run's end only once."""
         selection = self.subscription.selection
         return selection.channels == WATCHED and selection.matches("lifecycle", ())
 

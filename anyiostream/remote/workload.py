@@ -109,7 +109,9 @@ class Workload:
         except BaseException as exc:
             await pass_on_own(exc, f"run {job.run_id} of thread {thread.thread_id}")
             # The other runs go on.
-            logger.warning("run %s of thread %s failed while it was stopped", job.run_id, thread.thread_id, exc_info=exc)
+            logger.warning(
+                "run %s of thread %s failed while it was stopped", job.run_id, thread.thread_id, exc_info=exc
+            )
             await job.done.wait()
 
     async def _do(self, thread: Thread, work: Work, task: Callable[[Thread], Awaitable[None]]) -> None:

@@ -197,7 +197,7 @@ class RunStream:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def events(self) -> AsyncIterator[tuple[str | None, Any]]:
-        """What the run says, to its end; no event now and then while it says nothing."""
+        """What the run says, to its end; a heartbeat now and then while it says nothing."""
         while True:
             try:
                 batch = await self._viewer.batch()

@@ -138,7 +138,7 @@ class MemoryStore:
         return acceptance
 
     async def recall(self, key: str, once: str, *, within: float) -> bytes | None:
-        """What a client was told whose command was accepted before."""
+        """The reply to the same command, if it was accepted before."""
         held = self._threads.get(key)
         before, known = (0, None) if held is None else held.replies.get(once, (0, None))
         return None if known is None or self._clock() - before > within * 1_000_000 else known.reply
