@@ -9,7 +9,8 @@ import anyio
 import pytest
 
 from anyiostream.remote.backoff import Backoff
-from anyiostream.testing import run_seeded
+
+run_seeded = pytest.importorskip("anyiostream.testing").run_seeded
 
 BACKOFF = Backoff(first=0.5, longest=30.0)
 
