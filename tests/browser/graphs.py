@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Annotated, Any, TypedDict
 
 import anyio
@@ -21,9 +21,12 @@ from anyiostream.remote import run_context
 
 from ..waiting import until
 
-__all__ = ["ASSISTANTS", "release"]
+__all__ = ["ASSISTANTS", "reached", "release"]
 
 _gates: defaultdict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(0))
+
+reached: Counter[str] = Counter()
+"""How many gates the runs of a thread have come to."""
 
 
 def release(thread_id: str, times: int = 1) -> None:
@@ -34,7 +37,9 @@ def release(thread_id: str, times: int = 1) -> None:
 
 async def gate() -> None:
     """Wait until a test lets this run go on."""
-    semaphore = _gates[run_context.get().thread_id]
+    thread_id = run_context.get().thread_id
+    semaphore = _gates[thread_id]
+    reached[thread_id] += 1
     await until(lambda: semaphore.acquire(blocking=False))
 
 

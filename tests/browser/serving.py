@@ -14,7 +14,7 @@ from anyiostream.remote import app
 
 from ..remote.raw import Client
 from ..remote.serving import serving
-from .graphs import ASSISTANTS, release
+from .graphs import ASSISTANTS, reached, release
 
 __all__ = ["LOOPS", "Site", "served"]
 
@@ -51,6 +51,11 @@ class Site:
     def release(self, times: int = 1) -> None:
         """Let the run pass some gates."""
         release(self.thread, times)
+
+    def held(self, gates: int) -> None:
+        """Wait until the run has come to so many gates: it writes nothing more before it is released."""
+        while reached[self.thread] < gates:
+            self.tab.wait_for_timeout(10)
 
     def look(self, query: str = "") -> Any:
         """Open the thread's page."""
