@@ -158,13 +158,15 @@ class Claims:
         fleet = self._fleet
         holder = self._alone if fleet is None else fleet.holder
         if fleet is not None and not holder:
-            raise Refusal("unknown_error", "the server has lost its place in the store; try again later.", status=503)
+            raise _no_member()
         claim = await self._store.claim(key.owner, key.thread_id, holder=holder, nonce=uuid4().hex)
         if claim is None and fleet is not None:
             raise Elsewhere
         if claim is None:
             raise Refusal("unknown_error", "another server has this thread; try again later.", status=503)
         thread = await self._loader.claimed(key, claim, self._store.log(claim))
+        if fleet is not None and fleet.holder != holder:
+            raise _no_member()  # the lease has run out meanwhile, and the other runs have been stopped
         self._begin(thread)
         return thread
 
@@ -269,3 +271,7 @@ def _not_taken_up(why: Exception) -> None:
 
 def _not_given_up(why: Exception) -> None:
     logger.warning("a thread cannot be given up yet: %s", why)
+
+
+def _no_member() -> Refusal:
+    return Refusal("unknown_error", "the server has lost its place in the store; try again later.", status=503)

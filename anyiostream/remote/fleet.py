@@ -103,13 +103,13 @@ class Fleet:
                         tasks.start_soon(self._hear, server)
                         tasks.start_soon(self._look_round, server)
                         await self._watch(member)
+                        # At once: what waits for the store's answers may do so until others have the runs.
+                        self._lose(server)
                         tasks.cancel_scope.cancel()
             except StoreFailed as exc:
                 logger.warning("the store cannot be joined yet: %s", exc)
             finally:
                 self.holder, self._member = "", None
-            logger.warning("the lease of this server has run out: its runs are stopped here")
-            server.lose(None)
             await anyio.sleep(PAUSE)
 
     # --- inside ---
@@ -119,6 +119,12 @@ class Fleet:
         while not member.lost:
             member.beat()
             await anyio.sleep(self.store.lease * BEAT)
+
+    def _lose(self, server: Server) -> None:
+        """Be no member any more, before others may have what this server had."""
+        self.holder, self._member = "", None
+        logger.warning("the lease of this server has run out: its runs are stopped here")
+        server.lose(None)
 
     async def _hear(self, server: Server) -> None:
         while True:

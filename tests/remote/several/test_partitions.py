@@ -73,19 +73,24 @@ async def test_a_store_out_of_reach_is_said(deployment: Deployment, store_server
 async def test_a_server_that_is_cut_off_stops_its_runs_and_another_goes_on(
     deployment: Deployment, store_server: Valkey
 ) -> None:
-    """Before anybody else can have them. When it is back, it is a server like any other."""
+    """By its own clock, before anybody else can have them. When it is back, it is a server like any other."""
     deployment.shut.add("b")
+    now = 1_800_000_000_000_000  # by the store's clock
     async with proxy(("127.0.0.1", store_server.port)) as between:
-        # Long enough for a machine on which the loop of all these servers has its turn late.
-        stores = through(between, deployment, lease=4.0), deployment.store(lease=4.0)
+        stores = (
+            through(between, deployment, lease=4.0, clock=lambda: now),
+            deployment.store(lease=60.0, clock=lambda: now),
+        )
         async with deployment.member(stores[0]) as one, deployment.member(stores[1]) as other:
             run_id = await start(one, "steps", {"trail": ["x"]})
             await until(lambda: "b" in deployment.waiting)
             before = one.runner.fleet.holder  # type: ignore[union-attr]
             between.lose()
             between.refuse()
+            await until(lambda: not list(one.runner.jobs))
+            assert not list(other.runner.jobs)
+            now += 4_000_000
             await until(lambda: list(other.runner.jobs))
-            assert not list(one.runner.jobs)
             deployment.shut.clear()
             found = await state(other)
             assert found["values"] == {"trail": ["x", "a", "b", "c"]}
