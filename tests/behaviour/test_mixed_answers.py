@@ -28,31 +28,33 @@ CALLS: Any = [
 ]
 
 
-def graph(*, ordered: bool) -> Any:
-    """A graph whose one node calls two tools. If both are called at once, they change the order in which they ask."""
-    asked, paid = threading.Event(), threading.Event()
+def graph(over: threading.Event | None = None) -> Any:
+    """A graph whose one node calls two tools: in order; or at once, and they change the order in which they ask.
+
+    Args:
+        over: Set when the first run is over, in which the second call asks and the first one does not come to it. Then
+            the first one asks before the other.
+    """
+    paid = threading.Event()
 
     def pay(who: str) -> str:
-        """Pay: after the other at first, before it from then on."""
-        first = not asked.is_set()
-        if not ordered:
-            asked.wait()
+        """Pay."""
+        again = over is None or over.is_set()
+        if over is not None:
+            over.wait()
         try:
             return f"{who}: {interrupt(who)}"
         finally:
-            if not first:
+            if again:
                 paid.set()
 
     def refund(who: str) -> str:
         """Refund."""
-        if not ordered and asked.is_set():
+        if over is not None and over.is_set():
             paid.wait()
-        try:
-            return f"{who}: {interrupt(who)}"
-        finally:
-            asked.set()
+        return f"{who}: {interrupt(who)}"
 
-    node = ToolNode([pay, refund], **({"awrap_tool_call": in_order} if ordered else {}))
+    node = ToolNode([pay, refund], **({"awrap_tool_call": in_order} if over is None else {}))
     builder = StateGraph(MessagesState)
     builder.add_node("tools", node)
     builder.add_edge(START, "tools")
@@ -60,12 +62,14 @@ def graph(*, ordered: bool) -> Any:
     return builder.compile(checkpointer=InMemorySaver())
 
 
-async def answered(made: Any, run_once: Any) -> list[str]:
+async def answered(made: Any, run_once: Any, over: threading.Event | None = None) -> list[str]:
     """What both tools return when each question is answered with its own name."""
     given: Any = {"messages": [AIMessage("", tool_calls=CALLS)]}
     config: Any = {"configurable": {"thread_id": "1"}}
     for _ in range(3):
         await run_once(made, given, config)
+        if over is not None:
+            over.set()
         state = await made.aget_state(config)
         pending = [each for task in state.tasks for each in task.interrupts]
         if not pending:
@@ -88,8 +92,9 @@ RIGHT = ["Ann: for Ann", "Bob: for Bob"]
 
 
 def test_langgraph_goes_by_the_order_of_asking() -> None:
-    """The tool that asks first gets the first answer, also where that is for another one's question. Threads decide."""
-    assert any(anyio.run(answered, graph(ordered=False), plain) != RIGHT for _ in range(30))
+    """The tool that asks first gets the first answer, also where that is for another one's question."""
+    over = threading.Event()
+    assert anyio.run(answered, graph(over), plain, over) == ["Ann: for Bob", "Bob: for Bob"]
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -97,15 +102,15 @@ def test_in_order_each_gets_its_own(backend: str) -> None:
     """One after the other: each question is answered before the next is asked."""
 
     async def program() -> None:
-        assert await answered(graph(ordered=True), streamed) == RIGHT
+        assert await answered(graph(), streamed) == RIGHT
 
     if backend == "asyncio":
         anyio.run(program)
-        assert anyio.run(answered, graph(ordered=True), plain) == RIGHT
+        assert anyio.run(answered, graph(), plain) == RIGHT
     else:
 
         async def read() -> None:
-            async with open_run(graph(ordered=True), {"messages": [AIMessage("", tool_calls=CALLS)]}, config={
+            async with open_run(graph(), {"messages": [AIMessage("", tool_calls=CALLS)]}, config={
                 "configurable": {"thread_id": "1"}}, transformers=[ToolCallTransformer]) as run:  # fmt: skip
                 assert [each.value for each in await run.interrupts()] == ["Ann"]
 
@@ -146,6 +151,6 @@ def test_open_run_warns_of_such_tools() -> None:
             pass
 
     with pytest.warns(AnswersMayMixWarning, match="'pay', 'refund'"):
-        anyio.run(open_once, graph(ordered=False), ToolCallTransformer)
-    anyio.run(open_once, graph(ordered=True), ToolCallTransformer)
-    anyio.run(open_once, graph(ordered=False))
+        anyio.run(open_once, graph(threading.Event()), ToolCallTransformer)
+    anyio.run(open_once, graph(), ToolCallTransformer)
+    anyio.run(open_once, graph(threading.Event()))
