@@ -33,6 +33,8 @@ async def observe(opened: dict[str, Any], adapter: Adapter, conversation: Conver
     reading = Reading(adapter)
     failure: BaseException | None = None
     async with open_run(**opened, transformers=[ToolCallTransformer], prefetch=1) as run:
+        # All are subscribed to before one is read: on trio, whose tasks begin in any order, none comes too late.
+        roots, subgraphs, tool_calls, states = map(aiter, (run.messages, run.subgraphs, run.tool_calls, run.values))
         async with anyio.create_task_group() as tasks:
 
             async def one(message: Any, entry: Entry) -> None:
@@ -44,9 +46,9 @@ async def observe(opened: dict[str, Any], adapter: Adapter, conversation: Conver
                 except Exception:
                     entry.cut(text)
 
-            async def messages(scope: Any, path: tuple[str, ...]) -> None:
+            async def messages(items: Any, path: tuple[str, ...]) -> None:
                 try:
-                    async for message in scope.messages:
+                    async for message in items:
                         tasks.start_soon(one, message, reading.begin(path))
                 except Exception as exc:
                     nonlocal failure
@@ -54,29 +56,29 @@ async def observe(opened: dict[str, Any], adapter: Adapter, conversation: Conver
 
             async def handles() -> None:
                 try:
-                    async for handle in run.subgraphs:
+                    async for handle in subgraphs:
                         reading.handles.append(handle)
-                        tasks.start_soon(messages, handle, (adapter.named(handle),))
+                        tasks.start_soon(messages, handle.messages, (adapter.named(handle),))
                 except Exception:  # what the messages' reader has, too
                     return
 
             async def calls() -> None:
                 try:
-                    async for call in run.tool_calls:
+                    async for call in tool_calls:
                         reading.calls.append(call)
                 except Exception:
                     return
 
             async def values() -> None:
                 try:
-                    async for state in run.values:
+                    async for state in states:
                         reading.state = state
                 except Exception:
                     return
 
             for reader in (handles, calls, values):
                 tasks.start_soon(reader)
-            tasks.start_soon(messages, run, ())
+            tasks.start_soon(messages, roots, ())
         if failure is None:
             reading.state = await run.output()
             reading.interrupts = await run.interrupts()
