@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ import pytest
 
 from anyiostream.remote import Limits
 
+from ..ports import free_port
 from ..waiting import PATIENCE
 from .graphs import reached
 from .serving import LOOPS, Site, served
@@ -40,7 +40,7 @@ class Mortal:
         arguments = [str(self.port), str(self.folder / store), str(self.folder / "gate")]
         self.process = subprocess.Popen([sys.executable, "-m", "tests.browser.restarting", *arguments], cwd=ROOT)
         pause = threading.Event()
-        with httpx.Client(base_url=self.url) as client:
+        with httpx.Client(base_url=self.url, timeout=PATIENCE) as client:
             while True:
                 try:
                     if client.get("/ready").status_code == 200:
@@ -62,9 +62,7 @@ class Mortal:
 @pytest.fixture
 def mortal(tmp_path: Path) -> Iterator[Mortal]:
     """Such a server, at a port that was free."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    server = Mortal(port, tmp_path)
+    server = Mortal(free_port(), tmp_path)
     server.begin()
     yield server
     server.kill()

@@ -15,7 +15,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import sqlite3
 import sys
 from collections import Counter
@@ -29,6 +28,9 @@ import httpx
 from langgraph_sdk import get_client
 
 from anyiostream.remote import Reconnection, connect
+
+from ...ports import free_port
+from ...waiting import PATIENCE
 
 __all__ = ["JAVASCRIPT", "Report", "kill_often", "run_and_leave"]
 
@@ -85,14 +87,13 @@ class Kit:
         self.draw = random.Random(seed)
         self.report = Report()
         self.over = asyncio.Event()
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         graphs = " ".join(f"tests.remote.kills.served:{name}" for name in GRAPHS)
         self.arguments = f"{graphs} --store sqlite:{folder / 'runs'} --port {port} --backend {backend}\n"
         self.accepted: dict[str, dict[str, str]] = {}
         self.viewed: list[tuple[str, str, list[tuple[str, Any]]]] = []
-        self.http = httpx.AsyncClient(base_url=self.url, timeout=30)
+        self.http = httpx.AsyncClient(base_url=self.url, timeout=10)  # a command is repeated while it is known
 
     # --- the server ---
 
@@ -229,7 +230,7 @@ class Kit:
 
     async def caught_up(self, *threads: int) -> None:
         """Wait until the viewers of these threads have seen the last event, by default all."""
-        for _ in range(1200):
+        for _ in range(round(PATIENCE / 0.1)):
             logs = {thread: events for thread, (_, events) in self.logs(*map(self.thread, threads)).items()}
             behind = [
                 (kind, thread) for kind, thread, seen in self.viewed

