@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,23 @@ __all__ = ["installed"]
 
 def installed(folder: Path) -> None:
     """Have the packages of a folder. Where they cannot be had the test is skipped, but not in CI."""
+    with exclusive(folder):
+        install(folder)
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """A block in which no other process changes what is installed in a folder: tests run in several at once."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def install(folder: Path) -> None:
+    """Install what is not there yet."""
     wanted = json.loads((folder / "package.json").read_text(encoding="utf-8"))["dependencies"]
     if all((folder / "node_modules" / name).exists() for name in wanted):
         return

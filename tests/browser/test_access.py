@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ..npm import installed
+from ..waiting import PATIENCE
 from .serving import Site
 
 FOLDER = Path(__file__).with_name("axe")
@@ -20,13 +19,8 @@ LOOKS = [(scheme, width) for scheme in ("light", "dark") for width in (1440, 390
 @pytest.fixture(scope="session")
 def axe() -> str:
     """The rules, as a script."""
+    installed(FOLDER)
     script = FOLDER / "node_modules" / "axe-core" / "axe.min.js"
-    if not script.exists() and shutil.which("npm"):
-        install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
-        subprocess.run(install, cwd=FOLDER, capture_output=True, text=True, check=False)
-    if not script.exists():
-        assert not os.environ.get("CI"), "CI needs npm, and axe-core from its registry"
-        pytest.skip("needs npm, and axe-core from its registry")
     return script.read_text(encoding="utf-8")
 
 
@@ -47,6 +41,7 @@ def check(tab: Any, axe: str, screen: str) -> None:
 def test_every_screen(browser: Any, addresses: dict[str, str], axe: str, scheme: str, width: int) -> None:
     """The list, a run under way, its details, every view, a question, a failure."""
     made = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}, has_touch=width < 500)
+    made.set_default_timeout(PATIENCE * 1000 / 4)
     try:
         with Site(addresses["asyncio"], made.new_page()) as site:
             tab = site.tab

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ..npm import installed
 from .cutting import proxied
 
 FOLDER = Path(__file__).parent / "javascript"
@@ -17,17 +17,11 @@ FOLDER = Path(__file__).parent / "javascript"
 SDKS = ("@langchain/langgraph-sdk", "current")
 """The client that has been supported for longest, and the current one, by the names of their packages."""
 
-pytestmark = pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="needs Node and npm")
-
 
 @pytest.fixture(scope="session")
 def client() -> Path:
     """The folder with the client, installed."""
-    if not all((FOLDER / "node_modules" / each).exists() for each in SDKS):
-        install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
-        done = subprocess.run(install, cwd=FOLDER, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"the client cannot be installed: {done.stderr[-300:]}")
+    installed(FOLDER)
     return FOLDER
 
 
