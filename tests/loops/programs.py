@@ -12,12 +12,14 @@ import trio.testing
 from anyiostream.loops.asyncio_in_trio import AsyncioInTrio
 from anyiostream.loops.trio_host import current_asyncio
 
+from ..waiting import PATIENCE
+
 
 def on_trio(main: Callable[[], Any], **options: Any) -> Any:
     """Run `main`, and give up if it hangs."""
 
     async def bounded() -> Any:
-        with trio.fail_after(1e6 if "clock" in options else 30):
+        with trio.fail_after(1e6 if "clock" in options else PATIENCE):
             return await main()
 
     return trio.run(bounded, **options)

@@ -16,6 +16,8 @@ import trio
 from anyiostream import open_run, parts
 from anyiostream.errors import NotAwaited, NotAwaitedWarning
 
+from ..waiting import PATIENCE
+
 SCRIPT = [parts.values({"n": 1}), parts.values({"n": 2})]
 
 
@@ -37,7 +39,7 @@ def test_asyncio_takes_it_where_it_takes_coroutines() -> None:
     async def main() -> None:
         async with open_run(SCRIPT) as run:
             assert await asyncio.create_task(run.output()) == {"n": 2}
-            assert await asyncio.wait_for(run.output(), 5) == {"n": 2}
+            assert await asyncio.wait_for(run.output(), PATIENCE) == {"n": 2}
             assert await asyncio.gather(run.interrupted(), run.interrupts()) == [False, []]
             cancelled = asyncio.create_task(run.output())
             cancelled.cancel()

@@ -17,6 +17,7 @@ from anyiostream.remote import Limits, app
 from anyiostream.remote.decoding import decode
 from anyiostream.remote.refusals import Refusal
 
+from ..waiting import PATIENCE
 from .graphs import ASSISTANTS
 from .raw import Client, ask, root_event
 from .serving import ALL_SERVERS, SERVERS, serving
@@ -28,7 +29,7 @@ PATHS = ["commands", "stream/events"]
 def unfinished(url: str, path: str, size: int, body: bytes = b"", **headers: str) -> Iterator[socket.socket]:
     """A request of `size` bytes, of which only `body` is sent."""
     address = urlsplit(url)
-    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
         lines = [f"POST /threads/t/{path} HTTP/1.1", "Host: localhost", f"Content-Length: {size}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
@@ -121,9 +122,9 @@ def test_what_is_slow_to_decode_is_not_decoded(server: str) -> None:
                 assert client.post(path, body).status_code in {400, 413}
         with client.socket() as ws:
             ws.send(HOSTILE["objects"].decode())
-            assert json.loads(ws.recv(timeout=30))["type"] == "error"
+            assert json.loads(ws.recv(timeout=PATIENCE))["type"] == "error"
             with pytest.raises(ConnectionClosed) as caught:
-                ws.recv(timeout=30)
+                ws.recv(timeout=PATIENCE)
             assert caught.value.rcvd is not None
             assert caught.value.rcvd.code in {4413, 4400}
         assert serves(client)

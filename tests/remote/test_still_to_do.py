@@ -21,6 +21,7 @@ from anyiostream.remote.subscriptions import Selection, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
 
+from ..waiting import PATIENCE
 from .serving import SERVERS, serving
 
 pytestmark = pytest.mark.anyio
@@ -152,7 +153,7 @@ async def test_a_remote_run_that_stops_at_a_breakpoint_is_interrupted(server: st
     for before, name in ((START, "a"), ("a", "b")):
         builder.add_node(name, lambda state, name=name: {"trail": [name]}).add_edge(before, name)
     graph = builder.compile(checkpointer=InMemorySaver(), interrupt_before=["b"])
-    with serving(server, app({"demo": graph})) as url, anyio.fail_after(20):
+    with serving(server, app({"demo": graph})) as url, anyio.fail_after(PATIENCE):
         async with connect(url) as client:
             thread = client.thread("demo")
             async with thread.run({"trail": []}) as run:
@@ -171,7 +172,7 @@ async def test_the_official_client_goes_on_from_a_breakpoint() -> None:
     for before, name in ((START, "a"), ("a", "b")):
         builder.add_node(name, lambda state, name=name: {"trail": [name]}).add_edge(before, name)
     graph = builder.compile(checkpointer=InMemorySaver(), interrupt_before=["b"])
-    with serving("uvicorn", app({"demo": graph})) as url, anyio.fail_after(20):
+    with serving("uvicorn", app({"demo": graph})) as url, anyio.fail_after(PATIENCE):
         async with (
             get_client(url=url, api_key=None) as client,
             client.threads.stream(assistant_id="demo", transport="sse") as thread,
@@ -194,7 +195,7 @@ async def test_repeated_calls_of_a_subgraph_are_siblings_for_a_remote_reader(ser
         return {"trail": ["end"]}
 
     graph = StateGraph(State).add_node(node).add_edge(START, "node").compile()
-    with serving(server, app({"demo": graph})) as url, anyio.fail_after(20):
+    with serving(server, app({"demo": graph})) as url, anyio.fail_after(PATIENCE):
         async with connect(url) as client, client.thread("demo").run({"trail": []}) as run:
             seen = [
                 (handle.graph_name, handle.path[1:], [value["trail"] async for value in handle.values][-1])
