@@ -20,6 +20,12 @@ async function collect(iterable, most = Infinity) {
   return items;
 }
 
+// Wait until the server has taken what was subscribed to before.
+async function subscribed(thread) {
+  const last = await thread.subscribe({ channels: ["lifecycle"] });
+  await last.unsubscribe();
+}
+
 function rootEvent(event) {
   return event.method === "lifecycle" && event.params.namespace.length === 0 ? event.params.data.event : undefined;
 }
@@ -68,7 +74,7 @@ const scenarios = {
     );
     const values = collect(thread.values);
     const progress = collect(thread.extensions.progress);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await subscribed(thread);
     await thread.run.start({ input: { q: 1 } });
     const result = {
       values: await values,
@@ -96,7 +102,7 @@ const scenarios = {
         }),
       ),
     );
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await subscribed(thread);
     await thread.run.start({ input: { to: 2000 } });
     await thread.output;
     const result = await messages;
