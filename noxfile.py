@@ -83,7 +83,7 @@ def tests(session: nox.Session) -> None:
     run_tests(session, *(f"--ignore=tests/{folder}" for folder in APART))  # unless an argument names what is there
 
 
-@nox.session(name="tests-servers", venv_location=".nox/tests")  # it needs the same
+@nox.session(name="tests-servers")
 def tests_servers(session: nox.Session) -> None:
     """Run the tests with a browser, with tutorials' pages, and with servers that are killed. Arguments go to pytest."""
     install(session, "test")
