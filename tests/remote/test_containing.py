@@ -340,7 +340,7 @@ def test_a_factory_that_was_there_before_makes_the_tasks() -> None:
     made: list[str] = []
 
     def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
-        made.append(options.get("name") or coroutine.__name__)
+        made.append(coroutine.__name__)
         return asyncio.Task(coroutine, loop=loop, **options)
 
     async def main() -> None:
