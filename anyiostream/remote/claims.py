@@ -164,9 +164,15 @@ class Claims:
             raise Elsewhere
         if claim is None:
             raise Refusal("unknown_error", "another server has this thread; try again later.", status=503)
-        thread = await self._loader.claimed(key, claim, self._store.log(claim))
+        try:
+            thread = await self._loader.claimed(key, claim, self._store.log(claim))
+        except BaseException:
+            self._store.discard(claim.record.key)
+            raise
         if fleet is not None and fleet.holder != holder:
-            raise _no_member()  # the lease has run out meanwhile, and the other runs have been stopped
+            # The lease has run out meanwhile, and the other runs have been stopped.
+            self._store.discard(claim.record.key)
+            raise _no_member()
         self._begin(thread)
         return thread
 

@@ -327,7 +327,7 @@ class Records(Protocol):
         ...
 
     def discard(self, key: str) -> None:
-        """This process no longer needs a thread: a store that does not outlive it forgets the thread."""
+        """This process no longer has a thread, though it may show it. A store that does not outlive it forgets it."""
         ...
 
     async def erase(self, key: str) -> None:

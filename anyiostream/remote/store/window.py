@@ -80,15 +80,14 @@ class Window:
         if self._begin >= SLACK and self._begin * 2 >= len(self._entries):
             del self._entries[: self._begin]
             self._begin = 0
-        news, self._news = self._news, None
-        if news is not None:
-            news.set()
+        self._wake()
 
     def restart(self, floor: int) -> None:
-        """Restart after the event at `floor`: older events are not here, or no longer anywhere."""
+        """Restart after the event at `floor`: older events are not here, or no longer anywhere. Wakes who waits."""
         self._entries.clear()
         self._begin = self.size = 0
         self.floor = self.last = floor
+        self._wake()
 
     def read(self, after: int, most: int) -> Sequence[Entry] | None:
         """The events after `after`, at most `most`; `None` if older ones are wanted than there are here.
@@ -112,3 +111,8 @@ class Window:
         if self._news is None:
             self._news = anyio.Event()
         await self._news.wait()
+
+    def _wake(self) -> None:
+        news, self._news = self._news, None
+        if news is not None:
+            news.set()

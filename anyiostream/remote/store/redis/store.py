@@ -139,6 +139,8 @@ class RedisStore:
         """The log of a thread that has been claimed here."""
         tail, key = self._open.tail, claim.record.key
         window = self._window(claim.record)
+        if window.last < claim.record.last:
+            window.restart(claim.record.last)  # it lags: what is between is read from the store
         tail.lead(key)
         return StoredLog(self, claim, window, self._limits)
 
@@ -215,8 +217,10 @@ class RedisStore:
         if window is not None:
             window.forgotten = found[1]
             before = [after, *(entry.seq for entry in entries)]
-            if window.last == after:  # otherwise it is read back, with what is between
+            if window.last == after:
                 self._open.tail.feed(key, list(zip(before, entries, strict=False)))
+            else:
+                self._unlead(key)  # it is read back, with what is between
 
     async def read(self, key: str, after: int, most: int = 256) -> Sequence[Entry]:
         """The events after a place."""
@@ -226,7 +230,8 @@ class RedisStore:
         return [entry for _, entry in found]
 
     def discard(self, key: str) -> None:
-        """Nothing to do: the thread is in the store."""
+        """The thread stays in the store. What others write to its log is read back from now on, for those here."""
+        self._unlead(key)
 
     async def erase(self, key: str) -> None:
         """Forget a thread."""

@@ -97,8 +97,8 @@ class Tail:
 
     def unlead(self, key: str) -> None:
         """It may be written elsewhere from now on."""
-        self._led.discard(key)
-        if key in self._windows:
+        if key in self._led:
+            self._led.discard(key)
             self._changed.set()
 
     def feed(self, key: str, found: Sequence[tuple[int, Entry]]) -> None:

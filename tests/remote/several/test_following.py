@@ -1,0 +1,78 @@
+"""Who reads a thread at a server that had it: what another one writes is shown here, too."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from anyiostream.remote import Limits
+from anyiostream.remote.store import thread_key
+
+from ...waiting import PATIENCE, until
+from ..store.acting import draft
+from .deployment import Deployment, events_of, start, state
+
+pytestmark = pytest.mark.anyio
+
+KEY = thread_key("ann", "t")
+
+
+async def test_a_reader_where_the_lease_has_run_out_reads_on(deployment: Deployment) -> None:
+    """The run goes on at another server; here nothing more is written."""
+    deployment.shut.add("b")
+    now = 1_800_000_000_000_000  # by the store's clock
+    stores = (deployment.store(lease=4.0, clock=lambda: now), deployment.store(clock=lambda: now))
+    async with deployment.member(stores[0]) as one, deployment.member(stores[1]) as other:
+        await start(one, "steps", {"trail": ["x"]})
+        await until(lambda: "b" in deployment.waiting)
+        shown = await one.thread("t", "")
+        one.runner.fleet.closing = True  # type: ignore[union-attr] -- it takes nothing over again
+        stores[0]._renewal._refused = True  # type: ignore[union-attr]  # noqa: SLF001 -- its lease has run out
+        await until(lambda: not list(one.runner.jobs))
+        now += 4_000_000
+        await until(lambda: list(other.runner.jobs))
+        deployment.shut.clear()
+        await state(other)
+        last = (await events_of(other))[-1]["seq"]
+        with anyio.fail_after(PATIENCE):
+            await until(lambda: shown.log.last == last)
+
+
+async def test_a_reader_that_lags_when_the_thread_is_claimed_reads_on(deployment: Deployment) -> None:
+    """Its server reads nothing back that it has written itself: what is between comes from the store."""
+    one, other = deployment.store(), deployment.store()
+    async with one.open(Limits()), other.open(Limits()):
+        log = one.log(await one.claim("ann", "t", holder="one", nonce="1"))  # type: ignore[arg-type]
+        read = await log.append(draft("read"))
+        seen = await other.view(await other.look(KEY), follow=True)  # type: ignore[arg-type]
+        other._open.tail._take = lambda *_: None  # type: ignore[method-assign]  # noqa: SLF001 -- what it reads is late
+        late = [await log.append(draft("late")), await log.append(draft("late, too"))]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(seen.wait, read.seq)
+            claim = await other.claim("ann", "t", holder="other", nonce="2")
+            assert claim is not None
+            log = other.log(claim)
+            assert log.last == late[-1].seq
+        assert list(await seen.read(read.seq)) == late
+        written = await log.append(draft("written"))
+        with anyio.fail_after(PATIENCE):
+            await seen.wait(late[-1].seq)
+        assert list(await seen.read(read.seq)) == [*late, written]
+
+
+async def test_a_reader_that_is_ahead_when_the_thread_is_claimed_reads_on(deployment: Deployment) -> None:
+    """The store has lost what it has shown; what is written here after that is read back."""
+    one = deployment.store()
+    async with one.open(Limits()):
+        log = one.log(await one.claim("ann", "t", holder="one", nonce="1"))  # type: ignore[arg-type]
+        kept, lost = await log.append(draft("kept")), await log.append(draft("lost"))
+        prefix = one.address.prefix
+        await one._open.commands.ask(  # noqa: SLF001 -- makes the store forget
+            [b"XDEL", f"{prefix}:t:{KEY}:log", f"{lost.seq}-0"],
+            [b"HSET", f"{prefix}:t:{KEY}:rec", "last", kept.seq, "count", 1],
+        )
+        again = one.log(await one.claim("ann", "t", holder="one", nonce="2"))  # type: ignore[arg-type]
+        written = await again.append(draft("new"))
+        with anyio.fail_after(PATIENCE):
+            await log.wait(lost.seq)
+        assert list(await log.read(kept.seq)) == [written]
