@@ -43,7 +43,7 @@ class Fold:
         run_id: The last run.
         running: The place of the event that says that it runs; 0 before that.
         step: The greatest step that it has saved; -2 before the first one.
-        answers: How many answers the graph's checkpoint had had before it.
+        answers: How many answers the graph's checkpoint had had before it; `None` until they have been counted.
         checkpoints: Id of a checkpoint that it has saved -> the place of the event that says so.
         handed_over: Whether the server that ran it has left it at the end of a step, with nothing to repeat.
     """
@@ -60,7 +60,7 @@ class Fold:
     run_id: str = ""
     running: int = 0
     step: int = -2
-    answers: int = 0
+    answers: int | None = None
     checkpoints: dict[str, int] = attrs.field(factory=dict)
     handed_over: bool = False
 
@@ -76,7 +76,7 @@ class Fold:
 
     def begin(self, assistant_id: str, run_id: str) -> None:
         """A run begins."""
-        self.assistant_id, self.run_id, self.running, self.answers = assistant_id, run_id, 0, 0
+        self.assistant_id, self.run_id, self.running, self.answers = assistant_id, run_id, 0, None
         self.checkpoints, self.step, self.handed_over = {}, -2, False
         self.opened.clear()
         self.tree.begin(assistant_id)

@@ -86,7 +86,8 @@ async def _resumed(thread: Thread, job: Job, config: Mapping[str, Any] | None) -
             return None, {"checkpoint_id": checkpoint_id, "after": _place(thread, checkpoint_id)}
         if job.answered and saved is None:
             raise RunLost("its checkpoint is no longer there")
-        consumed = job.answered and _answers(saved) > thread.fold.answers
+        before = thread.fold.answers  # they are counted before the graph is called
+        consumed = job.answered and before is not None and _answers(saved) > before
         given = None if consumed else job.input(thread.ledger.latest)
     elif job.assistant.on_crash == "restart":
         given = job.input(thread.ledger.latest)

@@ -248,7 +248,7 @@ class Thread:
         if self._told and self.log.survives:
             self._told = False
             if self.shared is None:
-                await self.save()
+                await self.log.change(Changes(fold=self.ledger.dump()))
             else:
                 await self.shared.watched(self.fold.watched)
 
@@ -257,8 +257,12 @@ class Thread:
         return self if self.shared is None else await self.shared.fresh()
 
     async def save(self) -> None:
-        """Let the store know what has changed that the log does not say."""
-        await self.log.change(Changes(fold=self.ledger.dump()))
+        """Let the store know what a run has changed that the log does not say. If that fails, so does `record`."""
+        try:
+            await self.log.change(Changes(fold=self.ledger.dump()))
+        except AnyioStreamError as exc:
+            self._broken = exc
+            raise
 
     def leave(self) -> None:
         """Begin nothing more, and stop the run that is under way at the end of its step: another server goes on."""

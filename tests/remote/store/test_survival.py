@@ -21,12 +21,12 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
 
 from anyiostream import GraphWriter
-from anyiostream.remote import Assistant, Limits, LogGap, app
+from anyiostream.remote import Assistant, Limits, LogGap, app, recovery
 from anyiostream.remote.access import Caller
 from anyiostream.remote.commands import Answer, InputRespond, RunStart
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.service import Service
-from anyiostream.remote.store import SqliteStore, back_up
+from anyiostream.remote.store import NOTHING, SqliteStore, StoreFailed, back_up, thread_key
 from anyiostream.remote.subscriptions import Selection, Subscription
 from anyiostream.remote.viewer import Viewer
 
@@ -37,6 +37,8 @@ from .saver import FileSaver
 pytestmark = pytest.mark.anyio
 
 CALLER = Caller({}, None)
+
+KEY = thread_key("", "t")
 
 ALL = Subscription(Selection(frozenset({"values", "lifecycle", "input", "custom", "messages", "tools", "checkpoints"})))
 
@@ -244,6 +246,60 @@ async def test_an_answer_is_not_lost(world: World) -> None:
         after = world.died()
         world.shut.clear()
     async with after.served() as service:
+        thread = await settled(service)
+        assert thread.state()["values"] == {"trail": ["ask=AB", "end"]}
+        assert ends(await log_of(service))[-1] == ("completed", second)
+
+
+async def test_an_answer_is_not_lost_before_its_graph_is_called(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answers that the graph has had are not its own: its server died before it had counted them."""
+    counted, gate = recovery._newest, anyio.Event()  # noqa: SLF001 -- the moment between begin and call
+    shut = False
+
+    async def newest(*args: Any) -> Any:
+        if shut:
+            world.waiting.add("count")
+            await gate.wait()
+        return await counted(*args)
+
+    monkeypatch.setattr(recovery, "_newest", newest)
+    async with world.served() as service:
+        await start(service, "ask", {"trail": []})
+        await settled(service)
+        await answer(service, "A")
+        await settled(service)
+        shut = True
+        second = await answer(service, "B")
+        await until(lambda: "count" in world.waiting)
+        after, shut = world.died(), False
+        gate.set()
+    async with after.served() as service:
+        thread = await settled(service)
+        assert thread.state()["values"] == {"trail": ["ask=AB", "end"]}
+        assert ends(await log_of(service))[-1] == ("completed", second)
+
+
+async def test_an_answer_is_not_lost_because_the_store_fails_once(world: World) -> None:
+    """Before its graph is called: the run has not failed for that, and is taken up again."""
+    async with world.served() as service:
+        await start(service, "ask", {"trail": []})
+        await settled(service)
+        await answer(service, "A")
+        await settled(service)
+        store: Any = service.store
+        append, failed = store.append, []
+
+        async def fail_once(key: str, epoch: int, after: int, entries: Any, changes: Any = NOTHING) -> None:
+            if not failed and not entries and changes.attempts is None:
+                failed.append(changes)
+                raise StoreFailed("it is away")
+            await append(key, epoch, after, entries, changes)
+
+        store.append = fail_once
+        second = await answer(service, "B")
+        await until(lambda: failed)
+        await until(lambda: not service.runner.workload.tasks or service.runner.workload.running(KEY) is None)
+        await until(lambda: (kept := service.threads_of("")) and not kept[0].busy)
         thread = await settled(service)
         assert thread.state()["values"] == {"trail": ["ask=AB", "end"]}
         assert ends(await log_of(service))[-1] == ("completed", second)
