@@ -94,13 +94,13 @@ class Ledger:
 
     def begin(self, job: Job) -> Changes:
         """A run's turn has come, maybe once more after its server died; what the store is to know before it begins."""
-        self.asker = Asker(job.assistant_id, job.assistant, self.latest if job.resumes else None)
-        fold = self.fold
+        fold, values = self.fold, self.latest if job.resumes else None
         if fold.run_id != job.run_id:
             job.fresh = True
             if job.taken is None:
                 self._take(job)
             fold.begin(job.assistant_id, job.run_id)
+        self.asker = Asker(job.assistant_id, job.assistant, values)
         job.handed_over, fold.handed_over = fold.handed_over, False
         return Changes(attempts=(job.place, job.attempts + 1), pending=(), fold=self._dumped())
 
@@ -176,7 +176,8 @@ class Ledger:
     def _take(self, job: Job) -> None:
         """Earlier questions are no longer open; a fresh run begins a turn."""
         fold = self.fold
-        before = attrs.evolve(fold.snapshot, interrupts=job.asked)
+        # Something may have been asked since the run was accepted: by the one that was under way then.
+        before = attrs.evolve(fold.snapshot, interrupts={**job.asked, **fold.snapshot.interrupts})
         job.taken = Taken(before, self._values, self.asker, fold.turn, fold.questions, fold.left_out - job.hidden)
         fold.take(self._log.last, resumes=job.resumes)
 
