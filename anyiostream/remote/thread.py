@@ -98,6 +98,7 @@ class Thread:
         self._audience = Audience(limits.lead)
         self._perform = perform
         self._jobs: deque[Job] = deque()
+        self._received = 0
         self._current: Job | None = None
         self._told = False
         self._accepting = anyio.Lock()
@@ -112,9 +113,10 @@ class Thread:
             self._rest()
 
     def receive(self, job: Job) -> None:
-        """A command has been accepted, here or by another server; `work` runs it when its turn comes."""
-        if any(job.place == each.place for each in (*self._jobs, self._current) if each is not None):
-            return
+        """A command has been accepted, here or by another server; `work` runs it when its turn comes, once."""
+        if job.place <= self._received:
+            return  # whoever has looked at the inbox may have found one whose end was still being written
+        self._received = job.place
         if not job.aborted and self.fold.run_id != job.run_id:
             self.ledger.accept(job, idle=not self.busy)
         self._jobs.append(job)
@@ -163,8 +165,8 @@ class Thread:
 
     @property
     def unused(self) -> bool:
-        """Whether it does not run, and is not watched."""
-        return not self.busy and not self.viewers
+        """Whether it does not run, is not watched, and is not accepting a command."""
+        return not self.busy and not self.viewers and not self._accepting.locked()
 
     @property
     def waits(self) -> bool:
@@ -215,9 +217,11 @@ class Thread:
             await self.log.cancel(job.place)
             return
         self.advanced()
-        await self.log.cancel(job.place)
-        if job.run is not None:
-            await job.run.abort()
+        try:
+            await self.log.cancel(job.place)
+        finally:
+            if job.run is not None:
+                await job.run.abort()
         await job.done.wait()
 
     def state(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import attrs
 import pytest
 
@@ -12,9 +13,12 @@ from anyiostream.remote import Assistant, Limits, LogGap, MemoryLog
 from anyiostream.remote.commands import Answer, InputRespond, RunStart
 from anyiostream.remote.performing import perform
 from anyiostream.remote.refusals import Refusal
+from anyiostream.remote.store import StoreFailed
 from anyiostream.remote.subscriptions import Selection, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
+
+from ..waiting import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -210,6 +214,80 @@ async def test_a_run_that_waits_can_be_taken_back() -> None:
     await thread.abort(job)
     await thread.work()
     assert thread.state()["values"] == {"said": 0}
+
+
+async def test_a_question_that_came_while_a_run_waited_is_asked_again_if_that_comes_to_nothing() -> None:
+    """On behalf of the graph that has asked it: the other one has not begun."""
+    thread = thread_of()
+    await thread.start(RunStart("demo", "ask", {}, {}), Assistant(graph=graph))
+    await thread.start(RunStart("other", 1, {}, {}), Assistant(graph=3))
+    await thread.work()
+    assert list(thread.snapshot.interrupts) == ["i1"]
+    await thread.respond(answer())
+    await thread.work()
+    assert thread.state()["values"] == {"said": {"i1": "Ada"}}
+
+
+async def test_a_command_is_run_once() -> None:
+    """Whoever looks at the inbox may find it there when its run is over, and the end is still being written."""
+    thread = thread_of()
+    for n in range(2):
+        run_id = await thread.start(RunStart("demo", n, {}, {}), Assistant(graph=graph))
+    job = thread.find(run_id)
+    assert job is not None
+    await thread.abort(job)
+    append, found = thread.log.append, [attrs.evolve(job)]
+
+    async def found_meanwhile(draft: Any, *args: Any, **options: Any) -> Any:
+        if draft.root_event == "failed" and found:
+            thread.receive(found.pop())
+        return await append(draft, *args, **options)
+
+    thread.log.append = found_meanwhile  # type: ignore[method-assign]
+    await thread.work()
+    assert await shown(thread, WATCHER) == ["running", "completed", "failed"]
+
+
+async def test_a_run_is_stopped_although_the_store_cannot_note_it() -> None:
+    """It is known here that it is to be stopped."""
+    thread, sleeping = thread_of(), anyio.Event()
+
+    async def sleeps(given: Any, writer: GraphWriter) -> Any:
+        sleeping.set()
+        await anyio.sleep_forever()
+
+    async def fails(place: int) -> None:
+        raise StoreFailed("it is away")
+
+    run_id = await thread.start(RunStart("demo", 1, {}, {}), Assistant(graph=sleeps))
+    thread.log.cancel = fails  # type: ignore[method-assign]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(thread.work)
+        await sleeping.wait()
+        job = thread.find(run_id)
+        assert job is not None
+        with pytest.raises(StoreFailed):
+            await thread.abort(job)
+        with anyio.fail_after(PATIENCE):
+            await job.done.wait()
+    assert (await shown(thread, WATCHER))[-1] == "failed"
+
+
+async def test_a_thread_is_not_forgotten_while_a_command_is_accepted() -> None:
+    """Its run would be one of a thread that is no longer there."""
+    thread = thread_of()
+    accept = thread.log.accept
+    idle: list[bool] = []
+
+    async def look(*args: Any, **options: Any) -> Any:
+        idle.append(thread.idle)
+        return await accept(*args, **options)
+
+    thread.log.accept = look  # type: ignore[method-assign]
+    assert thread.idle
+    await run(thread, 1)
+    assert idle == [False]
+    assert thread.idle
 
 
 async def test_a_failing_graph_is_an_event() -> None:
