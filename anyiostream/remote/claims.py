@@ -113,7 +113,8 @@ class Claims:
     def accepted(self, thread: Thread) -> None:
         """A command has been accepted by way of `thread`: see that it is run, if not by another server."""
         if self._fleet is None:
-            self._begin(thread)
+            if not thread.lost:  # otherwise it is taken up again, with the command
+                self._begin(thread)
         elif self._workload.running(thread.log.key) is not None:
             self.hear(thread.log.key)
         elif self.room > 0:
@@ -256,6 +257,7 @@ class Claims:
 
     def _forget(self, thread: Thread) -> None:
         """A thread cannot go on as it is here."""
+        thread.lost = True
         self._threads.drop(thread)
         self._gone(thread)
 

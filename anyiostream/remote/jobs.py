@@ -25,7 +25,18 @@ from anyiostream.wire.drafts import Draft
 from anyiostream.wire.encoder import WireEncoder, WireInterrupt
 from anyiostream.wire.jsonable import encode
 
-__all__ = ["Asker", "Job", "Taken", "answering", "decoded_job", "never_begun", "offered", "starting", "too_many"]
+__all__ = [
+    "Asker",
+    "Job",
+    "Taken",
+    "answering",
+    "decoded_job",
+    "lost",
+    "never_begun",
+    "offered",
+    "starting",
+    "too_many",
+]
 
 Run = RunStart | InputRespond
 """A command that starts a run."""
@@ -243,6 +254,11 @@ async def offered(
 def too_many(most: int) -> Refusal:
     """Why a run is not accepted that would have to wait behind many."""
     return Refusal("unknown_error", f"{most} runs are waiting on this thread already.", status=429)
+
+
+def lost() -> Refusal:
+    """Why a command is not accepted by way of a thread that is obsolete."""
+    return Refusal("unknown_error", "this thread is being taken up again; try again later.", status=503)
 
 
 def not_pending() -> Refusal:

@@ -28,7 +28,7 @@ from anyiostream.remote.batches import Batches
 from anyiostream.remote.commands import InputRespond, RunStart
 from anyiostream.remote.fold import Fold
 from anyiostream.remote.identity import ThreadKey
-from anyiostream.remote.jobs import Job, answering, never_begun, offered, starting, too_many
+from anyiostream.remote.jobs import Job, answering, lost, never_begun, offered, starting, too_many
 from anyiostream.remote.ledger import Ledger
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.snapshot import ThreadSnapshot
@@ -70,7 +70,7 @@ class Thread:
         batches: What its viewers share.
         restored: Whether it has been read from a store, where an earlier process had left it.
         shared: Set where it is shown only: its runs are another server's, or another object's.
-        lost: Whether another server has it: what it holds is obsolete.
+        lost: Whether it cannot go on as it is here, as another server has it or the store has failed: it is obsolete.
     """
 
     def __init__(
@@ -346,6 +346,8 @@ class Thread:
         self._audience.advanced()
 
     async def _accept(self, job: Job, once: str | None) -> str:
+        if self.lost:
+            raise lost()
         if len(self._jobs) >= self.limits.queued:
             raise too_many(self.limits.queued)
         accepted = await offered(self.log, self.key, job, self.ledger.latest, once, self.limits)

@@ -598,6 +598,40 @@ async def events_from(thread: Any) -> list[Any]:
     return [json.loads(entry.body) for entry in await thread.log.read(thread.log.first - 1, 1000)]
 
 
+async def test_runs_keep_their_order_when_the_store_fails_while_one_is_accepted(world: World) -> None:
+    """The thread as it was here runs nothing more: what it was given last would be run first, and once more."""
+    async with world.served() as service:
+        store: Any = service.store
+        accept, append, began, given = store.accept, store.append, anyio.Event(), anyio.Event()
+        lost: list[Any] = []
+
+        async def fail_once(key: str, epoch: int, after: int, entries: Any, changes: Any = NOTHING) -> None:
+            if not lost:
+                lost.extend(service.threads_of(""))
+                began.set()
+                await given.wait()
+                raise StoreFailed("it is away")
+            await append(key, epoch, after, entries, changes)
+
+        async def late(*args: Any, **options: Any) -> Any:
+            accepted = await accept(*args, **options)
+            given.set()
+            await until(lambda: lost[0] not in service.threads_of(""))
+            return accepted
+
+        store.append = fail_once
+        first = await start(service, "steps", {"trail": ["x"]})
+        await began.wait()
+        store.accept = late
+        second = await start(service, "steps", {"trail": ["y"]})
+        await until(lambda: (kept := service.threads_of("")) and not kept[0].busy)
+        events = await log_of(service)
+        assert ends(events) == [(how, run_id) for run_id in (first, second) for how in ("running", "completed")]
+        assert restarts(events) == []
+        with pytest.raises(Refusal, match="try again"):
+            await lost[0].start(RunStart("steps", {}, {}, {}), service.assistant("steps"))
+
+
 async def test_a_watcher_is_told_of_an_end_once(world: World) -> None:
     """Also if the server dies between the end and the next watcher."""
     watcher = Subscription(Selection(frozenset({"lifecycle", "input"})))
