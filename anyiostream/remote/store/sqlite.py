@@ -207,9 +207,14 @@ class SqliteStore:
         batch, self._pending = self._pending, []
         try:
             await to_thread.run_sync(_transact, tables, batch)
+        except Exception as exc:  # noqa: BLE001 -- there is no thread, or the transaction cannot be undone
+            for request in batch:
+                if not request.settled:
+                    request.error, request.settled = StoreFailed(str(exc)), True
+                    request.error.__cause__ = exc
         finally:
             for request in batch:
-                if request.error is None:
+                if request.settled and request.error is None:
                     request.then(request.result)
                 request.woken.set()
             if self._pending:
@@ -273,8 +278,10 @@ def _transact(tables: Tables, batch: Sequence[Request]) -> None:
                 tables.roll_back()
                 request.error = StoreFailed(str(exc)) if isinstance(exc, sqlite3.Error) else exc
                 request.error.__cause__ = exc if isinstance(exc, sqlite3.Error) else None
-    for request in batch:
-        request.settled = True
+            request.settled = True
+    else:
+        for request in batch:
+            request.settled = True
 
 
 def _together(tables: Tables, batch: Sequence[Request]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio import to_thread
 
 from anyiostream.remote import Limits, LogGap
 from anyiostream.remote.store import (
@@ -222,6 +223,42 @@ async def test_a_full_disk_is_said(tmp_path: Path) -> None:
         again = store.log(await claimed(store, "2"))
         await again.append(draft("x" * 500_000))
         assert len(await again.read(0)) == 2
+
+
+@pytest.mark.parametrize("fails", ["thread", "rollback"])
+async def test_no_call_counts_as_done_that_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    """There is no thread to do it in, or what went wrong cannot be undone: all calls of that moment have failed."""
+    store: Any = SqliteStore(tmp_path / "f")
+    async with store.open(LIMITS):
+        logs = [store.log(await claimed(store, thread_id=f"t{n}")) for n in range(3)]
+        failed = []
+
+        async def write(log: Any) -> None:
+            try:
+                await log.append(draft())
+            except StoreFailed as exc:
+                failed.append(str(exc))
+
+        def fail(*_: Any, **__: Any) -> Any:
+            raise sqlite3.OperationalError("disk I/O error")
+
+        async def no_thread(*_: Any, **__: Any) -> Any:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patch:
+            if fails == "thread":
+                patch.setattr(to_thread, "run_sync", no_thread)
+            else:
+                patch.setattr(store._tables, "append", fail)
+                patch.setattr(store._tables, "roll_back", fail)
+            async with anyio.create_task_group() as tasks:
+                for log in logs:
+                    tasks.start_soon(write, log)
+        assert len(failed) == 3
+        store._tables.roll_back()
+        for log in logs:
+            assert log.last == 0
+            assert list(await store.read(log.key, 0)) == []
 
 
 async def limit_pages(store: Any, most: int) -> None:
