@@ -161,6 +161,11 @@ class Kit:
                 return
             await asyncio.sleep(0.01)
 
+    @property
+    def may_ask_again(self) -> bool:
+        """Whether a question that has been answered may come back."""
+        return False
+
     # --- what clients do ---
 
     async def drive(self, n: int) -> None:
@@ -173,14 +178,16 @@ class Kit:
             given = {"to": STEPS, "tags": [tag]}
             run_id = await self.command(n, command_id, "run.start", {"assistant_id": graph, "input": given})
             accepted[run_id] = tag
-            if await self.ended(n, run_id) == "interrupted":
+            asked_by = run_id
+            while await self.ended(n, run_id) == "interrupted":
+                if run_id != asked_by and not self.may_ask_again:
+                    self.report.wrong.append(f"{self.thread(n)}: {accepted[run_id]} is asked for again")
                 state = (await self.read(n))["tasks"]
                 (asked,) = [each for task in state for each in task["interrupts"]]
                 command_id += 1
                 answer = {"interrupt_id": asked["id"], "namespace": [], "response": command_id}
                 run_id = await self.command(n, command_id, "input.respond", answer)
                 accepted[run_id] = f"answer {command_id}"
-                await self.ended(n, run_id)
             if any(kind.startswith("python") for kind in self.kinds_of(n)):
                 # It subscribes anew where its request is cut, and is shown the turn from its start: wait with the next.
                 await self.caught_up(n)

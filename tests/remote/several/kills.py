@@ -52,6 +52,14 @@ class SharedKit(Kit):
         graphs = " ".join(f"tests.remote.kills.served:{name}" for name in GRAPHS)
         self.arguments = f"{graphs} --store {store.url}?lease={LEASE} --backend {self.backend} --port "
 
+    @property
+    def may_ask_again(self) -> bool:
+        """A server that was frozen for longer than its lease wakes up in a node, and may still save a checkpoint.
+
+        If a run goes on from that one, its graph asks anew. An input that is sent then is taken for the answer.
+        """
+        return self.strikes["freeze"] > 0
+
     async def begin(self, port: int) -> None:
         """Start a server on one of the ports."""
         self.nursery.stdin.write(f"{self.arguments}{port}\n".encode())
