@@ -202,11 +202,7 @@ class Claims:
     async def _hear(self, key: str) -> None:
         """Let the thread of that key know what others have put into its inbox, or want stopped."""
         assert self._fleet is not None
-        try:
-            standing = await self._fleet.store.look(key)
-        except StoreFailed as exc:
-            logger.warning("a thread's commands cannot be read: %s", exc)
-            return
+        standing = await RETRYING.retry(partial(self._fleet.store.look, key), _not_heard, on=(StoreFailed,))
         thread = self._workload.running(key)
         if thread is None or standing is None:
             if self._taking[key]:
@@ -229,6 +225,10 @@ class Claims:
         try:
             if not await self._workload.run(thread):
                 self._forget(thread)
+                if self._fleet is not None:
+                    await self._give_up(
+                        thread, self._fleet
+                    )  # if it is this server's all the same, it is taken up again
                 return
         except BaseException as exc:
             await pass_on_own(exc, f"thread {thread.thread_id}")
@@ -275,6 +275,10 @@ class Claims:
 
 def _not_taken_up(why: Exception) -> None:
     logger.warning("a thread cannot be taken up yet: %s", why)
+
+
+def _not_heard(why: Exception) -> None:
+    logger.warning("a thread's commands cannot be read yet: %s", why)
 
 
 def _not_given_up(why: Exception) -> None:

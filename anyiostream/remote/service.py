@@ -239,8 +239,11 @@ class Service:
             return {}
         with anyio.move_on_after(self.limits.shutdown):
             thread = await self.runner.thread(thread.key)
-            while (now := await thread.fresh()).find(job.run_id) is not None:
-                await now.log.wait(now.log.last)
+            while True:
+                last = thread.log.last  # before it is looked at: what is written meanwhile may be the end
+                if (await thread.fresh()).find(job.run_id) is None:
+                    break
+                await thread.log.wait(last)
             return {"stopped": True, "running": []}
         return {"stopped": False, "running": []}
 

@@ -9,8 +9,9 @@ import anyio
 import pytest
 
 from anyiostream.remote.refusals import Refusal
+from anyiostream.remote.store import StoreFailed, thread_key
 
-from ...waiting import until
+from ...waiting import PATIENCE, until
 from ..said import ends, restarts
 from .deployment import CALLER, Deployment, answer, events_of, follow, start, state
 
@@ -113,6 +114,68 @@ async def test_a_run_is_stopped_from_any_server(deployment: Deployment, *, wait:
         found = ends(await events_of(other))
         assert found == [("running", runs[0]), ("failed", runs[0]), ("failed", runs[1])]
         assert deployment.calls == ["a", "b"]
+
+
+async def test_a_run_is_stopped_although_the_store_fails_when_its_server_hears_of_it(deployment: Deployment) -> None:
+    """It looks again."""
+    deployment.shut.add("b")
+    store: Any = deployment.store()
+    async with deployment.member(store) as one, deployment.member() as other:
+        run_id = await start(one, "steps", {"trail": ["x"]})
+        await until(lambda: "b" in deployment.waiting)
+        look, failed = store.look, []
+
+        async def fail_once(key: str) -> Any:
+            if not failed:
+                failed.append(key)
+                raise StoreFailed("it is away")
+            return await look(key)
+
+        store.look = fail_once
+        await other.cancel(CALLER, "t", run_id, wait=False)
+        await until(lambda: not list(one.runner.jobs))
+        assert ends(await events_of(other)) == [("running", run_id), ("failed", run_id)]
+
+
+async def test_a_run_that_ends_while_it_is_looked_for_has_stopped(deployment: Deployment) -> None:
+    """Its end is the last event: there is none after it to wait for."""
+    deployment.shut.add("b")
+    async with deployment.member() as one, deployment.member() as other:
+        run_id = await start(one, "steps", {"trail": ["x"]})
+        await until(lambda: "b" in deployment.waiting)
+        loader: Any = other.runner._loader  # noqa: SLF001
+        shown, seen = loader.shown, []
+
+        async def slow(*args: Any, **options: Any) -> Any:
+            found = await shown(*args, **options)
+            seen.append(found)
+            if len(seen) > 1 and found.find(run_id) is not None:
+                deployment.shut.clear()
+                await until(lambda: not list(one.runner.jobs))
+                last = (await events_of(one))[-1]["seq"]
+                await until(lambda: found.log.last == last)
+            return found
+
+        async def unheard(*_: Any) -> None:
+            """It ends by itself."""
+
+        loader.shown = slow
+        other.store.cancel = unheard  # type: ignore[method-assign]
+        assert await other.cancel(CALLER, "t", run_id, wait=True) == {"stopped": True, "running": []}
+
+
+async def test_a_thread_that_is_not_lost_after_all_is_taken_up_again(deployment: Deployment) -> None:
+    """News may be of a thread of that name that has been erased since."""
+    deployment.shut.add("b")
+    async with deployment.member() as one:
+        run_id = await start(one, "steps", {"trail": ["x"]})
+        await until(lambda: "b" in deployment.waiting)
+        one.runner.claims.lose(thread_key("", "t"))
+        await until(lambda: not list(one.runner.jobs))
+        deployment.shut.clear()
+        with anyio.fail_after(PATIENCE):
+            assert (await state(one))["values"] == {"trail": ["x", "a", "b", "c"]}
+        assert ends(await events_of(one)) == [("running", run_id), ("completed", run_id)]
 
 
 async def test_a_watcher_is_told_of_an_end_once_by_whichever_server(deployment: Deployment) -> None:
