@@ -231,7 +231,7 @@ class Tables:
                     head.generation,
                     entry.seq,
                     entry.method,
-                    entry.channel,
+                    _kept(entry.channel),
                     json.dumps(entry.namespace),
                     entry.root_event,
                     entry.body,
@@ -259,7 +259,8 @@ class Tables:
         size = 0
         for seq, method, channel, namespace, root_event, body in rows:
             event_id = f"{head.generation}-{seq}"
-            entries.append(Entry(seq, event_id, method, channel, tuple(json.loads(namespace)), root_event, body))
+            name = channel.decode(errors="surrogatepass") if isinstance(channel, bytes) else channel
+            entries.append(Entry(seq, event_id, method, name, tuple(json.loads(namespace)), root_event, body))
             size += len(body)
             if size >= MOST_BYTES:
                 break
@@ -371,3 +372,12 @@ class Tables:
             self._db.execute(
                 "INSERT OR REPLACE INTO folds VALUES (?, ?, ?)", (head.generation, head.last, changes.fold)
             )
+
+
+def _kept(name: str) -> str | bytes:
+    """A name as SQLite takes it, which takes no text that has half a surrogate pair in it: then as bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return name.encode(errors="surrogatepass")
+    return name

@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from anyiostream.remote import LogGap
+from anyiostream.remote import Draft, LogGap
 from anyiostream.remote.store import (
     Changes,
     Fenced,
@@ -92,6 +92,13 @@ async def test_a_claim_that_is_repeated_is_the_same(store: Any) -> None:
     first = await claimed(store, "1")
     assert (await claimed(store, "1")).record.epoch == first.record.epoch
     assert (await claimed(store, "2")).record.epoch == first.record.epoch + 1
+
+
+async def test_an_event_may_have_any_name(store: Any) -> None:
+    """Graphs choose those of custom events."""
+    log = store.log(await claimed(store))
+    written = [await log.append(Draft("custom", (), {"name": name}, 1)) for name in ("\ud800", "é", "\0")]
+    assert list(await store.read(log.key, 0)) == written
 
 
 async def test_an_append_that_is_repeated_changes_nothing(store: Any) -> None:
