@@ -58,9 +58,11 @@ class Workload:
         return next((thread for thread in self._works if thread.log.key == key), None)
 
     def begin(self, thread: Thread, task: Callable[[Thread], Awaitable[None]]) -> None:
-        """Run what a thread has to run, if that is not under way, in a task that calls `run`, and may do more."""
-        if thread.busy and thread not in self._works:
-            assert self.tasks is not None
+        """Run what a thread has to run, if that is not under way, in a task that calls `run`, and may do more.
+
+        What comes when the server does not run any more is left to the store's next one.
+        """
+        if self.tasks is not None and thread.busy and thread not in self._works:
             work = self._works[thread] = Work()
             self.tasks.start_soon(self._do, thread, work, task)
 

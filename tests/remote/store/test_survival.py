@@ -632,6 +632,33 @@ async def test_runs_keep_their_order_when_the_store_fails_while_one_is_accepted(
             await lost[0].start(RunStart("steps", {}, {}, {}), service.assistant("steps"))
 
 
+async def test_a_command_that_is_accepted_when_its_server_ends_is_run_by_the_next_one(world: World) -> None:
+    """Its client is told that it is accepted, as it is."""
+    told: list[str] = []
+    async with anyio.create_task_group() as tasks:
+        async with world.served() as service:
+            store: Any = service.store
+            accept, accepted, ended = store.accept, anyio.Event(), anyio.Event()
+
+            async def late(*args: Any, **options: Any) -> Any:
+                found = await accept(*args, **options)
+                accepted.set()
+                await ended.wait()
+                return found
+
+            async def send() -> None:
+                told.append(await start(service, "steps", {"trail": ["x"]}))
+
+            store.accept = late
+            tasks.start_soon(send)
+            await accepted.wait()
+        ended.set()
+    async with world.served() as service:
+        thread = await settled(service)
+        assert thread.state()["values"] == {"trail": ["x", "a", "b", "c"]}
+        assert ends(await log_of(service)) == [("running", told[0]), ("completed", told[0])]
+
+
 async def test_a_watcher_is_told_of_an_end_once(world: World) -> None:
     """Also if the server dies between the end and the next watcher."""
     watcher = Subscription(Selection(frozenset({"lifecycle", "input"})))
