@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import hypercorn.asyncio
@@ -23,12 +23,21 @@ from .waiting import PATIENCE
 
 __all__ = ["SERVERS", "hypercorn_server", "uvicorn_server"]
 
+KEEP_ALIVE: Final = int(PATIENCE)
+"""s that an idle connection is kept: longer than any client keeps one.
+
+Both sides have 5 s by default. A server that closes a connection just as a client uses it again loses the request, and
+hypercorn on trio closes it even if the request has come, but has not been read yet: the loop wakes both tasks.
+"""
+
 
 @contextmanager
 def uvicorn_server(application: Any) -> Iterator[str]:
     """The application under uvicorn on asyncio; its address."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-    config = uvicorn.Config(application, log_level="critical", lifespan="on", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        application, log_level="critical", lifespan="on", timeout_graceful_shutdown=1, timeout_keep_alive=KEEP_ALIVE
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=partial(server.run, sockets=[listener]), daemon=True)
     thread.start()
@@ -51,6 +60,7 @@ def hypercorn_server(
     config = hypercorn.config.Config()
     config.bind = [f"fd://{listener.detach()}"]  # hypercorn closes it
     config.graceful_timeout = 1.0
+    config.keep_alive_timeout = KEEP_ALIVE
     config.errorlog = logging.getLogger("hypercorn.tests")
     ready = threading.Event()
     stop: list[Callable[[], None]] = []
