@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, RemoveMessage
 
@@ -327,7 +327,6 @@ def streamed_calls(draw: Any) -> tuple[list[AIMessageChunk], list[tuple[str, Any
     return chunks, calls
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(streamed_calls())
 def test_calls_in_any_pieces_and_order(made: Any) -> None:
     """The calls come out as they were asked for, in the projection as in the final message."""

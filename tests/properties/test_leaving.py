@@ -29,7 +29,7 @@ BOUNDS = st.fixed_dictionaries(
     {"buffer": st.integers(1, 4), "prefetch": st.integers(0, 4), "checkpoint_every": st.sampled_from([1, 2, 32])}
 )
 
-few = settings(max_examples=30, deadline=None)
+few = settings(max_examples=30)
 
 
 class Whole(StreamTransformer):

@@ -27,8 +27,8 @@ MOVES = st.lists(st.one_of(st.just("push"), st.integers(1, 4)), max_size=50)
 
 MAXLENS = st.integers(1, 5)
 
-some = settings(max_examples=60, deadline=None)
-few = settings(max_examples=25, deadline=None)
+some = settings(max_examples=60)
+few = settings(max_examples=25)
 
 
 class Numbers(StreamTransformer):

@@ -26,7 +26,7 @@ BOUNDS = st.fixed_dictionaries(
     {"buffer": st.integers(1, 5), "prefetch": st.integers(0, 5), "checkpoint_every": st.sampled_from([1, 2, 32])}
 )
 
-few = settings(max_examples=30, deadline=None)
+few = settings(max_examples=30)
 
 
 def failure() -> ValueError:

@@ -35,7 +35,6 @@ EFFORT: Final = settings(
     max_examples=5000 if LONG else 300,
     stateful_step_count=60 if LONG else 40,
     derandomize=not LONG,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.generate, Phase.shrink) if LONG else (Phase.generate,),
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anyiostream.remote import Assistant, Draft, Limits, MemoryLog
@@ -98,7 +98,6 @@ async def test_each_watcher_that_shares_a_runs_end_is_told() -> None:
         assert thread.fold.watched == end.seq
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.just(-1), drafts) | st.tuples(st.integers(0, 3), st.none()), max_size=40), st.data())
 def test_sharing_changes_nothing(schedule: list[tuple[int, Any]], data: st.DataObject) -> None:
     """Four viewers of a busy thread, each as fast as it likes: each is sent what it asked for, once and in order."""

@@ -37,7 +37,7 @@ COMMANDS = st.fixed_dictionaries(
 BODIES = st.binary(max_size=40) | st.builds(lambda value: json.dumps(value).encode(), COMMANDS | PARAMS | JSON)
 CURSORS = st.text(st.characters(codec="latin-1", min_codepoint=0x20, max_codepoint=0x7E), max_size=20).map(str.strip)
 
-HARD = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+HARD = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
 def served(url: str) -> bool:
