@@ -15,6 +15,7 @@ from anyiostream.page.assets import POLICY
 from anyiostream.remote import Access, app
 
 from ..remote.serving import serving
+from ..waiting import PATIENCE
 from .graphs import ASSISTANTS
 from .serving import LOOPS, Site, served
 
@@ -156,7 +157,7 @@ def test_an_inline_script_does_not_run(site: Site, context: Any) -> None:
 @pytest.mark.parametrize("loop", LOOPS)
 def test_what_browsers_are_told(addresses: dict[str, str], loop: str) -> None:
     """The policy, the kind, and whether a file has changed."""
-    with httpx.Client(base_url=addresses[loop]) as client:
+    with httpx.Client(base_url=addresses[loop], timeout=PATIENCE) as client:
         page = client.get("/")
         assert page.headers["content-security-policy"] == POLICY
         assert "require-trusted-types-for 'script'" in POLICY
@@ -174,8 +175,8 @@ def test_what_browsers_are_told(addresses: dict[str, str], loop: str) -> None:
 def test_without_the_page() -> None:
     """An application has none unless it is asked for."""
     with serving("uvicorn", app(ASSISTANTS)) as url:
-        assert httpx.get(url).status_code == 404
-        assert httpx.post(f"{url}/live").status_code == 404
+        assert httpx.get(url, timeout=PATIENCE).status_code == 404
+        assert httpx.post(f"{url}/live", timeout=PATIENCE).status_code == 404
 
 
 def known(access: Access) -> str | None:

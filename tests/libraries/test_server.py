@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ..waiting import PATIENCE
 from .provider.script import Cut, Gate, HttpError, Text, call, say
 from .provider.server import ModelServer, model_server
 
@@ -22,7 +23,7 @@ of_each_format = pytest.mark.parametrize("path", PATHS)
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
     """A client that keeps its connections."""
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(trust_env=False, timeout=PATIENCE) as client:
         yield client
 
 

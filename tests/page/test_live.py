@@ -55,15 +55,18 @@ def test_the_list_of_ones_own(server: str) -> None:
             assert (digest["thread_id"], digest["assistant_id"], digest["attempt"]) == ("t", "speaks", 1)
             with live(url, authorization="Bearer bob") as others:
                 assert next(others)["threads"] == []
-            assert httpx.get(f"{url}/live/t", headers={"authorization": "Bearer bob"}).status_code == 404
-            one = httpx.get(f"{url}/live/t", headers={"authorization": "Bearer alice"}).json()
+            with Client(url, authorization="Bearer bob") as bob:
+                assert bob.http.get("/live/t").status_code == 404
+            one = alice.http.get("/live/t").json()
             assert (one["state"], one["statistics"], one["behind"]) == ("waiting", None, [])
-        assert httpx.post(f"{url}/live").status_code == 401
+        with Client(url) as stranger:
+            assert stranger.http.post("/live").status_code == 401
 
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_list_is_a_stream_like_others(server: str) -> None:
     """It counts among the connections that there may be."""
-    with serving(server, add_page(app({"speaks": speaks}, limits=Limits(connections=1)))) as url, live(url) as news:
+    application = add_page(app({"speaks": speaks}, limits=Limits(connections=1)))
+    with serving(server, application) as url, live(url) as news, Client(url) as client:
         next(news)
-        assert httpx.post(f"{url}/live").status_code == 429
+        assert client.http.post("/live").status_code == 429

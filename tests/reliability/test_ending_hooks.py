@@ -105,7 +105,6 @@ def lines_of(backend: str) -> dict[Line, int]:
     return counts
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of what was interrupted half made
 @pytest.mark.parametrize("backend", ["sync", "asyncio", "trio"])
 def test_an_interrupt_at_any_line_leaves_no_hook_uncalled(backend: str) -> None:

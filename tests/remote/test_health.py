@@ -31,7 +31,7 @@ from .serving import SERVERS, serving
 def test_probes(server: str) -> None:
     """They are answered by whatever name the server is called, and say whether it takes anything on."""
     application = app(ASSISTANTS, authorize=lambda _: None)
-    with serving(server, application) as url, httpx.Client(base_url=url) as client:
+    with serving(server, application) as url, httpx.Client(base_url=url, timeout=PATIENCE) as client:
         probe = {"host": "10.0.0.7:80"}
         assert client.get("/ok", headers=probe).json() == {"ok": True}
         assert client.get("/ready", headers=probe).json() == {"ready": True}
@@ -83,7 +83,7 @@ def test_a_cancelled_run_may_leave_something_running(server: str) -> None:
         return {}
 
     graph = StateGraph(State).add_node("stuck", stuck).add_edge(START, "stuck").compile(checkpointer=InMemorySaver())
-    with serving(server, app({**ASSISTANTS, "stuck": graph})) as url:
+    with serving(server, app({**ASSISTANTS, "stuck": graph}, limits=Limits(shutdown=PATIENCE))) as url:
         for assistant, stopped, running in (("stuck", False, ["stuck"]), ("endless", True, [])):
             with Client(url, assistant) as client:
                 run_id = client.start(assistant, {"answers": []})

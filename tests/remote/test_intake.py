@@ -48,7 +48,7 @@ def status(connection: socket.socket) -> int:
 
 def refused(connections: list[socket.socket]) -> int:
     """The status of the answer that comes first: which one of several is one too many is the server's to choose."""
-    (first, *_), _, _ = select.select(connections, [], [], 30)
+    (first, *_), _, _ = select.select(connections, [], [], PATIENCE)
     return status(first)
 
 

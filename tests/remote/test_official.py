@@ -17,6 +17,7 @@ from langgraph_sdk.errors import BadRequestError, ConflictError, NotFoundError
 
 from anyiostream.remote import app
 
+from ..waiting import PATIENCE
 from .graphs import ASSISTANTS
 from .serving import serving
 
@@ -194,7 +195,7 @@ async def test_remote_graph_of_a_function(server: str) -> None:
 
 async def test_what_is_not_served_says_what_is(server: str) -> None:
     """404 and JSON, whatever the path or the method; options that change nothing here are refused, not ignored."""
-    async with httpx.AsyncClient(base_url=server) as http:
+    async with httpx.AsyncClient(base_url=server, timeout=PATIENCE) as http:
         for method, path in (("GET", "/crons"), ("POST", "/store/items"), ("PATCH", "/threads/1")):
             response = await http.request(method, path)
             assert response.status_code == 404
@@ -211,7 +212,7 @@ async def test_what_is_not_served_says_what_is(server: str) -> None:
 
 async def test_event_source(server: str) -> None:
     """A browser's `EventSource` sends a GET, and `Last-Event-ID` when it comes back."""
-    async with httpx.AsyncClient(base_url=server) as http:
+    async with httpx.AsyncClient(base_url=server, timeout=PATIENCE) as http:
         await http.post("/threads/es/runs/wait", json={"assistant_id": "everything", "input": {}})
 
         async def first(**headers: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from langgraph.types import Command
 from langgraph_sdk import get_client, get_sync_client
 from langgraph_sdk.stream.subscription import filter_covers
 
-from ..waiting import until
+from ..waiting import PATIENCE, until
 from .cutting import proxied
 from .graphs import release
 from .raw import root_event
@@ -325,7 +325,7 @@ async def test_a_cut_connection_loses_nothing(server: str, transport: Any) -> No
 
                 reader = asyncio.create_task(count())
                 await until(lambda: thread._subscriptions and covered(thread))
-                async with httpx.AsyncClient(base_url=server) as http:
+                async with httpx.AsyncClient(base_url=server, timeout=PATIENCE) as http:
                     params = {"assistant_id": "counting", "input": {"to": 150, "held": 120}}
                     command = {"id": 1, "method": "run.start", "params": params}
                     await http.post(f"/threads/{thread_id}/commands", json=command)
@@ -337,7 +337,7 @@ async def test_a_cut_connection_loses_nothing(server: str, transport: Any) -> No
 
 async def test_a_run_is_cancelled(opening: Opening, server: str) -> None:
     """By its id; who waits for its output is told."""
-    async with opening("endless") as thread, httpx.AsyncClient(base_url=server) as http:
+    async with opening("endless") as thread, httpx.AsyncClient(base_url=server, timeout=PATIENCE) as http:
         run_id = (await thread.run.start(input=None))["run_id"]
         path = f"/threads/{thread.thread_id}/runs/{run_id}/cancel"
         assert (await http.post(path, params={"wait": "1", "action": "interrupt"})).status_code == 200

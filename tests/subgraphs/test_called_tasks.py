@@ -16,6 +16,7 @@ from anyiostream.remote import app, connect
 from anyiostream.testing.langchain import FakeStreamingChatModel
 
 from ..remote.serving import SERVERS, serving
+from ..waiting import PATIENCE
 from .graphs import State, chain
 from .scripts import ON_LOOPS
 
@@ -166,7 +167,7 @@ async def test_the_raw_log_has_it_at_the_graphs_namespace(lane: Any) -> None:
 async def test_served_it_is_in_the_remote_run(lane: Any, server: str) -> None:
     """As in a local one."""
     seen: dict[str, Any] = {}
-    with serving(server, app({"demo": workflow(lane)})) as url, anyio.fail_after(20):
+    with serving(server, app({"demo": workflow(lane)})) as url, anyio.fail_after(PATIENCE):
         async with connect(url) as client, client.thread("demo").run(1, transformers=TRANSFORMERS) as run:
             await read(lane, run, seen)
     assert seen[""]["custom"] == ["begin", *done(1), *done(2)]

@@ -20,6 +20,7 @@ import attrs
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from ...waiting import PATIENCE
 from .anthropic_messages import AnthropicMessages
 from .formats import Format, Place
 from .openai_chat import OpenAIChat
@@ -37,8 +38,6 @@ FORMATS: Final[Mapping[str, Format]] = {
 HEAD_BYTES: Final = 64 * 1024
 BODY_BYTES: Final = 4 * 1024 * 1024
 CONNECTIONS: Final = 64
-PATIENCE: Final = 50
-"""s that a test waits for a client that does not come, so that it fails and does not hang."""
 
 _numbers = itertools.count(1)
 
