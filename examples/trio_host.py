@@ -10,6 +10,7 @@ and the program goes on when nothing of the graph is alive.
 from __future__ import annotations
 
 import asyncio
+import math
 from contextvars import ContextVar
 from typing import TypedDict
 
@@ -31,12 +32,13 @@ class Order(TypedDict):
 
 
 async def pack(state: Order) -> dict[str, bool]:
-    """A node, on asyncio: it packs in three steps, or is told to stop."""
+    """A node, on asyncio: it packs in three steps, or is told to stop. A piano takes an hour for each."""
     write = get_stream_writer()
+    pace = 3600 if state["item"] == "piano" else 0.05
     try:
         for step in ("fetch", "wrap", "label"):
             write(f"{step} the {state['item']} for {customer.get()}")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(pace)
     except asyncio.CancelledError:
         print("  the node was cancelled")
         raise
@@ -50,12 +52,16 @@ def compile_graph() -> CompiledStateGraph[Order]:
     return graph.compile()
 
 
-async def order(item: str) -> None:
-    """Run the graph, and show what its node reports."""
-    async with open_run(compile_graph(), {"item": item, "packed": False}, transformers=[CustomTransformer]) as run:
-        async for step in run.custom:
-            print(" ", step)
-        print("  packed:", (await run.output())["packed"])
+async def order(item: str, patience: float = math.inf) -> None:
+    """Run the graph, and show what its node reports; give up when a step takes longer than `patience`, in s."""
+    with trio.CancelScope() as scope:
+        async with open_run(compile_graph(), {"item": item, "packed": False}, transformers=[CustomTransformer]) as run:
+            async for step in run.custom:
+                print(" ", step)
+                scope.deadline = trio.current_time() + patience
+            print("  packed:", (await run.output())["packed"])
+    if scope.cancelled_caught:
+        print("  given up")
 
 
 async def heartbeat(beats: list[float]) -> None:
@@ -74,9 +80,7 @@ async def main() -> None:
         print("An order:")
         await order("kettle")
         print("An order that takes too long:")
-        with trio.move_on_after(0.08) as patience:
-            await order("piano")
-        print("  given up:", patience.cancelled_caught)
+        await order("piano", patience=0.03)
         nursery.cancel_scope.cancel()
     print("The program went on beside it:", len(beats) > 1)
 

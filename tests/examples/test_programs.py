@@ -98,8 +98,13 @@ def test_trio_host() -> None:
         "  label the kettle for Ada",
         "  packed: True",
     ]
-    assert lines[5:7] == ["An order that takes too long:", "  fetch the piano for Ada"]
-    assert lines[-3:] == ["  the node was cancelled", "  given up: True", "The program went on beside it: True"]
+    assert lines[5:] == [
+        "An order that takes too long:",
+        "  fetch the piano for Ada",
+        "  the node was cancelled",
+        "  given up",
+        "The program went on beside it: True",
+    ]
 
 
 def test_service() -> None:
