@@ -65,8 +65,8 @@ def endless_parts(given: Any) -> Any:
 
 async def stubborn(given: Any, writer: GraphWriter) -> None:
     """Does not let itself be stopped."""
-    await writer.custom("stubborn")
     try:
+        await writer.custom("stubborn")  # who reads it may stop this before it goes on
         await anyio.sleep_forever()
     finally:
         print("no", flush=True)  # noqa: T201 -- tells the test that it has been asked to stop

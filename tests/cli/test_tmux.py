@@ -42,15 +42,15 @@ class Pane:
         self.tmux("new-session", "-d", *size, "cat", ";", "set-option", "-g", "remain-on-exit", "on")
         self.tmux("respawn-pane", "-k", "--", *arguments)
 
-    def until(self, text: str) -> list[str]:
-        """Its lines, once a text is shown."""
+    def until(self, *texts: str) -> list[str]:
+        """Its lines, once all of these texts are shown. A frame may be half drawn."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             shown = self.tmux("capture-pane", "-p").rstrip().splitlines()
-            if any(text in line for line in shown):
+            if all(any(text in line for line in shown) for text in texts):
                 return shown
             time.sleep(0.05)
-        raise AssertionError(f"{text!r} was never shown: {shown}")
+        raise AssertionError(f"{texts} were never shown: {shown}")
 
 
 @pytest.fixture(params=[(120, 40), (80, 24)], ids=["120x40", "80x24"])
@@ -67,10 +67,8 @@ def pane(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
 def test_parallel_workers(pane: Pane) -> None:
     """Those that run are told apart, those that have ended are one line, words are whole, and buffers are told of."""
     pane.run(command("workers"))
-    shown = pane.until("3 worker completed")
-    text = "\n".join(shown)
-    for expected in ('{"topic": 3} running', '{"topic": 4} running', "buffered", "waits for the graph"):
-        assert expected in text
+    running = ('{"topic": 3} running', '{"topic": 4} running')
+    shown = pane.until("3 worker completed", *running, "buffered", "waits for the graph")
     broken = [line for line in shown if line.split() and line.split()[-1] in {"sen", "lon", "enou", "brok", "betwee"}]
     assert broken == []
     assert len(shown) <= pane.rows
