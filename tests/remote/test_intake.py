@@ -80,7 +80,7 @@ def test_a_body_has_to_come_in_time(server: str) -> None:
                 assert status(connection) == 408
                 while connection.recv(4096):
                     pass
-        assert serves(client)
+        assert client.http.get("/ok").status_code == 200  # without a body, which would have as little time
 
 
 @pytest.mark.parametrize("server", SERVERS)
