@@ -127,6 +127,7 @@ class Kit:
             log.close()
             self.nursery.stdin.close()
             await self.nursery.wait()
+            await self.nursery.stdout.read()  # servers hold it open until they are dead; the loop is closed after that
         return self.report
 
     async def set_up(self) -> None:
@@ -255,7 +256,7 @@ class Kit:
 
     def logs(self, *threads: str) -> dict[str, tuple[str, list[tuple[str, Any]]]]:
         """Thread -> its key, and its events: id and body."""
-        connection = sqlite3.connect(f"file:{self.folder / 'runs'}?mode=ro", uri=True)
+        connection = sqlite3.connect(f"file:{self.folder / 'runs'}?mode=ro", uri=True, timeout=PATIENCE)
         found: dict[str, tuple[str, list[tuple[str, Any]]]] = {}
         for thread, key, generation in connection.execute("SELECT thread_id, key, generation FROM threads").fetchall():
             if threads and thread not in threads:
