@@ -75,11 +75,13 @@ def test_every_source_shows_the_same(source: str, name: str, loop: str) -> None:
 
 
 def check(seen: Observed, expected: Shown, source: str, *, raises: str | None = None, left: bool = False) -> None:
-    """Compare what was read; of a run that was left, what it had shown by then depends on the reader."""
+    """Compare what was read; of a run that was left, only how far it had come, for the rest depends on the reader."""
     shown = seen.shown
     if left:
         assert shown.status == expected.status
-        assert shown.history == expected.history[: len(shown.history)]
+        # The SDK runs ahead of its reader: a tool may begin before the answer that asks for it has been read.
+        known = max(1, len(shown.history)) if source == "openai-agents" else len(expected.history)
+        assert shown.history == expected.history[:known]
         return
     if source == "openai-agents":
         # The SDK gives a tool's error to the model as text, and tells nobody else.
