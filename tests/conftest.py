@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import inspect
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,6 +18,15 @@ from .waiting import PATIENCE
 # By default an example that takes 200 ms fails, as it may on any machine that does something else.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+
+def is_about_speed(record: logging.LogRecord) -> bool:
+    """Whether asyncio's debug mode says that a step took 0.1 s or more."""
+    return str(record.msg).startswith("Executing %s took")
+
+
+# Any step takes that long now and then on a machine that does something else, and tests look at what is logged.
+logging.getLogger("asyncio").addFilter(lambda record: not is_about_speed(record))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

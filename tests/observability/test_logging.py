@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -67,6 +68,16 @@ async def test_a_run_says_which_loop_it_is_on(caplog: Log, anyio_backend_name: s
         ("DEBUG", f"opened a run of the graph countdown on {anyio_backend_name}"),
         ("DEBUG", "a run of the graph countdown ended as aborted after 0 part(s)"),
     ]
+
+
+@pytest.mark.parametrize("anyio_backend", [pytest.param(("asyncio", {"debug": True}), id="asyncio")])
+@pytest.mark.anyio
+async def test_the_speed_of_the_machine_is_not_logged(caplog: Log) -> None:
+    """By asyncio's debug mode, in these tests: they would depend on it."""
+    asyncio.get_running_loop().slow_callback_duration = 0
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert lines(caplog) == []
 
 
 def test_a_failure_is_information(caplog: Log) -> None:
