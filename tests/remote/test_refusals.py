@@ -21,7 +21,7 @@ from anyiostream.remote import Access, Limits, app
 
 from ..waiting import PATIENCE
 from .graphs import ASSISTANTS, release
-from .raw import Client, ask, events
+from .raw import Client, ask, events, insist, start_once
 from .serving import SERVERS, serving
 
 Serve = Callable[..., AbstractContextManager[Client]]
@@ -372,9 +372,9 @@ def test_a_viewer_that_accepts_nothing_is_dropped(serve: Serve) -> None:
         with client.stream(channels=["custom"]) as response, client.socket() as ws:
             ask(ws, "subscription.subscribe", {"channels": ["custom"]})
             with Client(client.url) as other, ExitStack() as places:
-                other.start("flood", 3000)
+                start_once(other, "flood", 3000)
                 for _ in range(2):
-                    occupy(places, other)
+                    insist(lambda: occupy(places, other))
             with pytest.raises(httpx.RemoteProtocolError):
                 for _ in events(response):
                     pass
