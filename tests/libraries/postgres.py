@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..waiting import PATIENCE
+
 __all__ = ["find_programs", "postgres_server"]
 
 UNPRIVILEGED = "nobody"
@@ -52,7 +54,7 @@ def postgres_server(programs: Path) -> Iterator[str]:
         initialize = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
         subprocess.run([programs / "initdb", f"--pgdata={data}", *initialize], check=True, **options)
         settings = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-        control = [programs / "pg_ctl", f"--pgdata={data}", "--wait", "--silent"]
+        control = [programs / "pg_ctl", f"--pgdata={data}", "--wait", f"--timeout={PATIENCE:.0f}", "--silent"]
         subprocess.run([*control, f"--log={folder / 'log'}", f"--options={settings}", "start"], check=True, **options)
         try:
             yield f"host={folder} user=postgres dbname=postgres"
