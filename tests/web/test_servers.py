@@ -24,7 +24,11 @@ from anyiostream.web import RunResponse
 from ..serving import SERVERS
 from ..waiting import PATIENCE, until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    # BaseHTTPMiddleware leaves the generator that it reads a request by to the garbage collector, which trio minds.
+    pytest.mark.filterwarnings("ignore:.*Request.stream:pytest.PytestUnraisableExceptionWarning"),
+]
 
 ended: list[str] = []
 """How the runs ended, as the graph knows it."""
