@@ -225,10 +225,8 @@ class Claims:
         try:
             if not await self._workload.run(thread):
                 self._forget(thread)
-                if self._fleet is not None:
-                    await self._give_up(
-                        thread, self._fleet
-                    )  # if it is this server's all the same, it is taken up again
+                if self._fleet is not None:  # if it is this server's all the same, it is taken up again
+                    await self._give_up(thread, self._fleet)
                 return
         except BaseException as exc:
             await pass_on_own(exc, f"thread {thread.thread_id}")
