@@ -25,6 +25,12 @@ LEVELS: Final = ("debug", "info", "warning", "error")
 GRACE: Final = 3.0
 """Seconds that open requests are given when the server stops."""
 
+KEEP_ALIVE: Final = 75.0
+"""Seconds for which a connection without requests is kept: longer than clients (5) and proxies (60) keep theirs.
+
+On trio hypercorn closes it when they have passed, even if a request has just come.
+"""
+
 REFUSED: Final = 400
 
 FIRST: Final = 2000
@@ -49,6 +55,7 @@ def configured(host: str, port: int, level: str) -> Config:
     config = Config()
     config.bind = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
     config.graceful_timeout = GRACE
+    config.keep_alive_timeout = KEEP_ALIVE
     config.websocket_ping_interval = 20.0
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn")

@@ -227,6 +227,14 @@ def test_options_of_runs_are_passed_on(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "max_scheduled must be a positive int" in capsys.readouterr().err
 
 
+def test_idle_connections_are_kept_for_longer_than_by_clients_and_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a request may come just when the server hangs up."""
+    served: list[Any] = []
+    monkeypatch.setattr(anyio, "run", lambda _, __, config, *___, **____: served.append(config))
+    assert main(["serve", "examples.chat:assistant"]) == 0
+    assert served[0].keep_alive_timeout > 60
+
+
 def test_limits_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--limit NAME=VALUE` sets each of the server's bounds; the last one of a name counts."""
     served: list[Any] = []
