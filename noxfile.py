@@ -5,7 +5,7 @@ Versions are listed once, in pyproject.toml. Every session runs on the Python th
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -44,7 +44,12 @@ def lowest_versions(*groups: str) -> Iterator[str]:
     extras = (each for name, each in project["optional-dependencies"].items() if name not in FRAMEWORKS)
     declared = [project["dependencies"], *extras]
     declared.append(nox.project.dependency_groups(PYPROJECT, *groups))
-    for requirement in map(Requirement, chain.from_iterable(declared)):
+    return lowest(chain.from_iterable(declared))
+
+
+def lowest(requirements: Iterable[str]) -> Iterator[str]:
+    """The lowest version that each requirement allows, pinned."""
+    for requirement in map(Requirement, requirements):
         for bound in requirement.specifier:
             if bound.operator in {">=", "=="}:
                 yield f"{requirement.name}=={bound.version}"
@@ -68,11 +73,12 @@ def example(session: nox.Session) -> None:
     session.run("python", "-m", f"examples.{name}", *arguments)
 
 
-def run_tests(session: nox.Session, *options: str) -> None:
+def run_tests(session: nox.Session, *options: str, env: Mapping[str, str] | None = None) -> None:
     """Run pytest on all cores, in random order; the session's arguments come last."""
     session.run(
         "python", "-m", "pytest", "--random-order", "--numprocesses=auto", "--dist=loadfile",
         *options, *session.posargs,
+        env=env,
     )  # fmt: skip
 
 
@@ -127,12 +133,7 @@ def tests_libraries(session: nox.Session) -> None:
     Arguments go to pytest: `nox -s tests-libraries -- -k deep`.
     """
     install(session, "libraries")
-    session.run(
-        "python", "-m", "pytest", "tests/libraries",
-        "--random-order", "--numprocesses=auto", "--dist=loadfile",
-        *session.posargs,
-        env={"ANYIOSTREAM_LIBRARIES": "1"},
-    )  # fmt: skip
+    run_tests(session, "tests/libraries", env={"ANYIOSTREAM_LIBRARIES": "1"})
 
 
 @nox.session(name="tests-sources")
@@ -141,14 +142,11 @@ def tests_sources(session: nox.Session, versions: str) -> None:
     """Run agents of other frameworks, the newest and the oldest that the extras allow. Arguments go to pytest."""
     install(session, "test")
     extras = PYPROJECT["project"]["optional-dependencies"]
-    wanted = [Requirement(line) for name in FRAMEWORKS for line in extras[name]]
+    wanted = [line for name in FRAMEWORKS for line in extras[name]]
     if versions == "oldest":
-        lowest = (
-            f"{each.name}=={bound.version}" for each in wanted for bound in each.specifier if bound.operator == ">="
-        )
-        session.install(*lowest)
+        session.install(*lowest(wanted))
     else:
-        session.install("--upgrade", *map(str, wanted))
+        session.install("--upgrade", *wanted)
     session.run("python", "-m", "pytest", "tests/sources", *session.posargs, env={"ANYIOSTREAM_SOURCES": "1"})
 
 
