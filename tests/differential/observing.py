@@ -7,7 +7,7 @@ times are left out. So are the namespaces of events that a channel forwards: the
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
@@ -17,7 +17,7 @@ from anyiostream import SubgraphFailed
 from ..conformance.adapter import Lab
 from .graphs import Built
 
-__all__ = ["Normal", "drill", "survey"]
+__all__ = ["Normal", "asked", "children", "drill", "identity", "survey"]
 
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{32}\b")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d|Z)?")
@@ -75,14 +75,14 @@ async def survey(lab: Lab, built: Built) -> list[dict[str, Any]]:
             names = ["values", "lifecycle", *(name.removesuffix("Transformer").lower() for name in built.transformers)]
             readers = {name: lab.reader(run.extensions[name]) for name in names}
             log, handles = lab.reader(run), lab.reader(run.subgraphs)
-            output = await _asked(lab.output(run))
+            output = await asked(lab.output(run))
             observed.append(
                 {
                     "raw log": normal.events(await log.outcome()),
                     "output": normal.of(output),
-                    "interrupted": normal.of(await _asked(lab.interrupted(run))),
-                    "interrupts": normal.of(await _asked(lab.interrupts(run))),
-                    "subgraphs": [_identity(normal, handle) for handle in (await handles.outcome())[0]],
+                    "interrupted": normal.of(await asked(lab.interrupted(run))),
+                    "interrupts": normal.of(await asked(lab.interrupts(run))),
+                    "subgraphs": [identity(normal, handle) for handle in (await handles.outcome())[0]],
                     **{name: normal.of(await reader.outcome()) for name, reader in readers.items()},
                 }
             )
@@ -95,8 +95,8 @@ async def drill(lab: Lab, built: Built) -> list[Any]:
     observed = []
     for given in built.given:
         async with lab.open_graph(built.graph, given, **_call(lab, built)) as run:
-            tree = await _children(lab, normal, run)
-            observed.append([tree, normal.of(await _asked(lab.output(run)))])
+            tree = await children(lab, normal, run, _child)
+            observed.append([tree, normal.of(await asked(lab.output(run)))])
     return observed
 
 
@@ -105,40 +105,43 @@ def _call(lab: Lab, built: Built) -> dict[str, Any]:
     return {"config": built.config, "transformers": transformers, **built.options}
 
 
-async def _children(lab: Lab, normal: Normal, run: Any) -> Any:
+async def children(lab: Lab, normal: Normal, run: Any, child: Callable[[Lab, Normal, Any], Awaitable[Any]]) -> Any:
+    """What `child` observes of each subgraph, in order, and how they ended."""
     handles = lab.reader(run.subgraphs)
-    children = []
+    found = []
     while True:
         try:
             handle = await handles.next()
         except StopAsyncIteration:
-            return [children, None]
+            return [found, None]
         except Exception as exc:
-            return [children, normal.of(exc)]
-        children.append(await _child(lab, normal, handle))
+            return [found, normal.of(exc)]
+        found.append(await child(lab, normal, handle))
 
 
 async def _child(lab: Lab, normal: Normal, handle: Any) -> Any:
     values, lifecycle, log = (lab.reader(each) for each in (handle.values, handle.lifecycle, handle))
-    below = await _children(lab, normal, handle)
-    output = normal.of(await _asked(lab.output(handle)))
+    below = await children(lab, normal, handle, _child)
+    output = normal.of(await asked(lab.output(handle)))
     return {
-        **_identity(normal, handle),
+        **identity(normal, handle),
         "raw log": normal.events(await log.outcome()),
         "values": normal.of(await values.outcome()),
         "lifecycle": normal.of(await lifecycle.outcome()),
         "output": output,
-        "interrupted": normal.of(await _asked(lab.interrupted(handle))),
+        "interrupted": normal.of(await asked(lab.interrupted(handle))),
         "subgraphs": below,
     }
 
 
-def _identity(normal: Normal, handle: Any) -> dict[str, Any]:
+def identity(normal: Normal, handle: Any) -> dict[str, Any]:
+    """What a handle says of itself."""
     names = ("path", "graph_name", "trigger_call_id", "status", "error")
     return {name: normal.of(getattr(handle, name)) for name in names}
 
 
-async def _asked(awaitable: Any) -> Any:
+async def asked(awaitable: Any) -> Any:
+    """What it gives, or raises."""
     try:
         return await awaitable
     except Exception as exc:

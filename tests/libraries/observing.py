@@ -13,7 +13,7 @@ from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
 from ..conformance.adapter import BACKENDS, Lab, drive
 from ..differential.graphs import Built
-from ..differential.observing import Normal
+from ..differential.observing import Normal, asked, children, identity
 from .cases import Case
 from .provider.server import model_server
 
@@ -76,7 +76,7 @@ async def drill(lab: Lab, built: Built) -> list[Any]:
     seen = []
     for given in built.given:
         async with open_agent(lab, built, given) as run:
-            seen.append({"subgraphs": await _children(lab, normal, run), **await _outcome(lab, normal, run)})
+            seen.append({"subgraphs": await children(lab, normal, run, _child), **await _outcome(lab, normal, run)})
     return seen
 
 
@@ -98,40 +98,27 @@ async def _surveyed(lab: Lab, normal: Normal, built: Built, given: Any) -> dict[
             "raw log": events,
             **await _outcome(lab, normal, run),
             **{name: await _read(lab, normal, name, reader) for name, reader in readers.items()},
-            "subgraphs": [_identity(normal, handle) for handle in (await handles.outcome())[0]],
+            "subgraphs": [identity(normal, handle) for handle in (await handles.outcome())[0]],
         }
 
 
 async def _outcome(lab: Lab, normal: Normal, run: Any) -> dict[str, Any]:
     return {
-        "output": normal.of(await _asked(lab.output(run))),
-        "interrupted": normal.of(await _asked(lab.interrupted(run))),
-        "interrupts": normal.of(await _asked(lab.interrupts(run))),
+        "output": normal.of(await asked(lab.output(run))),
+        "interrupted": normal.of(await asked(lab.interrupted(run))),
+        "interrupts": normal.of(await asked(lab.interrupts(run))),
     }
-
-
-async def _children(lab: Lab, normal: Normal, run: Any) -> Any:
-    handles = lab.reader(run.subgraphs)
-    children = []
-    while True:
-        try:
-            handle = await handles.next()
-        except StopAsyncIteration:
-            return [children, None]
-        except Exception as exc:
-            return [children, normal.of(exc)]
-        children.append(await _child(lab, normal, handle))
 
 
 async def _child(lab: Lab, normal: Normal, handle: Any) -> Any:
     names = [name for name in PROJECTIONS if name in handle.extensions]
     readers = {name: lab.reader(handle.extensions[name]) for name in names}
-    below = await _children(lab, normal, handle)
-    output = normal.of(await _asked(lab.output(handle)))
+    below = await children(lab, normal, handle, _child)
+    output = normal.of(await asked(lab.output(handle)))
     return {
-        **_identity(normal, handle),
+        **identity(normal, handle),
         "output": output,
-        "interrupted": normal.of(await _asked(lab.interrupted(handle))),
+        "interrupted": normal.of(await asked(lab.interrupted(handle))),
         **{name: await _read(lab, normal, name, reader) for name, reader in readers.items()},
         "subgraphs": below,
     }
@@ -159,8 +146,8 @@ async def _message(lab: Lab, normal: Normal, message: Any) -> Any:
             # A call that comes whole is one piece here, and in none of the original's.
             pieces = [piece for piece in pieces if not _is_whole(piece)]
         seen[f"{name} in pieces"] = [pieces, error]
-        seen[f"{name} as a whole"] = await _asked(projection if lab.is_async else _got(projection))
-    seen["output"] = _meaning(await _asked(message.output if lab.is_async else _attribute(message, "output")))
+        seen[f"{name} as a whole"] = await asked(projection if lab.is_async else _got(projection))
+    seen["output"] = _meaning(await asked(message.output if lab.is_async else _attribute(message, "output")))
     events, error = await lab.outcome(message)
     seen["events"] = [[_core(each) for each in events], error]
     return normal.of(seen)
@@ -231,19 +218,7 @@ async def _tool_call(lab: Lab, normal: Normal, call: Any) -> Any:
 
 
 async def _subagent(lab: Lab, normal: Normal, handle: Any) -> Any:
-    return {**_identity(normal, handle), "name": normal.of(handle.name), "cause": normal.of(handle.cause)}
-
-
-def _identity(normal: Normal, handle: Any) -> dict[str, Any]:
-    names = ("path", "graph_name", "trigger_call_id", "status", "error")
-    return {name: normal.of(getattr(handle, name)) for name in names}
-
-
-async def _asked(awaitable: Any) -> Any:
-    try:
-        return await awaitable
-    except Exception as exc:
-        return exc
+    return {**identity(normal, handle), "name": normal.of(handle.name), "cause": normal.of(handle.cause)}
 
 
 async def _got(projection: Any) -> Any:
