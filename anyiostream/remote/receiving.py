@@ -160,6 +160,8 @@ def checked_event(event: Any) -> Mapping[str, Any]:
     namespace, data = params.get("namespace"), params.get("data")
     if not isinstance(namespace, list) or not all(isinstance(each, str) for each in namespace):
         raise RemoteMalformed("a namespace is not a list of strings")
+    if "data" not in params:
+        raise RemoteMalformed("an event has no `data`")
     if not all(is_valid(params, data) for name, is_valid in FORMS if name == method):
         raise RemoteMalformed(f"an event of the method {method!r} is malformed")
     return event

@@ -15,7 +15,7 @@ import anyio
 import anyio.lowlevel
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from anyiostream import AnyioStreamError, CustomTransformer, open_run
@@ -222,6 +222,7 @@ def odd_events(draw: st.DrawFn) -> Any:
 
 
 @given(st.lists(odd_events(), max_size=5))
+@example([{"type": "event", "event_id": "log-1", "seq": 1, "method": "values", "params": {"namespace": []}}])
 def test_events_of_any_shape(odd: list[Any]) -> None:
     """Are read, or refused by an exception of the package's; the run itself meets nothing that it cannot read."""
 
