@@ -52,9 +52,9 @@ class Site:
         """Let the run pass some gates."""
         release(self.thread, times)
 
-    def held(self, gates: int) -> None:
-        """Wait until the run has come to so many gates: it writes nothing more before it is released."""
-        while reached[self.thread] < gates:
+    def held(self, gates: int, *, written: int) -> None:
+        """Wait until the run has come to so many gates, and the log has all that it wrote besides its beginning."""
+        while reached[self.thread] < gates or self.client.http.get(f"/live/{self.thread}").json()["events"] <= written:
             self.tab.wait_for_timeout(10)
 
     def look(self, query: str = "") -> Any:

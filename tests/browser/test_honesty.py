@@ -22,6 +22,9 @@ from .serving import LOOPS, Site, served
 
 ROOT = Path(__file__).parents[2]
 
+MOVED_ON = "status of 410"
+"""What a browser says when a log has moved on between the two questions of a page that looks for its place in it."""
+
 
 @attrs.define
 class Mortal:
@@ -141,17 +144,19 @@ def test_offline(site: Site, context: Any) -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_what_is_no_longer_kept(loop: str, tab: Any) -> None:
+def test_what_is_no_longer_kept(loop: str, context: Any) -> None:
     """A page that comes late, and one that was away, say what is missing."""
+    context.watched.expected += [MOVED_ON]
+    tab = context.new_page()
     with served(loop, limits=Limits(events=50)) as url, Site(url, tab) as site:
         site.start("counts", {"to": 430, "gates": [200, 400]})
-        site.held(1)
+        site.held(1, written=200)
         site.look()
         site.see("running")
         hide(tab, hidden=True)
         site.see("paused")
         site.release()
-        site.held(2)
+        site.held(2, written=400)
         hide(tab, hidden=False)
         site.see("events came and went before the page could read them")
         site.release()  # for fewer events than are kept: a page that reads late misses none
@@ -164,16 +169,16 @@ def test_what_is_no_longer_kept(loop: str, tab: Any) -> None:
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_log_that_moves_on_while_a_page_looks_for_its_place(loop: str, context: Any) -> None:
     """The page is told that its place is gone, and looks for it again."""
-    context.watched.expected += ["status of 410"]
+    context.watched.expected += [MOVED_ON]
     tab = context.new_page()
     with served(loop, limits=Limits(events=50)) as url, Site(url, tab) as site:
         site.start("counts", {"to": 400, "gates": [200, 300]})
-        site.held(1)
+        site.held(1, written=200)
 
         def move_on(route: Any) -> None:
             if reached[site.thread] == 1:
                 site.release()
-                site.held(2)
+                site.held(2, written=300)
             route.continue_()
 
         statuses: list[int] = []
