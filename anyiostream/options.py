@@ -73,4 +73,6 @@ def check_bounds(*, buffer: float, prefetch: int, checkpoint_every: int, grace: 
 
 
 def _is_count(given: object, least: int) -> bool:
+    if type(given) is int:
+        return given >= least
     return isinstance(given, int) and given >= least and not isinstance(given, bool)

@@ -280,8 +280,10 @@ class PreparedRun(Generic[StateT_co]):
         self, compiled: Sequence[TransformerFactory], scope: Namespace
     ) -> Sequence[TransformerFactory]:
         """The caller's, without those of this library that the graph brings, too."""
+        if not compiled:
+            return self._transformers
         wanted = {each for each in self._transformers if isinstance(each, type) and builtin_projections(each)}
-        if not compiled or not wanted:
+        if not wanted:
             return self._transformers
         brought = {each if isinstance(each, type) else type(each(scope)) for each in compiled}
         return [each for each in self._transformers if each not in wanted or each not in brought]

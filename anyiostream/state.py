@@ -22,7 +22,7 @@ class GraphState:
     """
 
     latest: Any = None
-    interrupts: list[Any] = attrs.field(factory=list)
+    interrupts: tuple[Any, ...] = ()
     paused: bool = False
 
     @property
@@ -36,4 +36,4 @@ class GraphState:
         if interrupts:
             for each in interrupts:
                 if each not in self.interrupts:
-                    self.interrupts.append(each)
+                    self.interrupts = (*self.interrupts, each)

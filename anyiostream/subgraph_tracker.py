@@ -41,7 +41,7 @@ class SubgraphTracker:
     _by_name: dict[tuple[Namespace, str], list[Subgraph]] = attrs.field(factory=dict)
     _tool_calls: dict[str, str] = attrs.field(factory=dict)
     _calls: TaskCalls = attrs.field(factory=TaskCalls)
-    _calling: set[Namespace] = attrs.field(factory=set)
+    _calling: dict[Namespace, None] = attrs.field(factory=dict)  # in place of a set; see `RunState`
 
     def __len__(self) -> int:
         return len(self._open)
@@ -56,7 +56,7 @@ class SubgraphTracker:
         if data.get("input") is not None:
             self._note_tool_call(data)
         if data.get("triggers") and self._calls.note(namespace, data):
-            self._calling.add(namespace)
+            self._calling[namespace] = None
         known = self._open.get(namespace)
         if known is not None:
             known.task_started()
@@ -169,7 +169,7 @@ class SubgraphTracker:
 
     def _forget(self, subgraph: Subgraph) -> None:
         self._open.pop(subgraph.namespace, None)
-        self._calling.discard(subgraph.namespace)
+        self._calling.pop(subgraph.namespace, None)
         runs, key = self._run_by(subgraph)
         left = [each for each in runs.get(key, ()) if each is not subgraph]
         if left:

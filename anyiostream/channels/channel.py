@@ -110,8 +110,10 @@ class StreamChannel(Generic[T]):
         Raises:
             InvalidBound: `maxlen` is not a positive number of items, or `overflow` is not a policy.
         """
-        check_maxlen(maxlen)
-        check_overflow(overflow)
+        if maxlen is not None:
+            check_maxlen(maxlen)
+        if overflow != "wait":
+            check_overflow(overflow)
         self.name = name
         self.overflow: Overflow = overflow
         self._maxlen = maxlen
@@ -333,10 +335,10 @@ class StreamChannel(Generic[T]):
             self._tally.warn_of_unread(self._label, stacklevel=5)
         backlog, self._backlog = self._backlog, None
         bound = self._bound() if maxlen is None else maxlen
-        buffers = open_buffers(branches, self._label, bound, POLICIES[self.overflow], port.home)
+        buffers = open_buffers(branches, self._label, bound, POLICIES[self.overflow], port)
         if backlog is not None:
             self._tally.dropped += backlog.dropped
-            backlog.pour(buffers, port.home)
+            backlog.pour(buffers, port)
         if self._outcome is not None:
             for buffer in buffers:
                 buffer.end(self._outcome)

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeGuard, TypeVar
+from itertools import count
+from typing import Any, Final, Protocol, TypeGuard, TypeVar
 
 from anyiostream.channels.buffer import Buffer
 from anyiostream.channels.latch import Awaited
@@ -15,9 +16,22 @@ from anyiostream.channels.producer import Home
 from anyiostream.errors import WrongLane
 from anyiostream.outcome import Outcome
 
-__all__ = ["AsyncPort", "ChannelPort", "Destination", "Port", "SyncPort", "on_async_lane", "on_sync_lane", "wrong_loop"]
+__all__ = [
+    "AsyncPort",
+    "ChannelPort",
+    "Destination",
+    "Port",
+    "SyncPort",
+    "next_stamp",
+    "on_async_lane",
+    "on_sync_lane",
+    "wrong_loop",
+]
 
 T = TypeVar("T")
+
+next_stamp: Final[Callable[[], int]] = count(1).__next__
+"""A run's `stamp`. All runs share it, as they only compare stamps, and an object less is made for each run."""
 
 
 class Port(Protocol):
@@ -33,13 +47,8 @@ class Port(Protocol):
         ...
 
 
-class ChannelPort(Port, Protocol):
-    """What a channel needs of the mux that registered it."""
-
-    @property
-    def home(self) -> Home:
-        """What the channel's buffers need of the run."""
-        ...
+class ChannelPort(Port, Home, Protocol):
+    """What a channel, and its buffers, need of the run."""
 
     @property
     def maxlen(self) -> float:

@@ -97,8 +97,8 @@ class Producer:
     given_up: Callable[[], bool] = _never
     emptied: Callable[[], object] = _do_nothing
     pending: int = 0
-    full: list[FullBuffer] = attrs.field(factory=list)
-    sending: list[FullBuffer] = attrs.field(factory=list)
+    full: tuple[FullBuffer, ...] = ()
+    sending: tuple[FullBuffer, ...] = ()
 
     @property
     def waits(self) -> bool:
@@ -109,12 +109,12 @@ class Producer:
         """One more item of this producer waits, at `buffer`."""
         self.pending += 1
         if buffer not in self.full:
-            self.full.append(buffer)
+            self.full = (*self.full, buffer)
 
     def settled(self, count: int = 1) -> None:
         """`count` items have found room, or their reader has left."""
         self.pending -= count
         assert self.pending >= 0
         if not self.pending:
-            self.full.clear()
+            self.full = ()
             self.emptied()

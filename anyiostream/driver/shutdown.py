@@ -73,7 +73,7 @@ class Shutdown:
         try:
             await driver.pump.abort()
         except BaseException as exc:  # noqa: BLE001 -- raised where the block is left
-            driver.pump.errors.append(exc)
+            driver.pump.keep(exc)
         for task in list(tasks):
             await driver.wait(task.finished)
 

@@ -13,12 +13,12 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context
 from functools import partial
-from itertools import count
 from typing import Any, TypeVar, final
 
 from anyiostream.channels.buffer import Buffer
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.latch import Latch
+from anyiostream.channels.port import next_stamp
 from anyiostream.channels.producer import Producer, current_producer
 from anyiostream.driver.driver import Driver
 from anyiostream.driver.hosting import AsyncSource, Spawner
@@ -54,6 +54,7 @@ class AsyncRun(Driver):
     """
 
     is_async = True
+    stamp = staticmethod(next_stamp)
 
     def __init__(
         self,
@@ -76,7 +77,6 @@ class AsyncRun(Driver):
         self._source_context: Context | None = None
         self._shutdown: Shutdown | None = None
         self.closed = False
-        self.stamp = count(1).__next__
 
         def make_pump(producer: Producer) -> tuple[Pump, AsyncSource]:
             mux = Mux(
@@ -99,11 +99,6 @@ class AsyncRun(Driver):
         self.source.start(self)
 
     # --- the mux's port ---
-
-    @property
-    def home(self) -> AsyncRun:
-        """The run that buffers belong to."""
-        return self
 
     @property
     def task_port(self) -> AsyncRun:
@@ -187,7 +182,7 @@ class AsyncRun(Driver):
         put(send)
         if send.pending:
             producer = current_producer.get(self.application_producer)
-            producer.sending.append(buffer)
+            producer.sending = (*producer.sending, buffer)
             self.check_stall()
             try:
                 await waiter.wait()
@@ -197,7 +192,9 @@ class AsyncRun(Driver):
                 buffer.withdraw(send)
                 raise
             finally:
-                producer.sending.remove(buffer)
+                left = list(producer.sending)
+                left.remove(buffer)
+                producer.sending = tuple(left)
 
     async def with_grace(self, what: str, awaitable: Awaitable[object]) -> None:
         """Await a hook for the grace period."""

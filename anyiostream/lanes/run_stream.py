@@ -166,7 +166,6 @@ class SubgraphHandle(RunStream):
             # The usual case.
             self._mux.end_silently(outcome)
             self._status = outcome.status
-            self.error = outcome.message
             self._latch.open()
             return None
         if by_result and self._mux.is_outlasted:
@@ -213,7 +212,7 @@ class SubgraphHandle(RunStream):
     async def _end_mux(self, outcome: Outcome) -> Outcome:
         """End the mux, and record what that means for the handle's output; returns the resulting outcome."""
         became, errors = await self._mux.end(outcome)
-        self._pump.errors += errors
+        self._pump.keep(*errors)
         if became.error is not None:
             self._failure = became
         if isinstance(became.error, SubgraphFailed):

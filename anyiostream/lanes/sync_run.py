@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import count
 from typing import Any, TypeVar, final
 
 from anyiostream.channels.buffer import Buffer
+from anyiostream.channels.port import next_stamp
 from anyiostream.channels.producer import Producer
 from anyiostream.driver.context_entry import enter
 from anyiostream.driver.sync_driver import SyncDriver
@@ -48,6 +48,7 @@ class SyncRun(SyncDriver):
     """
 
     is_async = False
+    stamp = staticmethod(next_stamp)
     _source: SyncSource
     task_port = None
     budget = 0
@@ -64,7 +65,6 @@ class SyncRun(SyncDriver):
     ) -> None:
         self.maxlen = maxlen
         self.application_producer = Producer("the application", self)
-        self.stamp = count(1).__next__
         self.closed = False
 
         def make_pump(producer: Producer) -> Pump:
@@ -81,11 +81,6 @@ class SyncRun(SyncDriver):
         super().__init__(make_pump)
 
     # --- the mux's port ---
-
-    @property
-    def home(self) -> SyncRun:
-        """The run that buffers belong to."""
-        return self
 
     def admit(self, what: str) -> None:
         """Raise `RunClosed` once the block has been left, `RunBusy` while another thread runs the graph."""
@@ -152,12 +147,12 @@ class SyncRun(SyncDriver):
         except CONTROL_FLOW as exc:
             # Raised by the pump. It may have come from between two lines here.
             if exc not in self.pump.errors:
-                self.pump.errors.append(exc)
+                self.pump.keep(exc)
 
     def _close_source(self) -> None:
         try:
             self._source.close_now()
         except BaseException as exc:
-            self.pump.errors.append(exc)
+            self.pump.keep(exc)
             if isinstance(exc, CONTROL_FLOW):
                 raise

@@ -73,7 +73,7 @@ class Closings:
         name = f"the end of subgraph {namespace[-1]!r}"
         closing = self._left[lineage] = Closing(lineage, end, name)
         context = tasks.context.copy()
-        context.run(current_producer.set, Producer(name, self._port.home, scope=namespace, bounded=False))
+        context.run(current_producer.set, Producer(name, self._port, scope=namespace, bounded=False))
         self._scheduled.hold(lineage[:-1])
         closing.task = tasks.spawn(lambda: self._run(closing, outcome, tasks), name, context)
         # If the task is cancelled before its first step, `_run` does not release it.

@@ -74,7 +74,8 @@ class Dispatch:
             MalformedPart: It is not a part.
         """
         method, namespace = method_and_namespace(part)
-        self._begin()
+        if not self._begun:
+            self._begin()
         tree = self.tree
         table = tree.dispatchers.get(namespace)
         if method == "tasks" and tree.root.only_follows_tasks:
@@ -101,7 +102,8 @@ class Dispatch:
         """Dispatch an event that was not made from a part: `None`, or a coroutine that has to be awaited."""
         method, params = event["method"], event["params"]
         namespace = tuple(params["namespace"])
-        self._begin()
+        if not self._begun:
+            self._begin()
         self._run.namespace = namespace
         registry = self.tree.nearest(namespace)
         own = registry.scope.namespace == namespace
@@ -203,7 +205,8 @@ class Dispatch:
             # The root's stage for subgraphs has dispatched it to this scope.
             return (), ()
         readers, bit = registry.readers(method, own=own), registry.scope.bit
-        before, after = registry.stages(readers.before), registry.stages(readers.after)
+        before = registry.stages(readers.before) if readers.before else ()
+        after = registry.stages(readers.after) if readers.after else ()
         if readers.tracked:
             # Children come at the first observer's place. On the way to it a `tasks` event starts and ends subgraphs;
             # below the root that has been done. The log leaves such events out.
@@ -215,9 +218,8 @@ class Dispatch:
     # --- running ---
 
     def _begin(self) -> None:
-        if not self._begun:
-            self._begun = True
-            self._follower.begin()
+        self._begun = True
+        self._follower.begin()
 
     def _follow(self, event: ProtocolEvent) -> Coroutine[Any, Any, None] | None:
         """Start or end subgraphs by a `tasks` event, then dispatch it to the scopes below the root, as they are now."""

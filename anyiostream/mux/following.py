@@ -54,6 +54,11 @@ class SubgraphFollower:
         """How many subgraphs are open."""
         return len(self._tracker)
 
+    @property
+    def busy(self) -> bool:
+        """Whether subgraphs are open, or have ended and some of their observers have not been called."""
+        return bool(self._ending) or len(self._tracker) > 0
+
     def begin(self) -> None:
         """The run has its first part."""
         for observer in self._tree.root.made_observers():
@@ -82,9 +87,8 @@ class SubgraphFollower:
                 self._to_end(ended)
                 return self._now_or_later(self._end(outcome_of_result(data)))
             return None
-        had_calls = self._tracker.any_calls
         started = self._tracker.start(namespace, data)
-        if self._tracker.any_calls and not had_calls:
+        if self._tracker.any_calls and not self._tree.any_calls:
             self._tree.expect_calls()
         if started is not None:
             broken = self._tracker.broken_before(started)

@@ -19,20 +19,22 @@ from collections.abc import Callable, Sequence
 from typing import Any, final
 
 from anyiostream.channels.channel import StreamChannel
+from anyiostream.channels.producer import FullBuffer
 from anyiostream.errors import ChildrenRefused
 from anyiostream.events import Namespace, ProtocolEvent
-from anyiostream.mux.closing import Closings, EndScope
+from anyiostream.mux.closing import EndScope
 from anyiostream.mux.dispatch import Dispatch
 from anyiostream.mux.ending_hooks import call_ending_hooks
 from anyiostream.mux.following import SubgraphFollower
 from anyiostream.mux.ports import RunPort
 from anyiostream.mux.registry import Registry
 from anyiostream.mux.run_state import RunState
-from anyiostream.mux.scheduled import MAX_RUNNING, ScheduledWork
+from anyiostream.mux.scheduled import MAX_RUNNING
 from anyiostream.mux.scope import Scope
 from anyiostream.mux.tree import Tree
 from anyiostream.outcome import Outcome
 from anyiostream.state import GraphState
+from anyiostream.statistics import ChannelStatistics
 from anyiostream.subgraph_tracker import SubgraphTracker
 from anyiostream.subgraphs import Handle, Subgraph
 from anyiostream.transformer import StreamTransformer, TransformerFactory
@@ -46,15 +48,14 @@ class Mux:
 
     Attributes:
         scope: Its place in the tree.
+        state: The state of the graph at its scope.
         registry: Its transformers, and their projections.
         handle: The run stream over it, if it is a child.
         dispatch: Dispatches the run's parts.
         follower: Follows the run's subgraphs.
-        scheduled: What transformers of the run have scheduled.
     """
 
     __slots__ = (
-        "_closings",
         "_factories",
         "_make_handle",
         "_muxes",
@@ -64,8 +65,8 @@ class Mux:
         "follower",
         "handle",
         "registry",
-        "scheduled",
         "scope",
+        "state",
     )
 
     def __init__(
@@ -100,34 +101,27 @@ class Mux:
         self._make_handle = make_handle
         if parent is None:
             self.scope = Scope(namespace, None, port.stamp)
-            self.scheduled = ScheduledWork(port, max_scheduled)
-            self._run = RunState(port, self.scheduled)
+            self._run = RunState(port, max_scheduled)
             self.registry = Registry(self.scope, None, self._run, self)
             tracker = SubgraphTracker(namespace)
             self._tree = Tree(self.registry, tracker)
             self.follower = SubgraphFollower(self._tree, tracker, self._run.task_ends)
             self.dispatch = Dispatch(self._tree, self.follower, tracker, self._run)
-            self._closings = Closings(port, self.scheduled)
             # Namespace -> mux of a subgraph, in the order in which they were made.
             self._muxes: dict[Namespace, Mux] = {}
         else:
             self.scope = Scope(namespace, parent.scope, port.stamp)
-            self.scheduled, self._closings = parent.scheduled, parent._closings  # noqa: SLF001 -- of its own class
-            self._run, self._tree, self._muxes = parent._run, parent._tree, parent._muxes  # noqa: SLF001 -- likewise
+            self._run, self._tree, self._muxes = parent._run, parent._tree, parent._muxes  # noqa: SLF001 -- of its own class
             self.follower, self.dispatch = parent.follower, parent.dispatch
             self.registry = Registry(self.scope, parent.registry, self._run, self)
             # The run finds it at its end even if an interrupt comes before anything else refers to it.
             self._muxes[namespace] = self
             self._tree.enter(self.registry)
+        self.state: GraphState = self.scope.state
         self.registry.register(factories or (), transformers)
         if port.is_async and (self.registry.any_async or not self.registry.all_builtin):
             # Hooks may have to be awaited: those of a subgraph at its end, and those of an event after that.
             self._tree.let_ends_wait()
-
-    @property
-    def state(self) -> GraphState:
-        """The state of the graph at its scope."""
-        return self.scope.state
 
     @property
     def events(self) -> StreamChannel[ProtocolEvent]:
@@ -144,6 +138,11 @@ class Mux:
         log = self.registry.log.made
         made = list(self.registry.made_channels())
         return made if log is None else [log, *made]
+
+    def channel_statistics(self) -> dict[str, ChannelStatistics]:
+        """The figures of the raw log, and of the projections that are channels."""
+        channels = {"events": self.events, **self.extensions}
+        return {name: each.statistics() for name, each in channels.items() if isinstance(each, StreamChannel)}
 
     # --- subgraphs ---
 
@@ -191,6 +190,31 @@ class Mux:
         assert child.handle is not None
         return child.handle
 
+    # --- scheduled work ---
+
+    @property
+    def scheduled_count(self) -> int:
+        """How many coroutines that transformers of the run have scheduled have not ended."""
+        scheduled = self._run.scheduled
+        return 0 if scheduled is None else len(scheduled)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the run waits for them to end."""
+        scheduled = self._run.scheduled
+        return scheduled is not None and scheduled.draining
+
+    def stalled_by(self) -> list[FullBuffer]:
+        """The buffers that keep the run from ending: all scheduled work that is left waits for room in them."""
+        scheduled = self._run.scheduled
+        return [] if scheduled is None else scheduled.stalled_by()
+
+    def refuse_work(self) -> None:
+        """The run has ended: nothing more may be scheduled."""
+        scheduled = self._run.scheduled
+        if scheduled is not None:
+            scheduled.close()
+
     # --- the end ---
 
     @property
@@ -201,7 +225,8 @@ class Mux:
     @property
     def is_outlasted(self) -> bool:
         """Whether scheduled work is left of this scope or of those below."""
-        return bool(self.scheduled) and self.scheduled.busy(self.scope.lineage)
+        scheduled = self._run.scheduled
+        return scheduled is not None and bool(scheduled) and scheduled.busy(self.scope.lineage)
 
     @property
     def ends_silently(self) -> bool:
@@ -209,10 +234,10 @@ class Mux:
         tasks = self._run.port.task_port
         return (
             self.registry.ends_silently
-            and self.scope.parent is not None
             and not self.scope.children
-            and not self.scheduled
+            and not self._run.scheduled
             and (tasks is None or tasks.interjected is None)
+            and (self.scope.parent is not None or not (self._muxes or self.follower.busy))
         )
 
     def end_beside(self, end: EndScope, outcome: Outcome) -> None:
@@ -221,11 +246,13 @@ class Mux:
         No further event reaches this mux.
         """
         self._leave()
-        self._closings.begin(self.scope, end, outcome)
+        assert self._run.scheduled is not None
+        self._run.close_after(self._run.scheduled).begin(self.scope, end, outcome)
 
     async def cut_short(self, outcome: Outcome) -> None:
         """After `end_beside`: cancel the remaining work and end now, with `outcome`. Does nothing if it has ended."""
-        await self._closings.cut_short(self.scope.lineage, outcome)
+        if self._run.closings is not None:
+            await self._run.closings.cut_short(self.scope.lineage, outcome)
 
     async def end(self, outcome: Outcome) -> tuple[Outcome, list[BaseException]]:
         """Drain or cancel scheduled work, call the hooks, end the projections and the log.
@@ -238,7 +265,7 @@ class Mux:
         """
         if self.scope.ended:
             return outcome, []
-        tasks, scheduled = self._run.port.task_port, self.scheduled
+        tasks, scheduled, closings = self._run.port.task_port, self._run.scheduled, self._run.closings
         lineage = self.scope.lineage
         if outcome.error is None:
             if scheduled:
@@ -246,10 +273,12 @@ class Mux:
             if tasks is not None and tasks.interjected is not None:
                 outcome = Outcome.by(tasks.interjected)
         if outcome.error is not None:
-            self._closings.cut(lineage)
+            if closings is not None:
+                closings.cut(lineage)
             if scheduled:
                 await scheduled.cancel(lineage)
-            await self._closings.finish(lineage, outcome)
+            if closings is not None:
+                await closings.finish(lineage, outcome)
         end_subgraphs = self._end_subgraphs if self.scope.parent is None else None
         errors = await call_ending_hooks(self.registry.used(), tasks, outcome, end_subgraphs)
         if errors and outcome.error is None:

@@ -8,6 +8,7 @@ built-in transformers made at once, opening a run took 2.4 times as long, and ma
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import compress, starmap
 from operator import length_hint
 from typing import TypeVar, cast, final
@@ -43,7 +44,7 @@ class Registration:
     transformer: StreamTransformer | None
     observer: SubgraphObserver | None = None
     handling: bool = False
-    _call: Iterator[bool] = attrs.field(factory=lambda: iter((True,)))
+    _call: Iterator[bool] = attrs.field(factory=partial(iter, (True,)))
 
     @classmethod
     def of(cls, transformer: StreamTransformer) -> Registration:

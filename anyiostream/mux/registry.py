@@ -80,11 +80,11 @@ class Registry:
     only_follows_tasks: bool = False
     _log: RawLog | None = None
     _plan: Plan | None = None
-    _registrations: list[Registration | None] = attrs.field(factory=list)
-    _owners: dict[str, int] = attrs.field(factory=dict)
+    _registrations: list[Registration | None] = attrs.field(init=False)
+    _owners: dict[str, int] = attrs.field(init=False)
     _projections: dict[str, Any] = attrs.field(factory=dict)
     _all: dict[str, Any] | None = None
-    _readers: tuple[dict[str, Readers], dict[str, Readers]] = attrs.field(factory=lambda: ({}, {}))
+    _readers: tuple[dict[str, Readers], dict[str, Readers]] = attrs.field(init=False)
     _observers: tuple[tuple[SubgraphObserver, ...], tuple[SubgraphObserver, ...]] | None = None
     _retaining: bool = False
     _outcome: Outcome | None = None
@@ -124,6 +124,7 @@ class Registry:
             self._owners, self._readers = plan.owners, plan.readers
             self.native_keys, self.only_follows_tasks = plan.native_keys, plan.only_follows_tasks
             return
+        self._registrations, self._owners, self._readers = [], {}, ({}, {})
         namespace = self.scope.namespace
         made = [Registration.by(factory, namespace) for factory in factories]
         given = [Registration.of(transformer) for transformer in transformers]
@@ -317,7 +318,7 @@ class Registry:
         self.ends_silently = self.ends_silently and not registration.hooks.ends
         if not builtin_projections(registration.kind):
             # The library's own transformers schedule nothing.
-            transformer.attach(run.scheduled.for_scope(self.scope))
+            transformer.attach(run.scheduler(self.scope))
         if "on_register" in registration.hooks.overridden:
             transformer.on_register(StreamEmitter(registration.kind.__name__, partial(self._emit_for, registration)))
 

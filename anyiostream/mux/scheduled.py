@@ -31,7 +31,7 @@ from anyiostream.mux.ports import RunPort, SpawnedTask, TaskPort
 from anyiostream.mux.scope import Lineage, Scope
 from anyiostream.transformer import OnError, StreamTransformer
 
-__all__ = ["MAX_RUNNING", "ScheduledWork"]
+__all__ = ["MAX_RUNNING", "ScheduledWork", "ScopedScheduler"]
 
 MAX_RUNNING: Final = 100
 """Scheduled coroutines of a run that run at a time; the others queue. The default of a run's `max_scheduled`."""
@@ -108,10 +108,6 @@ class ScheduledWork:
     def __bool__(self) -> bool:
         return bool(self._live_in)
 
-    def for_scope(self, scope: Scope) -> ScopedScheduler:
-        """What `schedule()` uses in the transformers of a scope."""
-        return ScopedScheduler(self, scope)
-
     def busy(self, lineage: Lineage) -> bool:
         """Whether there is something to wait for of this scope or of those below it."""
         return _any_within(self._live_in, lineage)
@@ -154,7 +150,7 @@ class ScheduledWork:
                 why = "the run has ended" if self._closed else "the run is ending"
             raise ScheduleRefused(owner, why)
         name = f"{owner}.schedule({getattr(coro, '__qualname__', 'coroutine')})"
-        work = Scheduled(coro, owner, lineage, on_error, Producer(name, self._port.home, scope=namespace))
+        work = Scheduled(coro, owner, lineage, on_error, Producer(name, self._port, scope=namespace))
         work.producer.emptied = partial(self._settle, work)
         self._live[work] = None
         self.hold(lineage)

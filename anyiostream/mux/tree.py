@@ -81,6 +81,9 @@ class Tree:
 
     def nearest(self, namespace: Namespace) -> Registry:
         """The registry of the scope at `namespace`, or of the nearest one above."""
+        registry = self._registries.get(namespace)
+        if registry is not None:
+            return registry
         for graph in self._tracker.outwards(namespace):
             registry = self._registries.get(graph)
             if registry is not None:

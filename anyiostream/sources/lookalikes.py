@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from types import FunctionType
 from typing import Any, Final, final
 
-from anyiostream.sources.compiled import is_langgraph
+from anyiostream.sources.compiled import PLAIN, is_langgraph
 
 __all__ = ["Lookalike", "called", "holds_parts", "lookalike", "problem_of", "wraps", "wrong_call"]
 
@@ -25,6 +25,8 @@ DEPTH: Final = 8
 
 def holds_parts(graph: object) -> bool:
     """Whether it may be an iterable of parts."""
+    if type(graph) in PLAIN:
+        return hasattr(graph, "__iter__")
     # As the abstract base classes see it; they take five times as long to look.
     iterable = getattr(type(graph), "__iter__", None) is not None
     return iterable and not isinstance(graph, NO_PARTS) and not _is_model(graph)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from types import FunctionType
 from typing import Any
 
 from anyiostream.driver.hosting import AsyncSource
 from anyiostream.errors import NotAGraph
 from anyiostream.events import Namespace
 from anyiostream.source import SyncSource
+from anyiostream.sources.compiled import PLAIN
 from anyiostream.sources.functions import DrivenFunction, FunctionRoutine
 from anyiostream.sources.gate import Gate
 from anyiostream.sources.graph_call import GraphCall
@@ -121,7 +121,7 @@ def _has(graph: object, method: str) -> bool:
 
 def _check_wrapping(graph: object, lane: str) -> None:
     """Raise `NotAGraph` if it only wraps a graph: its own attributes make it look like one."""
-    problem = "" if type(graph) is FunctionType else wraps(graph)
+    problem = "" if type(graph) in PLAIN else wraps(graph)
     if problem:
         raise NotAGraph(graph, lane, problem)
 

@@ -128,10 +128,6 @@ class Port(Home):
         return self.stamps
 
     @property
-    def home(self) -> Port:
-        return self
-
-    @property
     def task_port(self) -> Port | None:
         return self if self.is_async else None
 

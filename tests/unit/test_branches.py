@@ -166,11 +166,11 @@ def test_what_does_not_fit_at_one_branch_is_read_at_once_by_the_others(make: Any
     assert taken == ["a", "b", "c", "d"]
     assert (slow.depth, slow.waiting, slow.waits, producer.pending) == (2, 2, 2, 2)
     assert (slow.ready, slow.has_room, fast.has_room) == (2, False, True)
-    assert producer.full == [slow]
+    assert producer.full == (slow,)
     assert slow.take() == "a"
     assert (slow.depth, slow.waiting, producer.pending) == (2, 1, 1)
     assert drained(slow) == ["b", "c", "d"]
-    assert (producer.pending, producer.full) == (0, [])
+    assert (producer.pending, producer.full) == (0, ())
 
 
 def test_who_is_refused_has_put_the_item_nowhere(make: Any, home: Any) -> None:

@@ -146,11 +146,11 @@ def test_what_does_not_fit_waits_in_order(make: Any, home: Any) -> None:
     producer = Producer("an event", home, bounded=False)
     put_as(producer, buffer, *"abcde")
     assert (buffer.depth, buffer.waiting, producer.pending) == (2, 3, 3)
-    assert producer.full == [buffer]
+    assert producer.full == (buffer,)
     assert buffer.take() == "a"
     assert (buffer.depth, buffer.waiting, producer.pending) == (2, 2, 2)
     assert drained(buffer) == ["b", "c", "d", "e"]
-    assert (buffer.waiting, producer.pending, producer.full) == (0, 0, [])
+    assert (buffer.waiting, producer.pending, producer.full) == (0, 0, ())
 
 
 def test_an_item_put_later_does_not_overtake_one_that_waits(make: Any, home: Any) -> None:

@@ -146,7 +146,7 @@ def test_the_state_is_observed_whether_or_not_anybody_reads_it(make: Any) -> Non
     mux = make()
     dispatch(mux, parts.values({"n": 1}, interrupts=["wait"]), parts.values({"n": 2}, ns=NODE))
     assert mux.state.latest == {"n": 1}
-    assert mux.state.interrupts == ["wait"]
+    assert mux.state.interrupts == ("wait",)
 
 
 # --- the raw log ---

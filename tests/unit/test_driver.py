@@ -88,19 +88,6 @@ class Loop:
 
 
 @final
-class Scheduled:
-    """The work that transformers have scheduled: none."""
-
-    draining = False
-
-    def __bool__(self) -> bool:
-        return False
-
-    def stalled_by(self) -> list[Any]:
-        return []
-
-
-@final
 class Pump:
     """A pump whose steps are given: a `Step`, an exception, or a latch that the step opens for its reader."""
 
@@ -115,7 +102,8 @@ class Pump:
         self.reserved = 0
         self.errors: list[BaseException] = []
         self.mux = self
-        self.scheduled = Scheduled()
+        self.is_draining = False
+        self.scheduled_count = 0
 
     @property
     def blocked(self) -> bool:
@@ -139,6 +127,12 @@ class Pump:
 
     def interject(self, error: BaseException) -> None:
         self.interjected = error
+
+    def keep(self, error: BaseException) -> None:
+        self.errors.append(error)
+
+    def stalled_by(self) -> list[Any]:
+        return []
 
     def reserve(self) -> None:
         self.reserved += 1

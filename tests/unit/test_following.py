@@ -11,7 +11,6 @@ from anyiostream import MalformedPart, StreamTransformer
 from anyiostream.mux.following import SubgraphFollower
 from anyiostream.mux.registry import Registry
 from anyiostream.mux.run_state import RunState
-from anyiostream.mux.scheduled import ScheduledWork
 from anyiostream.mux.scope import Scope
 from anyiostream.mux.tree import Tree
 from anyiostream.outcome import COMPLETED, INTERRUPTED, Outcome
@@ -54,7 +53,7 @@ class Rig:
             def end_open(self, outcome: Any) -> None:
                 raise AssertionError("no scope is aborted alone here")
 
-        run = RunState(port, ScheduledWork(port))
+        run = RunState(port)
         registry = Registry(Scope((), None, port.stamp), None, run, None)  # type: ignore[arg-type]  # no handles
         registry.register([Observing] * observers, ())
         tracker = SubgraphTracker()

@@ -12,7 +12,7 @@ from anyiostream.channels.producer import Producer, current_producer
 def test_a_new_producer_has_nothing_waiting() -> None:
     """A producer starts with nothing, is bounded, and has no scope of its own."""
     producer = Producer("me", object())
-    assert (producer.pending, producer.full, producer.bounded, producer.scope) == (0, [], True, None)
+    assert (producer.pending, producer.full, producer.bounded, producer.scope) == (0, (), True, None)
 
 
 def test_spilled_items_are_counted_over_all_buffers() -> None:
@@ -21,7 +21,7 @@ def test_spilled_items_are_counted_over_all_buffers() -> None:
     for buffer in (first, second, first):
         producer.spilled(buffer)
     assert producer.pending == 3
-    assert producer.full == [first, second]
+    assert producer.full == (first, second)
 
 
 def test_emptied_is_called_when_the_last_item_has_moved_on() -> None:
@@ -32,10 +32,10 @@ def test_emptied_is_called_when_the_last_item_has_moved_on() -> None:
     producer.spilled("buffer")
     producer.settled()
     assert calls == []
-    assert producer.full == ["buffer"]
+    assert producer.full == ("buffer",)
     producer.settled()
     assert calls == [0]
-    assert producer.full == []
+    assert producer.full == ()
 
 
 def test_several_items_settle_at_once() -> None:

@@ -270,7 +270,7 @@ def test_an_interrupt_is_no_failure(make: Any) -> None:
     assert rig.pump.status == "interrupted"
     assert rig.notes == [{"n": 1}, "finalize"]
     assert rig.pump.result() == {"n": 1}
-    assert rig.pump.mux.state.interrupts == ["wait"]
+    assert rig.pump.mux.state.interrupts == ("wait",)
 
 
 def test_a_snapshot_with_interrupts_makes_the_run_interrupted(make: Any) -> None:

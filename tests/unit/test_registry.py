@@ -20,7 +20,6 @@ from anyiostream import (
 from anyiostream.errors import AsyncTransformerRefused, InvalidHook, InvalidProjection, ProjectionConflict
 from anyiostream.mux.registry import Registry
 from anyiostream.mux.run_state import RunState
-from anyiostream.mux.scheduled import ScheduledWork
 from anyiostream.mux.scope import Scope
 from anyiostream.mux.stages import StageKind
 from anyiostream.outcome import COMPLETED
@@ -39,7 +38,7 @@ class Maker:
 def run(make_port: Any) -> RunState:
     """What the scopes of a run on the sync lane share."""
     port = make_port()
-    return RunState(port, ScheduledWork(port))
+    return RunState(port)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ def test_nothing_is_known_at_first() -> None:
     """Without a snapshot the state is `None` and there are no interrupts."""
     state = GraphState()
     assert state.latest is None
-    assert state.interrupts == []
+    assert state.interrupts == ()
 
 
 def test_the_last_snapshot_counts() -> None:
@@ -27,18 +27,18 @@ def test_interrupts_add_up_in_order_each_once() -> None:
     state.observe({}, ({"id": 1},))
     state.observe({}, ({"id": 1}, {"id": 2}))
     state.observe({}, ())
-    assert state.interrupts == [{"id": 1}, {"id": 2}]
+    assert state.interrupts == ({"id": 1}, {"id": 2})
 
 
 def test_equal_interrupts_of_one_snapshot_count_once() -> None:
     """An interrupt that one snapshot names twice is kept once."""
     state = GraphState()
     state.observe({}, ("a", "a"))
-    assert state.interrupts == ["a"]
+    assert state.interrupts == ("a",)
 
 
 def test_interrupts_may_come_in_any_iterable() -> None:
     """A list or a tuple of interrupts serves."""
     state = GraphState()
     state.observe({}, ["a"])
-    assert state.interrupts == ["a"]
+    assert state.interrupts == ("a",)

@@ -9,7 +9,6 @@ import pytest
 
 from anyiostream.mux.registry import Registry
 from anyiostream.mux.run_state import RunState
-from anyiostream.mux.scheduled import ScheduledWork
 from anyiostream.mux.scope import Scope
 from anyiostream.mux.tree import MAX_SHARED, Tree
 from anyiostream.subgraph_tracker import SubgraphTracker
@@ -23,7 +22,7 @@ OTHER = ("other:9",)
 def run(make_port: Any) -> RunState:
     """What the scopes of a run share."""
     port = make_port()
-    return RunState(port, ScheduledWork(port))
+    return RunState(port)
 
 
 @pytest.fixture
