@@ -306,7 +306,7 @@ def _is_langchains(message_id: str | None) -> bool:
 
 def _run_id(metadata: Mapping[str, Any]) -> Any:
     run_id = metadata.get("run_id")
-    return run_id if isinstance(run_id, Hashable) else str(run_id)
+    return run_id if type(run_id) is str or isinstance(run_id, Hashable) else str(run_id)
 
 
 def _node(metadata: Mapping[str, Any]) -> str | None:

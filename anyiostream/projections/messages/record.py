@@ -358,12 +358,12 @@ def text_in(given: Mapping[str, Any], field: str) -> str:
 
 
 def _mapping(given: Any) -> Mapping[str, Any]:
-    return given if isinstance(given, Mapping) else NOTHING
+    return given if type(given) is dict or isinstance(given, Mapping) else NOTHING
 
 
 def _content(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
     content = event.get("content") or event.get("content_block")
-    return content if isinstance(content, Mapping) else None
+    return content if type(content) is dict or isinstance(content, Mapping) else None
 
 
 def _legacy_delta(block: Any) -> Mapping[str, Any] | None:

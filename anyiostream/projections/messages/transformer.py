@@ -55,6 +55,7 @@ class MessagesTransformer(PayloadTransformer):
         self._by_run_id: dict[Any, MessageRecord] = {}
         self._port: TransformerPort | None = None
         self._tasks: TaskWatch | None = None
+        self._watching = False
 
     @property
     def skipped(self) -> int:
@@ -99,7 +100,7 @@ class MessagesTransformer(PayloadTransformer):
             raise MalformedPart(data, "the data of a 'messages' part is a pair (payload, metadata)") from None
         if metadata is None:
             metadata = {}
-        elif not isinstance(metadata, Mapping):
+        elif type(metadata) is not dict and not isinstance(metadata, Mapping):
             raise MalformedPart(data, f"a message's metadata is a mapping, not {type(metadata).__name__}")
         self._apply(self._calls.events(self.scope, (payload, metadata)))
 
@@ -156,11 +157,10 @@ class MessagesTransformer(PayloadTransformer):
 
     def _watch(self) -> None:
         """Watch the results of tasks exactly while a call is open."""
-        tasks = self._tasks
-        if tasks is not None:
-            tasks.unwatch(self.scope, self._task_ended)
-            if self._records:
-                tasks.watch(self.scope, self._task_ended)
+        tasks, wanted = self._tasks, bool(self._records)
+        if tasks is not None and wanted is not self._watching:
+            self._watching = wanted
+            (tasks.watch if wanted else tasks.unwatch)(self.scope, self._task_ended)
 
     def _assembled(self, record: MessageRecord) -> Any:
         assert self._port is not None
