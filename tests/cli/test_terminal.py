@@ -16,6 +16,9 @@ BACKENDS = ("asyncio", "trio", "sync")
 OURS = re.compile(r"\x1b\[(?:\?2026[hl]|[0-9;]*m|[0-9]+A|0J)")
 """The escape sequences that the view writes itself."""
 
+UNDER_WAY = "buffered"
+"""What is shown once the run has been entered, and is read; before that, it is said to be running."""
+
 
 def shown(out: str) -> str:
     """What was written, without the view's own sequences; nothing else may be left of such."""
@@ -64,8 +67,7 @@ def test_an_agent_is_shown(backend: str) -> None:
 @pytest.mark.parametrize(("backend", "graph"), [("asyncio", "endless"), ("trio", "endless"), ("sync", "endless_parts")])
 def test_ctrl_c_in_the_terminal(backend: str, graph: str) -> None:
     """The run is stopped, the view says so, and the exit code is 130."""
-    under_way = "running" if backend == "sync" else "lap"  # what is shown when the run has been entered
-    done = in_terminal(command(graph, "--backend", backend), [(under_way, type_keys("\x03"))])
+    done = in_terminal(command(graph, "--backend", backend), [(UNDER_WAY, type_keys("\x03"))])
     assert done.code == 130
     assert "aborted" in shown(done.out)
     assert "Traceback" not in done.out
@@ -96,11 +98,11 @@ def test_a_question_is_answered(backend: str) -> None:
 def test_a_terminal_that_changes_its_size() -> None:
     """The region is drawn for the new size: no line of it is wider."""
     # Only in the new size something has to be cut; frames of the old one may still be on their way.
-    steps = [("running", resize(12, 40)), ("…", type_keys("\x03"))]
+    steps = [(UNDER_WAY, resize(12, 40)), ("…", type_keys("\x03"))]
     done = in_terminal(command("endless", "--backend", "asyncio"), steps, columns=120)
     assert done.code == 130
     frames = done.out.split("\x1b[?2026h")
-    last = next(frame for frame in reversed(frames) if "buffered" in frame)
+    last = next(frame for frame in reversed(frames) if UNDER_WAY in frame)
     region = shown(last).replace("^C", "").rsplit("endless", 1)[-1].splitlines()  # the terminal echoes the key
     assert all(len(line) <= 40 for line in region)
     assert len(region) <= 12
