@@ -15,6 +15,7 @@ from anyiostream.remote.store.redis import RedisStore
 from anyiostream.remote.store.redis.address import Address
 from anyiostream.remote.store.redis.fitness import check_facts
 
+from ...waiting import PATIENCE
 from ..store.test_survival import World
 from ..store.valkey import Valkey, valkey
 from .deployment import Deployment
@@ -48,14 +49,14 @@ async def test_it_is_asked_before_anything_is_kept(store_server: Valkey, tmp_pat
             (other.url.replace("//", "//:wrong@"), "user or the password"),
         ):
             with pytest.raises(StoreUnfit, match=reason):
-                async with RedisStore(url, patience=5.0).open(Limits()):
+                async with RedisStore(url, patience=PATIENCE).open(Limits()):
                     pass
     with pytest.raises(StoreUnfit, match="cannot be reached"):
         async with RedisStore(other.url, patience=0.3).open(Limits()):
             pass
     store_server.ask(b"HSET newer:meta schema 2")
     with pytest.raises(StoreUnfit, match="of version 2"):
-        async with RedisStore(f"{store_server.url}?prefix=newer").open(Limits()):
+        async with RedisStore(f"{store_server.url}?prefix=newer", patience=PATIENCE).open(Limits()):
             pass
 
 

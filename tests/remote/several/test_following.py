@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from anyiostream.remote import Limits
+from anyiostream.remote import Limits, fleet
 from anyiostream.remote.store import thread_key
 
 from ...waiting import PATIENCE, until
@@ -17,11 +17,14 @@ pytestmark = pytest.mark.anyio
 KEY = thread_key("ann", "t")
 
 
-async def test_a_reader_where_the_lease_has_run_out_reads_on(deployment: Deployment) -> None:
+async def test_a_reader_where_the_lease_has_run_out_reads_on(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The run goes on at another server; here nothing more is written."""
     deployment.shut.add("b")
+    monkeypatch.setattr(fleet, "BEAT", 0.001)  # a server looks at its lease often, although it is long
     now = 1_800_000_000_000_000  # by the store's clock
-    stores = (deployment.store(lease=4.0, clock=lambda: now), deployment.store(clock=lambda: now))
+    stores = [deployment.store(clock=lambda: now) for _ in range(2)]
     async with deployment.member(stores[0]) as one, deployment.member(stores[1]) as other:
         await start(one, "steps", {"trail": ["x"]})
         await until(lambda: "b" in deployment.waiting)
@@ -29,7 +32,7 @@ async def test_a_reader_where_the_lease_has_run_out_reads_on(deployment: Deploym
         one.runner.fleet.closing = True  # type: ignore[union-attr] -- it takes nothing over again
         stores[0]._renewal._refused = True  # type: ignore[union-attr]  # noqa: SLF001 -- its lease has run out
         await until(lambda: not list(one.runner.jobs))
-        now += 4_000_000
+        now += 60_000_000
         await until(lambda: list(other.runner.jobs))
         deployment.shut.clear()
         await state(other)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import Any
 
+import anyio
+import attrs
 import pytest
 
-from anyiostream.remote import Limits
+from anyiostream.remote import Limits, fleet
 from anyiostream.remote.store import Changes, Fenced, StoreFailed, thread_key
-from anyiostream.remote.store.redis import RedisStore
+from anyiostream.remote.store.redis import RedisStore, renewal, scripts
+from anyiostream.remote.store.redis import store as redis_store
 
 from ...faults.tcp_proxy import Proxy, proxy
-from ...waiting import until
+from ...waiting import PATIENCE, until
 from ..said import ends, restarts
 from ..store.acting import claimed, draft, entry, offer
 from ..store.valkey import Valkey
@@ -24,16 +28,44 @@ KEY = thread_key("ann", "t")
 
 
 def through(between: Proxy, deployment: Deployment, **options: Any) -> RedisStore:
-    """The deployment's store, by way of a proxy."""
-    prefix = deployment.url.partition("?")[2]
-    return RedisStore(f"redis://127.0.0.1:{between.port}?{prefix}", **{"lease": 1.0, "deadline": 1.0, **options})
+    """The deployment's store, by way of a proxy: an answer that does not come is noticed soon, and asked for again."""
+    url = f"redis://127.0.0.1:{between.port}?{deployment.url.partition('?')[2]}"
+    return RedisStore(url, **{"lease": 60.0, "deadline": 1.0, "patience": PATIENCE, **options})
+
+
+@attrs.define
+class Later:
+    """A clock that can be set forward, in place of the module `time`."""
+
+    by: float = 0.0
+
+    def monotonic(self) -> float:
+        """s."""
+        return time.monotonic() + self.by
+
+
+async def test_a_store_that_does_not_answer_at_first_is_waited_for(
+    deployment: Deployment, store_server: Valkey
+) -> None:
+    """A server begins when the store answers: what it asks first is asked again, like all else."""
+    async with proxy(("127.0.0.1", store_server.port)) as between, anyio.create_task_group() as tasks:
+        store = through(between, deployment)
+        between.stall()
+
+        async def answer() -> None:
+            await until(lambda: between.accepted > 6)  # each of three connections has been given up twice, or nearly
+            between.heal()
+
+        tasks.start_soon(answer)
+        async with store.open(Limits()):
+            assert await store.look(KEY) is None
 
 
 async def test_what_was_cut_is_done_once(deployment: Deployment, store_server: Valkey) -> None:
     """Appends, commands and claims whose outcome is not known are repeated, and are there once, in order."""
     draw = random.Random(16)
     async with proxy(("127.0.0.1", store_server.port)) as between:
-        store = through(between, deployment, patience=30.0)
+        store = through(between, deployment)
         async with store.open(Limits()):
             claim = await claimed(store)
             log = store.log(claim)
@@ -58,28 +90,33 @@ async def test_what_was_cut_is_done_once(deployment: Deployment, store_server: V
 async def test_a_store_out_of_reach_is_said(deployment: Deployment, store_server: Valkey) -> None:
     """A call fails when its patience is at an end; the next one is answered when it can be reached again."""
     async with proxy(("127.0.0.1", store_server.port)) as between:
-        store = through(between, deployment, patience=2.0)
+        store = through(between, deployment)
         async with store.open(Limits()):
             claim = await claimed(store)
             between.stall()
+            patiently, store._margin = store._margin, lambda: 2.0  # type: ignore[method-assign]  # noqa: SLF001
             with pytest.raises(StoreFailed, match="out of reach"):
                 await store.append(KEY, claim.record.epoch, 0, [entry(claim)])
             between.heal()
-            await until(lambda: between.connections >= 3)
+            store._margin = patiently  # type: ignore[method-assign]  # noqa: SLF001 -- for as long as it takes
             await store.append(KEY, claim.record.epoch, 0, [entry(claim)])
             assert len(await store.read(KEY, 0)) == 1
 
 
 async def test_a_server_that_is_cut_off_stops_its_runs_and_another_goes_on(
-    deployment: Deployment, store_server: Valkey
+    deployment: Deployment, store_server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By its own clock, before anybody else can have them. When it is back, it is a server like any other."""
     deployment.shut.add("b")
     now = 1_800_000_000_000_000  # by the store's clock
+    clock = Later()  # the servers'
+    for module in (renewal, scripts, redis_store):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(fleet, "BEAT", 0.001)  # looks at it often, although the lease is long
     async with proxy(("127.0.0.1", store_server.port)) as between:
         stores = (
-            through(between, deployment, lease=4.0, clock=lambda: now),
-            deployment.store(lease=60.0, clock=lambda: now),
+            through(between, deployment, clock=lambda: now),
+            deployment.store(lease=600.0, clock=lambda: now),
         )
         async with deployment.member(stores[0]) as one, deployment.member(stores[1]) as other:
             run_id = await start(one, "steps", {"trail": ["x"]})
@@ -87,9 +124,10 @@ async def test_a_server_that_is_cut_off_stops_its_runs_and_another_goes_on(
             before = one.runner.fleet.holder  # type: ignore[union-attr]
             between.lose()
             between.refuse()
+            clock.by = 60.0
             await until(lambda: not list(one.runner.jobs))
             assert not list(other.runner.jobs)
-            now += 4_000_000
+            now += 60_000_000
             await until(lambda: list(other.runner.jobs))
             deployment.shut.clear()
             found = await state(other)

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+import anyio
 from coredis.exceptions import AuthenticationError, AuthorizationError, RedisError
 
 from anyiostream.remote.store.failures import StoreFailed, StoreUnfit
 from anyiostream.remote.store.redis.address import Address
-from anyiostream.remote.store.redis.lane import Lane, Lost
+from anyiostream.remote.store.redis.lane import Lane, Lost, Reply
 from anyiostream.remote.store.redis.scripts import Script
 
 __all__ = ["SCHEMA", "check_facts", "check_fit"]
@@ -26,18 +27,13 @@ SECTIONS: Final = ("server", "memory", "replication", "cluster")
 
 
 async def check_fit(script: Script, lane: Lane, address: Address, patience: float) -> None:
-    """Refuse a server that cannot keep threads.
+    """Refuse a server that cannot keep threads. One that does not answer is asked again for `patience` seconds.
 
     Raises:
         StoreUnfit: It cannot, and what to do about it.
     """
     name = str(address)
-    try:
-        replies = await lane.ask(*([b"INFO", section] for section in SECTIONS), within=patience)
-    except Lost as exc:
-        if isinstance(lane.refused, (AuthenticationError, AuthorizationError)):
-            raise StoreUnfit(name, f"it refuses the user or the password ({lane.refused})") from exc
-        raise StoreUnfit(name, f"it cannot be reached ({exc}). Is it running, and is its address right") from exc
+    replies = await _asked(lane, name, patience)
     for reply in replies:
         if isinstance(reply, RedisError):
             raise StoreUnfit(name, f"its user may not ask what it is ({reply}). Allow INFO, see docs/stores.md")
@@ -52,6 +48,21 @@ async def check_fit(script: Script, lane: Lane, address: Address, patience: floa
             f"its threads are of version {found}, this server reads {SCHEMA}. Use a server of that version, or another "
             "prefix",
         )
+
+
+async def _asked(lane: Lane, name: str, patience: float) -> list[Reply]:
+    """What a server says of itself. Raises as `check_fit`."""
+    until = anyio.current_time() + patience
+    while True:
+        try:
+            left = max(0.0, until - anyio.current_time())
+            return await lane.ask(*([b"INFO", section] for section in SECTIONS), within=left)
+        except Lost as exc:
+            if isinstance(lane.refused, (AuthenticationError, AuthorizationError)):
+                raise StoreUnfit(name, f"it refuses the user or the password ({lane.refused})") from exc
+            if lane.closed or anyio.current_time() >= until:
+                reason = f"it cannot be reached ({exc}). Is it running, and is its address right"
+                raise StoreUnfit(name, reason) from exc
 
 
 def _facts(said: bytes) -> Mapping[str, str]:
