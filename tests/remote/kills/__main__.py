@@ -19,11 +19,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--backend", choices=["asyncio", "trio"], default="asyncio")
     parser.add_argument("--pause", type=float, default=3.0, help="seconds that a server lives, at most")
+    parser.add_argument("--folder", type=Path, help="keep the servers' files and logs there")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}, {arguments.backend}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         report = kill_often(
-            Path(folder),
+            arguments.folder or Path(folder),
             kills=arguments.kills,
             threads=arguments.threads,
             seed=arguments.seed,

@@ -17,9 +17,10 @@ import shutil
 import signal
 import sqlite3
 import sys
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +32,7 @@ from anyiostream.remote import Reconnection, connect
 
 from ...ports import free_port
 from ...waiting import PATIENCE
+from .archive import Archive, Kept
 
 __all__ = ["JAVASCRIPT", "Report", "kill_often", "run_and_leave"]
 
@@ -42,6 +44,9 @@ JAVASCRIPT = Path(__file__).with_name("viewer.mjs")
 
 STEPS = 6
 """Of a run."""
+
+TOLD = 50
+"""Kills after which it is said how far they are."""
 
 GRAPHS = ("steps", "ask", "function")
 
@@ -65,6 +70,16 @@ class Report:
     events: int = 0
     seen: Counter[str] = attrs.field(factory=Counter)
     wrong: list[str] = attrs.field(factory=list)
+
+    def violate(self, what: str) -> None:
+        """Note what should not be, and say so at once: there may be hours to come."""
+        self.wrong.append(what)
+        self.tell(f"after {self.kills} kills: {what[:1000]}")
+
+    def tell(self, line: str) -> None:
+        """Say how it goes."""
+        sys.stdout.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+        sys.stdout.flush()
 
     def __str__(self) -> str:
         lines = [
@@ -93,6 +108,7 @@ class Kit:
         self.arguments = f"{graphs} --store sqlite:{folder / 'runs'} --port {port} --backend {backend}\n"
         self.accepted: dict[str, dict[str, str]] = {}
         self.viewed: list[tuple[str, str, list[tuple[str, Any]]]] = []
+        self.archive = Archive(self.stored)
         self.http = httpx.AsyncClient(base_url=self.url, timeout=10)  # a command is repeated while it is known
 
     # --- the server ---
@@ -114,6 +130,8 @@ class Kit:
                     await asyncio.sleep(self.draw.choice([0.1, 1.0, pause]) * self.draw.random())
                     await self.strike()
                     self.report.kills += 1
+                    if not self.report.kills % TOLD:
+                        self.report.tell(f"{self.report.kills} kills, {len(self.report.wrong)} violations")
                 self.over.set()
                 await self.up()
                 await asyncio.gather(*drivers)
@@ -183,7 +201,7 @@ class Kit:
             asked_by = run_id
             while await self.ended(n, run_id) == "interrupted":
                 if run_id != asked_by and not self.may_ask_again:
-                    self.report.wrong.append(f"{self.thread(n)}: {accepted[run_id]} is asked for again")
+                    self.report.violate(f"{self.thread(n)}: {accepted[run_id]} is asked for again")
                 state = (await self.read(n))["tasks"]
                 (asked,) = [each for task in state for each in task["interrupts"]]
                 command_id += 1
@@ -203,21 +221,16 @@ class Kit:
                 if answer.status_code != 503:
                     shown = answer.json()
                     if shown["type"] != "success":
-                        self.report.wrong.append(f"{self.thread(n)}: {method} is refused: {shown}")
+                        self.report.violate(f"{self.thread(n)}: {method} is refused: {shown}")
                         return f"refused {command_id}"
                     return str(shown["result"]["run_id"])
             await asyncio.sleep(0.02)
 
     async def ended(self, n: int, run_id: str) -> str:
         """How a run has ended, when it has."""
-        wanted = {"completed", "failed", "interrupted"}
-        while True:
-            _, events = self.logs(self.thread(n)).get(self.thread(n), ("", []))
-            for _, event in reversed(events):
-                data = event["params"]["data"]
-                if event["method"] == "lifecycle" and data.get("run_id") == run_id and data["event"] in wanted:
-                    return str(data["event"])
+        while run_id not in (ended := self.archive.of(self.thread(n)).ended):
             await asyncio.sleep(0.1)
+        return ended[run_id]
 
     async def read(self, n: int) -> Any:
         """The state of a thread."""
@@ -235,62 +248,68 @@ class Kit:
         try:
             await VIEWERS[kind](self, n, seen)
         except Exception as exc:
-            self.report.wrong.append(f"{self.thread(n)}: {kind} has failed: {exc!r}")
+            self.report.violate(f"{self.thread(n)}: {kind} has failed: {exc!r}")
 
     async def caught_up(self, *threads: int) -> None:
-        """Wait until the viewers of these threads have seen the last event, by default all."""
-        for _ in range(round(PATIENCE / 0.1)):
-            logs = {thread: events for thread, (_, events) in self.logs(*map(self.thread, threads)).items()}
+        """Wait until the viewers of these threads have seen the last event, by default all.
+
+        They have time for as long as servers are killed, each of which cuts them, and may be slow to begin.
+        """
+        wanted = {self.thread(n) for n in threads} or {thread for _, thread, _ in self.viewed}
+        patience = round(PATIENCE / 0.1)
+        while patience:
             behind = [
                 (kind, thread) for kind, thread, seen in self.viewed
-                if thread in logs and last(wanted_by(kind, logs[thread])) != last(seen)
+                if thread in wanted and last(wanted_by(kind, self.archive.of(thread))) != last(seen)
             ]  # fmt: skip
             if not behind:
                 return
             await asyncio.sleep(0.1)
-        self.report.wrong += [f"{thread}: {kind} does not come to the end" for kind, thread in behind]
+            patience -= self.over.is_set()
+        for kind, thread in behind:
+            self.report.violate(f"{thread}: {kind} does not come to the end")
 
     def thread(self, n: int) -> str:
         return f"thread-{n}"
 
     # --- what is checked ---
 
-    def logs(self, *threads: str) -> dict[str, tuple[str, list[tuple[str, Any]]]]:
-        """Thread -> its key, and its events: id and body."""
+    def stored(self, thread: str, after: int) -> tuple[str, list[tuple[int, bytes]]] | None:
+        """What the store has of a thread: its generation, and its events after a place."""
         connection = sqlite3.connect(f"file:{self.folder / 'runs'}?mode=ro", uri=True, timeout=PATIENCE)
-        found: dict[str, tuple[str, list[tuple[str, Any]]]] = {}
-        for thread, key, generation in connection.execute("SELECT thread_id, key, generation FROM threads").fetchall():
-            if threads and thread not in threads:
-                continue
-            rows = connection.execute("SELECT seq, body FROM events WHERE generation = ? ORDER BY seq", (generation,))
-            found[thread] = key, [(f"{generation}-{seq}", json.loads(body)) for seq, body in rows.fetchall()]
-        connection.close()
-        return found
+        with closing(connection):
+            found = connection.execute("SELECT generation FROM threads WHERE thread_id = ?", (thread,)).fetchone()
+            if found is None:
+                return None
+            query = "SELECT seq, body FROM events WHERE generation = ? AND seq > ? ORDER BY seq"
+            return str(found[0]), connection.execute(query, (found[0], after)).fetchall()
 
     def check(self) -> None:
         """Compare what everybody saw with the logs, and the logs with what was accepted."""
-        logs = {thread: events for thread, (_, events) in self.logs().items()}
-        for thread, events in logs.items():
-            self.report.events += len(events)
-            self.check_runs(thread, [body for _, body in events])
+        self.archive.compare()
+        for wrong in self.archive.wrong:
+            self.report.violate(wrong)
+        for thread in self.accepted:
+            self.report.events += len(self.archive.of(thread).events)
+            self.check_runs(thread, self.archive.of(thread))
         for kind, thread, seen in self.viewed:
             self.report.seen[kind] += len(seen)
-            wanted = wanted_by(kind, logs[thread])
+            wanted = wanted_by(kind, self.archive.of(thread))
             if not seen:
-                self.report.wrong.append(f"{thread}: {kind} has seen nothing")
+                self.report.violate(f"{thread}: {kind} has seen nothing")
                 continue
             begin = next((n for n, (event_id, _) in enumerate(wanted) if event_id == seen[0][0]), None)
             if begin is None:
-                self.report.wrong.append(f"{thread}: {kind} has seen {seen[0]}, which is not in the log")
+                self.report.violate(f"{thread}: {kind} has seen {seen[0]}, which is not in the log")
             elif wanted[begin:] != seen:
-                self.report.wrong.append(f"{thread}: {kind}: {difference(wanted[begin:], seen)}")
+                self.report.violate(f"{thread}: {kind}: {difference(wanted[begin:], seen)}")
 
-    def check_runs(self, thread: str, events: list[Any]) -> None:
+    def check_runs(self, thread: str, kept: Kept) -> None:
         """Each accepted run has one beginning and one end; what it was given is in its state once."""
         begun: Counter[str] = Counter()
         ended: Counter[str] = Counter()
         values: Any = None
-        for event in events:
+        for event in kept.parsed():
             data = event["params"]["data"]
             if event["method"] == "values" and not event["params"]["namespace"]:
                 values = data
@@ -303,17 +322,17 @@ class Kit:
                     ended[data["run_id"]] += 1
                     self.report.runs[data["event"]] += 1
                     if data["event"] == "failed" and "died" not in data["error"]:
-                        self.report.wrong.append(f"{thread}: failed with {data['error']}")
+                        self.report.violate(f"{thread}: failed with {data['error']}")
                     tag = self.accepted.get(thread, {}).get(data["run_id"])
                     if data["event"] == "completed" and (
                         values["tags"].count(tag) != 1 or not complete(thread, values)
                     ):
-                        self.report.wrong.append(f"{thread}: {tag} ended with {values}")
+                        self.report.violate(f"{thread}: {tag} ended with {values}")
         for run_id in self.accepted.get(thread, {}):
             if ended.pop(run_id, 0) != 1 or begun[run_id] > 1:
-                self.report.wrong.append(f"{thread}: {run_id} began {begun[run_id]} times")
+                self.report.violate(f"{thread}: {run_id} began {begun[run_id]} times")
         if ended:
-            self.report.wrong.append(f"{thread}: runs that nobody started: {ended}")
+            self.report.violate(f"{thread}: runs that nobody started: {ended}")
 
 
 def complete(thread: str, values: Any) -> bool:
@@ -321,15 +340,9 @@ def complete(thread: str, values: Any) -> bool:
     return int(thread.rpartition("-")[2]) % len(GRAPHS) == GRAPHS.index("function") or values["n"] == STEPS
 
 
-def wanted_by(kind: str, events: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+def wanted_by(kind: str, kept: Kept) -> list[tuple[str, Any]]:
     """What a viewer of a kind should have seen of a log."""
-    if kind == "by hand":
-        return events
-    return [
-        (event_id, body["params"]["data"]["payload"])
-        for event_id, body in events
-        if body["method"] == "custom" and body["params"]["data"].get("name") == "count"
-    ]
+    return kept.events if kind == "by hand" else kept.counts
 
 
 def last(events: list[tuple[str, Any]]) -> str | None:
@@ -358,15 +371,15 @@ async def by_hand(kit: Kit, n: int, seen: list[tuple[str, Any]]) -> None:
             async with kit.http.stream("POST", path, json={"channels": channels, "since": since}) as response:
                 if response.status_code not in {200, 503}:
                     await response.aread()
-                    kit.report.wrong.append(f"{kit.thread(n)}: since {since}: {response.status_code} {response.text}")
+                    kit.report.violate(f"{kit.thread(n)}: since {since}: {response.status_code} {response.text}")
                     return
                 async for line in response.aiter_lines():
                     if line.startswith("data: "):
                         event = json.loads(line[6:])
                         if event["type"] != "event":
-                            kit.report.wrong.append(f"{kit.thread(n)}: since {since}: {event}")
+                            kit.report.violate(f"{kit.thread(n)}: since {since}: {event}")
                             continue
-                        seen.append((event["event_id"], event))
+                        seen.append((event["event_id"], line[6:]))  # byte by byte as it is stored
                         since = event["seq"]
         await asyncio.sleep(0.02)
 
@@ -415,7 +428,7 @@ async def javascript(kit: Kit, n: int, seen: list[tuple[str, Any]]) -> None:
             event = json.loads(line)
             if event != "subscribed":
                 seen.append(tuple(event))
-        kit.report.wrong.append(f"{kit.thread(n)}: node has ended")
+        kit.report.violate(f"{kit.thread(n)}: node has ended")
     finally:
         log.close()
         with suppress(ProcessLookupError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -47,6 +46,7 @@ class SharedKit(Kit):
         self.pids: dict[int, int] = {}
         self.strikes: Counter[str] = Counter()
         self.client = Client(port=store.port)
+        self.names: dict[str, str] = {}
         self.url = f"http://127.0.0.1:{between.port}"
         self.http = httpx.AsyncClient(base_url=self.url, timeout=10)  # a command is repeated while it is known
         graphs = " ".join(f"tests.remote.kills.served:{name}" for name in GRAPHS)
@@ -76,7 +76,7 @@ class SharedKit(Kit):
         kind = self.draw.choice(["kill", "kill", "kill", "freeze", "replace"])
         self.strikes[kind] += 1
         if not is_alive(pid):
-            self.report.wrong.append(f"the server on port {port} has ended by itself")
+            self.report.violate(f"the server on port {port} has ended by itself")
             await self.begin(port)
             return
         if kind == "freeze":
@@ -94,22 +94,17 @@ class SharedKit(Kit):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def logs(self, *threads: str) -> dict[str, tuple[str, list[tuple[str, Any]]]]:
-        found: dict[str, tuple[str, list[tuple[str, Any]]]] = {}
-        for name in self.client.scan_iter(match="anyiostream:t:*:rec"):
-            key = name.decode().split(":")[2]
-            thread_id, generation = self.client.hmget(name, "id", "gen")
-            if threads and thread_id.decode() not in threads:
-                continue
-            entries = self.client.xrange(f"anyiostream:t:{key}:log")
-            found[thread_id.decode()] = (
-                key,
-                [
-                    (f"{generation.decode()}-{place.decode().partition('-')[0]}", json.loads(fields[b"b"]))
-                    for place, fields in entries
-                ],
-            )
-        return found
+    def stored(self, thread: str, after: int) -> tuple[str, list[tuple[int, bytes]]] | None:
+        if thread not in self.names:
+            for name in self.client.scan_iter(match="anyiostream:t:*:rec"):
+                self.names[self.client.hget(name, "id").decode()] = name.decode()
+        if thread not in self.names:
+            return None
+        name = self.names[thread]
+        entries = self.client.xrange(f"{name.removesuffix('rec')}log", min=f"{after + 1}")
+        return self.client.hget(name, "gen").decode(), [
+            (int(place.decode().partition("-")[0]), fields[b"b"]) for place, fields in entries
+        ]
 
 
 def is_alive(pid: int) -> bool:
