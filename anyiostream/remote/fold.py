@@ -82,6 +82,12 @@ class Fold:
         self.tree.begin(assistant_id)
         self.totals.begin()
 
+    def go_on(self) -> None:
+        """The run of the last `begin` goes on after its server died: what it has asked by now, it asks anew."""
+        self.left_out |= self.questions
+        self.questions = frozenset()
+        self.snapshot.interrupts = {}
+
     def rest(self, first: int) -> None:
         """Nothing is left to run: forget what is of events before `first`."""
         self.left_out = frozenset(seq for seq in self.left_out if seq >= first)

@@ -100,6 +100,8 @@ class Ledger:
             if job.taken is None:
                 self._take(job)
             fold.begin(job.assistant_id, job.run_id)
+        else:
+            fold.go_on()
         self.asker = Asker(job.assistant_id, job.assistant, values)
         job.handed_over, fold.handed_over = fold.handed_over, False
         return Changes(attempts=(job.place, job.attempts + 1), pending=(), fold=self._dumped())

@@ -34,7 +34,7 @@ from ...ports import free_port
 from ...waiting import PATIENCE
 from .archive import Archive, Kept
 
-__all__ = ["JAVASCRIPT", "Report", "kill_often", "run_and_leave"]
+__all__ = ["JAVASCRIPT", "Report", "is_alive", "kill_often", "run_and_leave"]
 
 T = TypeVar("T")
 
@@ -155,14 +155,20 @@ class Kit:
 
     async def strike(self) -> None:
         """Kill it, and start another one."""
-        os.kill(self.pid, signal.SIGKILL)
+        if is_alive(self.pid):
+            os.kill(self.pid, signal.SIGKILL)
+        else:
+            self.report.violate("a server has ended by itself")
+        while is_alive(self.pid):  # the file is its own until it is dead
+            await asyncio.sleep(0.01)
         self.pid = await self.start()
         if self.draw.random() < 0.8:  # otherwise it may be killed before it is up
             await self.up()
 
     def tear_down(self) -> None:
         """The end: kill it for good."""
-        os.kill(self.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
 
     def kinds_of(self, n: int) -> list[str]:
         """The kinds of viewers that follow a thread."""
@@ -173,12 +179,17 @@ class Kit:
         return int(await self.nursery.stdout.readline())
 
     async def up(self) -> None:
-        """Wait until it answers."""
-        while True:
+        """Wait until it answers, or is dead."""
+        while self.served:
             with suppress(httpx.TransportError):
                 await self.http.get("/threads/nobody/state")
                 return
             await asyncio.sleep(0.01)
+
+    @property
+    def served(self) -> bool:
+        """Whether there is a server."""
+        return is_alive(self.pid)
 
     @property
     def may_ask_again(self) -> bool:
@@ -333,6 +344,15 @@ class Kit:
                 self.report.violate(f"{thread}: {run_id} began {begun[run_id]} times")
         if ended:
             self.report.violate(f"{thread}: runs that nobody started: {ended}")
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def complete(thread: str, values: Any) -> bool:

@@ -22,7 +22,7 @@ from valkey import Valkey as Client
 
 from ...faults.tcp_proxy import Proxy, proxy
 from ...ports import free_port
-from ..kills.kit import GRAPHS, VIEWERS, Kit, Report, run_and_leave
+from ..kills.kit import GRAPHS, VIEWERS, Kit, Report, is_alive, run_and_leave
 from ..store.valkey import Valkey, valkey
 
 __all__ = ["SharedKit", "kill_several"]
@@ -51,6 +51,10 @@ class SharedKit(Kit):
         self.http = httpx.AsyncClient(base_url=self.url, timeout=10)  # a command is repeated while it is known
         graphs = " ".join(f"tests.remote.kills.served:{name}" for name in GRAPHS)
         self.arguments = f"{graphs} --store {store.url}?lease={LEASE} --backend {self.backend} --port "
+
+    @property
+    def served(self) -> bool:
+        return any(map(is_alive, self.pids.values()))
 
     @property
     def may_ask_again(self) -> bool:
@@ -105,14 +109,6 @@ class SharedKit(Kit):
         return self.client.hget(name, "gen").decode(), [
             (int(place.decode().partition("-")[0]), fields[b"b"]) for place, fields in entries
         ]
-
-
-def is_alive(pid: int) -> bool:
-    """Whether there is such a process."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, 0)
-        return True
-    return False
 
 
 def kill_several(folder: Path, **options: Any) -> tuple[Report, Counter[str]]:

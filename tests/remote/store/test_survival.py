@@ -26,7 +26,7 @@ from anyiostream.remote.access import Caller
 from anyiostream.remote.commands import Answer, InputRespond, RunStart
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.service import Service
-from anyiostream.remote.store import NOTHING, SqliteStore, StoreFailed, back_up, thread_key
+from anyiostream.remote.store import NOTHING, SqliteStore, StoredLog, StoreFailed, back_up, thread_key
 from anyiostream.remote.subscriptions import Selection, Subscription
 from anyiostream.remote.viewer import Viewer
 
@@ -355,6 +355,43 @@ async def test_a_question_is_there_again(world: World, assistant: str) -> None:
             assert thread.state()["values"] == {"trail": ["ask=AB", "end"]}
         else:
             assert thread.state()["values"]["answer"] == "A"
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+async def test_a_question_whose_asking_was_cut_short_is_void(
+    world: World, monkeypatch: pytest.MonkeyPatch, attempts: int
+) -> None:
+    """The server dies between the event that asks and the end of its run: the run asks anew, or has failed."""
+    copies: list[World] = []
+    append = StoredLog.append
+
+    async def append_and_die(log: Any, draft: Any, *args: Any, **options: Any) -> Any:
+        entry = await append(log, draft, *args, **options)
+        if draft.method == "input.requested" and not copies:
+            copies.append(world.died())
+        return entry
+
+    monkeypatch.setattr(StoredLog, "append", append_and_die)
+    async with world.served(attempts=attempts) as service:
+        await start(service, "ask", {"trail": []})
+        await settled(service)
+    async with copies[0].served(attempts=attempts) as service:
+        thread = await settled(service)
+        shown = [event["params"]["data"]["interrupt_id"] for event in await shown_to_a_new_viewer(service)]
+        assert shown == list(thread.snapshot.interrupts)
+        assert len(shown) == (0 if attempts == 1 else 1)
+        # Whatever became of the run: an input is taken, for the answer or for the beginning of the next one.
+        await start(service, "ask", {"trail": []} if attempts == 1 else "A")
+        await settled(service)
+        await answer(service, "B")
+        assert (await settled(service)).waits == (attempts == 1)
+
+
+async def shown_to_a_new_viewer(service: Service) -> list[Any]:
+    """The questions that it is shown."""
+    viewer = Viewer(await service.thread("t", ""))
+    await viewer.add("s", Subscription(Selection(frozenset({"input"}))))
+    return [json.loads(entry.body) for entry in await viewer.batch()]
 
 
 @pytest.mark.parametrize(
