@@ -72,8 +72,10 @@ def _call_of(asked: Mapping[str, Any], calls: Mapping[str, Call], taken: set[str
     named = asked.get("tool_call_id")
     if isinstance(named, str):
         return calls.get(named)
-    free = [call for call in calls.values() if call.id not in taken and call.name == asked.get("name")]
-    free.sort(key=lambda call: (call.answered, call.input != asked.get("args")))
+    # What has a result has been called: consent is asked for another call.
+    tool = asked.get("name")
+    free = [each for each in calls.values() if each.name == tool and not each.answered and each.id not in taken]
+    free.sort(key=lambda call: bool(call.input != asked.get("args")))
     return free[0] if free else None
 
 

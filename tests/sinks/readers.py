@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 __all__ = ["FOLDER", "READERS", "Readers"]
 
@@ -25,22 +26,30 @@ class Readers:
             command, cwd=FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
         )
 
-    def read(self, responses: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    def read(self, responses: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What they make of responses, in order: `protocol` is a reader's name, `body` the response."""
-        return [self._read({"id": index, **each}) for index, each in enumerate(responses)]
-
-    def _read(self, given: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(given) + "\n")
-        self._process.stdin.flush()
-        while line := self._process.stdout.readline():
+        with ThreadPoolExecutor(1) as writer:  # with one thread, both processes would wait for each other to read
+            writing = writer.submit(_write, self._process.stdin, responses)
+            found = [self._found(index, self._process.stdout) for index in range(len(responses))]
+            writing.result()
+        return found
+
+    def _found(self, index: int, stdout: IO[str]) -> dict[str, Any]:
+        while line := stdout.readline():
             if line.startswith('{"id"'):  # others are what a reader has to say to its console
                 found: dict[str, Any] = json.loads(line)
-                assert found["id"] == given["id"]
+                assert found["id"] == index
                 return found
         raise AssertionError("the readers have gone")
 
     def close(self) -> None:
         """End the process."""
         self._process.communicate()
+
+
+def _write(stdin: IO[str], responses: Iterable[dict[str, Any]]) -> None:
+    for index, response in enumerate(responses):
+        stdin.write(json.dumps({"id": index, **response}) + "\n")
+    stdin.flush()

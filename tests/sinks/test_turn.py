@@ -114,6 +114,18 @@ def test_a_call_is_told_once() -> None:
     assert told.count("tool-output-available") == 1
 
 
+def test_consent_is_asked_for_a_call_that_has_no_result() -> None:
+    """Where the question names a tool only: what has been called already keeps its result."""
+    asked = {"interrupt_id": "i", "payload": {"action_requests": [{"name": "t", "args": {"q": 1}}]}}
+    question = [Draft("input.requested", (), asked, 1), root("interrupted")]
+    called = tool("tool-started", tool_name="t", input={"q": 1})
+    waiting = chunks(called, *question)
+    assert [each["toolCallId"] for each in waiting if each["type"] == "tool-approval-request"] == ["c"]
+    told = chunks(called, tool("tool-finished", output=1), *question)
+    assert [each["toolCallId"] for each in told if each["type"] == "tool-approval-request"] == ["i/0"]
+    assert [each["input"] for each in told if each["type"] == "tool-input-available"] == [{"q": 1}, {"q": 1}]
+
+
 def test_output_in_pieces_does_not_grow_with_its_square() -> None:
     """It is told so far whenever it has grown by a quarter."""
     told = chunks(tool("tool-started", tool_name="t"), *[tool("tool-output-delta", delta="x" * 10)] * 1000)
