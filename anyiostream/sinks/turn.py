@@ -195,7 +195,7 @@ class Turn:
             said = delta if kind == "tool-call-delta" else delta.get("fields")
             if not isinstance(said, Mapping) or (kind == "block-delta" and not isinstance(part, Call)):
                 return
-            call = part if isinstance(part, Call) else self._calls.add(message, index, {})
+            call = self._call(message, index, {})
             if kind == "tool-call-delta":
                 self._calls.add_args(call, said.get("args"))
             else:
@@ -216,13 +216,21 @@ class Turn:
             for annotation in _mappings(content.get("annotations")):
                 self._tell.source(message, annotation)
         elif kind in CALLS or isinstance(part, Call):
-            call = part if isinstance(part, Call) else self._calls.add(message, index, content)
+            call = self._call(message, index, content)
             self._calls.name(call, content)
             self._calls.close(call, content["args"] if content.get("args") is not None else call.parsed())
         elif kind == "server_tool_result":
             self._calls.answer(str(content.get("tool_call_id")), content)
         elif kind in FILES and message.role in SPOKEN:
             self._tell.file(message, content)
+
+    def _call(self, message: Message, index: Any, content: Mapping[str, Any]) -> Call:
+        """The call that stands at a place. A text that stood there is over."""
+        part = message.parts.get(index)
+        if isinstance(part, Call):
+            return part
+        self._close_part(part)
+        return self._calls.add(message, index, content)
 
     def _block_id(self, message: Message, index: Any) -> str:
         # The first one of a message is known by the message's id.

@@ -101,6 +101,15 @@ def test_what_a_block_did_not_say_in_pieces_is_said_at_its_end() -> None:
     assert [each["delta"] for each in late if each["type"] == "text-delta"] == ["morning"]
 
 
+def test_what_takes_the_place_of_a_text_ends_it() -> None:
+    """A call, in pieces or whole: graphs may write anything."""
+    piece = message("content-block-delta", index=0, delta={"type": "tool-call-delta", "args": "{}"})
+    whole = message("content-block-finish", index=0, content={"type": "tool_call", "id": "c", "name": "t", "args": {}})
+    for call in (piece, whole):
+        told = kinds(text("a"), call, root("completed"))
+        assert told.index("text-end") < told.index("tool-input-start")
+
+
 def test_a_call_is_told_once() -> None:
     """Also if a message and the tool tell of it, or two messages."""
     content = {"type": "tool_call", "id": "c", "name": "t", "args": {"q": 1}}
