@@ -105,6 +105,13 @@ class Assistant:
         return None
 
     @property
+    def not_branching(self) -> str | None:
+        """Why it cannot go back to what was said before; `None` if it can."""
+        if not self.takes_config:
+            return "is a function, which keeps no checkpoints"
+        return None if self.graph.checkpointer else "has no checkpointer"
+
+    @property
     def lost_with_process(self) -> str:
         """Why it cannot go on after the process has died."""
         if not self.takes_config:

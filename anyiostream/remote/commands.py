@@ -83,12 +83,15 @@ class RunStart:
         input: Its input; `None` for none.
         config: LangGraph's configuration, as far as callers may set it.
         metadata: Joined to the configuration's.
+        anew: The id of the message that is answered anew, in the `messages` of the graph's state: it and what was said
+            after it is replaced by the input. No client's command has it.
     """
 
     assistant_id: str
     input: Any
     config: Mapping[str, Any]
     metadata: Mapping[str, Any]
+    anew: str | None = None
 
 
 @final

@@ -145,6 +145,11 @@ class Job:
         given = self.command.config
         return {**given, "metadata": {**given.get("metadata", {}), **self.command.metadata}}
 
+    @property
+    def anew(self) -> str | None:
+        """The id of the message that it answers anew."""
+        return self.command.anew if isinstance(self.command, RunStart) else None
+
     def observe(self, draft: Draft) -> None:
         """Note an event: with the graph's first one, what the run has taken is used up."""
         if draft.root_event is not None:
@@ -194,9 +199,16 @@ def never_begun(job: Job) -> Draft:
 def starting(command: RunStart, assistant: Assistant, snapshot: ThreadSnapshot, last: Asker | None) -> Job:
     """The job of a command to start a run. With interrupts pending, an input answers them; none goes on as it is.
 
+    One that answers a message anew drops what has been asked since.
+
     Raises:
-        Refusal: The thread waits for its user on behalf of another assistant.
+        Refusal: The thread waits for its user on behalf of another assistant; the graph cannot answer anew.
     """
+    if command.anew is not None:
+        if assistant.not_branching is not None:
+            reason = f"it takes a checkpoint from before the message, and the graph {assistant.not_branching}."
+            raise Refusal("not_supported", f"an answer cannot be regenerated here: {reason}", status=400)
+        return Job(command.assistant_id, assistant, command)
     if snapshot.waits and last is not None and last.assistant_id != command.assistant_id:
         raise Refusal("invalid_argument", f"assistant {last.assistant_id!r} of this thread waits for its user.")
     if command.input is not None:

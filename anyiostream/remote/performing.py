@@ -7,6 +7,7 @@ from typing import Any
 
 from anyiostream import ProtocolEvent, open_run
 from anyiostream.remote.assistants import Assistant, RunContext, run_context
+from anyiostream.remote.branching import branched
 from anyiostream.remote.containing import pass_on_own
 from anyiostream.remote.jobs import Job
 from anyiostream.remote.recovery import input_of
@@ -36,6 +37,8 @@ async def perform(thread: Thread, job: Job) -> None:
         given = await input_of(thread, job, config)
         assistant = job.assistant
         assert assistant is not None
+        if job.anew is not None and config is not None and given is not None:  # otherwise it has begun already
+            config = await branched(assistant, config, job.anew)
         job.control = _control(thread, assistant)
         if job.leaves:
             job.leave()

@@ -16,6 +16,7 @@ from typing import Any, Final, final
 
 from anyiostream import asyncio_host
 from anyiostream.errors import AnyioStreamError, RunAborted
+from anyiostream.remote.branching import ADDRESS
 from anyiostream.remote.jobs import Job
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.totals import RESTARTED
@@ -25,9 +26,6 @@ from anyiostream.wire.encoder import now
 __all__ = ["RunLost", "input_of"]
 
 DIED: Final = "the server that ran it has died"
-
-ADDRESS: Final = ("thread_id", "checkpoint_ns")
-"""The keys of a configuration by which a checkpointer finds a thread."""
 
 
 @final

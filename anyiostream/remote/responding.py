@@ -61,13 +61,15 @@ class Responder:
             request: The request that is answered: who makes it is told to `authorize`.
             assistant: Which graph.
             input: What it is run with; or a front end's whole request, as `anyiostream.sinks.parse` returns it, whose
-                answers resume the run that has asked.
+                answers resume the run that has asked. One that is to be answered anew (`Request.regenerate`) goes back
+                to the checkpoint before the message, and begins a branch there, which becomes the thread.
             thread: The conversation; by default the front end's, or a new one.
             protocol: What the front end speaks.
             include: Which state to show.
 
         Returns:
-            The response; a request that is not allowed, or wrong, has an error status.
+            The response; a request that is not allowed, or wrong, has an error status: 400 if the graph keeps no
+            checkpoints, and is asked to answer anew.
         """
         return await _answered(self._respond(request, assistant, input, thread, protocol, include))
 
@@ -98,12 +100,10 @@ class Responder:
         self, request: Request, assistant: str, given: Any, thread: str | None, protocol: str, include: Collection[str]
     ) -> Response:
         asked = given if isinstance(given, Asked) else Asked(input=given)
-        if asked.regenerate is not None:
-            raise Refusal("not_supported", "an answer cannot be regenerated: a thread has no branches.", status=400)
         thread_id = thread or asked.thread or _new_thread(protocol)
         # Before anything is begun: what is wrong with these is a mistake in the program.
         open_sink(protocol, run_id="", request=asked, include=include)
-        command: RunStart | InputRespond = RunStart(assistant, asked.input, {}, {})
+        command: RunStart | InputRespond = RunStart(assistant, asked.input, {}, {}, asked.regenerate)
         if asked.answers:
             answers = tuple(Answer(interrupt_id, (), said) for interrupt_id, said in asked.answers.items())
             command = InputRespond(answers, None, None, {}, {})
@@ -119,7 +119,7 @@ class Responder:
     async def _resume(self, request: Request, thread_id: str, protocol: str, include: Collection[str]) -> Response:
         identity = await self._service.admit(caller_of(request), "read", thread_id)
         found = await self._service.known_thread(thread_id, identity)
-        if found is None or not found.busy:
+        if found is None or not found.running:
             return Response(status_code=NOTHING)
         found = await self._service.thread(thread_id, identity)
         try:
@@ -138,7 +138,7 @@ class Responder:
         if found is None:
             return answer([])
         asked = [Question(each.interrupt_id, each.namespace, each.value) for each in found.snapshot.interrupts.values()]
-        return answer(ui_messages(found.state()["values"], asked, finished=not found.busy))
+        return answer(ui_messages(found.state()["values"], asked, finished=not found.running))
 
     async def _stop(self, request: Request, thread_id: str) -> Response:
         caller = caller_of(request)

@@ -159,6 +159,12 @@ class Thread:
         return self._current is not None or bool(self._jobs)
 
     @property
+    def running(self) -> bool:
+        """Whether viewers have to expect the end of a run: of one that is under way, or of one that waits."""
+        current = self._current
+        return any(not job.aborted for job in self._jobs) or (current is not None and not current.ended)
+
+    @property
     def idle(self) -> bool:
         """Whether it may be forgotten: it does not run, is not watched, and does not wait for its user."""
         return self.unused and not self.waits
@@ -230,9 +236,7 @@ class Thread:
 
     def encoded_state(self) -> bytes:
         """The same as JSON, for which the values of an idle thread need not be decoded."""
-        current = self._current
-        running = any(not job.aborted for job in self._jobs) or (current is not None and not current.ended)
-        return self.ledger.encoded_state(running=running)
+        return self.ledger.encoded_state(running=self.running)
 
     def replay(self, subscription: Subscription) -> Replay:
         """Where a new viewer begins.

@@ -229,7 +229,7 @@ def parse(body: Any) -> Request:
     """What `DefaultChatTransport` has posted.
 
     The input is the user's last message; with consents or `answers`, by interrupt id in the body, there is none: the
-    run goes on. With the trigger `regenerate-message` the answer to that message is to be regenerated.
+    run goes on. What `regenerate()` posts is to be answered anew, and so is a message that `sendMessage` has changed.
 
     ```python
     from anyiostream.sinks import ai_sdk
@@ -259,8 +259,9 @@ def parse(body: Any) -> Request:
     # If the assistant's message is last, only answers are new: its user's question has been asked already.
     asked = last if last.get("role") == "user" and not answers else None
     regenerate: str | None = None
-    if given.get("trigger") == "regenerate-message":
-        regenerate = text_of(PROTOCOL, "`messageId`", given.get("messageId") or last.get("id"), needed=False)
+    # The messages end with the one that is answered; `messageId` may be that one's, its answer's, or not be there.
+    if asked is not None and (given.get("trigger") == "regenerate-message" or given.get("messageId") is not None):
+        regenerate = text_of(PROTOCOL, "a message's `id`", asked.get("id"))
     if asked is None and not answers:
         raise MalformedRequest(PROTOCOL, "it has neither a user message nor an answer to a question.")
     return Request(

@@ -37,7 +37,7 @@ class Request:
         thread: The conversation, or `None` where the protocol has none.
         run_id: The run's id, if the front end has chosen one.
         answers: Interrupt id -> what its user says to it.
-        regenerate: The id of the message that is to be regenerated.
+        regenerate: The id of the user's message that is to be answered anew: `input` replaces it and all after it.
         continues: The id of the message that the run continues.
         calls: Tool calls that the front end has already: id -> name.
         assistant: Which graph is asked for, or `None` where the protocol does not say.

@@ -30,7 +30,14 @@ def question(**fields: Any) -> dict[str, Any]:
             "ai-sdk",
             {"id": "c", "messages": [USER], "trigger": "regenerate-message", "messageId": "a1"},
             Request(
-                input={"messages": [{"role": "user", "content": "Hi", "id": "u1"}]}, thread="c", regenerate="a1"
+                input={"messages": [{"role": "user", "content": "Hi", "id": "u1"}]}, thread="c", regenerate="u1"
+            ),
+        ),
+        (
+            "ai-sdk",
+            {"id": "c", "messages": [USER], "trigger": "submit-message", "messageId": "u1"},
+            Request(
+                input={"messages": [{"role": "user", "content": "Hi", "id": "u1"}]}, thread="c", regenerate="u1"
             ),
         ),
         (
