@@ -145,7 +145,12 @@ class Responder:
         identity = await self._service.admit(caller, "abort", thread_id)
         found = await self._service.known_thread(thread_id, identity)
         for job in reversed(found.jobs) if found is not None else ():
-            await self._service.cancel(caller, thread_id, job.run_id, wait=False)
+            try:
+                await self._service.cancel(caller, thread_id, job.run_id, wait=False)
+            except Refusal as refusal:
+                if refusal.code != "no_such_run":
+                    raise
+                # It has ended meanwhile.
         return Response(status_code=NOTHING)
 
 

@@ -134,6 +134,12 @@ class Calls:
             call.answered = True
             self._tell.call_output(call, content.get("output"), last=True)
 
+    def catch_up(self) -> None:
+        """There will be no more output: tell what has been held back of it."""
+        for call in self.known.values():
+            if not call.answered and call.catch_up():
+                self._tell.call_output(call, call.output, last=False)
+
     def give_up(self, error: str) -> None:
         """There will be no more results."""
         for call in self.known.values():

@@ -143,11 +143,17 @@ class Call:
     def add_output(self, delta: Any) -> bool:
         """One more piece of its result; whether the result so far is worth telling."""
         if not isinstance(delta, str):
-            self.output = delta
+            self.output, self._told = delta, self._size
             return True
         self._outputs.append(delta)
         self._size += len(delta)
         if self._size < GROWTH * self._told:
+            return False
+        return self.catch_up()
+
+    def catch_up(self) -> bool:
+        """Whether there is more of its result so far than has been told."""
+        if self._told == self._size:
             return False
         self._told = self._size
         self.output = "".join(self._outputs)

@@ -10,7 +10,8 @@ Rules:
 - What comes after the end is not told.
 
 The arguments of a tool call are told in pieces, and as a whole when it is closed. A tool output that comes in pieces is
-told as it is so far, each time that it has grown by a quarter: telling it for each piece would take quadratic time.
+told as it is so far, each time that it has grown by a quarter, and at the turn's end: telling it for each piece would
+take quadratic time.
 """
 
 from __future__ import annotations
@@ -111,6 +112,7 @@ class Turn:
             return
         self.begin()
         self._close(())
+        self._calls.catch_up()
         approvals: list[Approval] = []
         if status == "interrupted":
             approvals = approvals_of(self.questions.values(), self._calls.known, self._calls.make)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, final
+from uuid import uuid4
 
 from langchain_core.messages import AIMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import interrupt
 from starlette.requests import Request
 
-from anyiostream.remote import ServerApplication
+from anyiostream.remote.responding import Responder
 from anyiostream.sinks import parse
 
 from ..browsing import Browser
 
-__all__ = ["Chat", "chatting"]
+__all__ = ["Chat", "answers", "chatting", "message"]
 
 
 def chatting(saver: Any, gate: Callable[[str], Any] | None = None) -> Any:
@@ -37,7 +38,7 @@ def chatting(saver: Any, gate: Callable[[str], Any] | None = None) -> Any:
             raise ValueError("no")
         sure = f" ({interrupt('Sure?')})" if said[-1].startswith("ask") else ""
         answers += 1
-        return {"messages": [AIMessage(f"{answers}: {', '.join(said)}{sure}", id=f"a{answers}")]}
+        return {"messages": [AIMessage(f"{answers}: {', '.join(said)}{sure}", id=str(uuid4()))]}
 
     inner = StateGraph(MessagesState).add_node("answer", answer).add_edge(START, "answer").add_edge("answer", END)
     outer = StateGraph(MessagesState).add_node("inner", inner.compile()).add_edge(START, "inner").add_edge("inner", END)
@@ -53,7 +54,7 @@ class Chat:
         thread: The chat's id.
     """
 
-    def __init__(self, service: ServerApplication, thread: str = "chat") -> None:
+    def __init__(self, service: Responder, thread: str = "chat") -> None:
         self.service = service
         self.thread = thread
 
@@ -67,9 +68,15 @@ class Chat:
         """Ask something; the text is the message's id, too."""
         return await self.post({"trigger": "submit-message", "messages": [message(text)]}, browser)
 
-    async def regenerate(self, text: str) -> Browser:
+    async def regenerate(self, text: str, browser: Browser | None = None) -> Browser:
         """Have a question answered anew, as `regenerate()` does."""
-        return await self.post({"trigger": "regenerate-message", "messages": [message(text)]})
+        return await self.post({"trigger": "regenerate-message", "messages": [message(text)]}, browser)
+
+    async def answer(self, asked: Browser, response: Any) -> Browser:
+        """Answer the question that a response has ended with."""
+        (question,) = (each["data"]["interruptId"] for each in asked.events if each["type"] == "data-interrupt")
+        assistant = {"id": asked.events[0]["messageId"], "role": "assistant", "parts": []}
+        return await self.post({"messages": [assistant], "answers": {question: response}})
 
     async def edit(self, message_id: str, text: str) -> Browser:
         """Ask something else instead, as `sendMessage({messageId, text})` does."""
@@ -94,6 +101,13 @@ class Chat:
             " ".join(part["text"] for part in each["parts"] if part["type"] == "text")
             for each in json.loads(browser.body)
         ]
+
+
+def answers(browser: Browser) -> str:
+    """The whole answer that was streamed."""
+    assert browser.whole
+    assert browser.events[-1]["finishReason"] == "stop", browser.body
+    return "".join(each["delta"] for each in browser.events if each["type"] == "text-delta")
 
 
 def message(text: str, message_id: str | None = None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from anyiostream.remote import Assistant, ServerApplication, app
 from anyiostream.sinks import parse
 
 from ..browsing import Browser
-from .chatting import Chat, chatting, message
+from .chatting import Chat, answers, chatting, message
 from .store.saver import FileSaver
 
 pytestmark = pytest.mark.anyio
@@ -34,13 +34,6 @@ async def chat(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     service = app({"chat": assistant}, store=f"sqlite:{tmp_path / 'f'}" if in_file else "memory")
     async with service.router.lifespan_context(service):
         yield Chat(service)
-
-
-def answers(browser: Browser) -> str:
-    """The answer that was streamed."""
-    assert browser.whole
-    assert browser.events[-1]["finishReason"] == "stop", browser.body
-    return "".join(each["delta"] for each in browser.events if each["type"] == "text-delta")
 
 
 async def test_the_last_answer_is_written_anew(chat: Chat) -> None:
@@ -92,9 +85,7 @@ async def test_a_question_that_is_open_is_dropped(chat: Chat) -> None:
     again = await chat.regenerate("ask")
     asked = [each["data"] for each in again.events if each["type"] == "data-interrupt"]
     assert [each["value"] for each in asked] == ["Sure?"]
-    assistant = {"id": again.events[0]["messageId"], "role": "assistant", "parts": []}
-    answer = {"messages": [message("ask"), assistant], "answers": {asked[0]["interruptId"]: "yes"}}
-    assert answers(await chat.post(answer)) == "2: one, 1: one, ask (yes)"
+    assert answers(await chat.answer(again, "yes")) == "2: one, 1: one, ask (yes)"
     assert answers(await chat.regenerate("one")) == "3: one"
     assert await chat.history() == ["one", "3: one"]
 

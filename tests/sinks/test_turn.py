@@ -143,6 +143,16 @@ def test_output_in_pieces_does_not_grow_with_its_square() -> None:
     assert len(outputs[-1]) > 10_000 / 1.3
 
 
+def test_output_that_comes_to_no_end_is_told_as_far_as_it_came() -> None:
+    """All of it, however small its last piece was."""
+    told = chunks(
+        tool("tool-started"), tool("tool-output-delta", delta="long text"), tool("tool-output-delta", delta="x")
+    )
+    assert [each["output"] for each in told if "output" in each][-1] == "long textx"
+    over = chunks(tool("tool-output-delta", delta="a"), tool("tool-finished", output="b"), root("completed"))
+    assert [each["output"] for each in over if "output" in each] == ["a", "b"]
+
+
 def test_messages_of_ones_user_are_not_the_models() -> None:
     """Graphs may emit them, too."""
     human = message("message-start", role="human")
