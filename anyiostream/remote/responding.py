@@ -74,13 +74,27 @@ class Responder:
         return await _answered(self._respond(request, assistant, input, thread, protocol, include))
 
     async def resume(
-        self, request: Request, *, thread: str, protocol: Protocol = "ai-sdk", include: Collection[str] = ()
+        self,
+        request: Request,
+        *,
+        thread: str,
+        protocol: Protocol = "ai-sdk",
+        include: Collection[str] = (),
+        ended: bool = False,
     ) -> Response:
         """The turn that is under way on a thread, from its start; 204 if there is none.
 
         What there is already comes in few events, so that it arrives soon; then the others, as they come.
+
+        Args:
+            request: The request that is answered: who makes it is told to `authorize`.
+            thread: The conversation.
+            protocol: What the front end speaks.
+            include: Which state to show.
+            ended: Whether the last turn is shown even if it is over, as long as its events are kept. A page that has
+                its user's question and not the answer needs it: the turn may have ended since the page was left.
         """
-        return await _answered(self._resume(request, thread, protocol, include))
+        return await _answered(self._resume(request, thread, protocol, include, ended=ended))
 
     async def history(self, request: Request, *, thread: str) -> Response:
         """What was said on a thread in finished turns, as a JSON list of the AI SDK's `UIMessage`s.
@@ -116,10 +130,12 @@ class Responder:
         after = int(accepted.place.rpartition("-")[2])
         return TurnResponse(self._service, found, sink, run_id, after, ())
 
-    async def _resume(self, request: Request, thread_id: str, protocol: str, include: Collection[str]) -> Response:
+    async def _resume(
+        self, request: Request, thread_id: str, protocol: str, include: Collection[str], *, ended: bool
+    ) -> Response:
         identity = await self._service.admit(caller_of(request), "read", thread_id)
         found = await self._service.known_thread(thread_id, identity)
-        if found is None or not found.running:
+        if found is None or not (found.running or (ended and found.snapshot.status is not None)):
             return Response(status_code=NOTHING)
         found = await self._service.thread(thread_id, identity)
         try:

@@ -104,8 +104,8 @@ async def chat(request: Request) -> Response:
 
 @app.get("/chat/{chat_id}/stream")
 async def stream(request: Request, chat_id: str) -> Response:
-    """For `useChat`, when the page has been loaded anew."""
-    return await chats.resume(request, thread=chat_id, protocol="ai-sdk")
+    """For `useChat`, when the page has been loaded anew: the page has not seen the end of a turn that is over by now."""
+    return await chats.resume(request, thread=chat_id, protocol="ai-sdk", ended=True)
 
 
 @app.post("/chat/{chat_id}/stop")

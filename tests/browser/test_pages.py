@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,12 +30,22 @@ def served() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="module")
-def _bundled() -> None:
-    """The chat's bundle."""
-    installed(FOLDER)
-    done = subprocess.run(["npm", "run", "build"], cwd=FOLDER, capture_output=True, text=True, check=False)
+PACKAGES = {"ai-6": Path(__file__).parent / "ai6", "ai-7": FOLDER}
+"""Version of the AI SDK -> the folder that has its packages."""
+
+
+@pytest.fixture(scope="module", params=PACKAGES)
+def bundled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the chat, bundled with a version of the AI SDK by the command of the example."""
+    packages = PACKAGES[request.param]
+    installed(packages)
+    folder = tmp_path_factory.mktemp("pages")
+    (folder / "node_modules").symlink_to(packages / "node_modules")
+    for name in ("chat.jsx", "chat.html", "package.json"):
+        shutil.copy(FOLDER / name, folder / name)
+    done = subprocess.run(["npm", "run", "build"], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    return folder
 
 
 def asked(tab: Any, url: str) -> list[int]:
@@ -98,8 +110,9 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Held:
 
 
 @pytest.fixture
-def chat(_bundled: None, tab: Any, served: str) -> Any:
+def chat(bundled: Path, tab: Any, served: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The chat, in which something is wanted."""
+    monkeypatch.setattr(service, "FOLDER", bundled)
     tab.goto(f"{served}/chat.html")
     tab.get_by_label("Message").fill("a lamp")
     tab.get_by_role("button", name="Send").click()
@@ -133,6 +146,40 @@ def test_a_chat_with_consent_and_a_reload_in_the_middle(held: Held, chat: Any) -
     chat.locator("footer[data-status=ready]").wait_for()
     assert texts(chat) == ["Let me see what that costs.", "Bought: a lamp and that is all there is to say about it."]
     assert [each.strip() for each in texts(chat, ".tool")] == ['pay({"amount":3}) = "paid"']
+
+
+def reload_until_it_is_over(chat: Any, held: Held) -> None:
+    """Load the page anew. What is under way ends when the old page has gone, and before the new one asks for it."""
+    (runs,) = (each for each in service.chats.state.service.threads_of("") if each.running)
+
+    def answer(route: Any) -> None:
+        held.words = math.inf
+        while runs.running:
+            time.sleep(0.001)
+        route.continue_()
+
+    chat.route("**/stream", answer, times=1)
+    chat.reload()
+
+
+def test_a_turn_that_ends_while_the_page_is_loaded_anew(held: Held, chat: Any) -> None:
+    """With a question, or with an answer: the page has it all the same, and once."""
+    chat.locator(".text", has_text="Let me").wait_for()
+    reload_until_it_is_over(chat, held)
+    chat.get_by_role("button", name="Allow").wait_for()
+    assert texts(chat) == ["Let me see what that costs."]
+    held.words = 3
+    chat.get_by_role("button", name="Allow").click()
+    chat.locator(".text", has_text="Bought").wait_for()
+    reload_until_it_is_over(chat, held)
+    chat.locator(".text", has_text="say about it.").wait_for()
+    chat.locator("footer[data-status=ready]").wait_for()
+    assert texts(chat) == ["Let me see what that costs.", "Bought: a lamp and that is all there is to say about it."]
+    assert [each.strip() for each in texts(chat, ".tool")] == ['pay({"amount":3}) = "paid"']
+    chat.reload()
+    chat.locator("footer[data-status=ready]").wait_for()
+    assert len(texts(chat)) == 2
+    assert chat.get_by_role("button", name="Allow").count() == 0
 
 
 def test_a_chat_that_is_stopped(held: Held, chat: Any) -> None:

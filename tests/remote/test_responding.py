@@ -123,6 +123,13 @@ async def test_leaving_does_not_stop_the_run(service: ServerApplication, held: H
     late = Browser()
     await opened(late, service.resume(request(late), thread="t"))
     assert (late.status, late.body) == (204, "")
+    missed = Browser()
+    await opened(missed, service.resume(request(missed), thread="t", ended=True))
+    assert [each.get("delta") for each in missed.events if each["type"] == "text-delta"] == ["one and two"]
+    assert (missed.events[0], missed.whole) == (browser.events[0], True)
+    never = Browser()
+    await opened(never, service.resume(request(never), thread="another", ended=True))
+    assert never.status == 204
 
 
 async def test_a_run_that_waits_for_its_turn_shows_its_own(service: ServerApplication, held: Held) -> None:
