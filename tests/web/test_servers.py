@@ -36,6 +36,14 @@ ended: list[str] = []
 alive: list[str] = []
 """The runs whose graph is at work."""
 
+flooded: list[str] = []
+"""A name for each piece that such a run has written."""
+
+PIECE = "x" * 2**17
+
+FULL = 2**23
+"""More bytes than the buffers of a connection take."""
+
 AT_ONCE = {"fastapi": 200, "starlette": 20, "middleware": 20}
 """How many clients there are at the same time."""
 
@@ -49,6 +57,9 @@ async def agent(name: str, writer: GraphWriter) -> str:
             await message.text(f"I am {name}. ")
             if name.startswith("failing"):
                 raise ValueError("no such thing")
+            while name.startswith("endless flood"):
+                await message.text(PIECE)
+                flooded.append(name)
             if name.startswith("endless"):
                 await anyio.sleep_forever()
             await message.text(f"Still {name}.")
@@ -170,6 +181,15 @@ async def test_a_client_that_leaves_stops_its_run(client: httpx.AsyncClient) -> 
             pass
     await client.get("/answer", params={"name": "Ada"})
     await until(lambda: not any(name.startswith("endless") for name in alive))
+
+
+async def test_a_client_that_does_not_read_stops_its_run_too(client: httpx.AsyncClient) -> None:
+    """Its socket is full by then, and the server is sending."""
+    flooded.clear()
+    async with client.stream("GET", "/answer", params={"name": "endless flood"}):
+        await until(lambda: len(flooded) * len(PIECE) > FULL)
+    await until(lambda: "endless flood stopped" in ended)
+    ended.remove("endless flood stopped")
 
 
 async def test_many_at_once_see_their_own_run_only(client: httpx.AsyncClient, app: str) -> None:
