@@ -152,9 +152,18 @@ def tests_sources(session: nox.Session, versions: str) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Run the fault battery at length. Arguments go to it: `nox -s faults -- --seconds 60`."""
+    """Run the fault battery at length. Arguments go to it: `nox -s faults -- --seconds 60`.
+
+    `nox -s faults -- distributed` runs the faults of servers that share a store, `distributed mutants` breaks copies of
+    the package, which they must find out.
+    """
     install(session, "test")
-    session.run("python", "-m", "tests.faults", *session.posargs)
+    if session.posargs[:2] == ["distributed", "mutants"]:
+        session.run("python", "-m", "tests.distributed.mutants", *session.posargs[2:])
+    elif session.posargs[:1] == ["distributed"]:
+        session.run("python", "-m", "tests.distributed", *session.posargs[1:])
+    else:
+        session.run("python", "-m", "tests.faults", *session.posargs)
 
 
 @nox.session

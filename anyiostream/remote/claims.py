@@ -117,7 +117,7 @@ class Claims:
                 self._begin(thread)
         elif self._workload.running(thread.log.key) is not None:
             self.hear(thread.log.key)
-        elif self.room > 0:
+        elif self.room > 0 and not self._fleet.closing:
             self.take_up(thread.key)
 
     async def take_up_stored(self, key: str) -> None:

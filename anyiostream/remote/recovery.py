@@ -7,6 +7,8 @@
   with its input once more.
 - A server that was stopped cleanly has left the run at the end of a step: then nothing runs again, and nobody notices.
 - Whatever had begun is ended in the log first, and viewers are told: `custom:run.restarted`.
+- A checkpoint is newer than another one if its id is greater, and ids come from the time of day. So before a run is
+  called, ids are advanced past its newest checkpoint, which a server with another time of day may have saved.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any, Final, final
 from anyiostream import asyncio_host
 from anyiostream.errors import AnyioStreamError, RunAborted
 from anyiostream.remote.branching import ADDRESS
+from anyiostream.remote.checkpoint_ids import advance_ids
 from anyiostream.remote.jobs import Job
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.totals import RESTARTED
@@ -48,14 +51,19 @@ async def input_of(thread: Thread, job: Job, config: Mapping[str, Any] | None) -
         RunLost: It cannot go on.
         RunAborted: It was to be stopped.
     """
+    saved = None
+    if thread.log.survives and config is not None and job.assistant is not None and job.assistant.keeps_checkpoints:
+        saved = await _newest(job, config)
+        if saved is not None:
+            advance_ids(saved.checkpoint["id"])
     if not thread.goes_on(job):
         if job.assistant is None:
             raise RunLost("its graph is no longer served")
         if thread.log.survives and job.answered and config is not None:
-            await _note_answers(thread, job, config)
+            await _note_answers(thread, job, saved)
         return job.input(thread.ledger.latest)
     try:
-        given, after = await _resumed(thread, job, config)
+        given, after = _resumed(thread, job, config, saved)
     except AnyioStreamError as exc:
         await _end_opened(thread, job, str(exc))
         raise
@@ -69,8 +77,8 @@ async def input_of(thread: Thread, job: Job, config: Mapping[str, Any] | None) -
     return given
 
 
-async def _resumed(thread: Thread, job: Job, config: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]:
-    """What the graph goes on with, and from where, as viewers are told."""
+def _resumed(thread: Thread, job: Job, config: Mapping[str, Any] | None, saved: Any) -> tuple[Any, dict[str, Any]]:
+    """What the graph goes on with, and from where, as viewers are told; `saved` is the newest checkpoint, if any."""
     if job.aborted:
         raise RunAborted
     if job.assistant is None:
@@ -78,7 +86,6 @@ async def _resumed(thread: Thread, job: Job, config: Mapping[str, Any] | None) -
     if job.attempts >= thread.limits.attempts:
         raise RunLost(f"{DIED}, {job.attempts} times in a row")
     if job.assistant.keeps_checkpoints and config is not None:
-        saved = await _newest(job, config)
         if saved is not None and saved.metadata.get("run_id") == job.run_id:
             checkpoint_id = saved.checkpoint["id"]
             return None, {"checkpoint_id": checkpoint_id, "after": _place(thread, checkpoint_id)}
@@ -94,11 +101,10 @@ async def _resumed(thread: Thread, job: Job, config: Mapping[str, Any] | None) -
     return given, {"checkpoint_id": None, "after": thread.fold.running}
 
 
-async def _note_answers(thread: Thread, job: Job, config: Mapping[str, Any]) -> None:
+async def _note_answers(thread: Thread, job: Job, saved: Any) -> None:
     """Remember how many answers the checkpoint has had, to know later whether it has this one."""
     assert job.assistant is not None
     if job.assistant.keeps_checkpoints:
-        saved = await _newest(job, config)
         if saved is not None:
             thread.fold.answers = _answers(saved)
             await thread.save()

@@ -194,6 +194,11 @@ class Runner:
         job = None if running is None else running.find(run_id)
         return None if running is None or job is None else (running, job)
 
+    @property
+    def others_run(self) -> bool:
+        """Whether what is accepted here may be run by another server: one shares the store, while this one is open."""
+        return self.fleet is not None and self.workload.tasks is not None
+
     async def others_have_room(self) -> bool:
         """Whether another server may run what there is no room for here."""
         return self.fleet is not None and (await self.fleet.store.load()).ready < self._limits.runs

@@ -130,13 +130,13 @@ class Service:
         assistant_id: str | None = None,
         steers: frozenset[str] = frozenset(),
     ) -> str:
-        """On whose behalf a request is made.
+        """On whose behalf a request is made. While a server is stopped, others that share its store do what it accepts.
 
         Raises:
             Refusal: It is not allowed, or the server is being stopped (503).
         """
-        if self.closing:
-            raise Refusal("unknown_error", "the server is being stopped; connect again later.", status=503)
+        if self.closing and not self.runner.others_run:
+            raise _stopping()
         if thread_id is not None:
             check_thread_id(thread_id)
         access = Access(action, thread_id, assistant_id, caller.headers, caller.client, steers)
@@ -251,8 +251,11 @@ class Service:
         """Refuse one more stream of `thread`. Called right before `streams.to_viewer`.
 
         Raises:
-            Refusal: There are too many (429), or the thread was forgotten just now and restarted (503).
+            Refusal: There are too many (429), the thread was forgotten just now and restarted, or the server is being
+                stopped (503).
         """
+        if self.closing:
+            raise _stopping()
         self.streams.check(thread.owner)
         if not self.runner.is_shown(thread):
             raise Refusal("unknown_error", "this thread has been restarted; connect again.", status=503)
@@ -336,3 +339,7 @@ class Service:
         most = None if self._authorize is None else self.limits.owner_runs
         if most is not None and sum(count for owner, count in jobs if owner == identity) >= most:
             raise Refusal("unknown_error", "you have too many runs; try again later.", status=429)
+
+
+def _stopping() -> Refusal:
+    return Refusal("unknown_error", "the server is being stopped; connect again later.", status=503)

@@ -53,6 +53,10 @@ class Proxy:
         """Connections that there are."""
         return len(self._scopes)
 
+    def target(self, *targets: tuple[str, int]) -> None:
+        """Let connections that are made from now on lead elsewhere. Those that there are stay."""
+        self._targets = targets
+
     def cut(self) -> None:
         """End every connection; new ones may be made."""
         for scope in self._scopes:

@@ -1,4 +1,5 @@
 # ruff: noqa: SLF001 -- follows by the events of a client, and lets another one try for ever
+
 """Kills a server over `sqlite:` at random moments (`kill -9`), with clients at work, and checks what they saw.
 
 Drivers start runs, answer questions, and repeat each command, byte for byte, until it is answered. Viewers follow with
@@ -61,6 +62,7 @@ class Report:
         restarts: How often a run went on.
         events: How many events of the logs there were.
         seen: Events that each kind of viewer has seen.
+        answers: Texts of the answers to commands that were refused, and `200` for the others.
         wrong: What should not be.
     """
 
@@ -69,6 +71,7 @@ class Report:
     restarts: int = 0
     events: int = 0
     seen: Counter[str] = attrs.field(factory=Counter)
+    answers: Counter[str] = attrs.field(factory=Counter)
     wrong: list[str] = attrs.field(factory=list)
 
     def violate(self, what: str) -> None:
@@ -84,7 +87,7 @@ class Report:
     def __str__(self) -> str:
         lines = [
             f"{sum(self.runs.values())} runs {dict(self.runs)}, {self.restarts} restarts",
-            f"{self.events} events in the logs; seen: {dict(self.seen)}",
+            f"{self.events} events in the logs; seen: {dict(self.seen)}; answers to commands: {dict(self.answers)}",
             *(f"WRONG: {wrong[:1000]}" for wrong in self.wrong),
             f"{len(self.wrong)} violations",
         ]
@@ -229,6 +232,7 @@ class Kit:
         while True:
             with suppress(httpx.TransportError):
                 answer = await self.http.post(f"/threads/{self.thread(n)}/commands", content=body)
+                self.report.answers["200" if answer.status_code == 200 else answer.text[:200]] += 1
                 if answer.status_code != 503:
                     shown = answer.json()
                     if shown["type"] != "success":
@@ -317,6 +321,7 @@ class Kit:
 
     def check_runs(self, thread: str, kept: Kept) -> None:
         """Each accepted run has one beginning and one end; what it was given is in its state once."""
+        self.check_attempts(thread, events)
         begun: Counter[str] = Counter()
         ended: Counter[str] = Counter()
         values: Any = None
@@ -353,6 +358,21 @@ def is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+    def check_attempts(self, thread: str, events: list[Any]) -> None:
+        """Nothing is done twice, unless viewers have been told that a run goes on from an earlier place."""
+        before: list[int] = []
+        for event in events:
+            data = event["params"]["data"]
+            name = data.get("name") if event["method"] == "custom" else None
+            if event["method"] == "lifecycle" and not event["params"]["namespace"]:
+                name = data["event"]
+            if name in {"running", "run.restarted"}:
+                before = []
+            elif name == "count":
+                if data["payload"] <= before:
+                    self.report.wrong.append(f"{thread}: {event['event_id']} is {data['payload']} after {before}")
+                before = data["payload"]
 
 
 def complete(thread: str, values: Any) -> bool:

@@ -1,6 +1,7 @@
 """A process that has imported everything, and whose children are servers: they are up in a tenth of a second of CPU.
 
-It reads lines: for each it starts a server, with the line's arguments, and says its process id.
+It reads lines: for each it starts a server, with the line's arguments, and says its process id. Words `NAME=VALUE` at
+the beginning of a line are for the server's environment.
 """
 
 from __future__ import annotations
@@ -47,7 +48,11 @@ def main() -> None:
         child = os.fork()
         if not child:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            os._exit(command_line(["serve", *line.split()]))
+            words = line.split()
+            while "=" in words[0]:
+                name, _, value = words.pop(0).partition("=")
+                os.environ[name] = value
+            os._exit(command_line(["serve", *words]))
         children.append(child)
         print(child, flush=True)
     for child in children[-MOST:]:

@@ -1,7 +1,7 @@
 """`python -m tests.remote.several.kills`: kill servers out of several over one store, and print what clients saw.
 
 As `tests.remote.kills`, with several servers behind a proxy that goes round them. Some are killed, some are stopped for
-longer than their lease and then go on, some are told to stop and replaced.
+longer than their lease and then go on, some are told to stop and replaced, afterwards or before (`roll`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,16 +31,35 @@ __all__ = ["SharedKit", "kill_several"]
 LEASE = 2.0
 """Seconds."""
 
+STRIKES = ("kill", "kill", "kill", "freeze", "replace")
+
 
 class SharedKit(Kit):
     """One series of strikes against servers that share a store.
+
+    Args:
+        store: What they share.
+        between: The proxy in front of them.
+        ports: Where they listen.
+        drawn: What happens to them is drawn from these.
+        shifts: Seconds by which their clocks are ahead; one is drawn for each server.
 
     Attributes:
         strikes: What has happened to servers, and how often.
     """
 
-    def __init__(self, *args: Any, store: Valkey, between: Proxy, ports: list[int], **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(
+        self,
+        *args: Any,
+        store: Valkey,
+        between: Proxy,
+        ports: list[int],
+        drawn: Sequence[str] = STRIKES,
+        shifts: Sequence[int] = (0,),
+    ) -> None:
+        super().__init__(*args)
+        self.drawn = drawn
+        self.shifts = shifts
         self.store = store
         self.between = between
         self.ports = ports
@@ -66,7 +86,7 @@ class SharedKit(Kit):
 
     async def begin(self, port: int) -> None:
         """Start a server on one of the ports."""
-        self.nursery.stdin.write(f"{self.arguments}{port}\n".encode())
+        self.nursery.stdin.write(f"KILLS_SHIFT={self.draw.choice(self.shifts)} {self.arguments}{port}\n".encode())
         self.pids[port] = int(await self.nursery.stdout.readline())
 
     async def set_up(self) -> None:
@@ -77,7 +97,7 @@ class SharedKit(Kit):
     async def strike(self) -> None:
         port = self.draw.choice(self.ports)
         pid = self.pids[port]
-        kind = self.draw.choice(["kill", "kill", "kill", "freeze", "replace"])
+        kind = self.draw.choice(self.drawn)
         self.strikes[kind] += 1
         if not is_alive(pid):
             self.report.violate(f"the server on port {port} has ended by itself")
@@ -88,10 +108,33 @@ class SharedKit(Kit):
             await asyncio.sleep(LEASE * 1.5)
             os.kill(pid, signal.SIGCONT)
             return
+        if kind == "roll":
+            await self.roll(port)
+            return
         os.kill(pid, signal.SIGKILL if kind == "kill" else signal.SIGTERM)
         while is_alive(pid):
             await asyncio.sleep(0.01)
         await self.begin(port)
+
+    async def roll(self, port: int) -> None:
+        """Replace a server as one should: its successor is there before it is told to stop."""
+        after = free_port()
+        await self.begin(after)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{after}") as client:
+            while True:
+                with suppress(httpx.TransportError):
+                    if (await client.get("/ready")).status_code == 200:
+                        break
+                await asyncio.sleep(0.01)
+        self.ports = [after if each == port else each for each in self.ports]
+        self.between.target(*(("127.0.0.1", each) for each in self.ports))
+        pid = self.pids.pop(port)
+        if not is_alive(pid):
+            self.report.wrong.append(f"the server on port {port} has ended by itself")
+            return
+        os.kill(pid, signal.SIGTERM)
+        while is_alive(pid):
+            await asyncio.sleep(0.01)
 
     def tear_down(self) -> None:
         for pid in self.pids.values():
@@ -116,8 +159,8 @@ def kill_several(folder: Path, **options: Any) -> tuple[Report, Counter[str]]:
 
     Args:
         folder: Where their files are.
-        options: `servers`, `kills`, `threads`, `viewers` of each thread, `seed`, `backend`, `pause`, and `kinds` of
-            viewers.
+        options: `servers`, `kills`, `threads`, `viewers` of each thread, `seed`, `backend`, `pause`, `kinds` of
+            viewers, and `drawn` and `shifts` of the kit.
     """
 
     async def run() -> tuple[Report, Counter[str]]:
@@ -125,9 +168,10 @@ def kill_several(folder: Path, **options: Any) -> tuple[Report, Counter[str]]:
         with valkey(folder, "--appendonly", "yes") as store:
             async with proxy(*(("127.0.0.1", port) for port in ports)) as between:
                 kinds = options.get("kinds") or tuple(kind for kind in VIEWERS if kind != "javascript")
+                given = {name: options[name] for name in ("drawn", "shifts") if name in options}
                 kit = SharedKit(
                     folder, options["seed"], options["backend"], kinds, options.get("viewers", 1),
-                    store=store, between=between, ports=ports,
+                    store=store, between=between, ports=ports, **given,
                 )  # fmt: skip
                 report = await kit.run(options["kills"], options["threads"], options["pause"])
                 return report, kit.strikes

@@ -7,7 +7,9 @@ from typing import Any
 import anyio
 import pytest
 
-from ...waiting import until
+from anyiostream.remote.refusals import Refusal
+
+from ...waiting import turns, until
 from ..said import ends, restarts
 from .deployment import Deployment, events_of, start, state
 
@@ -53,6 +55,35 @@ async def test_a_run_is_handed_over_at_the_end_of_its_step(deployment: Deploymen
             assert restarts(events) == []
             assert deployment.calls == list("abcabc")
             assert not [event for event in events if event["params"]["data"].get("event") == "interrupted"]
+
+
+async def test_a_server_that_is_being_stopped_accepts_what_others_do(deployment: Deployment) -> None:
+    """Clients keep connections to it for a while: their commands are done elsewhere. It opens no streams any more."""
+    deployment.shut.add("b")
+    async with anyio.create_task_group() as tasks:
+        one = Member(deployment, drain=60.0)
+        await tasks.start(one.run)
+        run_id = await start(one.service, "steps", {"trail": ["x"]})
+        await until(lambda: "b" in deployment.waiting)
+        one.service.close_streams()
+        queued = await start(one.service, "steps", {"trail": ["y"]})
+        elsewhere = await start(one.service, "steps", {"trail": ["z"]}, "t2")
+        with pytest.raises(Refusal, match="being stopped"):
+            one.service.check_connection(await one.service.thread("t", ""))
+        await turns()
+        assert len(list(one.service.runner.jobs)) == 1
+        async with deployment.member() as other:
+            one.stopping.set()
+            deployment.shut.clear()
+            await one.stopped.wait()
+            assert (await state(other, "t2"))["values"]["trail"] == ["z", "a", "b", "c"]
+            assert (await state(other))["values"]["trail"] == ["x", "a", "b", "c", "y", "a", "b", "c"]
+            assert ends(await events_of(other)) == [
+                (end, run) for run in (run_id, queued) for end in ("running", "completed")
+            ]
+            assert ends(await events_of(other, "t2"))[-1] == ("completed", elsewhere)
+        with pytest.raises(Refusal, match="being stopped"):
+            await start(one.service, "steps", {"trail": []})
 
 
 async def test_a_step_that_takes_too_long_is_done_again(deployment: Deployment) -> None:

@@ -44,14 +44,29 @@ CONNECTING: Final = Backoff(first=0.05, longest=1.0)
 """Between attempts to connect. A connection that was made and lost counts as none that failed."""
 
 
+LATE: Final = 0.2
+"""Seconds after a deadline from which on the event loop has been blocked: then nothing had its time."""
+
+
 @final
 class Lost(Exception):
-    """A command may or may not have been done: its connection is gone, or has not been made."""
+    """A command may or may not have been done: its connection is gone, or has not been made.
+
+    Attributes:
+        blocked: Whether its deadline has passed while the event loop was blocked, so that its reply may be there.
+    """
+
+    def __init__(self, reason: str, *, blocked: bool = False) -> None:
+        super().__init__(reason)
+        self.blocked: Final = blocked
 
 
 @final
 class Lane:
-    """One connection to a server, as long as `run` runs.
+    """One connection to a server, as long as `run` runs, which `close` ends. A cancellation from outside does not.
+
+    Whoever uses the connection may be cancelled together with the task that keeps it, and what it has asked for must
+    still be answered: so that task goes on until its user has ended.
 
     Args:
         address: Where the server is.
@@ -72,18 +87,23 @@ class Lane:
         self._waits = waits
         self._connection: TCPConnection | None = None
         self._changed = anyio.Event()
+        self._scope = anyio.CancelScope(shield=True)
         self.made = 0
         self.refused: Exception | None = None
         self.closed = False
 
-    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Keep it connected until cancelled."""
-        task_status.started()
+    async def run(self) -> None:
+        """Keep it connected until it is closed."""
         try:
-            await self._connect()
+            with self._scope:
+                await self._connect()
         finally:
             self.closed = True
             self._changed.set()
+
+    def close(self) -> None:
+        """End it, or have it end as soon as it is run."""
+        self._scope.cancel()
 
     async def _connect(self) -> None:
         failures = 0
@@ -127,7 +147,7 @@ class Lane:
             with anyio.CancelScope(deadline=until, shield=True):
                 return await _asked(connection, commands)
             connection.invalidate("a reply is late")
-        raise Lost(str(self.refused or "it does not answer"))
+        raise Lost(str(self.refused or "it does not answer"), blocked=anyio.current_time() > until + LATE)
 
     def _up(self, connection: TCPConnection) -> None:
         self._connection, self.refused = connection, None

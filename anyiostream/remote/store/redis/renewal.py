@@ -100,20 +100,26 @@ class Renewal:
             if self._stopping:
                 return
             lane = self._lane()
-            await tasks.start(lane.run)
-            while not self._refused:
-                await anyio.sleep(self._lease / RENEWALS)
-                before = time.monotonic()
-                if before - self._beaten > self._stuck:
-                    continue
-                try:
-                    kept = await self._script.call(
-                        lane, "renew", self._server, int(self._lease * 1_000_000), patience=self._lease / RENEWALS
-                    )
-                except StoreFailed:
-                    continue
-                if kept:
-                    self._renewed = before
-                else:
-                    self._refused = True
-            tasks.cancel_scope.cancel()
+            tasks.start_soon(lane.run)
+            try:
+                await self._keep(lane)
+            finally:
+                lane.close()
+
+    async def _keep(self, lane: Lane) -> None:
+        """Renew it until somebody else may have it."""
+        while not self._refused:
+            await anyio.sleep(self._lease / RENEWALS)
+            before = time.monotonic()
+            if before - self._beaten > self._stuck:
+                continue
+            try:
+                kept = await self._script.call(
+                    lane, "renew", self._server, int(self._lease * 1_000_000), patience=self._lease / RENEWALS
+                )
+            except StoreFailed:
+                continue
+            if kept:
+                self._renewed = before
+            else:
+                self._refused = True

@@ -43,7 +43,8 @@ class Script:
     async def call(self, lane: Lane, operation: str, *arguments: Any, patience: float | None = None) -> Any:
         """Do an operation, repeating it unchanged while its outcome is unknown; it takes effect once.
 
-        A cancellation, even one that came before, waits until it is done or given up.
+        A cancellation, even one that came before, waits until it is done or given up. An attempt during which the event
+        loop was blocked does not count: nobody has looked for its reply.
 
         Raises:
             StoreFailed: It is not done, or its outcome is not known.
@@ -55,12 +56,15 @@ class Script:
         command: list[Any] = [b"EVALSHA", DIGEST, 0, self._prefix, now, operation, *arguments]
         with anyio.CancelScope(shield=True):
             while True:
+                began = time.monotonic()
                 try:
-                    left = max(0.0, until - time.monotonic())
+                    left = max(0.0, until - began)
                     (reply,) = await lane.ask(command, within=left)
                     if isinstance(reply, NoScriptError):
                         (reply,) = await lane.ask([b"EVAL", SOURCE, *command[2:]], within=left)
                 except Lost as exc:
+                    if exc.blocked:
+                        until += time.monotonic() - began
                     if lane.closed or time.monotonic() >= until:
                         raise StoreFailed(f"it is out of reach ({exc})") from exc
                     continue

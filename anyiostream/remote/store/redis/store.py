@@ -116,20 +116,23 @@ class RedisStore:
             commands, reads = self._lane("commands"), self._lane("reads")
             news = self._lane("news", BLOCK)
             tail = Tail(self.address.prefix, news, commands, self._deadline)
-            for lane in (commands, reads, news):
-                await tasks.start(lane.run)
+            lanes = commands, reads, news
             try:
+                for lane in lanes:
+                    tasks.start_soon(lane.run)
                 await check_fit(script, commands, self.address, self._patience)
-            except StoreUnfit as exc:
-                unfit = exc  # which is raised as it is, and not in a group
-            else:
                 tasks.start_soon(tail.run)
                 self._opened = Opened(script, commands, reads, tail)
-                try:
-                    yield
-                finally:
-                    self._opened = None
-            tasks.cancel_scope.cancel()
+                yield
+            except StoreUnfit as exc:
+                if self._opened is not None:
+                    raise
+                unfit = exc  # which is raised as it is, and not in a group
+            finally:
+                self._opened = None
+                for lane in lanes:
+                    lane.close()
+                tasks.cancel_scope.cancel()
         if unfit is not None:
             raise unfit
 
