@@ -104,7 +104,7 @@ async def chat(request: Request) -> Response:
 
 @app.get("/chat/{chat_id}/stream")
 async def stream(request: Request, chat_id: str) -> Response:
-    """For `useChat`, when the page has been loaded anew: the page has not seen the end of a turn that is over by now."""
+    """For `useChat`, when the page has been loaded anew and has not seen the end of a turn that is over by now."""
     return await chats.resume(request, thread=chat_id, protocol="ai-sdk", ended=True)
 
 

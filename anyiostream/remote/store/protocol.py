@@ -8,6 +8,8 @@
   way: nothing is half done, and nobody is left to guess.
 - An append says after which place it comes. Repeated unchanged, because its answer was lost, it succeeds and changes
   nothing.
+- Epochs and places of commands are never given twice either: a server that the store has forgotten, and that goes on
+  with one, is not taken for another one.
 - Places rise along a log. No place is used twice, whatever the store has lost, and whenever the thread was begun: a
   claim skips all places that may have been used up by now (`next_place`). So a log may have holes. A reader that has
   read up to one does not notice it; for one that has read events that are lost, it is a gap.
@@ -79,7 +81,7 @@ class Record:
         owner: Whose it is.
         thread_id: Its id, as its owner has it.
         generation: When it was made, in µs; tells it from an earlier thread of that name.
-        epoch: How often it has been claimed.
+        epoch: Rises with each claim; 0 before the first one.
         holder: Who has claimed it last.
         floor: The place of the newest event that has been forgotten; 0 if none has.
         last: The place of the newest event; 0 if there never was one.

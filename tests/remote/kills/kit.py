@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import random
 import shutil
@@ -116,8 +117,9 @@ class Kit:
 
     # --- the server ---
 
-    async def run(self, kills: int, threads: int, pause: float) -> Report:
-        """Kill so many servers, with so many threads at work, after so many seconds at most."""
+    async def run(self, kills: int, threads: int, pause: float, seconds: float = math.inf) -> Report:
+        """Kill so many servers, with so many threads at work, after so many seconds at most; fewer if time is over."""
+        until = time.monotonic() + seconds
         environment = {**os.environ, "KILLS_FOLDER": str(self.folder)}
         log = (self.folder / "servers.log").open("wb")
         self.nursery = await asyncio.create_subprocess_exec(
@@ -135,6 +137,8 @@ class Kit:
                     self.report.kills += 1
                     if not self.report.kills % TOLD:
                         self.report.tell(f"{self.report.kills} kills, {len(self.report.wrong)} violations")
+                    if time.monotonic() > until:
+                        break
                 self.over.set()
                 await self.up()
                 await asyncio.gather(*drivers)
@@ -321,7 +325,7 @@ class Kit:
 
     def check_runs(self, thread: str, kept: Kept) -> None:
         """Each accepted run has one beginning and one end; what it was given is in its state once."""
-        self.check_attempts(thread, events)
+        self.check_attempts(thread, kept)
         begun: Counter[str] = Counter()
         ended: Counter[str] = Counter()
         values: Any = None
@@ -350,19 +354,10 @@ class Kit:
         if ended:
             self.report.violate(f"{thread}: runs that nobody started: {ended}")
 
-
-def is_alive(pid: int) -> bool:
-    """Whether there is such a process."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-    def check_attempts(self, thread: str, events: list[Any]) -> None:
+    def check_attempts(self, thread: str, kept: Kept) -> None:
         """Nothing is done twice, unless viewers have been told that a run goes on from an earlier place."""
         before: list[int] = []
-        for event in events:
+        for event in kept.parsed():
             data = event["params"]["data"]
             name = data.get("name") if event["method"] == "custom" else None
             if event["method"] == "lifecycle" and not event["params"]["namespace"]:
@@ -371,8 +366,17 @@ def is_alive(pid: int) -> bool:
                 before = []
             elif name == "count":
                 if data["payload"] <= before:
-                    self.report.wrong.append(f"{thread}: {event['event_id']} is {data['payload']} after {before}")
+                    self.report.violate(f"{thread}: {event['event_id']} is {data['payload']} after {before}")
                 before = data["payload"]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def complete(thread: str, values: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import signal
 import sys
@@ -159,8 +160,8 @@ def kill_several(folder: Path, **options: Any) -> tuple[Report, Counter[str]]:
 
     Args:
         folder: Where their files are.
-        options: `servers`, `kills`, `threads`, `viewers` of each thread, `seed`, `backend`, `pause`, `kinds` of
-            viewers, and `drawn` and `shifts` of the kit.
+        options: `servers`, `kills`, `threads`, `viewers` of each thread, `seed`, `backend`, `pause`, `seconds` for
+            all, `kinds` of viewers, and `drawn` and `shifts` of the kit.
     """
 
     async def run() -> tuple[Report, Counter[str]]:
@@ -173,7 +174,8 @@ def kill_several(folder: Path, **options: Any) -> tuple[Report, Counter[str]]:
                     folder, options["seed"], options["backend"], kinds, options.get("viewers", 1),
                     store=store, between=between, ports=ports, **given,
                 )  # fmt: skip
-                report = await kit.run(options["kills"], options["threads"], options["pause"])
+                seconds = options.get("seconds", math.inf)
+                report = await kit.run(options["kills"], options["threads"], options["pause"], seconds)
                 return report, kit.strikes
 
     return run_and_leave(run())
@@ -186,6 +188,7 @@ def main() -> int:
     parser.add_argument("--servers", type=int, default=4)
     parser.add_argument("--threads", type=int, default=50)
     parser.add_argument("--viewers", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="end earlier, after so long")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--backend", choices=["asyncio", "trio"], default="asyncio")
     parser.add_argument("--pause", type=float, default=3.0, help="seconds between two strikes, at most")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import pytest
 
-from anyiostream.remote import Limits, fleet
-from anyiostream.remote.store import thread_key
+from anyiostream.remote import Limits, LogGap, fleet
+from anyiostream.remote.store import Fenced, thread_key
 
 from ...waiting import PATIENCE, until
-from ..store.acting import draft
+from ..store.acting import draft, offer
 from .deployment import Deployment, events_of, start, state
 
 pytestmark = pytest.mark.anyio
@@ -79,3 +81,50 @@ async def test_a_reader_that_is_ahead_when_the_thread_is_claimed_reads_on(deploy
         with anyio.fail_after(PATIENCE):
             await log.wait(lost.seq)
         assert list(await log.read(kept.seq)) == [written]
+
+
+async def test_a_thread_that_is_made_again_is_another_one(deployment: Deployment) -> None:
+    """Whoever has followed the one before is told; what comes has the ids of the new one, wherever it is read."""
+    one, other = deployment.store(), deployment.store()
+    async with one.open(Limits()), other.open(Limits()):
+        log = one.log(await one.claim("ann", "t", holder="one", nonce="1"))  # type: ignore[arg-type]
+        read = await log.append(draft("read"))
+        seen = await other.view(await other.look(KEY), follow=True)  # type: ignore[arg-type]
+        assert list(await seen.read(0)) == [read]
+        await one.erase(KEY)
+        again = one.log(await one.claim("ann", "t", holder="one", nonce="2"))  # type: ignore[arg-type]
+        written = [await again.append(draft("new"))]
+        with anyio.fail_after(PATIENCE):
+            await seen.wait(read.seq)
+        with pytest.raises(LogGap):
+            await seen.read(read.seq)
+        shown = await other.view(await other.look(KEY), follow=True)  # type: ignore[arg-type]
+        written.append(await again.append(draft("newer")))
+        with anyio.fail_after(PATIENCE):
+            await shown.wait(written[0].seq)
+        assert list(await shown.read(0)) == written
+
+
+async def test_what_the_store_has_forgotten_is_not_given_again(deployment: Deployment) -> None:
+    """An epoch or a place in the inbox: a server that had it could write as another one, or end another's run."""
+    one, other = deployment.store(), deployment.store()
+    async with one.open(Limits()), other.open(Limits()):
+        await one.accept(offer("r1"), most=9, within=60)
+        record = f"{one.address.prefix}:t:{KEY}:rec"
+        (before,) = await one._open.commands.ask([b"HGETALL", record])  # noqa: SLF001
+        forgotten = await one.claim("ann", "t", holder="one", nonce="1")
+        lost = await one.accept(offer("r2"), most=9, within=60)
+        await _forget(one, record, before)
+        again = await other.claim("ann", "t", holder="other", nonce="2")
+        assert forgotten is not None
+        assert again is not None
+        assert again.record.epoch > forgotten.record.epoch
+        assert (await other.accept(offer("r3"), most=9, within=60)).place > lost.place
+        with pytest.raises(Fenced):
+            await one.log(forgotten).append(draft("stranger"))
+
+
+async def _forget(store: Any, record: str, before: Any) -> None:
+    """Let a thread's record be what it was."""
+    given = [part for item in before.items() for part in item]
+    await store._open.commands.ask([b"DEL", record], [b"HSET", record, *given])  # noqa: SLF001

@@ -61,7 +61,7 @@ async def test_a_thread_is_made_by_what_is_first_asked_of_it(store: Any) -> None
 async def test_one_handle_at_a_time_writes(store: Any) -> None:
     """Two handles on one log: the one that claimed it last. What the other still writes is nowhere."""
     old, new = store.log(await claimed(store, "1")), store.log(await claimed(store, "2"))
-    assert new.epoch == old.epoch + 1
+    assert new.epoch > old.epoch
     with pytest.raises(Fenced):
         await old.append(draft("zombie"))
     with pytest.raises(Fenced):
@@ -91,7 +91,7 @@ async def test_a_claim_that_is_repeated_is_the_same(store: Any) -> None:
     """Its answer was lost: it fences nobody. A new one of the same holder does."""
     first = await claimed(store, "1")
     assert (await claimed(store, "1")).record.epoch == first.record.epoch
-    assert (await claimed(store, "2")).record.epoch == first.record.epoch + 1
+    assert (await claimed(store, "2")).record.epoch > first.record.epoch
 
 
 async def test_an_event_may_have_any_name(store: Any) -> None:
@@ -369,4 +369,4 @@ async def test_what_is_given_up_can_be_claimed(store: Any) -> None:
     await store.release(KEY, claim.record.epoch)
     await store.release(KEY, claim.record.epoch + 7)
     assert (await store.record(KEY)).holder == ""
-    assert (await claimed(store, "2")).record.epoch == claim.record.epoch + 1
+    assert (await claimed(store, "2")).record.epoch > claim.record.epoch

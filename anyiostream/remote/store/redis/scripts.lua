@@ -5,13 +5,15 @@
 --   t:T:rec         hash: the record of thread T, and what is counted of its log
 --   t:T:log         stream: its events, each at `<place>-0`: h its head, b its body, p the place before it
 --   t:T:in          hash: its commands, place -> packed
---   t:T:once        hash: what was answered to commands, key -> packed; `#<place>` -> key
+--   t:T:once        hash: what was answered to commands, key -> packed; `#<number>` -> key
 --   servers         sorted set: server -> when its lease runs out, in µs
 --   held:S          set: threads that server S has claimed
 --   news:S          stream: what server S has to know: `i` commands for a thread, `l` a thread that it has lost
 --   ready           sorted set: threads with commands that nobody has -> since when
 --   wake            stream: that there is one
 --   idle            sorted set: thread -> when something happened last
+--
+-- Generations, epochs and places come from the clock, at least: none is given twice, whatever has been forgotten.
 --
 -- No key is declared: all of them are one server's, which is no Cluster. Numbers are doubles, exact up to 2^53; `text`
 -- writes them, since Lua's own way gives 14 digits.
@@ -58,6 +60,11 @@ local function count(thread, field)
   return tonumber(get(thread, field) or 0)
 end
 
+-- What comes after a number that may have been forgotten, with everything that was given after it.
+local function unused(last)
+  return math.max(last + 1, now())
+end
+
 local function alive(server)
   local lease = server and server ~= '' and call('ZSCORE', name('servers'), server)
   return lease and tonumber(lease) > now()
@@ -75,8 +82,7 @@ local function make(thread, owner, id)
   if call('EXISTS', of(thread, 'rec')) == 1 then
     return
   end
-  local newest = tonumber(call('HGET', name('meta'), 'newest') or 0)
-  local generation = math.max(newest + 1, now())
+  local generation = unused(tonumber(call('HGET', name('meta'), 'newest') or 0))
   call('HSET', name('meta'), 'newest', text(generation))
   call('HSET', of(thread, 'rec'), 'owner', owner, 'id', id, 'gen', text(generation), 'epoch', 0, 'holder', '',
     'nonce', '', 'floor', 0, 'last', 0, 'count', 0, 'size', 0, 'pending', '[]', 'placed', 0, 'watched', 0)
@@ -150,12 +156,13 @@ end
 
 local function remember(thread, once, place, reply)
   local replies = of(thread, 'once')
-  call('HSET', replies, once, cmsgpack.pack({at = now(), place = place, reply = reply}), '#' .. text(place), once)
-  local old = '#' .. text(place - REMEMBERED)
+  local n = call('HINCRBY', of(thread, 'rec'), 'replies', 1)
+  call('HSET', replies, once, cmsgpack.pack({at = now(), place = place, reply = reply, n = n}), '#' .. text(n), once)
+  local old = '#' .. text(n - REMEMBERED)
   local forgotten = call('HGET', replies, old)
   if forgotten then
     local packed = call('HGET', replies, forgotten)
-    if packed and cmsgpack.unpack(packed).place == place - REMEMBERED then
+    if packed and cmsgpack.unpack(packed).n == n - REMEMBERED then
       call('HDEL', replies, forgotten)
     end
     call('HDEL', replies, old)
@@ -234,7 +241,8 @@ function operations.accept(thread, owner, id, run, body, reply, once, answers, m
       return {'not pending'}
     end
   end
-  local place = call('HINCRBY', of(thread, 'rec'), 'placed', 1)
+  local place = unused(count(thread, 'placed'))
+  call('HSET', of(thread, 'rec'), 'placed', text(place))
   keep(thread, place, {run = run, body = body, attempts = 0, cancelled = 0, at = now()})
   remember(thread, once, place, reply)
   touch(thread)
@@ -270,8 +278,8 @@ function operations.claim(thread, owner, id, holder, nonce)
         tell(before, 'l', thread)
       end
     end
-    call('HINCRBY', of(thread, 'rec'), 'epoch', 1)
-    call('HSET', of(thread, 'rec'), 'holder', holder, 'nonce', nonce)
+    local epoch = unused(count(thread, 'epoch'))
+    call('HSET', of(thread, 'rec'), 'epoch', text(epoch), 'holder', holder, 'nonce', nonce)
   elseif before ~= holder then
     return false  -- it has been given up since
   end

@@ -343,6 +343,10 @@ class RedisStore:
             window.forgotten = record.floor
             if follow:
                 tail.follow(record.key, record.generation, window)
+        elif not tail.is_of(record.key, record.generation):
+            window.restart(0)
+            window.forgotten = record.floor
+            tail.follow(record.key, record.generation, window)
         window.forgotten = max(window.forgotten, record.floor)
         return window
 

@@ -85,6 +85,10 @@ class Tail:
         """The window of a thread's log, if it is followed."""
         return self._windows.get(key)
 
+    def is_of(self, key: str, generation: int) -> bool:
+        """Whether what is followed under a thread's name is this thread, and not an earlier one."""
+        return self._generations.get(key) == str(generation).encode()
+
     def follow(self, key: str, generation: int, window: Window) -> None:
         """Keep a window up to date for as long as it is used."""
         self._windows[key] = window
@@ -157,7 +161,25 @@ class Tail:
                 await anyio.sleep(self._late)
                 continue
             for stream, entries in (reply or {}).items():
-                self._take(stream.decode(), entries)
+                if await self._is_known(stream.decode(), entries):
+                    self._take(stream.decode(), entries)
+
+    async def _is_known(self, stream: str, entries: Sequence[Any]) -> bool:
+        """Whether it is known of which thread entries are; otherwise they are read again.
+
+        A log that begins anew under a window that has events is that of another thread of the name.
+        """
+        key = stream.split(":")[-2]
+        window = None if stream in self._own else self._windows.get(key)
+        if window is None or not window.last or all(fields[5] != b"0" for _, fields in entries):
+            return True
+        try:
+            (generation,) = await self._commands.ask([b"HGET", f"{self._prefix}:t:{key}:rec", "gen"])
+        except Lost:
+            return False
+        if isinstance(generation, bytes):
+            self._generations[key] = generation
+        return True
 
     def _take(self, stream: str, entries: Sequence[Any]) -> None:
         if stream not in self._own:
