@@ -101,6 +101,8 @@ class GatedSink:
         if not gate.open:
             await gate.permission(self._loop, offering=True)
         if gate.stopped:
+            # A graph that does nothing but write is cancelled here, or never, and no other task has its turn again.
+            await self._loop.checkpoint()
             return
         self._put(part)
         if not last and not gate.open:

@@ -43,6 +43,9 @@ class Receiver(Protocol):
 class HostLoop(Parking, Protocol):
     """The loop that the task runs on."""
 
+    async def checkpoint(self) -> None:
+        """Let others have their turn; a cancellation is raised here."""
+
     def is_cancellation(self, error: BaseException) -> bool:
         """Whether it is the loop's cancellation exception."""
         ...
