@@ -7,6 +7,7 @@ the beginning of a line are for the server's environment.
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import signal
 import sys
@@ -19,7 +20,6 @@ import hypercorn.trio
 import langgraph.graph
 import langgraph.types
 
-import anyiostream.page
 import anyiostream.remote.app
 
 from ..store import saver
@@ -28,7 +28,7 @@ __all__ = ["main"]
 
 IMPORTED = (
     anyio.streams.tls, hypercorn.asyncio, hypercorn.trio, langgraph.graph, langgraph.types, anyiostream.remote.app,
-    anyiostream.page, saver,
+    saver,
 )  # fmt: skip
 
 MOST = 16
@@ -41,6 +41,8 @@ def main() -> None:
 
     for backend in ("asyncio", "trio"):  # whose adapters are imported where they run first
         anyio.run(anyio.lowlevel.checkpoint, backend=backend)
+    with suppress(ImportError):
+        importlib.import_module("anyiostream.page")  # if it is there, `serve` imports it
     gc.freeze()  # what there is by now is shared with the children
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # reaped by the system
     children: list[int] = []
