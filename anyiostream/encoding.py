@@ -5,53 +5,70 @@ tuples arrays, other libraries' numbers numbers, NaN and infinities `null`, dura
 textual form that text. How errors and all other objects are shown is up to each `Encoder`.
 
 Encoding never fails. Values are a graph's own objects: they may contain themselves, change while they are read, or
-never end, and their methods may raise anything or return nonsense. None of that is the reader's fault, so it is shown
-in place of the value. Only `KeyboardInterrupt` propagates: it may be the user's.
+never end, and their methods may raise anything or return nonsense (`forms`).
+
+Encoding ends soon. A value can be small and still refer to one of its parts more often than anybody could write down.
+So an `Encoder` shows so many items of a value, and so many characters, wherever they come from. What is left out is
+shown as `...`, where it would stand.
 """
 
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 import math
-import re
-import reprlib
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized, ValuesView
-from collections.abc import Set as AbstractSet
-from datetime import date, time, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from enum import Enum
 from functools import partial
 from itertools import islice
-from types import SimpleNamespace
-from typing import Any, Final, TypeVar, final
-from urllib.parse import ParseResult, SplitResult
+from typing import Any, Final, final
 
 import attrs
 
-__all__ = ["CUT", "Encoder", "encode", "name_of", "plain", "represent", "text_of"]
+from anyiostream.forms import (
+    BUILT_IN,
+    COLLECTIONS,
+    SCALARS,
+    Scales,
+    attempt,
+    dumped,
+    dumps,
+    elements,
+    exact,
+    fields_of,
+    is_light,
+    listed,
+    name_of,
+    ordered,
+    represent,
+    shortened,
+    text_of,
+    told,
+)
 
-T = TypeVar("T")
+__all__ = ["CUT", "Encoder", "encode", "plain"]
 
 LONGEST: Final = 10_000
 """Bits of an integer beyond which it is shown in hexadecimal: Python refuses to write very long decimal ones."""
 
-MOST: Final = 1_000_000
-"""The most items shown of one value, nested ones included: a small value may refer to the same item many times."""
+SHORT: Final = 1 << 64
+"""Integers below it are written as fast as any item."""
+
+SLOW: Final = 16
+"""Bits of a longer one that count as an item: writing it takes the longer, the longer it is."""
+
+NAME: Final = 64
+"""Characters of a key that are not counted: its item is."""
 
 OBJECT: Final = 10
-"""How many items an object counts as: it takes longer to convert, and may return new objects for ever."""
+"""How many items an object counts as, and an item of a foreign collection: they take longer, and may have no end."""
+
+SHARE: Final = 4
+"""A list with more than one in so many of the items that are left is gone through one by one: it ends where they do."""
 
 CUT: Final = "..."
 """Shown in place of what is left out."""
-
-SHORT: Final = 1 << 1000
-"""Integers below it can be written in decimal, whatever the process's limit is."""
-
-shortened: Final = reprlib.Repr()
-shortened.maxlevel = 2
 
 
 @final
@@ -61,6 +78,8 @@ class Encoder:
 
     Attributes:
         deepest: Levels of nesting that are shown; structures that contain themselves end before.
+        most: Items that are shown of one value, at all levels together; an object counts as ten.
+        longest: Characters that are shown of one value, all its texts together.
         ascii_only: Whether JSON is ASCII. Otherwise it can be written as UTF-8.
         separators: As for `json.dumps`.
         private: Whether the fields of attrs classes that begin with an underscore are shown.
@@ -70,6 +89,8 @@ class Encoder:
     """
 
     deepest: int
+    most: int
+    longest: int
     ascii_only: bool
     separators: tuple[str, str]
     private: bool
@@ -87,21 +108,21 @@ class Encoder:
 
     def encode(self, value: Any) -> str:
         """`value` as one line of JSON."""
-        return self.written(self.plain(value))
+        text = self.written(self.plain(value))
+        # A lone surrogate has no UTF-8; it becomes a question mark.
+        return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
     def written(self, value: Any) -> str:
-        """`value`, which is plain, as one line of JSON.
+        """`value`, which is plain, as one line of JSON; lone surrogates are as they were.
 
         Raises:
             ValueError, TypeError, RecursionError: It is not plain.
         """
-        text = self._json.encode(value)
-        # A lone surrogate has no UTF-8; it becomes a question mark.
-        return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+        return self._json.encode(value)
 
     def plain(self, value: Any) -> Any:
         """`value` as JSON's types, copied: mappings, lists, strings, finite numbers, booleans and `None`."""
-        if value is None or type(value) in {str, bool}:
+        if value is None or type(value) is bool or (type(value) is str and len(value) <= self.longest):
             return value
         try:
             return Walk(self).show(value, 0)
@@ -121,25 +142,35 @@ class Encoder:
 class Walk:
     """Goes through one value."""
 
-    __slots__ = ("_encoder", "_inside", "_left")
+    __slots__ = ("_encoder", "_inside", "_left", "_room", "_scales")
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self._inside: set[int] = set()
-        self._left = MOST
+        self._left = encoder.most
+        self._room = encoder.longest
+        self._scales: Scales | None = None
 
     def show(self, value: Any, depth: int) -> Any:
         """The plain form of `value`, which is `depth` levels down."""
         kind = type(value)
-        if kind is str or value is None or kind is bool:
+        if kind is str:
+            room = self._room - len(value)
+            if room < 0:
+                return self._beginning(value)
+            self._room = room
+            return value
+        if value is None or kind is bool:
             return value
         if kind is int:
-            return value if -SHORT < value < SHORT else number(value)
+            return value if -SHORT < value < SHORT else self._number(value)
         if kind is float:
             return value if math.isfinite(value) else None
+        if self._left <= 0:
+            return CUT
         inside, key = self._inside, id(value)
-        if depth > self._encoder.deepest or key in inside or self._left <= 0:
-            return CUT if self._left <= 0 else self._encoder.left_out(value)
+        if depth > self._encoder.deepest or key in inside:
+            return self._encoder.left_out(value)
         inside.add(key)
         shown: Any
         if kind is dict and len(value) <= self._left:
@@ -152,61 +183,111 @@ class Walk:
         inside.discard(key)
         return shown
 
+    # --- texts and numbers ---
+
+    def _beginning(self, text: str) -> str:
+        """As much of a text as there is room for."""
+        room, self._room = self._room, 0
+        return text[:room] + CUT
+
+    def _number(self, value: int) -> int | str:
+        """A long integer, as a number if it can be written in decimal."""
+        if self._left <= 0:
+            return CUT
+        bits, limit = value.bit_length(), sys.get_int_max_str_digits()
+        if bits < (LONGEST if limit == 0 else min(LONGEST, 3 * limit)):  # at least 3.3 bits are a digit
+            self._left -= bits // SLOW
+            return value
+        digits = bits // 4 + len("-0x") + 1
+        if digits <= self._room:
+            self._room -= digits
+            return hex(value)
+        room, self._room = self._room, 0
+        first = hex(abs(value) >> 4 * (digits - max(room, 0)))  # its first digits, as many as fit
+        return "-" * (value < 0) + first + CUT
+
+    def _bytes(self, data: bytes | bytearray | memoryview) -> str:
+        size = self._room // 4 * 3
+        left_out = len(data) > size or memoryview(data).nbytes > size
+        if left_out:
+            data = bytes(data)[:size] if isinstance(data, memoryview) else memoryview(data)[:size]
+        text = base64.b64encode(bytes(data)).decode("ascii")
+        self._room -= len(text)
+        return text + CUT if left_out else text
+
     # --- collections ---
 
     def _dict(self, value: dict[Any, Any], depth: int) -> dict[str, Any]:
         depth += 1
         self._left -= len(value)
         try:
-            return {key if type(key) is str else self._key(key): self.show(item, depth) for key, item in value.items()}
+            return {
+                key if type(key) is str and len(key) <= NAME else self._key(key): self.show(item, depth)
+                for key, item in value.items()
+            }
         except RecursionError:
             raise
         except RuntimeError:
             # Another thread has changed it meanwhile; copying it is atomic.
             return self._pairs(value.copy().items(), depth)
 
-    def _pairs(self, pairs: Iterable[tuple[Any, Any]], depth: int) -> dict[str, Any]:
+    def _pairs(self, pairs: Iterable[tuple[Any, Any]], depth: int, each: int = 1) -> dict[str, Any]:
         """The object that consists of `pairs`, as many of them as may be shown."""
         shown: dict[str, Any] = {}
         for key, item in pairs:
             if self._left <= 0:
                 shown[CUT] = CUT
                 break
-            self._left -= 1
+            self._left -= each
             shown[self._key(key)] = self.show(item, depth)
         return shown
 
-    def _items(self, items: Sequence[Any], depth: int) -> list[Any]:
+    def _items(self, items: Sequence[Any], depth: int, each: int = 1) -> list[Any]:
         depth += 1
-        if len(items) > self._left:
-            left, self._left = self._left, 0
-            return [*(self.show(item, self._encoder.deepest + 1) for item in items[:left]), CUT]
-        self._left -= len(items)
-        return [self.show(item, depth) for item in items]
+        shown: list[Any]
+        if len(items) * each * SHARE <= self._left:
+            self._left -= len(items) * each
+            shown = [self.show(item, depth) for item in items]
+            while self._left <= 0 and shown[-2:] == [CUT, CUT]:
+                del shown[-1]
+            return shown
+        shown = []
+        for item in items:
+            if self._left <= 0:
+                shown.append(CUT)
+                break
+            self._left -= each
+            shown.append(self.show(item, depth))
+        return shown
 
     def _mapping(self, value: Mapping[Any, Any], depth: int) -> Any:
         """Its items; if it cannot tell them, its values one by one; and a dictionary's own, whatever it says."""
-        most = self._left + 1
+        each, most = self._most(value)
         pairs = attempt(lambda: list(islice(value.items(), most)))
         if pairs is None:
             keys = attempt(lambda: list(islice(iter(value), most)))
             if keys is not None:
                 pairs = [(key, told(partial(value.__getitem__, key))) for key in keys]
             elif isinstance(value, dict):
-                pairs = list(dict.items(value))
-        return self._encoder.unknown(value) if pairs is None else self._pairs(pairs, depth + 1)
+                pairs = list(islice(dict.items(value), most))
+        return self._unknown(value) if pairs is None else self._pairs(pairs, depth + 1, each)
 
     def _collection(self, value: Iterable[Any], depth: int) -> Any:
-        most = self._left + 1
+        each, most = self._most(value)
         items = attempt(lambda: list(islice(value, most)))
-        if items is None and isinstance(value, (list, tuple)):
-            items = list((list if isinstance(value, list) else tuple).__iter__(value))  # type: ignore[arg-type]
-        if items is None and isinstance(value, (set, frozenset)):
-            items = list((set if isinstance(value, set) else frozenset).__iter__(value))  # type: ignore[arg-type]
         if items is None:
-            return self._encoder.unknown(value)
-        shown = self._items(items, depth)
+            for kind in (list, tuple, set, frozenset):
+                if isinstance(value, kind):
+                    items = list(islice(kind.__iter__(value), most))  # type: ignore[arg-type]
+        if items is None:
+            return self._unknown(value)
+        shown = self._items(items, depth, each)
         return ordered(shown) if isinstance(value, (set, frozenset)) else shown
+
+    def _most(self, value: object) -> tuple[int, int]:
+        """What each item of a collection counts as, and how many to ask for: one more than there is room for."""
+        each = 1 if isinstance(value, BUILT_IN) else OBJECT
+        return each, max(self._left, 0) // each + 2
 
     def _key(self, key: Any) -> str:
         shown = self.show(key, self._encoder.deepest - 1)
@@ -216,17 +297,22 @@ class Walk:
 
     # --- everything else ---
 
+    def _unknown(self, value: object) -> Any:
+        return self.show(self._encoder.unknown(value), 0)
+
     def _other(self, value: Any, depth: int) -> Any:
         try:
             return self._converted(value, depth)
         except KeyboardInterrupt:
             raise
-        except BaseException:  # noqa: BLE001 -- whatever a foreign class raises, it is not this program's failure
-            return self._encoder.unknown(value)
+        except BaseException:  # noqa: BLE001 -- as in `attempt`
+            return self._unknown(value)
 
     def _converted(self, value: Any, depth: int) -> Any:
         if isinstance(value, Enum):
             return self.show(value.value, depth + 1)
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return self._bytes(value)
         for kinds, convert in SCALARS:
             if isinstance(value, kinds):
                 return self.show(convert(value), depth + 1)
@@ -235,148 +321,49 @@ class Walk:
         if isinstance(value, COLLECTIONS):
             return self._collection(value, depth)
         if isinstance(value, BaseException):
-            return self._encoder.error(value, text_of(value))
+            return self.show(self._encoder.error(value, text_of(value)), depth)
         if isinstance(value, type):
-            return self._encoder.unknown(value)
+            return self._unknown(value)
         return self._object(value, depth)
 
     def _object(self, value: Any, depth: int) -> Any:
-        kind = type(value)
-        for form in FORMS:
-            shown = attempt(partial(form, value))
-            if shown is not None and type(shown) is not kind:
-                return self.show(shown, depth + 1)
-        fields = self._fields(value)
+        # `None`, an error, or one more object of the same kind, are no form.
+        shown = attempt(partial(dumped, value)) if dumps(value) and not self._too_heavy(value) else None
+        if shown is None or type(shown) is type(value):
+            shown = attempt(partial(self._listed, value))
+        if shown is not None and type(shown) is not type(value):
+            return self.show(shown, depth + 1)
+        fields = fields_of(value, private=self._encoder.private)
         if fields is not None:
             return self._pairs(((name, told(partial(getattr, value, name))) for name in fields), depth + 1)
-        own_text = getattr(kind, "__str__", None) is not object.__str__
+        own_text = getattr(type(value), "__str__", None) is not object.__str__
         text = exact(attempt(partial(str, value))) if own_text else None
         if text is not None:
-            return text
+            return self.show(text, depth)
         if isinstance(value, Iterable) and isinstance(value, Sized):
             return self._collection(value, depth)
-        return self._encoder.unknown(value)
+        return self._unknown(value)
 
-    def _fields(self, value: Any) -> list[str] | None:
-        kind = type(value)
-        if dataclasses.is_dataclass(kind):
-            return [field.name for field in dataclasses.fields(kind)]
-        if attrs.has(kind):
-            names = [field.name for field in attrs.fields(kind)]
-            return names if self._encoder.private else [name for name in names if not name.startswith("_")]
-        # Of a pydantic model that could not dump itself.
-        fields = getattr(kind, "model_fields", None)
-        if isinstance(fields, dict):
-            return [name for name, field in fields.items() if not getattr(field, "exclude", False)]
-        return None
+    def _too_heavy(self, model: Any) -> bool:
+        """Whether a model's dump would have more items than may be shown: it is shown field by field."""
+        if is_light(model):
+            return False
+        if self._scales is None:
+            self._scales = Scales(self._encoder.most)
+        return self._scales.weigh(model) > self._left
 
-
-# --- what foreign objects say ---
-
-
-def attempt(call: Callable[[], T]) -> T | None:
-    """What a foreign object's method returns; `None` if it raises."""
-    try:
-        return call()
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # noqa: BLE001 -- as in `Walk`
-        return None
-
-
-def told(call: Callable[[], Any]) -> Any:
-    """What a foreign object's method returns, or a text that says what it raises."""
-    try:
-        return call()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as exc:  # noqa: BLE001 -- as in `Walk`
-        return f"<raises {name_of(exc)}>"
-
-
-def text_of(error: BaseException) -> str:
-    """The text of an exception, even of one whose `__str__` fails."""
-    return exact(attempt(lambda: str(error))) or exact(attempt(lambda: ", ".join(map(str, error.args)))) or ""
-
-
-def represent(value: object) -> str:
-    """The `repr`, even of an object whose own fails."""
-    try:
-        return repr(value)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as exc:  # noqa: BLE001 -- as in `Walk`
-        return f"<{name_of(value)}, whose repr raised {name_of(exc)}>"
-
-
-def name_of(value: object) -> str:
-    """The name of the class of `value`, whatever its metaclass says."""
-    return str.__str__(type.__dict__["__name__"].__get__(type(value)))
-
-
-def exact(text: str | None) -> str | None:
-    """`text` without what a subclass of `str` adds to it."""
-    return text if text is None or type(text) is str else str.__str__(text)
-
-
-def number(value: int) -> int | str:
-    """A long integer, as a number if it can be written in decimal."""
-    limit = sys.get_int_max_str_digits()
-    longest = LONGEST if limit == 0 else min(LONGEST, 3 * limit)  # at least 3.3 bits are a digit
-    return value if value.bit_length() < longest else hex(value)
-
-
-def ordered(items: list[Any]) -> list[Any]:
-    """The plain items of a set, in an order that does not change from one process to another."""
-    try:
-        return sorted(items)
-    except TypeError:
-        return sorted(items, key=repr)
-
-
-def _listed(value: Any) -> Any:
-    """An array of numbers, or a number, of numpy and its like."""
-    tolist = getattr(type(value), "tolist", None)
-    if callable(tolist):
-        return tolist(value)
-    item = getattr(type(value), "item", None)
-    single = item(value) if callable(item) else None
-    return single if isinstance(single, (bool, int, float, complex, str)) else None
-
-
-def _dumped(value: Any) -> Any:
-    """What a model of pydantic, and so a message of LangChain, consists of."""
-    kind = type(value)
-    dump = getattr(kind, "model_dump", None) or (hasattr(kind, "__fields__") and getattr(kind, "dict", None))
-    if not callable(dump):
-        return None
-    # As it is, not as the class that a field is declared with: a message in a list of `BaseMessage` has tool calls.
-    dumped = attempt(partial(dump, value, serialize_as_any=True))
-    return dump(value) if dumped is None else dumped
-
-
-FORMS: Final[tuple[Callable[[Any], Any], ...]] = (_dumped, _listed)
-"""How objects are asked for their form. `None`, an error, or one more object of the same kind, does not count."""
-
-SCALARS: Final[tuple[tuple[tuple[type, ...], Callable[[Any], Any]], ...]] = (
-    ((str,), str.__str__),
-    ((int,), int.__int__),
-    ((float,), float.__float__),
-    ((complex,), complex.__repr__),
-    ((bytes, bytearray, memoryview), lambda data: base64.b64encode(bytes(data)).decode("ascii")),
-    ((date, time), lambda moment: moment.isoformat()),
-    ((timedelta,), timedelta.total_seconds),
-    ((re.Pattern,), lambda pattern: pattern.pattern),
-    ((ParseResult, SplitResult), lambda url: url.geturl()),
-    ((SimpleNamespace,), vars),
-)
-"""Types -> a conversion to something nearer to JSON; the first match applies."""
-
-COLLECTIONS: Final = (list, tuple, AbstractSet, deque, ValuesView, range)
+    def _listed(self, array: Any) -> Any:
+        """An array; one that is too large as its beginning, of numbers or of arrays."""
+        if not callable(getattr(type(array), "tolist", None)) or elements(array) <= self._left:
+            return listed(array)
+        flat = len(getattr(array, "shape", (1,))) == 1
+        return listed(array[: self._left + 1]) if flat else list(islice(array, self._most(array)[1]))
 
 
 LOCAL: Final = Encoder(
     deepest=60,
+    most=1_000_000,
+    longest=256 * 2**20,
     ascii_only=True,
     separators=(", ", ": "),
     private=True,

@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from anyiostream.errors import GraphInterrupt
@@ -26,6 +26,7 @@ __all__ = [
     "is_drain",
     "is_langgraph_interrupt",
     "is_of",
+    "leaves",
     "only_runs_async",
     "same_interrupt",
 ]
@@ -42,9 +43,22 @@ def is_cancellation(error: BaseException) -> bool:
 
 def consists_of(error: BaseException, expected: Callable[[BaseException], bool]) -> bool:
     """Whether `error` is expected, or a group of errors that all are."""
-    if isinstance(error, BaseExceptionGroup):
-        return all(consists_of(each, expected) for each in error.exceptions)
-    return expected(error)
+    return all(map(expected, leaves(error)))
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """An error, or the errors in a group, however deep; each once, however often the group refers to it."""
+    found: set[int] = set()
+    pending = [error]
+    while pending:
+        each = pending.pop()
+        if id(each) in found:
+            continue
+        found.add(id(each))
+        if isinstance(each, BaseExceptionGroup):
+            pending += reversed(each.exceptions)
+        else:
+            yield each
 
 
 def interrupts_of(error: BaseException) -> tuple[Any, ...] | None:

@@ -20,7 +20,7 @@ import dis
 import logging
 import math
 import threading
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import Context
 from typing import Any, Final, final
@@ -29,9 +29,9 @@ import anyio
 import sniffio
 
 from anyiostream.remote.assistants import run_context
-from anyiostream.tooling import name_of, text_of
+from anyiostream.tooling import leaves, name_of, text_of
 
-__all__ = ["TaskExit", "contained_tasks", "is_interrupt", "leaves", "pass_on_own"]
+__all__ = ["TaskExit", "contained_tasks", "is_interrupt", "pass_on_own"]
 
 logger = logging.getLogger(__name__)
 
@@ -80,15 +80,6 @@ def _is_cancelled_natively() -> bool:
 def is_interrupt(error: BaseException) -> bool:
     """Whether the user has pressed Ctrl-C, even if it is in a group of errors."""
     return any(isinstance(each, KeyboardInterrupt) and _is_from_signal(each) for each in leaves(error))
-
-
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """An error, or the errors in a group, however deep."""
-    if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions:
-            yield from leaves(each)
-    else:
-        yield error
 
 
 def _is_from_signal(error: BaseException) -> bool:

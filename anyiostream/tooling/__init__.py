@@ -17,7 +17,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from anyiostream.encoding import CUT, Encoder, encode, name_of, text_of
+from anyiostream.encoding import CUT, Encoder, encode
+from anyiostream.foreign import leaves
+from anyiostream.forms import name_of, text_of
 from anyiostream.loops import on_trio
 from anyiostream.mux.registrations import make_transformer
 from anyiostream.namespaces import around, is_call, task_path
@@ -59,6 +61,7 @@ __all__ = [
     "hosted_tasks",
     "is_call",
     "is_langgraph",
+    "leaves",
     "lookalike",
     "make_transformer",
     "name_of",

@@ -13,8 +13,8 @@ from anyiostream.wire.redaction import redacted
 
 __all__ = ["encode", "plain"]
 
-# `str.splitlines` breaks at these, and so do some readers of event streams.
-LINE_SEPARATORS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+LINE_SEPARATORS = ("\x85", "\u2028", "\u2029")
+"""`str.splitlines` breaks at these, and so do some readers of event streams."""
 
 
 def _opaque(value: object) -> str:
@@ -23,6 +23,8 @@ def _opaque(value: object) -> str:
 
 WIRE: Final = Encoder(
     deepest=100,
+    most=250_000,
+    longest=16 * 2**20,
     ascii_only=False,
     separators=(",", ":"),
     private=False,
@@ -42,4 +44,7 @@ def encode(value: Any) -> bytes:
         text = WIRE.written(value)
     except (TypeError, ValueError, RecursionError):
         text = WIRE.encode(value)
-    return text.encode("ascii") if text.isascii() else text.translate(LINE_SEPARATORS).encode("utf-8")
+    if not text.isascii():
+        for each in LINE_SEPARATORS:
+            text = text.replace(each, f"\\u{ord(each):04x}")
+    return text.encode("utf-8", "replace")  # a lone surrogate has no UTF-8; it becomes a question mark

@@ -20,8 +20,8 @@ from coredis.exceptions import ConnectionError as Disconnected
 from coredis.exceptions import ReadOnlyError, RedisError, UnblockedError
 
 from anyiostream.remote.backoff import Backoff
-from anyiostream.remote.containing import leaves
 from anyiostream.remote.store.redis.address import Address, discard
+from anyiostream.tooling import leaves
 
 __all__ = ["Lane", "Lost", "Reply"]
 
