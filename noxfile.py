@@ -190,6 +190,15 @@ def kills(session: nox.Session) -> None:
 
 
 @nox.session
+def hostile(session: nox.Session) -> None:
+    """Send servers on both event loops random bodies, frames and cursors for a quarter of an hour."""
+    install(session, "test")
+    files = (f"tests/remote/test_{name}.py" for name in ("hostile", "hostile_servers", "batches", "viewer"))
+    arguments = session.posargs or files
+    session.run("python", "-m", "pytest", "--timeout=0", *arguments, env={"ANYIOSTREAM_THOROUGH": "40"})
+
+
+@nox.session
 def sinks(session: nox.Session) -> None:
     """Have the official readers of the protocols read many random logs. Arguments: `nox -s sinks -- --logs 100000`."""
     install(session, "test")

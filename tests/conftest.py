@@ -13,10 +13,13 @@ import anyio
 import pytest
 from hypothesis import HealthCheck, settings
 
+from .thorough import THOROUGH
 from .waiting import PATIENCE
 
 # By default an example that takes 200 ms fails, as it may on any machine that does something else.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "patient", max_examples=100 * THOROUGH, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("patient")
 
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
+from ..thorough import THOROUGH
 from ..waiting import PATIENCE
 from .raw import Client, root_event
 
@@ -37,7 +38,8 @@ COMMANDS = st.fixed_dictionaries(
 BODIES = st.binary(max_size=40) | st.builds(lambda value: json.dumps(value).encode(), COMMANDS | PARAMS | JSON)
 CURSORS = st.text(st.characters(codec="latin-1", min_codepoint=0x20, max_codepoint=0x7E), max_size=20).map(str.strip)
 
-HARD = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+UNSUITABLE = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+HARD = settings(max_examples=25 * THOROUGH, suppress_health_check=UNSUITABLE)
 
 
 def served(url: str) -> bool:
