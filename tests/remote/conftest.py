@@ -11,22 +11,32 @@ import pytest
 from anyiostream.remote import app
 
 from .graphs import ASSISTANTS, Progress
-from .serving import SERVERS, serving
+from .serving import ALL_SERVERS, SERVERS, serving
+
+OFFICIAL = {"test_official", "test_python_client", "test_javascript_client"}
+"""What the official clients are tried with."""
 
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[dict[str, str]]:
-    """The addresses of a server on asyncio and one on trio, for all tests, in whatever order they run."""
+    """The addresses of a server of each kind, for all tests, in whatever order they run."""
     with ExitStack() as stack:
         yield {
             name: stack.enter_context(serving(name, app(ASSISTANTS, transformers=[Progress], heartbeat=0.5)))
-            for name in SERVERS
+            for name in ALL_SERVERS
         }
 
 
-@pytest.fixture(params=SERVERS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The official clients are tried with every kind of server, all else with one of each event loop."""
+    if "server" in metafunc.fixturenames:
+        official = metafunc.module.__name__.rpartition(".")[2] in OFFICIAL
+        metafunc.parametrize("server", ALL_SERVERS if official else SERVERS, indirect=True)
+
+
+@pytest.fixture
 def server(request: pytest.FixtureRequest, servers: dict[str, str]) -> str:
-    """The address of a server on asyncio, and of one on trio."""
+    """The address of a server."""
     return servers[request.param]
 
 
