@@ -16,6 +16,7 @@ from langgraph_sdk import get_client
 from langgraph_sdk.errors import BadRequestError, ConflictError, NotFoundError
 
 from anyiostream.remote import app
+from anyiostream.remote.thread import Thread
 
 from ..waiting import PATIENCE
 from .graphs import ASSISTANTS
@@ -69,6 +70,25 @@ async def test_threads_are_made_found_and_deleted(server: str) -> None:
             await client.threads.get(thread_id)
         with pytest.raises(NotFoundError):
             await client.threads.delete(thread_id)
+
+
+async def test_a_search_decodes_what_it_shows(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not every thread that there is: each may have large values."""
+    decoded: list[str] = []
+    state = Thread.state
+
+    def counted(thread: Thread) -> Any:
+        decoded.append(thread.thread_id)
+        return state(thread)
+
+    monkeypatch.setattr(Thread, "state", counted)
+    async with connected(server) as client:
+        for _ in range(5):
+            await client.threads.create()
+        decoded.clear()
+        found = await client.threads.search(status="idle", limit=2, offset=1)
+        assert [each["thread_id"] for each in found] == decoded
+        assert len(found) == 2
 
 
 async def test_a_deleted_thread_has_no_checkpoints(server: str) -> None:

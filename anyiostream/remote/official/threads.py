@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any, final
 from uuid import uuid4
 
+from anyio.lowlevel import checkpoint
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,10 +15,10 @@ from anyiostream import asyncio_host
 from anyiostream.remote.access import check_thread_id
 from anyiostream.remote.official.bodies import body_of, known_thread, number, only
 from anyiostream.remote.refusals import Refusal
-from anyiostream.remote.requests import answer, caller_of
+from anyiostream.remote.requests import answer, answer_encoded, caller_of
 from anyiostream.remote.service import Service
 from anyiostream.remote.thread import Thread
-from anyiostream.wire.jsonable import plain
+from anyiostream.wire.jsonable import encode, plain
 
 __all__ = ["ThreadEndpoints", "at_rest", "forget"]
 
@@ -58,12 +59,15 @@ class ThreadEndpoints:
         for thread in reversed(service.threads_of(identity)):
             if body.get("ids") and thread.thread_id not in body["ids"]:
                 continue
-            shown = _shown(thread)
-            about = {**shown["metadata"], "status": shown["status"]}
+            about = {**_metadata(thread), "status": _status(thread)}
             if all(about.get(name) == value for name, value in wanted.items()):
-                found.append(shown)
+                found.append(thread)
         first = number(body, "offset", 0)
-        return answer(found[first : first + number(body, "limit", 10)])
+        shown = []
+        for thread in found[first : first + number(body, "limit", 10)]:
+            await checkpoint()  # each may take a while to be decoded
+            shown.append(_shown(thread))
+        return answer(shown)
 
     async def delete(self, request: Request) -> Response:
         """`DELETE /threads/{id}`: with its log, and with its checkpoints. Not while it runs."""
@@ -91,12 +95,16 @@ class ThreadEndpoints:
         elif before is not None:
             raise Refusal("invalid_argument", "`before` must be the id of a checkpoint.", status=400)
 
-        async def collect() -> list[Any]:
+        async def collect() -> bytes:
             states: AsyncIterator[Any] = graph.aget_state_history(config, limit=limit, before=before)
-            return [_snapshot(each, thread.thread_id) async for each in states]
+            shown: list[bytes] = []
+            async for each in states:
+                shown.append(encode(_snapshot(each, thread.thread_id)))
+                await checkpoint()  # a saver need not, and there may be a thousand large ones
+            return b"[%b]" % b",".join(shown)
 
         async with asyncio_host() as host:
-            return answer(await host.run(collect))
+            return answer_encoded(await host.run(collect))
 
     async def state_at(self, request: Request) -> Response:
         """`POST /threads/{id}/state/checkpoint`, `GET /threads/{id}/state/{checkpoint}`: the state then, or now."""
@@ -170,16 +178,24 @@ def _checkpoint_id(given: Any) -> str | None:
     return given.get("checkpoint_id")
 
 
+def _metadata(thread: Thread) -> dict[str, str]:
+    name = thread.fold.assistant_id
+    return {"graph_id": name, "assistant_id": name} if name else {}
+
+
+def _status(thread: Thread) -> str:
+    return "busy" if any(not job.ended for job in thread.jobs) else "interrupted" if thread.waits else "idle"
+
+
 def _shown(thread: Thread) -> dict[str, Any]:
     state = thread.state()
-    name = thread.fold.assistant_id
     asked = {task["id"]: task["interrupts"] for task in state["tasks"] if task.get("interrupts")}
     return {
         "thread_id": thread.thread_id,
         "created_at": None,
         "updated_at": None,
-        "metadata": {"graph_id": name, "assistant_id": name} if name else {},
-        "status": "busy" if any(not job.ended for job in thread.jobs) else "interrupted" if thread.waits else "idle",
+        "metadata": _metadata(thread),
+        "status": _status(thread),
         "config": {},
         "values": state["values"],
         "interrupts": asked,
