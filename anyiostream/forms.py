@@ -37,6 +37,7 @@ __all__ = [
     "fields_of",
     "is_light",
     "listed",
+    "loggable",
     "name_of",
     "ordered",
     "represent",
@@ -49,6 +50,9 @@ T = TypeVar("T")
 
 LONG: Final = 10_000
 """Items of an error's arguments that are written out."""
+
+WIDE: Final = 1000
+"""Errors in a group, causes and arguments included, that are written to a log."""
 
 LIGHT: Final = 200
 """Items of a model that need not be weighed."""
@@ -114,11 +118,17 @@ def told(call: Callable[[], Any]) -> Any:
 
 def text_of(error: BaseException) -> str:
     """The text of an exception, even of one whose `__str__` fails, or writes out arguments that have no end."""
-    if not isinstance(getattr(type(error), "__str__", None), FunctionType):
+    own = isinstance(getattr(type(error), "__str__", None), FunctionType)
+    if not own and not isinstance(error, BaseExceptionGroup):  # which tells how many errors it has
         arguments = BaseException.args.__get__(error)  # type: ignore[attr-defined]
         if Scales(LONG).weigh(arguments) > LONG:
             return attempt(lambda: ", ".join(map(shortened.repr, arguments))) or ""
     return exact(attempt(lambda: str(error))) or exact(attempt(lambda: ", ".join(map(str, error.args)))) or ""
+
+
+def loggable(error: BaseException) -> BaseException | None:
+    """`error` for a log, with its traceback; `None` if Python would not get to the end of writing it out."""
+    return error if Scales(WIDE).weigh(error) <= WIDE else None
 
 
 def represent(value: object) -> str:
@@ -285,6 +295,9 @@ def _parts(value: Any) -> Any:
     kind = type(value)
     if isinstance(value, type):
         return None
+    if isinstance(value, BaseException):
+        inside = value.exceptions if isinstance(value, BaseExceptionGroup) else value.args
+        return [*inside, value.__cause__, value.__context__]
     if hasattr(kind, "__pydantic_serializer__") or hasattr(kind, "__fields__"):
         return [*vars(value).values(), getattr(value, "__pydantic_extra__", None)]
     if dataclasses.is_dataclass(kind):

@@ -9,6 +9,7 @@ import attrs
 
 from anyiostream.errors import RunAborted, SubgraphFailed
 from anyiostream.foreign import interrupts_of, is_drain
+from anyiostream.forms import text_of
 
 __all__ = ["COMPLETED", "INTERRUPTED", "Outcome", "OutcomeStatus"]
 
@@ -66,7 +67,7 @@ class Outcome:
     @property
     def message(self) -> str | None:
         """The error's text if it is a failure; the status of other outcomes says it all."""
-        return str(self.error) if self.status == "failed" else None
+        return text_of(self.error) if self.error is not None and self.status == "failed" else None
 
     def fresh(self) -> BaseException:
         """The error, in the state in which it was recorded: `raise outcome.fresh()`."""

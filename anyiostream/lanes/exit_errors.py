@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from anyiostream.forms import loggable, name_of, text_of
+
 __all__ = ["close_block"]
 
 logger = logging.getLogger("anyiostream")
@@ -18,8 +20,10 @@ def close_block(errors: list[BaseException], body: BaseException | None) -> Base
     if body is not None:
         for error in errors:
             if error is not body:
-                logger.error("while leaving the run's block, an error that no reader received", exc_info=error)
-                body.add_note(f"while leaving the run's block, unreceived: {error!r}")
+                shown = loggable(error)
+                logger.error("while leaving the run's block, an error that no reader received", exc_info=shown)
+                text = f"{name_of(error)}: {text_of(error)}" if shown is None else repr(shown)
+                body.add_note(f"while leaving the run's block, unreceived: {text}")
         return None
     if not errors:
         return None

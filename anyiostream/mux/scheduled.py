@@ -27,6 +27,7 @@ from anyiostream.channels.producer import FullBuffer, Producer, current_producer
 from anyiostream.errors import HookStopped, ScheduleRefused
 from anyiostream.events import Namespace
 from anyiostream.foreign import is_cancellation
+from anyiostream.forms import loggable
 from anyiostream.mux.ports import RunPort, SpawnedTask, TaskPort
 from anyiostream.mux.scope import Lineage, Scope
 from anyiostream.transformer import OnError, StreamTransformer
@@ -241,7 +242,7 @@ class ScheduledWork:
             error.add_note(f"raised by {work.producer.name}")
             tasks.interject(error)
         else:
-            logger.error("%s failed (on_error='log'; the run continues)", work.producer.name, exc_info=error)
+            logger.error("%s failed (on_error='log'; the run continues)", work.producer.name, exc_info=loggable(error))
 
     def _never_ran(self, work: Scheduled) -> None:
         """Its task has ended: if that was cancelled before its first step, `_run` has not reported it."""

@@ -9,6 +9,7 @@ from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.port import Port
 from anyiostream.errors import MalformedPart, RunAborted
 from anyiostream.events import Namespace
+from anyiostream.forms import text_of
 from anyiostream.outcome import COMPLETED, Outcome
 from anyiostream.projections.deltas import AsyncDeltaCursor, DeltaCursor, DeltaLog, await_end, wait_for_end
 from anyiostream.state import GraphState
@@ -147,7 +148,7 @@ class ToolCallStream:
     def fail_with_run(self, error: BaseException) -> None:
         """The run has ended before it did: by an error, or because it was aborted."""
         outcome = Outcome("aborted", error, quiet=True) if isinstance(error, RunAborted) else Outcome.by(error)
-        self._end(error=str(error), outcome=outcome)
+        self._end(error=text_of(error), outcome=outcome)
 
     def _end(self, *, output: Any = None, error: str | None = None, outcome: Outcome = COMPLETED) -> None:
         if not self.completed:

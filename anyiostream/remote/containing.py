@@ -29,7 +29,7 @@ import anyio
 import sniffio
 
 from anyiostream.remote.assistants import run_context
-from anyiostream.tooling import leaves, name_of, text_of
+from anyiostream.tooling import leaves, loggable, name_of, text_of
 
 __all__ = ["TaskExit", "contained_tasks", "is_interrupt", "pass_on_own"]
 
@@ -65,7 +65,7 @@ async def pass_on_own(error: BaseException, what: str) -> None:
     cancelled = anyio.get_cancelled_exc_class()
     if all(isinstance(each, cancelled) for each in leaves(error)):
         raise error
-    logger.warning("%s was cancelled, and raised something else", what, exc_info=error)
+    logger.warning("%s was cancelled, and raised something else", what, exc_info=loggable(error))
     if stopped:
         await anyio.sleep_forever()  # which raises the cancellation
     raise asyncio.CancelledError

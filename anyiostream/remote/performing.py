@@ -12,7 +12,7 @@ from anyiostream.remote.containing import pass_on_own
 from anyiostream.remote.jobs import Job
 from anyiostream.remote.recovery import input_of
 from anyiostream.remote.thread import Thread
-from anyiostream.tooling import text_of
+from anyiostream.tooling import loggable, text_of
 from anyiostream.wire.encoder import WireEncoder
 from anyiostream.wire.redaction import one_line
 from anyiostream.wire.transformer import WireTransformer
@@ -62,10 +62,10 @@ async def perform(thread: Thread, job: Job) -> None:
         if job.ended:
             # The graph has ended, with this error or before it.
             logger.warning(
-                "run %s of thread %s: %s", job.run_id, thread.thread_id, one_line(text_of(exc)), exc_info=exc
+                "run %s of thread %s: %s", job.run_id, thread.thread_id, one_line(text_of(exc)), exc_info=loggable(exc)
             )
             return
-        logger.warning("run %s of thread %s could not be run", job.run_id, thread.thread_id, exc_info=exc)
+        logger.warning("run %s of thread %s could not be run", job.run_id, thread.thread_id, exc_info=loggable(exc))
         for draft in encoder.fail(exc):
             await thread.record(job, draft)
     finally:

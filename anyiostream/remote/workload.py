@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 from anyiostream.remote.containing import pass_on_own
 from anyiostream.remote.jobs import Job
 from anyiostream.remote.thread import Thread
+from anyiostream.tooling import loggable
 
 __all__ = ["Workload"]
 
@@ -112,7 +113,7 @@ class Workload:
             await pass_on_own(exc, f"run {job.run_id} of thread {thread.thread_id}")
             # The other runs go on.
             logger.warning(
-                "run %s of thread %s failed while it was stopped", job.run_id, thread.thread_id, exc_info=exc
+                "run %s of thread %s failed while it was stopped", job.run_id, thread.thread_id, exc_info=loggable(exc)
             )
             await job.done.wait()
 

@@ -10,6 +10,7 @@ from anyiostream import parts
 from anyiostream.errors import WriterClosed
 from anyiostream.events import Namespace, StreamPart
 from anyiostream.foreign import interrupts_of
+from anyiostream.forms import name_of, text_of
 
 __all__ = ["MessageWriter", "ToolCallWriter", "writing_message", "writing_tool_call"]
 
@@ -133,7 +134,7 @@ async def writing_message(
     try:
         yield message
     except Exception as exc:
-        await message.event("error", message=str(exc) or type(exc).__name__)
+        await message.event("error", message=text_of(exc) or name_of(exc))
         raise
     except BaseException:
         message.break_off(CANCELLED)
@@ -203,7 +204,7 @@ async def writing_tool_call(
         yield call
     except Exception as exc:
         if interrupts_of(exc) is None:  # else the call waits for the user, and has not ended
-            await call.event("tool-error", message=str(exc) or type(exc).__name__)
+            await call.event("tool-error", message=text_of(exc) or name_of(exc))
         raise
     except BaseException:
         call.break_off(CANCELLED)

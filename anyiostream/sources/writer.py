@@ -21,6 +21,7 @@ from anyiostream import parts
 from anyiostream.errors import GraphInterrupt
 from anyiostream.events import Namespace, StreamPart
 from anyiostream.foreign import interrupts_of, same_interrupt
+from anyiostream.forms import name_of, text_of
 from anyiostream.sources.message_writer import (
     CANCELLED,
     MessageWriter,
@@ -267,7 +268,7 @@ class GraphWriter(Generic[StateT_contra]):
         except Exception as exc:
             carried = interrupts_of(exc)
             if carried is None:
-                error = str(exc) or type(exc).__name__
+                error = text_of(exc) or name_of(exc)
             else:
                 interrupts = carried
             raise

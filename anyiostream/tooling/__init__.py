@@ -19,7 +19,7 @@ from typing import Any
 
 from anyiostream.encoding import CUT, Encoder, encode
 from anyiostream.foreign import leaves
-from anyiostream.forms import name_of, text_of
+from anyiostream.forms import loggable, name_of, text_of
 from anyiostream.loops import on_trio
 from anyiostream.mux.registrations import make_transformer
 from anyiostream.namespaces import around, is_call, task_path
@@ -62,6 +62,7 @@ __all__ = [
     "is_call",
     "is_langgraph",
     "leaves",
+    "loggable",
     "lookalike",
     "make_transformer",
     "name_of",

@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from anyiostream import AnyioStreamError, PreparedRun
 from anyiostream.sinks import Protocol, Request, Sink, open_sink
 from anyiostream.sinks.client import FAILED, HEADERS, Client
+from anyiostream.tooling import loggable
 from anyiostream.wire import WireRun
 
 __all__ = ["RunResponse", "UnknownOnDisconnect"]
@@ -120,7 +121,7 @@ class RunResponse(Response):
                 await self._show(run, client)
                 tasks.cancel_scope.cancel()
         if run.error is not None and not client.left:
-            logger.warning("the run %s has failed", run.run_id, exc_info=run.error)
+            logger.warning("the run %s has failed", run.run_id, exc_info=loggable(run.error))
             if not self._sink.in_band and client.status != FAILED:
                 # The client must not take what it has for the whole.
                 raise run.error

@@ -13,9 +13,6 @@ from anyiostream.remote import app
 from .graphs import ASSISTANTS, Progress
 from .serving import ALL_SERVERS, SERVERS, serving
 
-OFFICIAL = {"test_official", "test_python_client", "test_javascript_client"}
-"""What the official clients are tried with."""
-
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[dict[str, str]]:
@@ -27,16 +24,9 @@ def servers() -> Iterator[dict[str, str]]:
         }
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The official clients are tried with every kind of server, all else with one of each event loop."""
-    if "server" in metafunc.fixturenames:
-        official = metafunc.module.__name__.rpartition(".")[2] in OFFICIAL
-        metafunc.parametrize("server", ALL_SERVERS if official else SERVERS, indirect=True)
-
-
-@pytest.fixture
+@pytest.fixture(params=SERVERS)
 def server(request: pytest.FixtureRequest, servers: dict[str, str]) -> str:
-    """The address of a server."""
+    """The address of a server on asyncio, and of one on trio."""
     return servers[request.param]
 
 

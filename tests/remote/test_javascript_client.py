@@ -11,11 +11,18 @@ import pytest
 
 from ..npm import installed
 from .cutting import proxied
+from .serving import ALL_SERVERS
 
 FOLDER = Path(__file__).parent / "javascript"
 
 SDKS = ("@langchain/langgraph-sdk", "current")
 """The client that has been supported for longest, and the current one, by the names of their packages."""
+
+
+@pytest.fixture(params=ALL_SERVERS)
+def server(request: pytest.FixtureRequest, servers: dict[str, str]) -> str:
+    """The address of a server of each kind: what official clients do is tried with all of them."""
+    return servers[request.param]
 
 
 @pytest.fixture(scope="session")

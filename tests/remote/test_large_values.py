@@ -30,9 +30,8 @@ class Pair(BaseModel):
     b: Any
 
 
-def shared(make: Callable[[Any], Any]) -> Any:
+def shared(make: Callable[[Any], Any], value: Any = 1) -> Any:
     """What nobody could write down: each of its 60 levels refers to the next one twice."""
-    value: Any = 1
     for _ in range(60):
         value = make(value)
     return value
@@ -59,7 +58,9 @@ async def emits(given: str, writer: GraphWriter) -> Any:
 
 
 async def fails(given: str, writer: GraphWriter) -> Any:
-    """Fails with a value."""
+    """Fails with a value, or with many errors."""
+    if given == "shared group":
+        raise shared(lambda part: BaseExceptionGroup("state", [part, part]), SystemExit(1))
     raise ValueError("state", VALUES[given]())
 
 
@@ -115,11 +116,14 @@ def test_an_event_is_bounded(url: str, name: str) -> None:
         assert root_event(read(client)[-1]) == "completed"
 
 
-@pytest.mark.parametrize("name", ["shared lists", "shared models"])
+@pytest.mark.parametrize("name", ["shared lists", "shared models", "shared group"])
 def test_an_error_is_bounded(url: str, name: str) -> None:
-    """One whose text would be its arguments."""
+    """One whose text would be its arguments, or whose traceback would be those of all of its errors."""
     with Client(url, f"fails-{name}".replace(" ", "-")) as client:
         client.start("fails", name)
         (end,) = [event for event in read(client) if root_event(event) == "failed"]
         assert "state" in end["params"]["data"]["error"]
         assert len(end["params"]["data"]["error"]) < 2000
+    with Client(url, f"after-{name}".replace(" ", "-")) as client:
+        client.start("small")
+        assert root_event(read(client)[-1]) == "completed"

@@ -20,12 +20,18 @@ from anyiostream.remote.thread import Thread
 
 from ..waiting import PATIENCE
 from .graphs import ASSISTANTS
-from .serving import serving
+from .serving import ALL_SERVERS, serving
 
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"),
 ]
+
+
+@pytest.fixture(params=ALL_SERVERS)
+def server(request: pytest.FixtureRequest, servers: dict[str, str]) -> str:
+    """The address of a server of each kind: what official clients do is tried with all of them."""
+    return servers[request.param]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -23,6 +23,7 @@ from ..waiting import PATIENCE, until
 from .cutting import proxied
 from .graphs import release
 from .raw import root_event
+from .serving import ALL_SERVERS
 
 pytestmark = [
     pytest.mark.anyio,
@@ -32,6 +33,12 @@ pytestmark = [
 
 
 Opening = Callable[..., Any]
+
+
+@pytest.fixture(params=ALL_SERVERS)
+def server(request: pytest.FixtureRequest, servers: dict[str, str]) -> str:
+    """The address of a server of each kind: what official clients do is tried with all of them."""
+    return servers[request.param]
 
 
 @pytest.fixture(scope="module", autouse=True)

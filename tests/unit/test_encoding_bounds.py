@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, RootModel, field_serializer
 
 from anyiostream.encoding import CUT, LOCAL, NAME, OBJECT, SLOW, Encoder
-from anyiostream.forms import text_of
+from anyiostream.foreign import is_cancellation, leaves
+from anyiostream.forms import loggable, text_of
+from anyiostream.outcome import Outcome
 from anyiostream.wire.jsonable import WIRE
 
 MOST = 1000
@@ -332,3 +334,37 @@ def test_any_graph_is_whole_or_says_that_it_is_not(edges: list[list[int]], kind:
     if kind in {"lists", "mappings"}:
         assert CUT in text or count(read) == sizes[-1]
         assert sizes[-1] > most or CUT not in text
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
+def test_a_group_that_refers_to_its_errors_very_often(kind: type[BaseException]) -> None:
+    """Is gone through once, however deep it is, and is not written to a log: Python would not come to an end."""
+    one = kind("leaf")
+    group = shared(lambda part: BaseExceptionGroup("g", [part, part]), one)
+    assert list(leaves(group)) == [one]
+    assert not is_cancellation(group)
+    assert loggable(group) is None
+    assert Outcome.by(group).message == "g (2 sub-exceptions)"
+    deep: BaseException = one
+    for _ in range(5000):
+        deep = BaseExceptionGroup("g", [deep])
+    assert list(leaves(deep)) == [one]
+    several = BaseExceptionGroup("g", [ValueError(1), BaseExceptionGroup("h", [TypeError(2), ValueError(3)])])
+    assert [each.args for each in leaves(several)] == [(1,), (2,), (3,)]
+
+
+def test_what_is_written_to_a_log() -> None:
+    """All but what has no end: a group, a cause, an argument."""
+    endless = shared(lambda part: [part, part], 1)
+    for error in (ValueError("x"), ExceptionGroup("g", [ValueError("x")] * 3), chained(ValueError("x"))):
+        assert loggable(error) is error
+    for error in (ValueError(endless), ExceptionGroup("g", [ValueError(endless)]), chained(ValueError(endless))):
+        assert loggable(error) is None
+
+
+def chained(cause: Exception) -> Exception:
+    """An error with a cause."""
+    try:
+        raise RuntimeError("effect") from cause
+    except RuntimeError as exc:
+        return exc
