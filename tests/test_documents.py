@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from .preloaded import Preloaded
 
 ROOT = Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -34,11 +39,32 @@ def test_there_are_examples() -> None:
     assert any("README" in str(block.id) for block in BLOCKS)
 
 
+@pytest.fixture(scope="module")
+def python() -> Iterator[Any]:
+    """Runs programs, in a second less where processes can be forked."""
+    if not hasattr(os, "fork"):
+        yield lambda program: run("-c", program)
+        return
+    with Preloaded() as preloaded:
+        yield preloaded.run
+
+
 @pytest.mark.parametrize("block", BLOCKS)
-def test_an_example_is_a_program(block: str) -> None:
+def test_an_example_is_a_program(block: str, python: Any) -> None:
     """It runs to its end without a word on standard error."""
-    done = run("-c", block)
+    done = python(block)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_program_that_goes_wrong_is_told(python: Any) -> None:
+    """By its exit code, and by what Python writes: errors, warnings in it, and what is left at its end."""
+    assert python("print('well')").stdout == "well\n"
+    assert python("import sys; sys.exit(3)").returncode == 3
+    assert python("1 / 0").returncode == 1
+    assert "ZeroDivisionError" in python("1 / 0").stderr
+    assert "SyntaxWarning" in python("'' is ''").stderr
+    assert "never awaited" in python("async def f(): ...\nleft = f()").stderr
+    assert python("import sys; assert __name__ == '__main__'; assert 'trio' not in sys.modules").stderr == ""
 
 
 def test_the_readmes_example_shows_what_it_says() -> None:
