@@ -32,7 +32,9 @@ async def disturb(folder: Path, seed: int, count: int) -> Promises:
     with valkey(folder) as server:
         async with AsyncExitStack() as stack:
             between = [await stack.enter_async_context(proxy(("127.0.0.1", server.port))) for _ in range(2)]
-            work = Workload(handles(*(f"redis://127.0.0.1:{each.port}" for each in between)), promises, seed)
+            work = Workload(
+                handles(*(f"redis://127.0.0.1:{each.port}" for each in between), deadline=DEADLINE), promises, seed
+            )
             kinds = list(KINDS) * count
             draw.shuffle(kinds)
             async with work.running():

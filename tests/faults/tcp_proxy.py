@@ -7,12 +7,14 @@ draws its faults from a seed can be repeated.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final, Literal, final
 
 import anyio
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import ByteStream, SocketAttribute
+from anyio.streams.tls import TLSListener
 
 __all__ = ["Direction", "Proxy", "proxy"]
 
@@ -89,7 +91,7 @@ class Proxy:
         moved, self._moved = self._moved, anyio.Event()
         moved.set()
 
-    async def serve(self, client: SocketStream) -> None:
+    async def serve(self, client: ByteStream) -> None:
         """Forward one connection until it ends."""
         self.accepted += 1
         with anyio.CancelScope() as scope:
@@ -107,7 +109,7 @@ class Proxy:
                 with anyio.CancelScope(shield=True), suppress(*GONE):
                     await anyio.aclose_forcefully(client)
 
-    async def _connected(self) -> SocketStream:
+    async def _connected(self) -> ByteStream:
         for n in range(len(self._targets)):
             target = self._targets[(self.accepted + n) % len(self._targets)]
             try:
@@ -118,7 +120,7 @@ class Proxy:
         raise AssertionError
 
     async def _forward(
-        self, source: SocketStream, target: SocketStream, direction: Direction, scope: anyio.CancelScope
+        self, source: ByteStream, target: ByteStream, direction: Direction, scope: anyio.CancelScope
     ) -> None:
         with suppress(*GONE):
             async for piece in source:
@@ -135,11 +137,12 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxy(*targets: tuple[str, int]) -> AsyncGenerator[Proxy]:
-    """A block in which there is a proxy to these addresses."""
+async def proxy(*targets: tuple[str, int], tls: ssl.SSLContext | None = None) -> AsyncGenerator[Proxy]:
+    """A block in which there is a proxy to these addresses; with `tls`, connections to it are encrypted."""
     between = Proxy(targets)
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
         between.port = listener.extra(SocketAttribute.local_port)
-        tasks.start_soon(listener.serve, between.serve)
+        secured = listener if tls is None else TLSListener(listener, tls, standard_compatible=False)
+        tasks.start_soon(secured.serve, between.serve)
         yield between
         tasks.cancel_scope.cancel()

@@ -1,17 +1,22 @@
-"""One server of each kind for all tests that need nothing special of it."""
+"""One server of each kind for all tests that need nothing special of it. With `ANYIOSTREAM_SERVERS=2`, two of each."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from anyiostream.remote import app
+import anyiostream.remote
 
+from .doubled import double
 from .graphs import ASSISTANTS, Progress
 from .serving import ALL_SERVERS, SERVERS, serving
+
+if os.environ.get("ANYIOSTREAM_SERVERS") == "2":
+    double()
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +24,9 @@ def servers() -> Iterator[dict[str, str]]:
     """The addresses of a server of each kind, for all tests, in whatever order they run."""
     with ExitStack() as stack:
         yield {
-            name: stack.enter_context(serving(name, app(ASSISTANTS, transformers=[Progress], heartbeat=0.5)))
+            name: stack.enter_context(
+                serving(name, anyiostream.remote.app(ASSISTANTS, transformers=[Progress], heartbeat=0.5))
+            )
             for name in ALL_SERVERS
         }
 

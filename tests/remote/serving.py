@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
 from anyiostream.remote import close_streams
 
 from ..serving import hypercorn_server, uvicorn_server
+from .doubled import behind_proxy, twin_of
 
 __all__ = ["ALL_SERVERS", "SERVERS", "serving"]
 
@@ -33,5 +34,12 @@ ALL_SERVERS: dict[str, Callable[[Any], AbstractContextManager[str]]] = {
 
 
 def serving(name: str, application: Any) -> AbstractContextManager[str]:
-    """A block in which the application is served; its address."""
-    return ALL_SERVERS[name](application)
+    """A block in which the application is served, both of them if it is one of two; its address."""
+    twin = twin_of(application)
+    return ALL_SERVERS[name](application) if twin is None else _both(name, application, twin)
+
+
+@contextmanager
+def _both(name: str, one: Any, other: Any) -> Iterator[str]:
+    with ALL_SERVERS[name](one) as first, ALL_SERVERS[name](other) as second, behind_proxy(first, second) as address:
+        yield address

@@ -24,6 +24,7 @@ from valkey import Valkey as Client
 
 from ...faults.tcp_proxy import Proxy, proxy
 from ...ports import free_port
+from ...waiting import PATIENCE
 from ..kills.kit import GRAPHS, VIEWERS, Kit, Report, is_alive, run_and_leave
 from ..store.valkey import Valkey, valkey
 
@@ -71,7 +72,8 @@ class SharedKit(Kit):
         self.url = f"http://127.0.0.1:{between.port}"
         self.http = httpx.AsyncClient(base_url=self.url, timeout=10)  # a command is repeated while it is known
         graphs = " ".join(f"tests.remote.kills.served:{name}" for name in GRAPHS)
-        self.arguments = f"{graphs} --store {store.url}?lease={LEASE} --backend {self.backend} --port "
+        limits = "" if set(drawn) - {"roll", "replace"} else f"--limit drain={PATIENCE} "
+        self.arguments = f"{graphs} --store {store.url}?lease={LEASE} --backend {self.backend} {limits}--port "
 
     @property
     def served(self) -> bool:

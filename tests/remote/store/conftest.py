@@ -14,6 +14,7 @@ from anyiostream.remote import Limits
 from anyiostream.remote.store import MemoryStore, SqliteStore
 from anyiostream.remote.store.redis import RedisStore
 
+from ...waiting import PATIENCE
 from .valkey import Valkey, valkey
 
 Opened = Callable[..., Awaitable[Any]]
@@ -22,7 +23,7 @@ Opened = Callable[..., Awaitable[Any]]
 STORES: dict[str, Callable[[Path, str, Any], Any]] = {
     "memory": lambda _, __, clock: MemoryStore(**clock),
     "sqlite": lambda folder, _, clock: SqliteStore(folder / "runs.sqlite", **clock),
-    "redis": lambda _, url, clock: RedisStore(f"{url}?prefix={uuid4()}", **clock),
+    "redis": lambda _, url, clock: RedisStore(f"{url}?prefix={uuid4()}", deadline=PATIENCE, patience=PATIENCE, **clock),
 }
 
 
