@@ -263,11 +263,13 @@ class Kit:
     async def view(self, n: int, kind: str) -> None:
         """Follow a thread with one kind of client, and note what it shows."""
         seen: list[tuple[str, Any]] = []
-        self.viewed.append((kind, self.thread(n), seen))
+        viewer = kind, self.thread(n), seen
+        self.viewed.append(viewer)
         try:
             await VIEWERS[kind](self, n, seen)
         except Exception as exc:
             self.report.violate(f"{self.thread(n)}: {kind} has failed: {exc!r}")
+            self.viewed.remove(viewer)  # nobody waits for it
 
     async def caught_up(self, *threads: int) -> None:
         """Wait until the viewers of these threads have seen the last event, by default all.

@@ -10,8 +10,9 @@ import pytest
 from anyiostream.remote import Limits, LogGap, fleet
 from anyiostream.remote.store import Fenced, thread_key
 
-from ...waiting import PATIENCE, until
+from ...waiting import PATIENCE, turns, until
 from ..store.acting import draft, offer
+from ..store.valkey import Valkey
 from .deployment import Deployment, events_of, start, state
 
 pytestmark = pytest.mark.anyio
@@ -128,3 +129,26 @@ async def _forget(store: Any, record: str, before: Any) -> None:
     """Let a thread's record be what it was."""
     given = [part for item in before.items() for part in item]
     await store._open.commands.ask([b"DEL", record], [b"HSET", record, *given])  # noqa: SLF001
+
+
+async def test_news_of_an_earlier_incarnation_are_not_taken_for_events(
+    deployment: Deployment, store_server: Valkey
+) -> None:
+    """They come when a server has lost its lease and joined again, by a read that was under way."""
+    store = deployment.store()
+    async with store.open(Limits()):
+        tail, prefix = store._open.tail, store.address.prefix  # noqa: SLF001
+        tail.join("old", b"0-0")
+        await store.heard()
+        await until(lambda: b"cmd=xread" in store_server.ask(b"CLIENT LIST"))
+        await turns()
+        tail.join("new", b"0-0")
+        for server, thread in (("old", "lost before"), ("new", "lost now")):
+            await store._open.commands.ask(  # noqa: SLF001
+                [b"XADD", f"{prefix}:news:{server}", "*", "k", "l", "t", thread]
+            )
+        lost: set[str] = set()
+        with anyio.fail_after(PATIENCE):
+            while "lost now" not in lost:
+                lost |= (await store.heard()).lost
+        assert lost == {"lost now"}

@@ -160,9 +160,12 @@ class Tail:
                 logger.warning("the store's news cannot be read: %s", reply)
                 await anyio.sleep(self._late)
                 continue
-            for stream, entries in (reply or {}).items():
-                if await self._is_known(stream.decode(), entries):
-                    self._take(stream.decode(), entries)
+            for name, entries in (reply or {}).items():
+                stream = name.decode()
+                if stream not in self._own and not stream.endswith(":log"):
+                    continue  # news of the incarnation before: the server has joined anew since it was asked for
+                if await self._is_known(stream, entries):
+                    self._take(stream, entries)
 
     async def _is_known(self, stream: str, entries: Sequence[Any]) -> bool:
         """Whether it is known of which thread entries are; otherwise they are read again.
