@@ -7,7 +7,7 @@ calls get their own replies.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, final
@@ -19,6 +19,7 @@ import attrs
 
 from anyiostream.remote import Limits
 from anyiostream.remote.store import Changes, Offer, SharedStore, StoredLog, thread_key
+from anyiostream.testing import at_suspension
 from anyiostream.wire.drafts import Draft
 
 from ..faults.tcp_proxy import Proxy, proxy
@@ -37,41 +38,14 @@ TOGETHER: Final = 20
 """Callers at a time."""
 
 
-@final
-class _Cut:
-    """An awaitable that strikes when it is suspended for the `at`th time."""
-
-    def __init__(self, awaited: Awaitable[Any], at: int, strike: Callable[[], None]) -> None:
-        self.suspensions = 0
-        self._awaited = awaited
-        self._at = at
-        self._strike = strike
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        inner: Any = self._awaited.__await__()
-        step, given = inner.send, None
-        while True:
-            try:
-                asked = step(given)
-            except StopIteration as stop:
-                return stop.value
-            self.suspensions += 1
-            if self.suspensions == self._at:
-                self._strike()
-            try:
-                step, given = inner.send, (yield asked)
-            except BaseException as exc:
-                step, given = inner.throw, exc
-
-
 async def cut(call: Callable[[], Awaitable[Any]], at: int) -> tuple[bool, bool, Any]:
     """Cancel a call at its `at`th suspension: whether it came to that, whether it returned, and what."""
     returned, result = False, None
     with anyio.CancelScope() as scope:
-        awaited = _Cut(call(), at, scope.cancel)
-        result = await awaited
+        watch = at_suspension(call(), at, scope.cancel)
+        result = await watch
         returned = True
-    return awaited.suspensions >= at, returned, result
+    return watch.landed, returned, result
 
 
 @final
