@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
 import socket
@@ -17,12 +18,20 @@ BLOCKS: Final = 20
 
 
 def free_port() -> int:
-    """A port that nobody listens on, and that nobody else of these tests is given: each worker has a block of ports."""
+    """A port that nobody listens on, and that nobody else of these tests is given while this process lives.
+
+    Each worker has a block of ports. Another run of the tests may have the same one, and a server that is killed leaves
+    its port for a moment: so the port of that number for datagrams is held as a sign that it is taken.
+    """
     for port in _own:
+        sign = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
+            sign.bind(("127.0.0.1", port))
             socket.create_server(("127.0.0.1", port)).close()
         except OSError:
+            sign.close()
             continue
+        atexit.register(sign.close)
         return port
     raise AssertionError
 
