@@ -165,10 +165,10 @@ MUTANTS: Final[Sequence[Mutant]] = (
         ),
     ),
     Mutant(
-        "runs are not handed over",
+        "a run that was handed over begins again",
         "servers are replaced",
-        4,
-        (body("Thread.leave", "pass"),),
+        6,
+        (swap("input_of", "if job.handed_over:", "if False:"),),
     ),
     Mutant(
         "a cancellation does not wait for a call",
