@@ -101,8 +101,10 @@ class GatedSink:
         if not gate.open:
             await gate.permission(self._loop, offering=True)
         if gate.stopped:
-            # A graph that does nothing but write is cancelled here, or never, and no other task has its turn again.
-            await self._loop.checkpoint()
+            if self._loop.cancellation_is_real:
+                # trio does not cancel a task that has been woken before its next checkpoint. A graph that does nothing
+                # but write is cancelled here, or never, and no other task has its turn again.
+                await self._loop.checkpoint()
             return
         self._put(part)
         if not last and not gate.open:
