@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, final
+from typing import Any, Final, final
 
 from anyiostream import parts
 from anyiostream.errors import ForeignAwait, WriterClosed
@@ -17,6 +17,13 @@ from anyiostream.sources.hosted import HostLoop
 from anyiostream.sources.writer import GraphWriter, SubgraphLeft
 
 __all__ = ["DrivenFunction", "FunctionRoutine", "GraphFunction"]
+
+MAX_PASSED_OVER: Final = 100
+"""Writes that return at once when the run is closing: those of a graph's clean-up.
+
+A graph that writes more may do nothing but write. On trio it was woken at such a write, so that it has not been
+cancelled; without a checkpoint it never would be, and no other task would have its turn again.
+"""
 
 GraphFunction = Callable[[Any, GraphWriter], Awaitable[Any]]
 """A graph that is an async function. What it returns, unless `None`, is its last `values` snapshot."""
@@ -68,7 +75,7 @@ class GatedSink:
         ended: The graph's name once its function has returned; after that, only a task that it left behind can write.
     """
 
-    __slots__ = ("_gate", "_loop", "_put", "_subgraphs", "ended")
+    __slots__ = ("_gate", "_loop", "_passed_over", "_put", "_subgraphs", "ended")
 
     def __init__(
         self, put: Callable[[StreamPart], None], gate: Gate, loop: HostLoop, subgraphs: AbortedSubgraphs
@@ -77,6 +84,7 @@ class GatedSink:
         self._gate = gate
         self._loop = loop
         self._subgraphs = subgraphs
+        self._passed_over = 0
         self.ended = ""
 
     async def announce(self, namespace: Namespace, part: StreamPart) -> None:
@@ -101,9 +109,8 @@ class GatedSink:
         if not gate.open:
             await gate.permission(self._loop, offering=True)
         if gate.stopped:
-            if self._loop.cancellation_is_real:
-                # trio does not cancel a task that has been woken before its next checkpoint. A graph that does nothing
-                # but write is cancelled here, or never, and no other task has its turn again.
+            self._passed_over += 1
+            if self._passed_over > MAX_PASSED_OVER:
                 await self._loop.checkpoint()
             return
         self._put(part)

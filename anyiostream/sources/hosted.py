@@ -43,11 +43,6 @@ class Receiver(Protocol):
 class HostLoop(Parking, Protocol):
     """The loop that the task runs on."""
 
-    @property
-    def cancellation_is_real(self) -> bool:
-        """Whether only the loop itself raises its cancellation exception, at checkpoints."""
-        ...
-
     async def checkpoint(self) -> None:
         """Let others have their turn; a cancellation is raised here."""
 
