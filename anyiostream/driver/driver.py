@@ -337,7 +337,7 @@ class Driver:
             return
         if step is READY and len(self._waiting) == 1:
             return  # as _follow; with its call, and that of a reader that needs a part, lock-step costs 4 % more
-        if step is SPENT or (step is NEEDS_PART and self.pump.mux.scheduled_count):
+        if step is SPENT or (step is NEEDS_PART and self.pump.mux.has_scheduled):
             # Before the graph goes on, others want to run: all tasks, or scheduled work.
             if turn.state is FREE:
                 self._wake(waiter)

@@ -199,6 +199,11 @@ class Mux:
         return 0 if scheduled is None else len(scheduled)
 
     @property
+    def has_scheduled(self) -> bool:
+        """Whether one of them is left, or the end of a subgraph that waited for some."""
+        return bool(self._run.scheduled)
+
+    @property
     def is_draining(self) -> bool:
         """Whether the run waits for them to end."""
         scheduled = self._run.scheduled

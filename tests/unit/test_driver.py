@@ -103,7 +103,7 @@ class Pump:
         self.errors: list[BaseException] = []
         self.mux = self
         self.is_draining = False
-        self.scheduled_count = 0
+        self.has_scheduled = False
 
     @property
     def blocked(self) -> bool:
@@ -371,6 +371,17 @@ def test_without_a_reader_the_graph_does_not_step(rig: Rig) -> None:
     """Nothing is dispatched that nobody asked for."""
     rig.driver.graph_stops()
     assert rig.pump.stepped_for == []
+
+
+def test_before_the_graph_goes_on_scheduled_work_has_its_turn(rig: Rig, first: Latch) -> None:
+    """The reader is woken in place of a demand, which it makes when it runs."""
+    rig.parked(first)
+    rig.pump.has_scheduled = True
+    demands = rig.source.demands
+    rig.steps(Step.NEEDS_PART)
+    rig.driver.graph_stops()
+    assert rig.woken() == ["first"]
+    assert rig.source.demands == demands
 
 
 def test_control_flow_in_the_graphs_task_ends_the_run_and_not_the_graph(rig: Rig, first: Latch) -> None:

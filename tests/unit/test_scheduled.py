@@ -157,6 +157,15 @@ def test_draining_waits_for_all(scheduled: ScheduledWork, port: Any, wait: Any, 
     assert draining.step().done
 
 
+def test_what_is_held_up_counts_although_no_work_is_left(scheduled: ScheduledWork) -> None:
+    """The end of a subgraph that waited for work is one more thing to wait for."""
+    scheduled.hold(())
+    assert scheduled
+    assert len(scheduled) == 0
+    scheduled.release(())
+    assert not scheduled
+
+
 def test_draining_nothing_does_not_wait(scheduled: ScheduledWork, drive: Any) -> None:
     """Without work `drain` returns at once."""
     assert drive(scheduled.drain(())).done
