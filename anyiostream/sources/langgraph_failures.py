@@ -258,6 +258,9 @@ class FailedCalls(BaseCallbackHandler):
 ABOUT: Final = ("langgraph_node", "langgraph_checkpoint_ns", "ls_provider", "ls_model_name")
 """What the stream shows of a call, out of all that its callbacks report."""
 
+PRECEDED: Final = frozenset({"messages", "tasks"})
+"""Types of parts before which failures are shown."""
+
 _handler: ContextVar[FailedCalls | None] = ContextVar("anyiostream_failed_calls", default=None)
 register_configure_hook(_handler, inheritable=True)
 
@@ -288,18 +291,20 @@ class Unsaid:
         self._chunks = chunks
         _handler.set(self._failed)
 
-    def completed(self, part: StreamPart) -> Iterator[StreamPart]:
-        """A part of the stream, preceded by the failures that come before it."""
-        kind = part["type"]
-        if kind == "messages":
+    def before(self, part: StreamPart) -> Iterable[StreamPart]:
+        """The failures that come before a part of the stream; only before one of `PRECEDED` there may be any."""
+        if part["type"] == "messages" and not self._failed.precedes_messages:
+            return ()  # tokens are most of a stream, and nearly all streams have no failure
+        return self._failed.before(part)
+
+    def shown(self, part: StreamPart) -> StreamPart:
+        """One of `PRECEDED`, as it is shown."""
+        if part["type"] == "messages" and not self._chunks:
             said, about = part["data"]
-            if not self._chunks and isinstance(said, AIMessageChunk):
+            if isinstance(said, AIMessageChunk):
                 # The sum of the chunks that a node has streamed itself, and returned: there is nothing behind it.
-                part = {**part, "data": (said.model_copy(update={"chunk_position": "last"}), about)}
-        # Tokens are most of a stream, and nearly all streams have no failure.
-        if kind == "tasks" or (kind == "messages" and self._failed.precedes_messages):
-            yield from self._failed.before(part)
-        yield part
+                return {**part, "data": (said.model_copy(update={"chunk_position": "last"}), about)}
+        return part
 
     def rest(self) -> Iterator[StreamPart]:
         """The parts that come after the last part of the stream."""
@@ -316,8 +321,12 @@ async def show_failures(stream: AsyncIterator[Any], **options: bool) -> AsyncIte
     unsaid = Unsaid(**options)
     async with aclosing(stream):  # type: ignore[type-var]  # LangGraph's is an async generator
         async for part in stream:
-            for each in unsaid.completed(part):
-                yield each
+            if part["type"] not in PRECEDED:
+                yield part  # through the generators below, a part of a burst takes 3 % longer
+                continue
+            for failure in unsaid.before(part):
+                yield failure
+            yield unsaid.shown(part)
     for each in unsaid.rest():
         yield each
 
@@ -327,5 +336,9 @@ def show_failures_inline(stream: Iterator[Any], **options: bool) -> Generator[An
     unsaid = Unsaid(**options)
     with closing(stream):  # type: ignore[type-var]  # LangGraph's is a generator
         for part in stream:
-            yield from unsaid.completed(part)
+            if part["type"] not in PRECEDED:
+                yield part
+                continue
+            yield from unsaid.before(part)
+            yield unsaid.shown(part)
     yield from unsaid.rest()
