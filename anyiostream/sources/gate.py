@@ -7,8 +7,8 @@ Rules:
   what follows may be another model call, whose result may no longer be wanted. A reader that waits with nothing to read
   is demand; one demand lets the graph go on to its next part.
 - It does not begin before the first demand.
-- The graph is woken when a reader waits, or when half of what it may run ahead has been taken: waking it for each part
-  taken would cost a task switch per part.
+- A graph that has run as far ahead as it may goes on when a reader waits, or when half of that has been taken: waking
+  it for each part taken would cost a task switch per part.
 """
 
 from __future__ import annotations
@@ -49,25 +49,23 @@ class Gate:
     gate = Gate(2, root_depth=0, barriers_below=False)
     assert not gate.open  # until a reader waits
     gate.demand()
-    assert gate.produced(parts.custom("a piece"))
-    assert not gate.produced(parts.values({"a": "state"}))  # ends a superstep
+    assert gate.produced(parts.custom("a piece"), ahead=1)
+    assert not gate.produced(parts.values({"a": "state"}), ahead=2)  # ends a superstep
     ```
 
     Attributes:
         open: Whether the graph may produce its next part.
-        ahead: Parts produced and not taken.
         stopped: Whether the graph is to stop. The gate is closed then, and nobody waits at it.
     """
 
     __slots__ = (
-        "_barrier",
+        "_at_barrier",
         "_barriers_below",
         "_low",
         "_offering",
         "_pausing",
         "_prefetch",
         "_root_depth",
-        "ahead",
         "open",
         "stopped",
     )
@@ -81,30 +79,28 @@ class Gate:
             barriers_below: Whether parts of subgraphs end supersteps too.
         """
         self._prefetch = prefetch
-        self._low = prefetch // 2
+        self._low = prefetch // 2 if prefetch else -1
         self._root_depth = root_depth
         self._barriers_below = barriers_below
         self._offering: deque[Parked] = deque()
         self._pausing: deque[Parked] = deque()
-        self._barrier = True  # nothing runs before the first demand
+        self._at_barrier = True  # nothing runs before the first demand
         self.open = False
-        self.ahead = 0
         self.stopped = False
 
     # --- the reader's end ---
 
-    def taken(self, count: int = 1) -> None:
-        """`count` parts have been taken."""
-        self.ahead = ahead = self.ahead - count
-        if not self._barrier and ahead < self._prefetch and not self.stopped:
+    def taken(self, ahead: int) -> None:
+        """Parts have been taken; `ahead` are left. While the gate is open, it need not be told."""
+        if ahead <= self._low and not (self.open or self._at_barrier or self.stopped):
             self.open = True
-            if ahead <= self._low and (self._pausing or self._offering):
-                self._wake()
+            self._wake()
 
     def demand(self) -> None:
         """A reader waits, and there is nothing for it."""
         if not self.open and not self.stopped:
             self.open = True
+            self._at_barrier = False
             self._wake()
 
     def stop(self) -> None:
@@ -138,16 +134,18 @@ class Gate:
                 raise
         return not self.stopped
 
-    def produced(self, part: Any) -> bool:
-        """A part has been produced; whether the next one may be."""
-        self.ahead = ahead = self.ahead + 1
+    def produced(self, part: Any, ahead: int) -> bool:
+        """A part has been produced, and `ahead` have not been taken; whether the next one may be produced."""
         try:
-            barrier = part["type"] in BARRIERS and (self._barriers_below or len(part["ns"]) <= self._root_depth)
+            if part["type"] in BARRIERS and (self._barriers_below or len(part["ns"]) <= self._root_depth):
+                self._at_barrier = True
+                self.open = False
+            elif ahead >= self._prefetch:
+                self.open = False
         except (TypeError, KeyError, AttributeError):
-            barrier = True  # it is not a part, and will fail the run
-        self._barrier = barrier
-        self.open = may_go_on = not barrier and ahead < self._prefetch and not self.stopped
-        return may_go_on
+            self._at_barrier = True  # it is not a part, and will fail the run
+            self.open = False
+        return self.open
 
     # --- inside ---
 

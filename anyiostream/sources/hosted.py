@@ -25,7 +25,7 @@ from anyiostream.projections.messages.assembling import assemble_chat_message
 from anyiostream.projections.messages.record import Assembler
 from anyiostream.source import readable
 from anyiostream.sources.gate import Gate, Parking
-from anyiostream.sources.inbox import Inbox
+from anyiostream.sources.inbox import GatedInbox
 
 __all__ = ["Execution", "HostLoop", "HostedSource", "Receiver", "Routine"]
 
@@ -143,7 +143,7 @@ class HostedSource:
         self.assemble_message = execution.assemble_message
         self.abort_subgraph = execution.abort_subgraph
         self._execution = execution
-        self._inbox = Inbox(execution.gate)
+        self._inbox = GatedInbox(execution.gate)
         self._task: LoopTask | None = None
         self._host: Host | None = None
         self.pull = self._inbox.pull

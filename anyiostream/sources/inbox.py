@@ -13,37 +13,26 @@ from typing import Any, final
 from anyiostream.source import END, NOTHING
 from anyiostream.sources.gate import Gate
 
-__all__ = ["Inbox"]
+__all__ = ["GatedInbox", "Inbox"]
 
 
-@final
 class Inbox:
-    """Parts produced and not yet dispatched, in the process and thread of their reader.
+    """Parts produced and not yet dispatched, in the process and thread of their reader."""
 
-    Attributes:
-        gate: Whether the graph may produce more; `None` if that is decided elsewhere.
-    """
+    __slots__ = ("_ended", "_error", "_on_part", "_parts")
 
-    __slots__ = ("_ended", "_error", "_gate", "_on_part", "_on_stop", "_parts")
-
-    def __init__(self, gate: Gate | None) -> None:
-        self._gate = gate
+    def __init__(self) -> None:
         self._parts: deque[Any] = deque()
         self._on_part: Callable[[], object] = _nothing
-        self._on_stop: Callable[[], object] = _nothing
         self._ended = False
         self._error: BaseException | None = None
 
     def __len__(self) -> int:
         return len(self._parts)
 
-    def notify(self, on_part: Callable[[], object], on_stop: Callable[[], object] | None = None) -> None:
-        """Call `on_part` when there is something to pull after there was nothing.
-
-        If `on_stop` is given, call that instead, in the task of the graph, after a part at which the graph pauses.
-        """
+    def notify(self, on_part: Callable[[], object]) -> None:
+        """Call `on_part` when there is something to pull after there was nothing."""
         self._on_part = on_part
-        self._on_stop = on_part if on_stop is None else on_stop
 
     @property
     def has_part(self) -> bool:
@@ -52,27 +41,7 @@ class Inbox:
 
     def pull(self) -> Any:
         """The next part, `NOTHING`, or `END`; raises the error that ended the graph, once."""
-        parts = self._parts
-        if parts:
-            if self._gate is not None:
-                self._gate.taken()
-            return parts.popleft()
-        if not self._ended:
-            return NOTHING
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
-        return END
-
-    def put(self, part: Any) -> None:
-        """Add a part."""
-        parts = self._parts
-        parts.append(part)
-        gate = self._gate
-        if gate is not None and not gate.produced(part):
-            self._on_stop()
-        elif len(parts) == 1:
-            self._on_part()
+        return self._parts.popleft() if self._parts else self._nothing_more()
 
     def put_batch(self, batch: list[Any]) -> None:
         """Add several parts."""
@@ -84,6 +53,55 @@ class Inbox:
         if not self._ended:
             self._ended = True
             self._error = error
+            self._on_part()
+
+    def _nothing_more(self) -> Any:
+        if not self._ended:
+            return NOTHING
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return END
+
+
+@final
+class GatedInbox(Inbox):
+    """Tells a gate what comes and goes: the inbox of a graph that runs in its reader's thread."""
+
+    __slots__ = ("_gate", "_on_stop")
+
+    def __init__(self, gate: Gate) -> None:
+        super().__init__()
+        self._gate = gate
+        self._on_stop: Callable[[], object] = _nothing
+
+    def notify(self, on_part: Callable[[], object], on_stop: Callable[[], object] | None = None) -> None:
+        """As `Inbox.notify`.
+
+        If `on_stop` is given, call that instead, in the task of the graph, after a part at which the graph pauses.
+        """
+        self._on_part = on_part
+        self._on_stop = on_part if on_stop is None else on_stop
+
+    def pull(self) -> Any:
+        """As `Inbox.pull`."""
+        parts = self._parts
+        if not parts:
+            return self._nothing_more()
+        part = parts.popleft()
+        gate = self._gate
+        if not gate.open:  # telling an open gate, too, would cost a call for each part
+            gate.taken(len(parts))
+        return part
+
+    def put(self, part: Any) -> None:
+        """Add a part."""
+        parts = self._parts
+        parts.append(part)
+        ahead = len(parts)
+        if not self._gate.produced(part, ahead):
+            self._on_stop()
+        elif ahead == 1:
             self._on_part()
 
 

@@ -44,7 +44,7 @@ class BridgedSource:
     def __init__(self, execution: Execution) -> None:
         self.name = execution.name
         self.assemble_message = execution.assemble_message
-        self._inbox = Inbox(None)
+        self._inbox = Inbox()
         self._remote = RemoteExecution(execution, self._inbox)
         self._wanted = Latch(f"the first demand on {self.name}")
         self._task: LoopTask | None = None
@@ -122,6 +122,7 @@ class RemoteExecution:
         self._portal: Portal | None = None
         self._task: asyncio.Task[None] | None = None
         self._batch: list[Any] = []
+        self._ahead = 0
         self._flushing = False
         self._early: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self.finished = Latch(execution.name)
@@ -156,7 +157,8 @@ class RemoteExecution:
 
     def demanded(self, taken: int) -> None:
         """`taken` parts have been taken, and a reader waits for more."""
-        self._execution.gate.taken(taken)
+        self._ahead -= taken
+        self._execution.gate.taken(self._ahead)
         if not self._batch:
             self._execution.gate.demand()
 
@@ -171,7 +173,8 @@ class RemoteExecution:
 
     def put(self, part: Any) -> None:
         """Take a part; it crosses at the end of this iteration of the loop."""
-        self._execution.gate.produced(part)
+        self._ahead += 1
+        self._execution.gate.produced(part, self._ahead)
         self._batch.append(part)
         if len(self._batch) >= BATCH:
             self._flush()

@@ -52,8 +52,8 @@ def gate(prefetch: int = 4, *, root_depth: int = 0, barriers_below: bool = False
     """The gate of a graph that has begun, and whose first part has been taken."""
     made = Gate(prefetch, root_depth=root_depth, barriers_below=barriers_below)
     made.demand()
-    made.produced(TOKEN)
-    made.taken()
+    made.produced(TOKEN, 1)
+    made.taken(0)
     return made
 
 
@@ -71,12 +71,29 @@ def test_nothing_runs_before_somebody_wants_something() -> None:
 def test_a_graph_may_run_prefetch_parts_ahead() -> None:
     """Without demand a graph goes on as long as fewer than `prefetch` parts wait."""
     ahead = gate(3)
-    for _ in range(3):
+    for count in range(1, 4):
         assert ahead.open
-        ahead.produced(TOKEN)
+        ahead.produced(TOKEN, count)
     assert not ahead.open
-    ahead.taken()
+
+
+def test_a_full_gate_opens_when_half_has_been_taken() -> None:
+    """Not before: a graph that went on for each part taken would be woken for each."""
+    ahead = gate(4)
+    ahead.produced(TOKEN, 4)
+    ahead.taken(3)
+    assert not ahead.open
+    ahead.taken(2)
     assert ahead.open
+
+
+def test_what_comes_beside_a_superstep_does_not_open_it() -> None:
+    """A branch that had permission already may put something behind the other branch's superstep."""
+    step = gate()
+    step.produced(STEP, 1)
+    assert not step.produced(TOKEN, 2)
+    step.taken(0)
+    assert not step.open
 
 
 def test_without_prefetch_a_graph_moves_on_demand_only() -> None:
@@ -85,9 +102,9 @@ def test_without_prefetch_a_graph_moves_on_demand_only() -> None:
     assert not step.open
     step.demand()
     assert step.open
-    step.produced(TOKEN)
+    step.produced(TOKEN, 1)
     assert not step.open
-    step.taken()
+    step.taken(0)
     assert not step.open
 
 
@@ -95,9 +112,9 @@ def test_without_prefetch_a_graph_moves_on_demand_only() -> None:
 def test_a_graph_stops_at_a_superstep(kind: str) -> None:
     """After a part that ends a superstep the graph waits for demand, although there is room."""
     step = gate()
-    step.produced({"type": kind, "ns": (), "data": None})
+    step.produced({"type": kind, "ns": (), "data": None}, 1)
     assert not step.open
-    step.taken()
+    step.taken(0)
     assert not step.open
     step.demand()
     assert step.open
@@ -107,19 +124,19 @@ def test_a_graph_stops_at_a_superstep(kind: str) -> None:
 def test_tokens_are_no_superstep(kind: str) -> None:
     """Tokens and custom data are read ahead."""
     step = gate()
-    step.produced({"type": kind, "ns": (), "data": None})
+    step.produced({"type": kind, "ns": (), "data": None}, 1)
     assert step.open
 
 
 def test_one_demand_is_one_part_past_the_barrier() -> None:
     """Demand lets the graph go on to its next part; what that is decides how it goes on from there."""
     step = gate()
-    step.produced(STEP)
+    step.produced(STEP, 1)
     step.demand()
-    step.produced(STEP)
+    step.produced(STEP, 1)
     assert not step.open
     step.demand()
-    step.produced(TOKEN)
+    step.produced(TOKEN, 1)
     assert step.open
 
 
@@ -128,7 +145,7 @@ def test_demand_counts_once_until_it_is_met() -> None:
     step = gate(0)
     step.demand()
     step.demand()
-    step.produced(TOKEN)
+    step.produced(TOKEN, 1)
     assert not step.open
 
 
@@ -136,17 +153,17 @@ def test_demand_counts_once_until_it_is_met() -> None:
 def test_supersteps_below_the_root(barriers_below: bool) -> None:
     """A subgraph's superstep stops the graph only where `barriers_below` says so."""
     step = gate(barriers_below=barriers_below)
-    step.produced(parts.values({}, ns=("node:1",)))
+    step.produced(parts.values({}, ns=("node:1",)), 1)
     assert step.open is not barriers_below
 
 
 def test_the_roots_own_level_may_be_deep() -> None:
     """For a run inside a node the supersteps of its own level count."""
     step = gate(root_depth=1)
-    step.produced(parts.values({}, ns=("node:1",)))
+    step.produced(parts.values({}, ns=("node:1",)), 1)
     assert not step.open
     step.demand()
-    step.produced(parts.values({}, ns=("node:1", "deep:2")))
+    step.produced(parts.values({}, ns=("node:1", "deep:2")), 1)
     assert step.open
 
 
@@ -154,7 +171,7 @@ def test_the_roots_own_level_may_be_deep() -> None:
 def test_what_is_no_part_stops_the_graph(part: Any) -> None:
     """Something that will fail the run is not read past."""
     step = gate()
-    step.produced(part)
+    step.produced(part, 1)
     assert not step.open
 
 
@@ -181,33 +198,21 @@ def test_demand_wakes_a_waiting_graph(parking: Parking, drive: Any) -> None:
 def test_a_graph_is_woken_when_half_has_been_taken(parking: Parking, drive: Any) -> None:
     """Taking parts wakes the graph at half its read-ahead, not at each part."""
     ahead = gate(4)
-    for _ in range(4):
-        ahead.produced(TOKEN)
+    ahead.produced(TOKEN, 4)
     waiting = drive(ahead.permission(parking))
-    ahead.taken()
+    ahead.taken(3)
     assert parking.waiters[0].woken == 0
-    ahead.taken()
+    ahead.taken(2)
     assert parking.waiters[0].woken == 1
-    assert waiting.step().result is True
-
-
-def test_a_batch_is_taken_at_once(parking: Parking, drive: Any) -> None:
-    """`taken(count)` counts several parts."""
-    ahead = gate(4)
-    for _ in range(4):
-        ahead.produced(TOKEN)
-    waiting = drive(ahead.permission(parking))
-    ahead.taken(4)
-    assert ahead.ahead == 0
     assert waiting.step().result is True
 
 
 def test_taking_does_not_wake_past_a_barrier(parking: Parking, drive: Any) -> None:
     """Where the graph waits at a superstep, only demand wakes it."""
     ahead = gate(4)
-    ahead.produced(STEP)
+    ahead.produced(STEP, 1)
     waiting = drive(ahead.permission(parking))
-    ahead.taken()
+    ahead.taken(0)
     assert parking.waiters[0].woken == 0
     assert not waiting.done
     ahead.demand()
