@@ -1,8 +1,8 @@
 """Programs in processes of their own, without the second that their imports take.
 
 Each is a fork of one process that has imported what most of them use, and nothing else: `with Preloaded() as python`,
-then `python.run(program)`. What Python does at its own end is done, too: threads are joined, what is left is collected,
-and what either says on standard error counts.
+then `python.run(program)`, or `python.run_module(name)` for `python -m name`. What Python does at its own end is done,
+too: threads are joined, what is left is collected, and what either says on standard error counts.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import gc
 import importlib
 import json
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ import threading
 import traceback
 import types
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn, Self, final
 
@@ -46,12 +48,18 @@ class Done:
 class Preloaded:
     """A process to fork, as long as the block lasts. One caller at a time."""
 
+    def __init__(self, *modules: str, environment: Mapping[str, str] | None = None) -> None:
+        """One that imports `modules`, too; with the environment of this process if none is given."""
+        self._modules = modules
+        self._environment = environment
+
     def __enter__(self) -> Self:
         """Start it."""
         self._folder = tempfile.TemporaryDirectory()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.preloaded"],
+            [sys.executable, "-m", "tests.preloaded", *self._modules],
             cwd=ROOT,
+            env=self._environment,
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -65,18 +73,26 @@ class Preloaded:
 
     def run(self, program: str) -> Done:
         """What comes of a program, with warnings as errors in its main module."""
-        out, err = (Path(self._folder.name, name) for name in ("out", "err"))
+        return self._fork(program=program)
+
+    def run_module(self, name: str, *arguments: str, given: str = "") -> Done:
+        """What comes of `python -m name`, likewise, with its arguments and its standard input."""
+        return self._fork(module=name, arguments=arguments, given=given)
+
+    def _fork(self, *, given: str = "", **what: Any) -> Done:
+        into, out, err = (Path(self._folder.name, name) for name in ("in", "out", "err"))
+        into.write_text(given, encoding="utf-8")
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        stdin.write(json.dumps({"program": program, "out": str(out), "err": str(err)}) + "\n")
+        stdin.write(json.dumps({"files": [str(into), str(out), str(err)], **what}) + "\n")
         stdin.flush()
         return Done(int(stdout.readline()), out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
 
 
 def main() -> None:
     """Fork for each line."""
-    for name in IMPORTED:
+    for name in (*IMPORTED, *sys.argv[1:]):
         importlib.import_module(name)
     gc.freeze()
     for line in sys.stdin:
@@ -88,16 +104,22 @@ def main() -> None:
         sys.stdout.flush()
 
 
-def become(program: str, out: str, err: str) -> NoReturn:
-    """Run a program, and end this process as Python would."""
-    for descriptor, path in ((0, os.devnull), (1, out), (2, err)):
-        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), descriptor)
-    module: Any = types.ModuleType("__main__")
-    sys.modules["__main__"], sys.argv = module, ["-c"]
+def become(files: list[str], program: str = "", module: str = "", arguments: tuple[str, ...] = ()) -> NoReturn:
+    """Run a program or a module, and end this process as Python would."""
+    for descriptor, path in enumerate(files):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC if descriptor else os.O_RDONLY
+        os.dup2(os.open(path, flags), descriptor)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 -- the other has read lines that are not for it
+    main: Any = types.ModuleType("__main__")
+    sys.modules["__main__"], sys.argv = main, ["-c"]
     warnings.filterwarnings("error", module=r"__main__\Z")
     code: Any = 0
     try:
-        exec(compile(program, "<string>", "exec"), module.__dict__)
+        if module:
+            sys.argv = [module, *arguments]
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        else:
+            exec(compile(program, "<string>", "exec"), main.__dict__)
     except SystemExit as exc:
         code = exc.code
         if isinstance(code, str):
@@ -108,7 +130,7 @@ def become(program: str, out: str, err: str) -> NoReturn:
         code = 1
     threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 -- as Python would
     atexit._run_exitfuncs()  # noqa: SLF001 -- likewise
-    module.__dict__.clear()
+    main.__dict__.clear()
     gc.collect()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -25,7 +25,7 @@ ENVIRONMENT |= {"TERM": "xterm-256color", "PYTHONUNBUFFERED": ""}
 # What libraries deprecate, or use although it is deprecated, differs from version to version and is not the command's.
 ENVIRONMENT |= {"PYTHONWARNINGS": "default,ignore::DeprecationWarning,ignore::PendingDeprecationWarning"}
 
-__all__ = ["ENVIRONMENT", "GRAPHS", "ROOT", "Ended", "command", "in_terminal", "resize", "run", "type_keys"]
+__all__ = ["ENVIRONMENT", "GRAPHS", "ROOT", "Ended", "command", "in_terminal", "resize", "run_process", "type_keys"]
 
 
 @attrs.frozen
@@ -56,7 +56,7 @@ def command(graph: str, *options: str) -> list[str]:
     return [sys.executable, "-m", "anyiostream", "run", f"{GRAPHS}:{graph}", *options]
 
 
-def run(graph: str, *options: str, given: str | None = None) -> Ended:
+def run_process(graph: str, *options: str, given: str = "") -> Ended:
     """Run the command to its end, with pipes."""
     done = subprocess.run(
         command(graph, *options),

@@ -1,8 +1,12 @@
-"""`python -m anyiostream run` with pipes: lines of JSON, exit codes, and what it says of wrong arguments."""
+"""`python -m anyiostream run` with pipes: lines of JSON, exit codes, and what it says of wrong arguments.
+
+What is about pipes, signals or a process's beginning starts Python anew; the rest forks one that has all imports.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,9 +16,27 @@ from typing import Any
 
 import pytest
 
-from .running import ENVIRONMENT, ROOT, command, interruptible, run
+from ..preloaded import Preloaded
+from .running import ENVIRONMENT, GRAPHS, ROOT, Ended, command, interruptible, run_process
 
 BACKENDS = ("asyncio", "trio", "sync")
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    """Runs the command to its end, half a second to two sooner where processes can be forked."""
+    if not hasattr(os, "fork"):
+        yield run_process
+        return
+    with Preloaded("anyio._backends._trio", "anyiostream.cli.main", environment=ENVIRONMENT) as python:
+
+        def running(graph: str, *options: str, given: str = "") -> Ended:
+            done = python.run_module("anyiostream", "run", f"{GRAPHS}:{graph}", *options, given=given)
+            return Ended(done.returncode, done.stdout, done.stderr)
+
+        yield running
 
 
 @pytest.fixture
@@ -39,7 +61,7 @@ def started() -> Iterator[Callable[..., Any]]:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_each_event_is_a_line_and_the_outcome_is_the_last(backend: str) -> None:
     """The raw log in order of `seq`, with values that are no JSON as the nearest thing that is."""
-    done = run("greet", "--backend", backend, "--input", '{"name": "Ada"}')
+    done = run_process("greet", "--backend", backend, "--input", '{"name": "Ada"}')
     assert (done.code, done.err) == (0, "")
     *events, result = done.lines
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
@@ -57,7 +79,7 @@ def test_each_event_is_a_line_and_the_outcome_is_the_last(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_langgraph_graph_is_run(backend: str) -> None:
+def test_a_langgraph_graph_is_run(backend: str, run: Run) -> None:
     """Built by the function that is named, on every backend."""
     done = run("build", "--backend", backend, "--input", '{"messages": [["user", "hi"]]}')
     assert (done.code, done.err) == (0, "")
@@ -67,7 +89,7 @@ def test_a_langgraph_graph_is_run(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_an_agent_is_run(backend: str) -> None:
+def test_an_agent_is_run(backend: str, run: Run) -> None:
     """The commonest graph: its messages, and its tool calls, which are compiled in."""
     pytest.importorskip("anyiostream.testing")
     done = run("agent", "--backend", backend, "--input", '{"messages": [["user", "Bergen?"]]}')
@@ -80,7 +102,7 @@ def test_an_agent_is_run(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_failed_run_is_told_by_its_exit_code(backend: str) -> None:
+def test_a_failed_run_is_told_by_its_exit_code(backend: str, run: Run) -> None:
     """1, with the error in the last line, and on standard error without what a terminal would act upon."""
     done = run("fails", "--backend", backend, "--input", '"!"')
     assert done.code == 1
@@ -91,7 +113,7 @@ def test_a_failed_run_is_told_by_its_exit_code(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_an_interrupted_run_is_told_by_its_exit_code(backend: str) -> None:
+def test_an_interrupted_run_is_told_by_its_exit_code(backend: str, run: Run) -> None:
     """3, with what the graph waits for in the last line."""
     done = run("asks", "--backend", backend, "--input", "1")
     assert (done.code, done.err) == (3, "")
@@ -143,12 +165,12 @@ def test_a_reader_that_leaves_ends_the_run_quietly(backend: str, graph: str, sta
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_reader_that_is_slow_gets_everything(backend: str) -> None:
     """More than a pipe takes: the run waits, and no line is lost or torn."""
-    done = run("flood", "--backend", backend)
+    done = run_process("flood", "--backend", backend)
     assert done.events("custom") == list(range(5000))
     assert done.result["output"] == {"n": 4999}
 
 
-def test_transformers_and_further_parts_are_shown_on_demand() -> None:
+def test_transformers_and_further_parts_are_shown_on_demand(run: Run) -> None:
     """`--transformer` registers one, `--mode` shows what is not shown by default."""
     done = run("greet", "--transformer", f"{__file__.replace('test_command', 'graphs')}:Marking")
     assert done.events("custom") == [{"marked": {"by": "inner"}}]
@@ -158,7 +180,7 @@ def test_transformers_and_further_parts_are_shown_on_demand() -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_options_of_runs_are_passed_on(backend: str) -> None:
+def test_options_of_runs_are_passed_on(backend: str, run: Run) -> None:
     """`--grace` and `--max-scheduled`; the sync lane has no use for them."""
     transformer = f"{__file__.replace('test_command', 'graphs')}:Lingering"
     options = ("--transformer", transformer, "--grace", "0.01", "--max-scheduled", "1")
@@ -167,7 +189,7 @@ def test_options_of_runs_are_passed_on(backend: str) -> None:
     assert ("Lingering.afail() did not end within 0.01 s" in done.err) is (backend != "sync")
 
 
-def test_the_input_may_come_from_elsewhere(tmp_path: Path) -> None:
+def test_the_input_may_come_from_elsewhere(tmp_path: Path, run: Run) -> None:
     """`-` is standard input, `@path` a file, and neither is none."""
     assert run("greet", "--input", "-", given="[1]").result["output"] == {"given": [1]}
     file = tmp_path / "input.json"
@@ -176,7 +198,7 @@ def test_the_input_may_come_from_elsewhere(tmp_path: Path) -> None:
     assert run("greet").result["output"] == {"given": None}
 
 
-def test_a_builder_gets_the_configuration() -> None:
+def test_a_builder_gets_the_configuration(run: Run) -> None:
     """If it takes one; a graph that is none of LangGraph's refuses it all the same."""
     assert run("build_for").result["output"] == {"config": {}}
     done = run("build_for", "--config", '{"a": 1}')
@@ -200,7 +222,7 @@ def test_a_builder_gets_the_configuration() -> None:
         ("endless_parts", ("--backend", "fibers"), "invalid choice"),
     ],
 )
-def test_arguments_that_cannot_be_used(graph: str, options: tuple[str, ...], said: str) -> None:
+def test_arguments_that_cannot_be_used(graph: str, options: tuple[str, ...], said: str, run: Run) -> None:
     """2, nothing on standard output, and one line that says what is wrong, without a traceback."""
     done = run(graph, *options)
     assert (done.code, done.out) == (2, "")
@@ -221,7 +243,7 @@ def test_lines_are_written_as_they_happen(started: Callable[..., Any]) -> None:
 
 def test_what_the_graph_prints_is_kept_from_the_lines() -> None:
     """It goes to standard error, so that every line of the output is JSON."""
-    done = run("talks")
+    done = run_process("talks")
     assert done.events("custom") == ["and so on"]
     assert "the graph" in done.err
 
