@@ -125,21 +125,21 @@ def matches(module: str, pattern: str) -> bool:
     return fnmatch(module, pattern) or (pattern.endswith(".*") and module == pattern[:-2])
 
 
-OWN_IMPORTS = {
-    module: {own for name in imports(path) if (own := own_module(name)) is not None} for module, path in MODULES.items()
-}
-"""Module -> what it imports of the package, for type checking only included: to read it takes them all the same."""
+@functools.cache
+def own_imports(module: str) -> set[str]:
+    """What a module imports of the package, for type checking only included: to read it takes them all the same."""
+    return {own for name in imports(MODULES[module]) if (own := own_module(name)) is not None}
 
 
 @functools.cache
 def reachable(module: str) -> set[str]:
     """What a module imports, directly or by way of others."""
     found: set[str] = set()
-    pending = [*OWN_IMPORTS[module]]
+    pending = [*own_imports(module)]
     while pending:
         if (other := pending.pop()) not in found:
             found.add(other)
-            pending += OWN_IMPORTS[other]
+            pending += own_imports(other)
     return found
 
 
@@ -151,8 +151,8 @@ def circle_of(module: str) -> set[str]:
 def test_the_package_is_found() -> None:
     """The modules that these tests look at are there, and import each other."""
     assert {"errors.__init__", "events", "pump", "run", "mux.mux", "channels.channel"} <= set(MODULES)
-    assert "channels.buffer" in OWN_IMPORTS["channels.channel"]
-    assert "parts" in OWN_IMPORTS["sources.writer"]
+    assert "channels.buffer" in own_imports("channels.channel")
+    assert "parts" in own_imports("sources.writer")
 
 
 def test_imports_for_type_checking_count(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_imports_for_type_checking_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_inwards(module: str) -> None:
     """A module has one place in the order, and imports nothing from a layer further out."""
-    outwards = {other for other in OWN_IMPORTS[module] if layer(other) > layer(module)}
+    outwards = {other for other in own_imports(module) if layer(other) > layer(module)}
     assert outwards == set()
 
 
@@ -186,7 +186,7 @@ def test_the_core_imports_no_event_loop(module: str) -> None:
 @pytest.mark.parametrize("module", [each for each in MODULES if layer(each) < layer("__init__")])
 def test_no_module_imports_the_package_as_a_whole(module: str) -> None:
     """What a module of the core needs it imports from where it is defined, not from `anyiostream` itself."""
-    assert "__init__" not in OWN_IMPORTS[module]
+    assert "__init__" not in own_imports(module)
 
 
 def imported_by(statement: str) -> set[str]:

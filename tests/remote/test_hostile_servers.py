@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Callable
 from email.utils import formatdate
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -86,7 +87,22 @@ def breaks(_: httpx.Request) -> httpx.Response:
 
 
 DEEP = b"[" * 100_000
-BOMB = gzip.compress(b"[" + b" " * 200_000_000 + b"]", 1)
+
+
+@cache
+def bomb() -> bytes:
+    """200 MB. Not made before a test wants it: every worker would."""
+    return gzip.compress(b"[" + b" " * 200_000_000 + b"]", 1)
+
+
+def says_bomb(**headers: str) -> Answer:
+    """The bomb as an answer."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return says(bomb(), content_encoding="gzip", **headers)(request)
+
+    return answer
+
 
 BODIES: dict[str, tuple[Answer, type[Exception]]] = {
     "html": (says(b"<html>", content_type="text/html"), RemoteMalformed),
@@ -96,7 +112,7 @@ BODIES: dict[str, tuple[Answer, type[Exception]]] = {
     "NaN": (says(b'{"type": "success", "result": {"run_id": NaN}}'), RemoteMalformed),
     "deep": (says(DEEP), RemoteMalformed),
     "large": (says(b" " * 2_000_000), RemoteMalformed),
-    "a bomb": (says(BOMB, content_encoding="gzip"), RemoteMalformed),
+    "a bomb": (says_bomb(), RemoteMalformed),
     "not compressed": (says(b"{}", content_encoding="gzip"), RemoteMalformed),
     "cut off": (says(gzip.compress(json.dumps(STARTED).encode())[:-9], content_encoding="gzip"), RemoteMalformed),
     "odd encoding": (says(b"{}", content_encoding="br"), RemoteMalformed),
@@ -159,7 +175,7 @@ async def test_compressed_answers_are_read(compression: str) -> None:
 
 STREAMS: dict[str, tuple[Answer | bytes, type[Exception]]] = {
     **{name: BODIES[name] for name in ("html", "redirect", "nothing", "refused", "gone", "odd encoding")},
-    "a bomb": (says(BOMB, content_encoding="gzip", **SSE), RemoteMalformed),
+    "a bomb": (says_bomb(**SSE), RemoteMalformed),
     "no json": (b"data: {\n\n", RemoteMalformed),
     "deep": (b"data: " + DEEP + b"\n\n", RemoteMalformed),
     "large": (b"data: " + b" " * 2_000_000, RemoteMalformed),
@@ -284,7 +300,7 @@ def test_a_long_event_in_small_pieces_is_joined_once() -> None:
 
 def test_a_bomb_is_inflated_piece_by_piece() -> None:
     """None is larger than `CHUNK`; what is asked for no more is not made."""
-    pieces = Inflater("gzip").feed(BOMB)
+    pieces = Inflater("gzip").feed(bomb())
     for _ in range(10):
         assert 0 < len(next(pieces)) <= CHUNK
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import anyio
 import httpx
-import openai
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
@@ -164,6 +163,8 @@ def test_an_interrupt_of_ag_ui_is_resumed(readers: Readers) -> None:
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_the_python_client_of_openai(backend: str) -> None:
     """Streamed and whole, with tokens; a failure is its exception."""
+    import openai  # not at the top, where it takes each worker a second
+
     log = events(agent(), QUESTION, CONFIG)
 
     def answer(request: httpx.Request) -> httpx.Response:
