@@ -74,11 +74,15 @@ def example(session: nox.Session) -> None:
 
 
 def run_tests(session: nox.Session, *options: str, env: Mapping[str, str] | None = None) -> None:
-    """Run pytest on all cores, in random order; the session's arguments come last."""
+    """Run pytest on all cores, in random order; the session's arguments come last.
+
+    Bytecode is kept, whatever the environment says: without it each worker and each program that the tests start would
+    compile the package anew, and each worker all tests.
+    """
     session.run(
         "python", "-m", "pytest", "--random-order", "--numprocesses=auto", "--dist=loadfile",
         *options, *session.posargs,
-        env=env,
+        env={"PYTHONDONTWRITEBYTECODE": None, **(env or {})},
     )  # fmt: skip
 
 
