@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from ..preloaded import Preloaded
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOOPS = ("asyncio", "trio")
 
 
-def program(name: str, *arguments: str, given: str = "") -> list[str]:
-    """What a program shows; it says nothing on standard error, and succeeds."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error:::__main__", "-m", f"examples.{name}", *arguments],
+Program = Callable[..., list[str]]
+
+
+def run(name: str, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a module in a Python of its own, with warnings as errors in it."""
+    return subprocess.run(
+        [sys.executable, "-W", "error:::__main__", "-m", name, *arguments],
         cwd=ROOT,
         input=given,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def shown(done: Any) -> list[str]:
+    """What a program has shown; it said nothing on standard error, and succeeded."""
     assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.splitlines()
+    lines: list[str] = done.stdout.splitlines()
+    return lines
+
+
+@pytest.fixture(scope="module")
+def program() -> Iterator[Program]:
+    """Runs a program, sooner where processes can be forked; what it has shown."""
+    if not hasattr(os, "fork"):
+        yield lambda name, *arguments, **options: shown(run(f"examples.{name}", *arguments, **options))
+        return
+    with Preloaded("anyio._backends._trio") as python:
+        yield lambda name, *arguments, **options: shown(python.run_module(f"examples.{name}", *arguments, **options))
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_chat(loop: str) -> None:
+def test_chat(loop: str, program: Program) -> None:
     """Tools are called and their results are told; the next question is another run."""
     lines = program("chat", "--backend", loop, given="What is 2 and 40, and how late is it in Tokyo?\nHello?\n\n")
     assert lines == [
@@ -40,13 +63,13 @@ def test_chat(loop: str) -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_chat_ends_with_its_input(loop: str) -> None:
+def test_chat_ends_with_its_input(loop: str, program: Program) -> None:
     """Without an empty line, too."""
     assert program("chat", "--backend", loop) == ["you: "]
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_researchers(loop: str) -> None:
+def test_researchers(loop: str, program: Program) -> None:
     """Each says its facts in order; the summary comes after them; they work side by side."""
     lines = program("researchers", "--backend", loop, "tides", "dunes")
     for name, facts in (
@@ -63,7 +86,7 @@ def test_researchers(loop: str) -> None:
 
 
 @pytest.mark.parametrize("loop", [*LOOPS, "sync"])
-def test_redaction(loop: str) -> None:
+def test_redaction(loop: str, program: Program) -> None:
     """Nothing private is shown, although it comes in pieces; all else is."""
     assert program("redaction", "--backend", loop) == [
         "custom: {'asked by': '[redacted]', 'question': 'How do I reach Ada?'}",
@@ -75,7 +98,7 @@ def test_redaction(loop: str) -> None:
 @pytest.mark.parametrize("loop", LOOPS)
 def test_moderation(loop: str) -> None:
     """Every message is shown and scored, and no score waits for another."""
-    lines = program("moderation", "--backend", loop)
+    lines = shown(run("examples.moderation", "--backend", loop))
     assert [line for line in lines if line.startswith("message")] == [
         "message: Certainly, with pleasure.",
         "message: What a stupid question!",
@@ -88,7 +111,7 @@ def test_moderation(loop: str) -> None:
     ]
 
 
-def test_trio_host() -> None:
+def test_trio_host(program: Program) -> None:
     """The node sees the caller's context, is cancelled with it, and the program's other tasks go on."""
     lines = program("trio_host")
     assert lines[:5] == [
@@ -107,7 +130,7 @@ def test_trio_host() -> None:
     ]
 
 
-def test_service() -> None:
+def test_service(program: Program) -> None:
     """A client that leaves stops the run in its response, and not the one in the server."""
     assert program("service") == [
         "A client that leaves its answer:",
