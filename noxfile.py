@@ -77,10 +77,11 @@ def run_tests(session: nox.Session, *options: str, env: Mapping[str, str] | None
     """Run pytest on all cores, in random order; the session's arguments come last.
 
     Bytecode is kept, whatever the environment says: without it each worker and each program that the tests start would
-    compile the package anew, and each worker all tests.
+    compile the package anew, and each worker all tests. `tests/conftest.py` orders the files: the plugin would by the
+    number of their tests alone, and a worker might begin a long one when the other has nothing left.
     """
     session.run(
-        "python", "-m", "pytest", "--random-order", "--numprocesses=auto", "--dist=loadfile",
+        "python", "-m", "pytest", "--random-order", "--numprocesses=auto", "--dist=loadfile", "--no-loadscope-reorder",
         *options, *session.posargs,
         env={"PYTHONDONTWRITEBYTECODE": None, **(env or {})},
     )  # fmt: skip

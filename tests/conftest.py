@@ -6,6 +6,7 @@ import functools
 import gc
 import inspect
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
@@ -32,8 +33,16 @@ def is_about_speed(record: logging.LogRecord) -> bool:
 logging.getLogger("asyncio").addFilter(lambda record: not is_about_speed(record))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """No test hangs, although none has a deadline: a finite deadline would change what a run does about a stall."""
+@pytest.hookimpl(trylast=True)  # after they have been put in random order
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """No test hangs, although none has a deadline: a finite deadline would change what a run does about a stall.
+
+    Workers begin with the files that take longest, so that none is left with one when the others have ended.
+    """
+    if hasattr(config, "workerinput"):
+        sizes = Counter(item.path for item in items)
+        early = {item.path for item in items if item.get_closest_marker("early")}
+        items.sort(key=lambda item: (item.path not in early, -sizes[item.path]))
     for item in items:
         if not isinstance(item, pytest.Function) or not item.get_closest_marker("anyio"):
             continue

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.early
+
 
 def test_nothing_grows_and_nothing_is_left_in_some_random_programs() -> None:
     """Random programs on every lane: no warning, no task left, and memory, threads and files stay where they are."""

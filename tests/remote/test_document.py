@@ -17,6 +17,8 @@ from anyiostream.remote import app
 from .raw import Client
 from .serving import serving
 
+pytestmark = pytest.mark.early
+
 ROOT = Path(anyiostream.__file__).parent.parent
 TEXT = (ROOT / "docs" / "remote.md").read_text(encoding="utf-8")
 

@@ -18,7 +18,7 @@ from anyiostream.sinks import PROTOCOLS, parse
 from ..serving import SERVERS
 from ..waiting import PATIENCE, until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.early]
 
 USERS = 200
 """At the same time."""

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, given, settings
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
@@ -14,6 +15,8 @@ from websockets.sync.client import ClientConnection
 from ..thorough import THOROUGH
 from ..waiting import PATIENCE
 from .raw import Client, root_event
+
+pytestmark = pytest.mark.early
 
 TEXT = st.text(max_size=8)
 SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | TEXT

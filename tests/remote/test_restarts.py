@@ -9,9 +9,13 @@ import uuid
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from anyiostream.remote.receiving import EventDecoder
 
 from .raw import Client, events
+
+pytestmark = pytest.mark.early
 
 RESTARTS = 500
 EVENTS = 3000

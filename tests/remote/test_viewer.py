@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,8 @@ from anyiostream.remote.performing import perform
 from anyiostream.remote.subscriptions import Selection, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
+
+pytestmark = pytest.mark.early
 
 METHODS = ("values", "updates", "tasks")
 
