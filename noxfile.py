@@ -163,6 +163,8 @@ def faults(session: nox.Session) -> None:
     the package, which they must find out.
     """
     install(session, "test")
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    session.install(*(line for name in FRAMEWORKS for line in extras[name]))
     if session.posargs[:2] == ["distributed", "mutants"]:
         session.run("python", "-m", "tests.distributed.mutants", *session.posargs[2:])
     elif session.posargs[:1] == ["distributed"]:

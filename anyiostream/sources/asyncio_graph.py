@@ -17,6 +17,7 @@ import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from contextvars import Context, ContextVar
+from types import AsyncGeneratorType
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -95,20 +96,34 @@ async def owned_tasks(framework: str) -> AsyncGenerator[None]:
 
 
 @asynccontextmanager
-async def entered(block: AbstractAsyncContextManager[T]) -> AsyncGenerator[T]:
-    """A framework's block. A cancellation stays one, whatever the framework raises on the way out."""
+async def entered(block: AbstractAsyncContextManager[T], *holders: type) -> AsyncGenerator[T]:
+    """A framework's block. A cancellation stays one, whatever the framework raises on the way out.
+
+    If it is left by an exception, the async generators that the framework has left open in the block's value are
+    closed: otherwise the loop would close them in a task, whenever they are collected.
+
+    Args:
+        block: The block.
+        holders: The framework's classes whose objects hold such generators; the value is one of these, or a generator.
+    """
     cancelled: asyncio.CancelledError | None = None
+    held: list[AsyncGenerator[Any]] = []
     try:
         async with block as value:
             try:
                 yield value
-            except asyncio.CancelledError as exc:
-                cancelled = exc
+            except BaseException as exc:
+                held = _generators_in(value, holders)
+                if isinstance(exc, asyncio.CancelledError):
+                    cancelled = exc
                 raise
     except Exception:
         if cancelled is None:
             raise
         raise cancelled from None
+    finally:
+        for generator in held:
+            await close_anyhow(generator)
 
 
 async def close_anyhow(iterator: AsyncGenerator[Any]) -> None:
@@ -127,6 +142,26 @@ async def _end_tasks(owner: object, framework: str) -> None:
             next(iter(left)).cancel()
         with suppress(asyncio.CancelledError):  # the run is left already; another cancellation shortens nothing
             await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _generators_in(value: object, holders: tuple[type, ...]) -> list[AsyncGenerator[Any]]:
+    """The async generators that an object of a framework holds, directly or not, each before those that it iterates.
+
+    A generator that iterates another one leaves it open when it is closed itself (PEP 533).
+    """
+    found: dict[int, object] = {}
+    pending: list[object] = [value]
+    while pending:
+        each = pending.pop()
+        if id(each) in found:
+            continue
+        if isinstance(each, AsyncGeneratorType):
+            found[id(each)] = each
+            pending += gc.get_referents(each)  # what it waits for, among others
+        elif isinstance(each, holders):
+            found[id(each)] = each
+            pending += vars(each).values()
+    return [each for each in found.values() if isinstance(each, AsyncGeneratorType)]
 
 
 def _tasks_of(owner: object, framework: str) -> Iterator[asyncio.Task[Any]]:

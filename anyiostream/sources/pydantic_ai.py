@@ -121,16 +121,17 @@ async def run_nested(agent: Any, prompt: Any, *, context: Any, **options: Any) -
 
 async def _iterate(agent: Any, prompt: Any, writer: GraphWriter, options: Mapping[str, Any]) -> Any:
     """Run the agent node by node, and show each."""
+    holders = _holders()
     async with entered(agent.iter(prompt, **options)) as run:
         async for node in run:
             if agent.is_model_request_node(node):
                 await writer.values(_state(run, node.request))
                 before = _usage(run.usage)
-                async with entered(node.stream(run.ctx)) as stream:
+                async with entered(node.stream(run.ctx), *holders) as stream:
                     await _model_call(stream, writer, agent.name, before)
             elif agent.is_call_tools_node(node):
                 await writer.values(_state(run))
-                async with entered(node.stream(run.ctx)) as stream:
+                async with entered(node.stream(run.ctx), *holders) as stream:
                     async for event in stream:
                         await _tool_event(event, writer)
     return run.result
@@ -228,6 +229,12 @@ def _results(asked: AgentInput) -> Any:
         denied = framework.ToolDenied() if approval.message is None else framework.ToolDenied(approval.message)
         approvals[name] = framework.ToolApproved() if approval.approved else denied
     return framework.DeferredToolResults(approvals=approvals, calls=calls)
+
+
+def _holders() -> tuple[type, ...]:
+    """What of the framework holds the async generators of a response that is streamed."""
+    framework = _framework()
+    return framework.result.AgentStream, framework.models.StreamedResponse
 
 
 def _state(run: Any, *requests: Any) -> dict[str, Any]:

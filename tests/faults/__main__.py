@@ -11,6 +11,7 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
+from .agents import AGENTS, INSTALLED
 from .battery import LOOPS, SOURCES, Figures, Selection, chunk
 from .engine import run_scenario
 from .faults import FAULTS
@@ -38,6 +39,9 @@ def main() -> int:
     chosen = parser.parse_args()
     if chosen.only:
         return max(repeat(line) for line in chosen.only)
+    missing = sorted(set(chosen.source or ()) & set(AGENTS) - set(INSTALLED))
+    if missing:
+        parser.error(f"install {' and '.join(missing)} first, which are extras of the package")
     began = time.monotonic()
     selection = Selection(tuple(chosen.fault), frozenset(chosen.loop or LOOPS), frozenset(chosen.source or SOURCES))
     figures = run(

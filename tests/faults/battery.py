@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import attrs
 
+from .agents import AGENTS
 from .engine import Outcome, run_scenario
 from .faults import FAULTS, Fault
 from .invariants import INVARIANTS
@@ -37,8 +38,21 @@ HANGS_AFTER: Final = 900.0
 LOOPS: Final = {"asyncio": 10, "trio": 6, "sync": 2, "debug": 2, "uvloop": 2}
 """Loop -> how often it is drawn."""
 
-SOURCES: Final = {"generator": 5, "iterator": 3, "iterable": 3, "function": 5, "writer": 5, "langgraph": 1}
+SOURCES: Final = {
+    "generator": 5,
+    "iterator": 3,
+    "iterable": 3,
+    "function": 5,
+    "writer": 5,
+    "langgraph": 1,
+    "pydantic-ai": 1,
+    "openai-agents": 1,
+}
 """Kind of source -> how often it is drawn."""
+
+
+SLOW: Final = ("langgraph", *AGENTS)
+"""Sources that take so long over a part that the long script is not for them."""
 
 
 @attrs.define
@@ -160,7 +174,7 @@ def draw(fault: Fault, dice: random.Random, selection: Selection = ANY) -> Scena
     # Scheduled work is there only where its results are read.
     readers = ["all", "echo"] if fault.family.startswith("scheduled") or fault.cancels == "scheduled" else list(READERS)
     seed = dice.randrange(1_000_000)
-    trees = [tree for tree in TREES if tree != "long" or source != "langgraph"]
+    trees = [tree for tree in TREES if tree != "long" or source not in SLOW]
     return Scenario(source, dice.choice(trees), dice.choice(readers), fault.name, 1, loop, seed)
 
 
@@ -218,7 +232,7 @@ def chunk(
             name = dice.choice(names)
         for outcome in supervised(draw(FAULTS[name], dice, selection)):
             figures.add(outcome)
-            if until_violation and figures.violations:
+            if (until_violation and figures.violations) or time.monotonic() >= until:
                 return figures
     return figures
 

@@ -8,7 +8,9 @@ import logging
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -16,10 +18,11 @@ import attrs
 import trio
 from anyio.lowlevel import checkpoint
 
-from anyiostream import CustomTransformer, open_run
+from anyiostream import CustomTransformer, ToolCallTransformer, open_run
 from anyiostream.loops.trio_host import hosted_tasks
 from anyiostream.testing import Deadlock, at_time, at_turn, run_seeded
 
+from .agents import AGENTS
 from .invariants import check
 from .roles import Group, plain, roles, settle
 from .scenarios import Scenario
@@ -63,11 +66,15 @@ def run_scenario(scenario: Scenario, lines: list[str] | None = None) -> Outcome:
     """Run it. `lines`, if given, receives the trace in words."""
     world = World(scenario)
     world.lines = [] if lines is None else lines
-    with quiet(world):
+    descriptors = open_descriptors()
+    with quiet(world), watched_generators(world):
         if scenario.loop == "sync":
             run_sync(world)
         else:
             run_async(world)
+    more = open_descriptors() - descriptors
+    if more > 0 and scenario.loop != "uvloop":  # which keeps a pipe for as long as the process lives
+        world.left.append(f"{more} descriptors")
     check(world)
     bounded = [(peak / bound, peak, bound) for _, peak, bound in world.peaks if bound]
     return Outcome(
@@ -117,6 +124,35 @@ def quiet(world: World) -> Any:
         asyncio_logger.setLevel(asyncio_level)
 
 
+@contextlib.contextmanager
+def watched_generators(world: World) -> Any:
+    """Know of the async generators that begin on an asyncio loop, and of those that are dropped in the middle."""
+    loop: Any = asyncio.BaseEventLoop
+    begin, drop = loop._asyncgen_firstiter_hook, loop._asyncgen_finalizer_hook  # noqa: SLF001
+
+    def begins(self: Any, generator: Any) -> None:
+        world.generators.append(weakref.ref(generator))
+        begin(self, generator)
+
+    def dropped(self: Any, generator: Any) -> None:
+        world.dropped.append(generator)
+        drop(self, generator)
+
+    loop._asyncgen_firstiter_hook, loop._asyncgen_finalizer_hook = begins, dropped  # noqa: SLF001
+    try:
+        yield
+    finally:
+        loop._asyncgen_firstiter_hook, loop._asyncgen_finalizer_hook = begin, drop  # noqa: SLF001
+
+
+def open_descriptors() -> int:
+    """How many files and sockets this process has open; 0 where nothing tells."""
+    try:
+        return len(list(Path("/proc/self/fd").iterdir()))
+    except FileNotFoundError:
+        return 0
+
+
 def run_async(world: World) -> None:
     """On the loop that the scenario names."""
     loop, seed = world.scenario.loop, world.scenario.seed
@@ -155,10 +191,11 @@ def give_up(world: World, task: asyncio.Task[Any]) -> None:
 
 async def application(world: World) -> None:
     """A program that opens a run, reads it in several tasks, and leaves."""
-    before = alive()
+    before = alive() | world.open_generators()
     world.alarm = anyio.Event()
     graph, given = open_source(world)
-    transformers = [CustomTransformer, *factories(world, is_async=True)]
+    tools = [ToolCallTransformer] if world.scenario.source in AGENTS else []
+    transformers = [CustomTransformer, *tools, *factories(world, is_async=True)]
 
     async def body() -> None:
         options = world.options
@@ -198,7 +235,7 @@ async def application(world: World) -> None:
         await outer()
     except BaseException as exc:
         world.left_with = exc
-    world.left = sorted(alive() - before)
+    world.left = sorted((alive() | world.open_generators()) - before) + world.feed.working
     if world.run is not None:
         world.status = world.run.status
         world.measure(world.run)

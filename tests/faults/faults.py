@@ -24,7 +24,10 @@ SCRIPTED: Final = ("generator", "iterator", "iterable", "function")
 HOSTED: Final = ("generator", "iterator", "function", "writer")
 """Sources that may wait."""
 
-ALL_SOURCES: Final = (*SCRIPTED, "writer", "langgraph")
+AGENTS: Final = ("pydantic-ai", "openai-agents")
+"""Agents of other frameworks, whose models and tools wait."""
+
+ALL_SOURCES: Final = (*SCRIPTED, "writer", "langgraph", *AGENTS)
 
 
 class InjectedError(Exception):
@@ -96,6 +99,8 @@ def cancellations() -> Iterator[Fault]:
                     f"cancel {role} by {means}",
                     statuses,
                     ON_ASYNCIO if means == "task" else ASYNC_LOOPS,
+                    # Agents make no custom items, for which work is scheduled.
+                    (*SCRIPTED, "writer", "langgraph") if role == "scheduled" else ALL_SOURCES,
                     cancels=role,
                     means=means,
                     at=at,
@@ -124,7 +129,7 @@ def bad_sources() -> Iterator[Fault]:
         "source never yields",
         ABORTED,
         IN_VIRTUAL_TIME,
-        HOSTED,
+        (*HOSTED, *AGENTS),
         source="hangs",
         leaves_at=PATIENCE,
     )
@@ -133,7 +138,7 @@ def bad_sources() -> Iterator[Fault]:
         "source ignores cancellation",
         ABORTED,
         IN_VIRTUAL_TIME,
-        HOSTED,
+        (*HOSTED, *AGENTS),
         source="ignores cancellation",
         leaves_at=PATIENCE,
     )
@@ -142,7 +147,7 @@ def bad_sources() -> Iterator[Fault]:
         "source ignores cancellation",
         ABORTED,
         IN_VIRTUAL_TIME,
-        HOSTED,
+        (*HOSTED, *AGENTS),
         source="ignores cancellation long",
         leaves_at=PATIENCE,
     )
@@ -150,7 +155,7 @@ def bad_sources() -> Iterator[Fault]:
         "source-raises-in-closing",
         "source raises in closing",
         frozenset({"aborted", "completed", "failed"}),
-        sources=("generator", "iterable", "function", "writer"),
+        sources=("generator", "iterable", "function", "writer", *AGENTS),
         source="raises in closing when left",
         cancels="outer",
         at="turn",
@@ -160,7 +165,7 @@ def bad_sources() -> Iterator[Fault]:
         "source raises in closing",
         FAILED,
         EVERYWHERE,
-        ("generator", "iterator", "iterable", "function", "writer"),
+        ("generator", "iterator", "iterable", "function", "writer", *AGENTS),
         swept=False,
         source="raises in closing",
     )

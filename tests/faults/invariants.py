@@ -8,7 +8,9 @@ from typing import Any, Final
 
 from anyiostream import AnyioStreamError, RunAborted, SourceStopped
 from anyiostream.errors import HookStopped
+from anyiostream.testing.models import pieces
 
+from .agents import AGENTS, calls_of, texts_of
 from .scripts import TREES, flatten, said
 from .witnesses import First
 from .world import Reader, World
@@ -50,6 +52,8 @@ def check(world: World) -> None:
 
 def expected(world: World, reader: Reader) -> list[Any] | None:
     """What the reader would get of a whole run, as far as that is known."""
+    if world.scenario.source in AGENTS:
+        return expected_of_an_agent(world.scenario.tree, reader)
     steps = list(said(TREES[world.scenario.tree]))
     langgraph = world.scenario.source == "langgraph"
     name = reader.name.removeprefix("late ")
@@ -65,6 +69,17 @@ def expected(world: World, reader: Reader) -> list[Any] | None:
             return None
         return items
     return None
+
+
+def expected_of_an_agent(tree: str, reader: Reader) -> list[Any] | None:
+    """The same of an agent: what its model says is a text, its tools and other agents are calls."""
+    name = reader.name.removeprefix("late ")
+    if name == "messages":
+        return ["messages"] * len(texts_of(tree, reader.path))
+    if name.startswith("text "):
+        text = texts_of(tree, reader.path)[int(name.removeprefix("text ")) - 1]
+        return pieces(text)
+    return calls_of(tree, reader.path) if name == "tool_calls" else None
 
 
 def sequences(world: World) -> Finding:
@@ -125,6 +140,8 @@ def raw_log(world: World, reader: Reader) -> Finding:
     if numbers != list(range(1, len(numbers) + 1)):
         yield f"the raw log is numbered {numbers}"
     kinds = {"custom"} if world.scenario.source == "langgraph" else {"values", "custom"}
+    if world.scenario.source in AGENTS:
+        kinds = set()
     got = [(path, kind, data) for _, path, kind, data in reader.items if kind in kinds and not foreign(world, data)]
     whole = [(path, kind, data) for path, kind, data in said(TREES[world.scenario.tree]) if kind in kinds]
     if got != whole[: len(got)]:
@@ -149,7 +166,7 @@ def unfinished(world: World) -> Finding:
 def closed_once(world: World) -> Finding:
     """I4, what is left of it."""
     feed = world.feed
-    if feed.opened and feed.closed != 1 and world.scenario.source != "langgraph":
+    if feed.opened and feed.closed != 1:
         yield f"the source was closed {feed.closed} times"
 
 
@@ -184,7 +201,8 @@ def drained(world: World) -> Finding:
 
 def errors(world: World) -> Finding:
     """I8."""
-    seen = [(where(reader), reader.error) for reader in world.readers if reader.error is not None and not reader.path]
+    readers = [reader for reader in world.readers if not of_a_message(reader)]
+    seen = [(where(reader), reader.error) for reader in readers if reader.error is not None and not reader.path]
     seen += [("output()", value) for how, value, _ in world.outputs if how == "error"]
     if world.status == "failed":
         if len({id(error) for _, error in seen}) > 1:
@@ -192,7 +210,7 @@ def errors(world: World) -> Finding:
         for name, error in seen[:1]:
             if error is not None and not rooted(world, error):
                 yield f"{name} got {error!r}, which comes from none of {world.injected!r}"
-        for reader in world.readers:
+        for reader in readers:
             if not reader.path and reader.end == "end" and not reader.name.startswith("late") and world.landed:
                 yield f"{where(reader)} ended well in a failed run"
             # Control flow passes whoever meets it, and is the run's error as well.
@@ -205,6 +223,11 @@ def errors(world: World) -> Finding:
     left_with = world.left_with
     if left_with is not None and not world.cancelled and not acceptable(world, left_with):
         yield f"the block raised {left_with!r}"
+
+
+def of_a_message(reader: Reader) -> bool:
+    """Whether it reads the text of one message, which has its own end, and an error of its own class."""
+    return reader.name.startswith("text ")
 
 
 def rooted(world: World, error: BaseException) -> bool:
@@ -240,7 +263,7 @@ def final_state(world: World) -> Finding:
         if how == "value":
             if status != "completed":
                 yield f"output() returned {value!r} while the run was {status}"
-            if value != last:
+            if value != last and not (isinstance(value, dict) and value.get("output") == f"snapshot {last['n']}"):
                 yield f"output() returned {value!r} instead of {last!r}"
         elif status == "completed":
             yield f"output() raised {value!r} in a completed run"
@@ -267,7 +290,10 @@ def tracebacks(world: World) -> Finding:
         frames = [
             reader.frames
             for reader in world.readers
-            if reader.error is not None and reader.name.startswith("late") == bool(kind) and not reader.path
+            if reader.error is not None
+            and reader.name.startswith("late") == bool(kind)
+            and not reader.path
+            and not of_a_message(reader)
         ]
         if frames and max(frames) - min(frames) > GROWTH:
             yield f"tracebacks of {frames} frames"

@@ -158,7 +158,8 @@ def kill(mutant: Mutant) -> tuple[str, str]:
         ignore = shutil.ignore_patterns("__pycache__")
         package = root / "anyiostream"
         shutil.copytree(Path(anyiostream.__file__).parent, package, ignore=ignore)
-        shutil.copytree(Path(__file__).parent, root / "tests" / "faults", ignore=ignore)
+        for name in ("faults", "sources"):  # the latter has the agents' models
+            shutil.copytree(Path(__file__).parents[1] / name, root / "tests" / name, ignore=ignore)
         try:
             for edit in mutant.edits:
                 edit.apply(package)

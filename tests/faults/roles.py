@@ -13,7 +13,9 @@ from anyio.lowlevel import checkpoint
 
 from anyiostream import BackpressureDeadlock, open_run, parts
 
+from .agents import AGENTS
 from .faults import InjectedError
+from .scenarios import Scenario
 from .world import Reader, World
 
 __all__ = ["READERS", "plain", "roles", "settle"]
@@ -27,14 +29,29 @@ READERS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Name -> who reads. A name that is there twice is read in branches."""
 
+OF_AGENTS: Final = {"custom": "messages", "echo": "tool_calls", "values+custom": "values+messages"}
+"""Projection -> what is read instead of it where an agent runs, which makes no custom items."""
+
+
+def readers_of(scenario: Scenario) -> tuple[str, ...]:
+    """Who reads."""
+    names = READERS[scenario.readers]
+    return tuple(OF_AGENTS.get(name, name) for name in names) if scenario.source in AGENTS else names
+
 
 def plain(name: str, item: Any) -> Any:
     """An item of a projection, in a form that compares and prints."""
     if name == "events":
         params = item["params"]
         return item["seq"], tuple(each.split(":")[0] for each in params["namespace"]), item["method"], params["data"]
-    if name == "values+custom":
-        return item[0], short(item[1])
+    if "+" in name:
+        return item[0], plain(item[0], short(item[1]))
+    if name == "messages":
+        return name
+    if name == "tool_calls":
+        return item.input["n"] if item.tool_name == "note" else item.tool_name
+    if name == "values" and isinstance(item, dict) and "messages" in item:
+        return len(item["messages"])  # an agent's history
     if name == "subgraphs":
         return item.graph_name  # and nothing that keeps the handle alive
     return item
@@ -55,7 +72,8 @@ def shown(name: str, item: Any) -> str:
         return f"{item['seq']} {item['method']}"
     if name in {"subgraphs", "lifecycle", "messages"}:
         return ""
-    return str(short(item[1] if name == "values+custom" else item))
+    made = plain(name, item)
+    return str(short(made[1] if "+" in name else made))
 
 
 def settle(world: World, reader: Reader, error: BaseException) -> None:
@@ -93,6 +111,9 @@ class Group:
                 world.violated("I10", f"{reader.name} takes {reader.streak} items without letting a cancellation in")
             if reader.name == "subgraphs":
                 self.follow(item, reader.path)
+            elif reader.name == "messages":
+                inner = self.reader(f"text {len(reader.items)}", reader.path)
+                self.tasks.start_soon(self.read_handle, inner, aiter(item.text), None)
             if slow:
                 await anyio.sleep(0.02)
             if until is not None and len(reader.items) >= until:
@@ -261,8 +282,8 @@ class Group:
         """Read a subgraph's handle in the same way."""
         inner = (*path, handle.graph_name)
         self.world.handles.append(weakref.ref(handle))
-        for name in ("values", "custom", "subgraphs"):
-            if name in handle.extensions:
+        for name in ("values", "custom", "messages", "tool_calls", "subgraphs"):
+            if name in handle.extensions and (name != "messages" or self.world.scenario.source in AGENTS):
                 cursor = aiter(handle.extensions[name])
                 self.tasks.start_soon(self.read_handle, self.reader(name, inner), cursor, handle)
 
@@ -272,7 +293,8 @@ class Group:
             await self.take(reader, cursor)
         except BaseException as exc:
             settle(self.world, reader, exc)
-        self.world.measure(handle)
+        if handle is not None:
+            self.world.measure(handle)
 
     async def output(self, *, struck: bool, late: bool = False) -> None:
         """Wait for the output."""
@@ -320,16 +342,17 @@ def roles(world: World, tasks: Any) -> Iterator[Callable[[], Awaitable[None]]]:
     """What takes part in a run, each to be started as a task. Cursors are opened here, before anything runs."""
     run, fault = world.run, world.fault
     group = Group(world, tasks)
-    names = READERS[world.scenario.readers]
+    names = readers_of(world.scenario)
     wanted = [name for name in dict.fromkeys(names) if name != "output"]
-    wanted = [name for name in wanted if name in {"events", "values+custom"} or name in run.extensions]
+    wanted = [name for name in wanted if name == "events" or "+" in name or name in run.extensions]
     leaving = fault.reader in {"break", "return", "exception", "collected"}
     if fault.reader == "in turn":
-        pairs = [(group.reader(name), aiter(run.extensions[name])) for name in ("values", "custom")]
+        both = ("values", "tool_calls" if world.scenario.source in AGENTS else "custom")
+        pairs = [(group.reader(name), aiter(run.extensions[name])) for name in both]
         yield partial(group.in_turn, pairs)
-        wanted = [name for name in wanted if name not in {"values", "custom", "values+custom"}]
+        wanted = [name for name in wanted if name not in both and "+" not in name]
     plan: list[tuple[str, Any]] = []
-    targets = [name for name in wanted if name != "values+custom"]
+    targets = [name for name in wanted if "+" not in name]
     victim = targets[world.options.target % len(targets)] if leaving and targets else None
     for name in wanted:
         if name == victim:
@@ -337,8 +360,8 @@ def roles(world: World, tasks: Any) -> Iterator[Callable[[], Awaitable[None]]]:
             yield partial(group.leave, name, [aiter(channel)], fault.reader)
         elif name == "events":
             plan.append((name, aiter(run)))
-        elif name == "values+custom":
-            plan.append((name, run.interleave("values", "custom")))
+        elif "+" in name:
+            plan.append((name, run.interleave(*name.split("+"))))
         elif names.count(name) > 1:
             plan += [(name, cursor) for cursor in run.extensions[name].atee(names.count(name))]
         else:

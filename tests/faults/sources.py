@@ -11,6 +11,7 @@ import anyio
 
 from anyiostream import GraphWriter, open_run, parts
 
+from .agents import AGENTS, INSTALLED, open_agent
 from .scripts import TREES, Branch, Say, flatten
 from .world import World
 
@@ -30,6 +31,7 @@ class Feed:
         opened: How often the source began.
         closed: How often it was closed.
         ended: Whether it came to its own end.
+        working: The models and tools of an agent that are at work.
     """
 
     def __init__(self, world: World) -> None:
@@ -38,6 +40,7 @@ class Feed:
         self.opened = 0
         self.closed = 0
         self.ended = False
+        self.working: list[str] = []
         self._advancing = False
         self._task: object = None
 
@@ -70,10 +73,25 @@ class Feed:
         finally:
             self._advancing = False
 
-    def fault(self) -> None:
+    @contextlib.contextmanager
+    def at_work(self, what: str) -> Iterator[None]:
+        """A model or a tool of an agent is at work."""
+        self.working.append(what)
+        try:
+            yield
+        finally:
+            self.working.remove(what)
+            self.fail_closing()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the fault strikes in place of the next part."""
+        return self.produced + 1 == self.world.k
+
+    def fault(self, *, is_due: bool | None = None) -> None:
         """What the fault does in place of the next part, as far as that needs no event loop."""
         world, fault = self.world, self.world.fault
-        if self.produced + 1 != world.k:
+        if not (self.is_due if is_due is None else is_due):
             return
         if fault.raises is not None and world.raised_at is None:
             world.raised_at = self.produced
@@ -85,8 +103,19 @@ class Feed:
 
     async def wait(self, n: int) -> None:
         """What the graph does before part `n`: nothing, or wait; or what the fault says."""
+        await self._wait(n, is_due=self.is_due)
+        self.fault()
+
+    async def step(self) -> None:
+        """The same in an agent, whose tools are at work side by side: each step is the next part of one of them."""
+        is_due = self.is_due
+        self.produced += 1
+        await self._wait(self.produced, is_due=is_due)
+        self.fault(is_due=is_due)
+
+    async def _wait(self, n: int, *, is_due: bool) -> None:
         world, fault = self.world, self.world.fault
-        if self.produced + 1 == world.k:
+        if is_due:
             if fault.source == "hangs":
                 world.land()
                 await anyio.sleep_forever()
@@ -112,7 +141,6 @@ class Feed:
                         world.violated("I9", "a nested run has another output")
         if n % 3 == 1 or world.options.sleeps:
             await world.pause()
-        self.fault()
 
     def extra(self, n: int) -> Iterator[Any]:
         """The malformed part, if it is its turn."""
@@ -340,7 +368,7 @@ SCRIPTED_KINDS: Final[dict[str, Callable[[Feed, list[Any]], Any]]] = {
     "function": function,
 }
 
-ASYNC_SOURCES: Final = (*SCRIPTED_KINDS, "writer", "langgraph")
+ASYNC_SOURCES: Final = (*SCRIPTED_KINDS, "writer", "langgraph", *INSTALLED)
 SYNC_SOURCES: Final = ("iterable", "function", "writer", "langgraph")
 
 
@@ -351,6 +379,8 @@ def open_source(world: World) -> tuple[Any, dict[str, Any]]:
     if kind == "langgraph":
         graph = langgraph_graph(tree, is_async=world.scenario.loop != "sync")
         return graph, {"input": {"n": 0}, "config": {"configurable": {"feed": feed}}}
+    if kind in AGENTS:
+        return open_agent(feed, kind, tree), {"input": "Hi"}
     if kind == "writer":
         return writer_graph(feed, TREES[tree]), {}
     return SCRIPTED_KINDS[kind](feed, list(flatten(TREES[tree]))), {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal, TypeVar
 
@@ -14,6 +15,7 @@ from anyio.lowlevel import checkpoint
 from anyiostream.testing import Cancellation, StepWatch, at_suspension, at_time, at_turn
 from anyiostream.tooling import on_trio
 
+from .agents import AGENTS
 from .faults import FAULTS, Fault, InjectedError
 from .scenarios import Options, Scenario
 
@@ -26,6 +28,9 @@ FAN_OUT: Final = 24
 
 NESTED: Final = 2
 """Subgraphs of the scripts that are open at a time."""
+
+SIDE_BY_SIDE: Final = 3
+"""The same where an agent calls others at once."""
 
 End = Literal["", "end", "error", "left", "cancelled"]
 
@@ -113,6 +118,8 @@ class World:
         status: How the run stood after the block.
         works: Scheduled coroutines: begun, and ended by themselves.
         open_subgraphs: Subgraphs open after the block.
+        generators: The async generators that have begun on an asyncio loop.
+        dropped: Those that were collected before their end.
     """
 
     scenario: Scenario
@@ -134,6 +141,8 @@ class World:
     works: list[int] = attrs.field(factory=lambda: [0, 0])
     open_subgraphs: int = 0
     handles: list[Any] = attrs.field(factory=list)
+    generators: list[weakref.ref[Any]] = attrs.field(factory=list)
+    dropped: list[Any] = attrs.field(factory=list)
     late_frames: list[int] = attrs.field(factory=list)
     feed: Any = None
     outer: Cancellation | None = None
@@ -173,6 +182,15 @@ class World:
     def trace(self) -> str:
         """The trace so far, hashed."""
         return self._trace.copy().hexdigest()
+
+    def open_generators(self) -> set[str]:
+        """The async generators of asyncio's loops that have begun and not ended."""
+        known = [*(each() for each in self.generators), *self.dropped]
+        return {
+            f"generator {each.__qualname__} {id(each)}"
+            for each in known
+            if each is not None and each.ag_frame is not None
+        }
 
     def violated(self, invariant: str, what: str) -> None:
         """An invariant does not hold."""
@@ -254,7 +272,7 @@ class World:
         self.outbox = max(self.outbox, figures.outbox)
         if figures.outbox > FAN_OUT:
             self.violated("I3", f"{figures.outbox} items of one event wait")
-        if figures.subgraphs > NESTED:
+        if figures.subgraphs > (SIDE_BY_SIDE if self.scenario.source in AGENTS else NESTED):
             self.violated("I13", f"{figures.subgraphs} subgraphs are open at a time")
         for name, channel in figures.channels.items():
             if channel.depth > channel.maxlen or channel.peak > channel.maxlen:
