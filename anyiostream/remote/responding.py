@@ -10,6 +10,7 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import Response
 
+from anyiostream.remote.branching import dropped_from
 from anyiostream.remote.commands import Answer, InputRespond, RunStart
 from anyiostream.remote.log import LogGap
 from anyiostream.remote.refusals import GONE, Refusal
@@ -62,7 +63,8 @@ class Responder:
             assistant: Which graph.
             input: What it is run with; or a front end's whole request, as `anyiostream.sinks.parse` returns it, whose
                 answers resume the run that has asked. One that is to be answered anew (`Request.regenerate`) goes back
-                to the checkpoint before the message, and begins a branch there, which becomes the thread.
+                to the checkpoint before the message, and begins a branch there, which becomes the thread; so does one
+                that shows less than the thread has said (`Request.users`), if the graph keeps checkpoints.
             thread: The conversation; by default the front end's, or a new one.
             protocol: What the front end speaks.
             include: Which state to show.
@@ -117,7 +119,8 @@ class Responder:
         thread_id = thread or asked.thread or _new_thread(protocol)
         # Before anything is begun: what is wrong with these is a mistake in the program.
         open_sink(protocol, run_id="", request=asked, include=include)
-        command: RunStart | InputRespond = RunStart(assistant, asked.input, {}, {}, asked.regenerate)
+        anew = asked.regenerate or await self._dropped(request, assistant, thread_id, asked)
+        command: RunStart | InputRespond = RunStart(assistant, asked.input, {}, {}, anew)
         if asked.answers:
             answers = tuple(Answer(interrupt_id, (), said) for interrupt_id, said in asked.answers.items())
             command = InputRespond(answers, None, None, {}, {})
@@ -129,6 +132,14 @@ class Responder:
         sink = open_sink(protocol, run_id=asked.run_id or run_id, request=asked, include=include, message_id=run_id)
         after = int(accepted.place.rpartition("-")[2])
         return TurnResponse(self._service, found, sink, run_id, after, ())
+
+    async def _dropped(self, request: Request, assistant: str, thread_id: str, asked: Asked) -> str | None:
+        """The message from which on a front end, which tells no more than what it shows, has dropped the thread's."""
+        if not asked.users or self._service.assistant(assistant).not_branching is not None:
+            return None
+        identity = await self._service.admit(caller_of(request), "read", thread_id)
+        found = await self._service.known_thread(thread_id, identity)
+        return None if found is None else dropped_from(found.state()["values"], asked.users)
 
     async def _resume(
         self, request: Request, thread_id: str, protocol: str, include: Collection[str], *, ended: bool

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, final
 
 from anyiostream import Namespace
@@ -240,6 +240,9 @@ def parse(body: Any) -> Request:
     The input is what its user has said since the last message of an assistant; with `resume` there is none. A `resume`
     that is `cancelled` answers with `None`. The front end's tools and state are in `extra`.
 
+    Front ends of AG-UI regenerate an answer by dropping it from their messages, and running again: the request looks
+    like any other. `Request.users` has the ids of all that the user has said, by which a server tells.
+
     Raises:
         MalformedRequest: It is not one.
     """
@@ -265,9 +268,16 @@ def parse(body: Any) -> Request:
         thread=thread,
         run_id=run_id,
         answers=answers,
+        users=() if answers else tuple(_users(messages)),
         calls=_calls(messages),
         extra={name: given[name] for name in ("state", "tools", "context", "forwardedProps") if name in given},
     )
+
+
+def _users(messages: list[Mapping[str, Any]]) -> Iterator[str]:
+    for message in messages:
+        if message.get("role") == "user" and isinstance(message.get("id"), str):
+            yield message["id"]
 
 
 def _calls(messages: list[Mapping[str, Any]]) -> dict[str, str]:

@@ -6,7 +6,7 @@ what it has not seen the beginning of, and closes what it has opened.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol, final
 
 import attrs
@@ -38,6 +38,8 @@ class Request:
         run_id: The run's id, if the front end has chosen one.
         answers: Interrupt id -> what its user says to it.
         regenerate: The id of the user's message that is to be answered anew: `input` replaces it and all after it.
+        users: The ids of the user's messages that the front end shows, in order, those in `input` included; empty where
+            the protocol does not say. A server drops what its thread has said besides, for its user has.
         continues: The id of the message that the run continues.
         calls: Tool calls that the front end has already: id -> name.
         assistant: Which graph is asked for, or `None` where the protocol does not say.
@@ -51,6 +53,7 @@ class Request:
     run_id: str | None = None
     answers: Mapping[str, Any] = attrs.field(factory=dict)
     regenerate: str | None = None
+    users: Sequence[str] = ()
     continues: str | None = None
     calls: Mapping[str, str] = attrs.field(factory=dict)
     assistant: str | None = None

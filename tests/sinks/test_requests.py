@@ -57,7 +57,7 @@ def question(**fields: Any) -> dict[str, Any]:
             },
             Request(
                 input={"messages": [{"role": "user", "content": [{"type": "text", "text": "new"}], "id": "3"}]},
-                thread="t", run_id="r", extra={"tools": []},
+                thread="t", run_id="r", users=("1", "3"), extra={"tools": []},
             ),
         ),
         (
