@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from anyiostream import errors, parts
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.promise import Promise
+from anyiostream.ends import RunStatus
 from anyiostream.errors import (
     AgentAnswerInvalid,
     AgentInputInvalid,
@@ -28,6 +29,7 @@ from anyiostream.errors import (
     MalformedPart,
     MessageFailed,
     RunAborted,
+    RunDrained,
     SourceStopped,
     SubgraphFailed,
 )
@@ -57,7 +59,6 @@ from anyiostream.projections.messages.streams import (
 from anyiostream.projections.messages.transformer import MessagesTransformer
 from anyiostream.projections.subgraphs import SubagentTransformer, SubgraphTransformer
 from anyiostream.projections.tool_calls import ToolCallStream, ToolCallTransformer
-from anyiostream.pump import RunStatus
 from anyiostream.run import open_run
 from anyiostream.sources.message_writer import MessageWriter, ToolCallWriter
 from anyiostream.sources.resumption import Resumption
@@ -117,6 +118,7 @@ __all__ = [
     "ProtocolEventParams",
     "Resumption",
     "RunAborted",
+    "RunDrained",
     "RunStatistics",
     "RunStatus",
     "ScheduledTask",

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from anyiostream.errors import GraphInterrupt
+from anyiostream.errors import GraphInterrupt, RunDrained
 
 __all__ = [
     "consists_of",
@@ -90,8 +90,8 @@ def inside_node() -> bool:
 
 
 def is_drain(error: BaseException) -> bool:
-    """Whether a run control of LangGraph's has asked the graph to stop early."""
-    return is_of(error, "langgraph.errors", "GraphDrained")
+    """Whether the graph has stopped early because it had been asked to: this package's exception, or LangGraph's."""
+    return isinstance(error, RunDrained) or is_of(error, "langgraph.errors", "GraphDrained")
 
 
 def could_be(kind: type, module: str, name: str) -> bool:

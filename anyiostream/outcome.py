@@ -7,15 +7,15 @@ from typing import Any, Final, Literal, final
 
 import attrs
 
-from anyiostream.errors import RunAborted, SubgraphFailed
+from anyiostream.errors import RunAborted, RunDrained, SubgraphFailed
 from anyiostream.foreign import interrupts_of, is_drain
 from anyiostream.forms import text_of
 
 __all__ = ["COMPLETED", "INTERRUPTED", "Outcome", "OutcomeStatus"]
 
 OutcomeStatus = Literal["completed", "failed", "interrupted", "drained", "aborted"]
-"""`interrupted`: the graph waits for its user; `drained`: its run control asked it to stop early; `aborted`: it was
-cancelled from outside."""
+"""`interrupted`: the graph waits for its user; `drained`: it stopped at the end of a step, having been asked to;
+`aborted`: it was cancelled from outside."""
 
 ErrorState = tuple[TracebackType | None, BaseException | None, BaseException | None, bool]
 """An exception's traceback, cause, context, and whether the context is suppressed."""
@@ -34,8 +34,8 @@ class Outcome:
         status: How it ended.
         error: What the `fail` hooks get, and what asking for a value raises; `None` if the `finalize` hooks are
             called instead.
-        quiet: Whether iteration just ends although there is an error: the run was aborted, or the graph went on
-            because the subgraph's node tried again or caught the error.
+        quiet: Whether iteration just ends although there is an error: the run was aborted or drained, or the graph went
+            on because the subgraph's node tried again or caught the error.
     """
 
     status: OutcomeStatus
@@ -58,6 +58,11 @@ class Outcome:
     def aborted(cls, what: str = "the run", *, partial: Any = None) -> Outcome:
         """The outcome of an abort: iteration just ends, asking for a value raises `RunAborted`."""
         return cls("aborted", RunAborted(what, partial=partial), quiet=True)
+
+    @classmethod
+    def drained(cls, error: RunDrained, what: str = "the run", *, partial: Any = None) -> Outcome:
+        """The outcome of a drain: iteration just ends, asking for a value raises `RunDrained`."""
+        return cls("drained", error.of(what, partial), quiet=True)
 
     @property
     def raises(self) -> bool:

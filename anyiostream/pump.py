@@ -5,22 +5,23 @@ Rules:
 - To advance is to pull and dispatch, part after part, until what the caller wants is there. It never waits. Instead it
   reports what it needs: room in a channel, a part from the source, or a task that can await (`Step`).
 - No part is pulled while items of the last event wait for room.
-- The run ends once; `ENDS` says how. Its terminal state is published last, after every hook, when the channels have
+- The run ends once; `ends.py` says how. Its terminal state is published last, after every hook, when the channels have
   ended: earlier readers wait.
 - Only one caller at a time advances the pump; the lanes ensure that.
 """
 
 from __future__ import annotations
 
-import enum
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final, Literal, final
+from typing import Any, final
 
 import attrs
 
 from anyiostream.channels.latch import Latch
 from anyiostream.channels.producer import Producer
+from anyiostream.ends import ENDS, Effect, End, Phase, RunStatus
+from anyiostream.errors import RunDrained
 from anyiostream.events import Namespace
 from anyiostream.failed_subgraphs import FailedSubgraphs
 from anyiostream.foreign import inside_node, interrupts_of, is_langgraph_interrupt
@@ -32,61 +33,7 @@ from anyiostream.source import END, NOTHING, Source, readable
 from anyiostream.statistics import RunStatistics
 from anyiostream.step import CONTROL_FLOW, ENDED, NEEDS_AWAIT, NEEDS_PART, NEEDS_ROOM, READY, SPENT, Step, Wanted
 
-__all__ = ["ENDS", "Effect", "End", "Phase", "Pump", "RunStatus"]
-
-RunStatus = Literal["running", "completed", "failed", "interrupted", "aborted"]
-"""How a run stands. Everything but `running` is final."""
-
-
-@final
-class End(enum.Enum):
-    """What ends a run."""
-
-    COMPLETE = "the source has come to its end"
-    INTERRUPT = "the source raised `GraphInterrupt`"
-    FAIL = "the source raised, or a hook that is called"
-    JOB_FAIL = "a hook that is awaited raised"
-    INTERJECT = "scheduled work failed, or an interrupt came between two steps"
-    ABORT_INSIDE = "a hook, scheduled work or the graph asked for `abort()`"
-    ABORT = "anybody else did, or the block is left"
-
-
-@final
-class Phase(enum.IntEnum):
-    """How far a run has come: a column of `ENDS`."""
-
-    RUNNING = 0  # parts are dispatched
-    AWAITING = 1  # a hook of an event is awaited: there is a `job`
-    ENDING = 2  # how it ends is known; hooks are being called, or the event in which that became known is dispatched
-    ENDED = 3  # the terminal state has been published
-
-
-@final
-class Effect(enum.Enum):
-    """What an end does."""
-
-    NOW = "the run ends with it"
-    NEXT = "the run ends with it at the next step"
-    CUT = "the job is given up, and the run ends with it"
-    KEPT = "a good ending becomes this one, if it still can; otherwise the error is kept for the exit"
-    NONE = "nothing"
-
-
-NOW, NEXT, CUT, KEPT, NONE = Effect
-
-# fmt: off
-ENDS: Final[Mapping[End, tuple[RunStatus, tuple[Effect | None, ...]]]] = {
-    #                   status         RUNNING AWAITING ENDING ENDED
-    End.COMPLETE:     ("completed",   (NOW,    None,    None,  None)),
-    End.INTERRUPT:    ("interrupted", (NOW,    None,    None,  None)),
-    End.FAIL:         ("failed",      (NOW,    None,    NOW,   None)),  # a hook may ask for an abort, and then raise
-    End.JOB_FAIL:     ("failed",      (None,   NOW,     NOW,   NONE)),  # the last: of the end of a subgraph's handle
-    End.INTERJECT:    ("failed",      (NEXT,   NEXT,    KEPT,  KEPT)),
-    End.ABORT_INSIDE: ("aborted",     (NEXT,   NEXT,    NONE,  NONE)),
-    End.ABORT:        ("aborted",     (NOW,    CUT,     CUT,   NONE)),
-}
-# fmt: on
-"""What ends a run -> its status then, and what it does in each phase; `None` where it cannot come."""
+__all__ = ["Pump"]
 
 
 @final
@@ -256,9 +203,18 @@ class Pump:
         self.errors = tuple(each for each in self.errors if each is not control_flow)
         raise control_flow
 
+    def request_drain(self, reason: str) -> None:
+        """Ask the source to stop at the end of its step. Nothing once the run has ended; callable from any thread.
+
+        Raises:
+            CannotDrain: The source cannot.
+        """
+        if not self.terminal.ready:
+            self.source.request_drain(reason)
+
     def abort_after_event(self) -> None:
         """Abort the run when the event that is being dispatched has been."""
-        if ENDS[End.ABORT_INSIDE][1][self.phase] is NEXT:
+        if ENDS[End.ABORT_INSIDE][1][self.phase] is Effect.NEXT:
             self._outcome, self._special = self._abortion(), True
 
     def job_failed(self, error: BaseException) -> Step:
@@ -280,7 +236,7 @@ class Pump:
         job, self.job = self.job, None
         if job is not None:
             job.close()
-        if ENDS[End.ABORT][1][self.phase] is not NONE:
+        if ENDS[End.ABORT][1][self.phase] is not Effect.NONE:
             self._outcome = self._abortion() if self._interjected is None else Outcome.by(self._interjected)
             await self.end(self._outcome)
 
@@ -310,6 +266,7 @@ class Pump:
 
         Raises:
             RunAborted: It was aborted.
+            RunDrained: It was drained.
             BaseException: The error that ended it.
         """
         if self.failure is not None:
@@ -378,7 +335,7 @@ class Pump:
             self.failure = outcome
             self.failed_subgraphs.explain(outcome.error)
         if outcome.quiet:
-            self.status = "aborted"
+            self.status = outcome.status
         elif outcome.error is not None:
             self.status = "failed"
         else:
@@ -394,6 +351,8 @@ class Pump:
             self.mux.state.observe(self.mux.state.latest, interrupts)
             self.mux.state.paused = True
             return INTERRUPTED
+        if isinstance(exc, RunDrained):
+            return Outcome.drained(exc, partial=self.mux.state.latest)
         return Outcome.by(readable(exc, self.source.name))
 
     def _abortion(self) -> Outcome:

@@ -58,6 +58,13 @@ class Source(Protocol):
         """Stop one subgraph, if the graph allows that; whether it does."""
         ...
 
+    def request_drain(self, reason: str, /) -> None:
+        """Ask the graph to stop at the end of its step, and to raise `RunDrained` there. May be called in any thread.
+
+        Raises:
+            CannotDrain: It has no steps at whose end it could stop.
+        """
+
     @property
     def has_part(self) -> bool:
         """Whether `pull` would return something other than `NOTHING`."""

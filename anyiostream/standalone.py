@@ -178,6 +178,9 @@ class NoSource:
     def demand(self) -> None:
         """There is no graph to ask."""
 
+    def request_drain(self, reason: str) -> None:
+        """Nothing is asked: nobody has the run."""
+
     def abort_subgraph(self, namespace: Namespace) -> bool:  # noqa: ARG002 -- a source's method
         """Nothing to stop."""
         return False

@@ -186,9 +186,10 @@ class StreamTransformer(ABC):
         self.finalize()
 
     def fail(self, err: BaseException) -> None:  # noqa: B027 -- optional
-        """The run ends early: the graph or a transformer failed with `err`, or the run was aborted (`RunAborted`).
+        """The run ends early: the graph or a transformer failed with `err`, or the run was stopped.
 
-        Called once, unless `finalize` is. An exception raised here does not replace `err`; it is reported when the
+        `err` is `RunAborted` then, or `RunDrained` if it stopped at the end of a step, as it had been asked to. Called
+        once, unless `finalize` is. An exception raised here does not replace `err`; it is reported when the
         run's block is left.
         """
 

@@ -32,7 +32,7 @@ LAYERS = (
     # The core, and what plugs into it.
     ("projections.*",),
     ("mux.*",),
-    ("source", "step"),
+    ("source", "step", "ends"),
     ("pump",),
     # The outer world: event loops, graphs, programs.
     ("loops.*",),

@@ -11,7 +11,7 @@ from anyiostream import ProtocolEvent, RunStatistics
 
 __all__ = ["EXIT_CODES", "STOPPED", "Outcome", "Output", "OutputClosed"]
 
-EXIT_CODES = {"completed": 0, "failed": 1, "interrupted": 3, "aborted": 1}
+EXIT_CODES = {"completed": 0, "failed": 1, "interrupted": 3, "drained": 1, "aborted": 1}
 """How a run ended -> exit code."""
 
 STOPPED = 130
@@ -61,7 +61,7 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        status: `"completed"`, `"failed"`, `"interrupted"` or `"aborted"`.
+        status: `"completed"`, `"failed"`, `"interrupted"`, `"drained"` or `"aborted"`.
         output: The final state, if it has one.
         interrupts: What the graph waits for its user with.
         error: The exception that it failed with.

@@ -19,6 +19,7 @@ from anyiostream.errors.endings import (
     HostedCallCancelled,
     MessageFailed,
     RunAborted,
+    RunDrained,
     SourceStopped,
     SubgraphFailed,
 )
@@ -59,6 +60,7 @@ from anyiostream.errors.transformers import (
     ScheduleRefused,
 )
 from anyiostream.errors.usage import (
+    CannotDrain,
     ForeignAwait,
     ForeignExit,
     NotAwaited,
@@ -87,6 +89,7 @@ __all__ = [
     "AnyioStreamError",
     "AsyncTransformerRefused",
     "BackpressureDeadlock",
+    "CannotDrain",
     "ChannelClosed",
     "ChannelFull",
     "ChannelUnbound",
@@ -121,6 +124,7 @@ __all__ = [
     "RunBlocksLoopWarning",
     "RunBusy",
     "RunClosed",
+    "RunDrained",
     "RunNotEntered",
     "RunReentered",
     "RunUnclosedWarning",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 from anyiostream.errors.root import AnyioStreamError, ProgrammingError
 
@@ -14,6 +14,7 @@ __all__ = [
     "HostedCallCancelled",
     "MessageFailed",
     "RunAborted",
+    "RunDrained",
     "SourceStopped",
     "SubgraphFailed",
 ]
@@ -43,6 +44,52 @@ class RunAborted(AnyioStreamError):
             "Await output() inside the block if you need the final state."
         )
         self.partial = partial
+
+
+class RunDrained(AnyioStreamError):
+    """The run stopped early at the end of a step, because `run.request_drain()` had asked it to.
+
+    The counterpart of LangGraph's `GraphDrained`; what the run of a LangGraph graph raises is both. It is a status, not
+    a failure: readers' iterations just end, and only asking for a value raises it. In a graph, let it propagate.
+
+    ```python
+    async def count(start, writer):
+        for n in range(start, 100):
+            await writer.values(n)
+            writer.drain_if_requested()  # stops here, raising RunDrained
+
+    async with open_run(count, 1) as run:
+        async for n in run.values:
+            if n == 2:
+                run.request_drain("lunch")
+        assert run.status == "drained"
+        try:
+            await run.output()
+        except RunDrained as exc:
+            assert (exc.reason, exc.partial) == ("lunch", 2)
+    ```
+
+    Attributes:
+        reason: Why, as the request says.
+        partial: The last state snapshot so far; `None` if there was nothing yet.
+    """
+
+    def __init__(self, reason: str = "requested", *, what: str = "the run", partial: Any = None) -> None:
+        # Not by super(): beside this class, a subclass has LangGraph's, which takes the reason.
+        Exception.__init__(
+            self,
+            f"{what} stopped at the end of a step, as it had been asked to ({reason}); its value so far is in this "
+            "exception's `partial`. To go on from there, open a new run: of a LangGraph graph that keeps checkpoints "
+            "on the same thread with the input None, of a function with `partial`.",
+        )
+        self.reason = reason
+        self.partial = partial
+
+    def of(self, what: str, partial: Any) -> Self:
+        """The same for `what`, with the state that it had."""
+        made = type(self)(self.reason, what=what, partial=partial)
+        made.__cause__ = self.__cause__
+        return made.with_traceback(self.__traceback__)
 
 
 class GraphInterrupt(AnyioStreamError):

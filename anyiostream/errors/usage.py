@@ -5,6 +5,7 @@ from __future__ import annotations
 from anyiostream.errors.root import ProgrammingError
 
 __all__ = [
+    "CannotDrain",
     "ForeignAwait",
     "ForeignExit",
     "NotAwaited",
@@ -26,6 +27,13 @@ class RunClosed(ProgrammingError, RuntimeError):
             f"cannot subscribe to {what}: the run's block has been left. Open cursors inside the block; "
             "output(), status and finished messages stay readable after it."
         )
+
+
+class CannotDrain(ProgrammingError, RuntimeError):
+    """Something was asked to stop at the end of its step that can only be stopped at once."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what} cannot be asked to stop at the end of a step: {remedy}")
 
 
 class RunReentered(ProgrammingError, RuntimeError):

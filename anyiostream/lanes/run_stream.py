@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, NoReturn, final
 
 from anyiostream.channels.latch import Latch
-from anyiostream.errors import MissingProjection, SubgraphFailed, UnknownProjection
+from anyiostream.ends import RunStatus
+from anyiostream.errors import CannotDrain, MissingProjection, RunDrained, SubgraphFailed, UnknownProjection
 from anyiostream.errors.spelling import suggestion
 from anyiostream.events import Namespace
 from anyiostream.mux.mux import Mux
 from anyiostream.namespaces import task_path
 from anyiostream.outcome import Outcome
-from anyiostream.pump import Pump, RunStatus
+from anyiostream.pump import Pump
 from anyiostream.subgraphs import LifecycleCause, Subgraph, SubgraphStatus
 
 __all__ = ["RunStream", "SubgraphHandle"]
@@ -204,10 +205,13 @@ class SubgraphHandle(RunStream):
             raise became.error
 
     def _own(self, outcome: Outcome) -> Outcome:
-        """The outcome; if it is an abort, with an error that names this subgraph and has its state so far."""
-        if outcome.status != "aborted" or not outcome.quiet:
+        """The outcome; for an abort or a drain, with an error that names this subgraph and has its state so far."""
+        if not outcome.quiet or outcome.status not in {"aborted", "drained"}:
             return outcome
-        return Outcome.aborted(f"subgraph {task_path(self.path)[-1]!r}", partial=self._mux.state.latest)
+        what, partial = f"subgraph {task_path(self.path)[-1]!r}", self._mux.state.latest
+        if isinstance(outcome.error, RunDrained):
+            return Outcome.drained(outcome.error, what, partial=partial)
+        return Outcome.aborted(what, partial=partial)
 
     async def _end_mux(self, outcome: Outcome) -> Outcome:
         """End the mux, and record what that means for the handle's output; returns the resulting outcome."""
@@ -218,6 +222,16 @@ class SubgraphHandle(RunStream):
         if isinstance(became.error, SubgraphFailed):
             self._pump.failed_subgraphs.add(became.error)
         return became
+
+    def request_drain(self, reason: str = "requested") -> NoReturn:  # noqa: ARG002 -- a run's method
+        """Not possible: a subgraph is part of its run's step.
+
+        Raises:
+            CannotDrain: Always.
+        """
+        raise CannotDrain(
+            f"subgraph {task_path(self.path)[-1]!r}", "ask its run, or stop it at once with `handle.abort()`."
+        )
 
     def request_abort(self) -> None:
         """Stop the subgraph if the graph allows that, and end the handle at the next step either way."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, final, overload
 
 from anyiostream.channels.interleaving import Interleaving
+from anyiostream.ends import RunStatus
 from anyiostream.errors import WrongLane
 from anyiostream.events import ProtocolEvent
 from anyiostream.lanes.projection_types import Projection, StateT_co
@@ -19,7 +20,6 @@ from anyiostream.lanes.sync_run import SyncRun
 from anyiostream.mux.mux import Mux
 from anyiostream.projections.messages.streams import ChatModelStream
 from anyiostream.projections.tool_calls import ToolCallStream
-from anyiostream.pump import RunStatus
 from anyiostream.statistics import RunStatistics
 from anyiostream.subgraphs import LifecyclePayload, Subgraph, SubgraphStatus
 
@@ -80,6 +80,7 @@ class GraphRunStream(RunStream, Generic[StateT_co]):
 
         Raises:
             RunAborted: The run was aborted.
+            RunDrained: The run stopped at the end of a step, as `request_drain` had asked.
             BackpressureDeadlock: A channel that has a reader is full.
             BaseException: The error that ended the run, each time it is asked for.
         """
@@ -104,7 +105,7 @@ class GraphRunStream(RunStream, Generic[StateT_co]):
 
     @property
     def status(self) -> RunStatus | SubgraphStatus:
-        """How the run stands: `"running"`, `"completed"`, `"failed"`, `"interrupted"` or `"aborted"`."""
+        """How the run stands: `"running"`, `"completed"`, `"failed"`, `"interrupted"`, `"drained"` or `"aborted"`."""
         return self._run.pump.status
 
     # One, two or several kinds of projections; then all others, which a run does not declare or whose items vary.
@@ -172,6 +173,38 @@ class GraphRunStream(RunStream, Generic[StateT_co]):
     def abort(self) -> None:
         """Stop the graph. Open cursors end after what they have buffered; `output` raises `RunAborted`. Idempotent."""
         self._run.abort()
+
+    def request_drain(self, reason: str = "requested") -> None:
+        """Ask the graph to stop at the end of the step that is under way, and return at once.
+
+        Whoever reads the run reads on, to the end of that step; there the iterations end, `status` is `"drained"`, and
+        `output` raises `RunDrained`. If that step is the last one, the run completes. Asked before the first step, none
+        is taken. A LangGraph graph with a checkpointer has a checkpoint then, from which a run with the input `None`
+        goes on without repeating anything; a function stops where it calls `writer.drain_if_requested()`.
+
+        It may be called in hooks, in the graph itself, in a signal handler and from any thread. Again, the first reason
+        counts; once the run has ended it does nothing. `abort` and the end of the block still stop at once.
+
+        ```python
+        async def steps(start, writer):
+            for n in range(start, 100):
+                await writer.values(n)
+                writer.drain_if_requested()
+
+        with open_run(steps, 1) as run:
+            for _ in run.values:
+                run.request_drain("enough")
+        assert run.status == "drained"
+        ```
+
+        Args:
+            reason: What `RunDrained.reason` is to be.
+
+        Raises:
+            CannotDrain: The graph has no steps at whose end it could stop: it is an iterable, a generator, or an agent
+                of another framework.
+        """
+        self._run.pump.request_drain(reason)
 
     def statistics(self) -> RunStatistics:
         """The run's figures now."""

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, final
 
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.port import Port
-from anyiostream.errors import MalformedPart, RunAborted
+from anyiostream.errors import MalformedPart, RunAborted, RunDrained
 from anyiostream.events import Namespace
 from anyiostream.forms import text_of
 from anyiostream.outcome import COMPLETED, Outcome
@@ -147,7 +147,7 @@ class ToolCallStream:
 
     def fail_with_run(self, error: BaseException) -> None:
         """The run has ended before it did: by an error, or because it was aborted."""
-        outcome = Outcome("aborted", error, quiet=True) if isinstance(error, RunAborted) else Outcome.by(error)
+        outcome = Outcome(Outcome.by(error).status, error, quiet=isinstance(error, (RunAborted, RunDrained)))
         self._end(error=text_of(error), outcome=outcome)
 
     def _end(self, *, output: Any = None, error: str | None = None, outcome: Outcome = COMPLETED) -> None:

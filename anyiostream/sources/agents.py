@@ -46,6 +46,8 @@ _writer: Final[ContextVar[GraphWriter | None]] = ContextVar("anyiostream_agent_w
 class AgentGraph(AsyncioGraph):
     """An agent of another framework, as a graph. Subclasses implement `run_agent`."""
 
+    drains = False
+
     async def produce(self, given: Any, writer: GraphWriter) -> Any:
         """Run the agent, or go on with its last run."""
         asked = AgentInput.of(given)

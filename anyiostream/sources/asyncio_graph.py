@@ -60,9 +60,11 @@ class AsyncioGraph:
 
     Attributes:
         framework: The package whose tasks it owns, or `""`.
+        drains: Whether `produce` looks for a request to stop: `writer.drain_if_requested()`.
     """
 
     framework: str = ""
+    drains: bool = True
 
     async def __call__(self, given: Any, writer: GraphWriter) -> Any:
         """Produce, and leave no task of the framework behind."""

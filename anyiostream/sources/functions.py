@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final, final
 
 from anyiostream import parts
-from anyiostream.errors import ForeignAwait, WriterClosed
+from anyiostream.errors import ForeignAwait, GraphInterrupt, RunDrained, WriterClosed
 from anyiostream.events import Namespace, StreamPart
 from anyiostream.loops import wanted_loop
 from anyiostream.projections.messages.assembling import assemble_chat_message
 from anyiostream.source import END
+from anyiostream.sources.drains import Drain
 from anyiostream.sources.gate import Gate
 from anyiostream.sources.hosted import HostLoop
 from anyiostream.sources.writer import GraphWriter, SubgraphLeft
@@ -35,9 +36,10 @@ class FunctionRoutine:
 
     Attributes:
         advancing: Whether the function has been called and has not returned.
+        request_drain: Asks the function to stop where it looks for that.
     """
 
-    __slots__ = ("_function", "_given", "_name", "_subgraphs", "abort_subgraph", "advancing")
+    __slots__ = ("_drain", "_function", "_given", "_name", "_subgraphs", "abort_subgraph", "advancing", "request_drain")
 
     def __init__(self, function: GraphFunction, given: Any, name: str) -> None:
         self._function = function
@@ -45,12 +47,14 @@ class FunctionRoutine:
         self._name = name
         self._subgraphs = AbortedSubgraphs()
         self.abort_subgraph = self._subgraphs.abort
+        self._drain = Drain()
+        self.request_drain = self._drain.request
         self.advancing = False
 
     async def produce(self, put: Callable[[StreamPart], None], gate: Gate, loop: HostLoop) -> None:
         """Call the function when the gate permits; what it returns is its last part."""
         if await gate.permission(loop):
-            sink = GatedSink(put, gate, loop, self._subgraphs)
+            sink = GatedSink(put, gate, loop, self._subgraphs, self._drain)
             self.advancing = True
             try:
                 result = await self._function(self._given, GraphWriter(sink))
@@ -75,17 +79,28 @@ class GatedSink:
         ended: The graph's name once its function has returned; after that, only a task that it left behind can write.
     """
 
-    __slots__ = ("_gate", "_loop", "_passed_over", "_put", "_subgraphs", "ended")
+    __slots__ = ("_drain", "_gate", "_loop", "_passed_over", "_put", "_subgraphs", "ended")
 
     def __init__(
-        self, put: Callable[[StreamPart], None], gate: Gate, loop: HostLoop, subgraphs: AbortedSubgraphs
+        self,
+        put: Callable[[StreamPart], None],
+        gate: Gate,
+        loop: HostLoop,
+        subgraphs: AbortedSubgraphs,
+        drain: Drain,
     ) -> None:
         self._put = put
         self._gate = gate
         self._loop = loop
         self._subgraphs = subgraphs
+        self._drain = drain
         self._passed_over = 0
         self.ended = ""
+
+    @property
+    def drain_reason(self) -> str | None:
+        """Why the graph is to stop."""
+        return self._drain.reason
 
     async def announce(self, namespace: Namespace, part: StreamPart) -> None:
         """Write the first part of a subgraph."""
@@ -203,7 +218,9 @@ class DrivenFunction:
         self._coro: Coroutine[Any, Any, Any] | None = None
         self._ended = False
         self._subgraphs = AbortedSubgraphs()
-        self._sink = YieldingSink(self._subgraphs)
+        drain = Drain()
+        self.request_drain = drain.request
+        self._sink = YieldingSink(self._subgraphs, drain)
 
     def pull(self) -> Any:
         """The next part, or `END`; raises what the function raises."""
@@ -239,7 +256,8 @@ class DrivenFunction:
             self._ended = True
             self._sink.closing = True
             if self._coro is not None:
-                self._coro.close()
+                with suppress(RunDrained, GraphInterrupt):  # its clean-up says how it ends: the run has ended already
+                    self._coro.close()
 
 
 async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:
@@ -268,11 +286,17 @@ class YieldingSink:
         closing: Whether the run is closing, so that nothing is handed over any more.
     """
 
-    __slots__ = ("_subgraphs", "closing")
+    __slots__ = ("_drain", "_subgraphs", "closing")
 
-    def __init__(self, subgraphs: AbortedSubgraphs) -> None:
+    def __init__(self, subgraphs: AbortedSubgraphs, drain: Drain) -> None:
         self._subgraphs = subgraphs
+        self._drain = drain
         self.closing = False
+
+    @property
+    def drain_reason(self) -> str | None:
+        """Why the graph is to stop."""
+        return self._drain.reason
 
     async def announce(self, namespace: Namespace, part: StreamPart) -> None:
         """Suspend with the first part of a subgraph."""

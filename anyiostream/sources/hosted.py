@@ -19,11 +19,12 @@ from typing import Any, Protocol, final
 
 from anyiostream.driver.hosting import Host
 from anyiostream.events import Namespace
-from anyiostream.foreign import consists_of
+from anyiostream.foreign import consists_of, interrupts_of, is_drain
 from anyiostream.loops.interface import CancelScope, LoopTask
 from anyiostream.projections.messages.assembling import assemble_chat_message
 from anyiostream.projections.messages.record import Assembler
 from anyiostream.source import readable
+from anyiostream.sources.drains import RequestDrain, refusing
 from anyiostream.sources.gate import Gate, Parking
 from anyiostream.sources.inbox import GatedInbox
 
@@ -86,17 +87,24 @@ class Execution:
         gate: When it may produce.
         assemble_message: Builds the final message of a model call, in the graph's own class.
         late_error: What the graph raised when it was stopped, other than being cancelled.
+        request_drain: Asks the graph to stop at the end of its step; by default it cannot.
     """
 
-    __slots__ = ("_routine", "abort_subgraph", "assemble_message", "gate", "late_error", "name")
+    __slots__ = ("_routine", "abort_subgraph", "assemble_message", "gate", "late_error", "name", "request_drain")
 
     def __init__(
-        self, routine: Routine, name: str, gate: Gate, assemble_message: Assembler = assemble_chat_message
+        self,
+        routine: Routine,
+        name: str,
+        gate: Gate,
+        assemble_message: Assembler = assemble_chat_message,
+        request_drain: RequestDrain | None = None,
     ) -> None:
         self.name = name
         self.gate = gate
         self.assemble_message = assemble_message
         self.abort_subgraph = routine.abort_subgraph
+        self.request_drain = refusing(name) if request_drain is None else request_drain
         self.late_error: BaseException | None = None
         self._routine = routine
 
@@ -111,8 +119,10 @@ class Execution:
         closing = await routine.close()
         is_cancelled = error is not None and consists_of(error, loop.is_cancellation)
         if self.gate.stopped:
-            # The run is over. A cancellation is what was asked for; anything else is raised where the block is left.
-            self.late_error = closing or (None if is_cancelled else error)
+            # The run is over. A cancellation is what was asked for, and a graph that is not inside a wait may come to a
+            # question or a drain first; anything else is raised where the block is left.
+            harmless = is_cancelled or (error is not None and (is_drain(error) or interrupts_of(error) is not None))
+            self.late_error = closing or (None if harmless else error)
             receiver.end(None)
         elif error is not None and is_cancelled:
             receiver.end(readable(error, self.name))
@@ -142,6 +152,7 @@ class HostedSource:
         self.name = execution.name
         self.assemble_message = execution.assemble_message
         self.abort_subgraph = execution.abort_subgraph
+        self.request_drain = execution.request_drain
         self._execution = execution
         self._inbox = GatedInbox(execution.gate)
         self._task: LoopTask | None = None

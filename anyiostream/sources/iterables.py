@@ -12,6 +12,7 @@ from anyiostream.foreign import consists_of
 from anyiostream.projections.messages.assembling import assemble_chat_message
 from anyiostream.projections.messages.record import Assembler
 from anyiostream.source import END
+from anyiostream.sources.drains import RequestDrain, refusing
 from anyiostream.sources.gate import Gate
 from anyiostream.sources.hosted import HostLoop
 
@@ -30,9 +31,16 @@ class IterableSource:
     has_part = True
     read_ahead = 0
 
-    def __init__(self, iterable: Iterable[Any], name: str, assemble: Assembler = assemble_chat_message) -> None:
+    def __init__(
+        self,
+        iterable: Iterable[Any],
+        name: str,
+        assemble: Assembler = assemble_chat_message,
+        request_drain: RequestDrain | None = None,
+    ) -> None:
         iterator = iter(iterable)
         self.name = name
+        self.request_drain = refusing(name) if request_drain is None else request_drain
         self.assemble_message = assemble
         self.pull: Callable[[], Any] = partial(next, iterator, END)
         self._close: Callable[[], object] | None = getattr(iterator, "close", None)

@@ -30,6 +30,7 @@ from anyiostream.sources.graph_call import GraphCall
 from anyiostream.sources.hosted import Execution
 from anyiostream.sources.hosts import asyncio_source
 from anyiostream.sources.iterables import IterableSource, IteratorRoutine
+from anyiostream.sources.langgraph_drains import Drains
 from anyiostream.sources.langgraph_failures import show_failures, show_failures_inline
 from anyiostream.sources.langgraph_level import AsyncOwnLevel, own_level
 from anyiostream.sources.langgraph_pauses import PauseWatch
@@ -62,22 +63,26 @@ def open_async_graph(call: GraphCall, scope: Namespace, modes: list[str]) -> Asy
         warn_of_mixed_answers(call.graph)
     watch = PauseWatch()
     config = watch.watched(_config(call))
+    drains = Drains(call)
+    options = {**call.options, **drains.options}
 
     def start() -> AsyncIterator[Any]:
         stream: AsyncIterator[Any] = call.graph.astream(
-            call.given, config, stream_mode=modes, subgraphs=True, version="v2", **call.options
+            call.given, config, stream_mode=modes, subgraphs=True, version="v2", **options
         )
-        stream = show_failures(stream, **_shown(modes))
+        stream = show_failures(stream, drains.told(), **_shown(modes))
         if scope:
             stream = AsyncOwnLevel(stream, scope)
         return StreamWithThreads(stream, scope, threaded, call.name) if threaded else stream
 
-    return asyncio_source(Execution(IteratorRoutine(start, watch.outcome), call.name, gate, assemble_ai_message))
+    routine = IteratorRoutine(start, watch.outcome)
+    return asyncio_source(Execution(routine, call.name, gate, assemble_ai_message, drains.request))
 
 
 def open_sync_graph(call: GraphCall, scope: Namespace, modes: list[str]) -> SyncSource:
     """The graph as a source of the sync lane."""
-    return IterableSource(_stream(call, scope, modes), call.name, assemble_ai_message)
+    drains = Drains(call)
+    return IterableSource(_stream(call, scope, modes, drains), call.name, assemble_ai_message, drains.request)
 
 
 def compiled_transformers(graph: Any) -> Sequence[TransformerFactory]:
@@ -95,7 +100,7 @@ def callers_namespace(call: GraphCall) -> tuple[str, ...]:
     return tuple(namespace.split(NAMESPACE_SEPARATOR)) if namespace else ()
 
 
-def _stream(call: GraphCall, scope: Namespace, modes: list[str]) -> Iterator[Any]:
+def _stream(call: GraphCall, scope: Namespace, modes: list[str], drains: Drains) -> Iterator[Any]:
     watch = PauseWatch()
     try:
         stream = call.graph.stream(
@@ -104,9 +109,9 @@ def _stream(call: GraphCall, scope: Namespace, modes: list[str]) -> Iterator[Any
             stream_mode=modes,
             subgraphs=True,
             version="v2",
-            **call.options,
+            **{**call.options, **drains.options},
         )
-        yield from own_level(show_failures_inline(stream, **_shown(modes)), scope)
+        yield from own_level(show_failures_inline(stream, drains.told(), **_shown(modes)), scope)
     except TypeError as exc:
         if not only_runs_async(exc):
             raise

@@ -13,7 +13,7 @@ that made the call ends, and when the stream does.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator
-from contextlib import aclosing, closing, suppress
+from contextlib import AbstractContextManager, aclosing, closing, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, final
 from uuid import UUID
@@ -311,30 +311,36 @@ class Unsaid:
         return self._failed.rest()
 
 
-async def show_failures(stream: AsyncIterator[Any], **options: bool) -> AsyncIterator[Any]:
+async def show_failures(
+    stream: AsyncIterator[Any], told: AbstractContextManager[object], **options: bool
+) -> AsyncIterator[Any]:
     """The parts of a graph's stream, and the failures that it does not show.
 
     Args:
         stream: The stream. It is closed with this one.
+        told: Which exceptions it ends with: a block that it is read in.
         options: As `Unsaid`.
     """
     unsaid = Unsaid(**options)
-    async with aclosing(stream):  # type: ignore[type-var]  # LangGraph's is an async generator
-        async for part in stream:
-            if part["type"] not in PRECEDED:
-                yield part  # through the generators below, a part of a burst takes 3 % longer
-                continue
-            for failure in unsaid.before(part):
-                yield failure
-            yield unsaid.shown(part)
+    with told:
+        async with aclosing(stream):  # type: ignore[type-var]  # LangGraph's is an async generator
+            async for part in stream:
+                if part["type"] not in PRECEDED:
+                    yield part  # through the generators below, a part of a burst takes 3 % longer
+                    continue
+                for failure in unsaid.before(part):
+                    yield failure
+                yield unsaid.shown(part)
     for each in unsaid.rest():
         yield each
 
 
-def show_failures_inline(stream: Iterator[Any], **options: bool) -> Generator[Any]:
+def show_failures_inline(
+    stream: Iterator[Any], told: AbstractContextManager[object], **options: bool
+) -> Generator[Any]:
     """As `show_failures`, on the sync lane."""
     unsaid = Unsaid(**options)
-    with closing(stream):  # type: ignore[type-var]  # LangGraph's is a generator
+    with told, closing(stream):  # type: ignore[type-var]  # LangGraph's is a generator
         for part in stream:
             if part["type"] not in PRECEDED:
                 yield part

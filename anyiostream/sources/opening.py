@@ -12,6 +12,7 @@ from anyiostream.errors import NotAGraph
 from anyiostream.events import Namespace
 from anyiostream.source import SyncSource
 from anyiostream.sources.compiled import PLAIN
+from anyiostream.sources.drains import RequestDrain
 from anyiostream.sources.functions import DrivenFunction, FunctionRoutine
 from anyiostream.sources.gate import Gate
 from anyiostream.sources.graph_call import GraphCall
@@ -41,11 +42,12 @@ def open_async_source(call: GraphCall, scope: Namespace, modes: Modes) -> AsyncS
     if function is not None:
         if _awaits(function):
             _check_call(graph, "async", "input", "writer")
+            routine = FunctionRoutine(graph, call.given, call.name)
             if _is_asyncio_only(graph):
                 from anyiostream.sources.hosts import asyncio_source  # noqa: PLC0415 -- only where it is needed
 
-                return asyncio_source(_execution(FunctionRoutine(graph, call.given, call.name), call, scope))
-            return HostedSource(_execution(FunctionRoutine(graph, call.given, call.name), call, scope))
+                return asyncio_source(_execution(routine, call, scope, routine.request_drain if graph.drains else None))
+            return HostedSource(_execution(routine, call, scope, routine.request_drain))
         if inspect.isasyncgenfunction(function):
             _check_call(graph, "async", "input")
             return _iterated(lambda: graph(call.given), call, scope)
@@ -61,8 +63,16 @@ def _iterated(begin: Callable[[], Any], call: GraphCall, scope: Namespace) -> As
     return HostedSource(_execution(IteratorRoutine(begin), call, scope, barriers_below=False))
 
 
-def _execution(routine: Routine, call: GraphCall, scope: Namespace, *, barriers_below: bool = True) -> Execution:
-    return Execution(routine, call.name, Gate(call.prefetch, root_depth=len(scope), barriers_below=barriers_below))
+def _execution(
+    routine: Routine,
+    call: GraphCall,
+    scope: Namespace,
+    request_drain: RequestDrain | None = None,
+    *,
+    barriers_below: bool = True,
+) -> Execution:
+    gate = Gate(call.prefetch, root_depth=len(scope), barriers_below=barriers_below)
+    return Execution(routine, call.name, gate, request_drain=request_drain)
 
 
 def _is_asyncio_only(graph: object) -> bool:

@@ -44,6 +44,7 @@ class BridgedSource:
     def __init__(self, execution: Execution) -> None:
         self.name = execution.name
         self.assemble_message = execution.assemble_message
+        self.request_drain = execution.request_drain
         self._inbox = Inbox()
         self._remote = RemoteExecution(execution, self._inbox)
         self._wanted = Latch(f"the first demand on {self.name}")

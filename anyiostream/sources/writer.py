@@ -13,14 +13,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, final
 
 import attrs
 
 from anyiostream import parts
-from anyiostream.errors import GraphInterrupt
+from anyiostream.errors import GraphInterrupt, RunDrained
 from anyiostream.events import Namespace, StreamPart
-from anyiostream.foreign import interrupts_of, same_interrupt
+from anyiostream.foreign import interrupts_of, is_drain, same_interrupt
 from anyiostream.forms import name_of, text_of
 from anyiostream.sources.message_writer import (
     CANCELLED,
@@ -103,6 +104,11 @@ class SubgraphLeft(BaseException):
 class PartSink(Protocol):
     """Where a writer's parts go, one per lane."""
 
+    @property
+    def drain_reason(self) -> str | None:
+        """Why the graph has been asked to stop at the end of its step; `None` if it has not."""
+        ...
+
     async def write(self, part: StreamPart) -> None:
         """Hand over a part, and wait until the graph may go on.
 
@@ -168,6 +174,37 @@ class GraphWriter(Generic[StateT_contra]):
         self._sink = sink
         self._state: Any = None
         self.namespace = namespace
+
+    @property
+    def drain_requested(self) -> bool:
+        """Whether `run.request_drain()` has asked the graph to stop at the end of its step."""
+        return self._sink.drain_reason is not None
+
+    def drain_if_requested(self) -> None:
+        """Stop here if `run.request_drain()` has asked for that. The graph says like this where its steps end.
+
+        Nothing that a later run should not repeat may be under way then, and the last snapshot is what it goes on from.
+        The run ends as drained, and with it any subgraph whose block this is in.
+
+        ```python
+        async def count(start, writer):
+            for n in range(start, 4):
+                await writer.values(n)
+                writer.drain_if_requested()
+
+        with open_run(count, 1) as run:
+            run.request_drain()
+            assert list(run.values) == [1]
+        with open_run(count, 2) as run:
+            assert list(run.values) == [2, 3]
+        ```
+
+        Raises:
+            RunDrained: It has. Let it propagate.
+        """
+        reason = self._sink.drain_reason
+        if reason is not None:
+            raise RunDrained(reason)
 
     async def values(self, state: StateT_contra, *, interrupts: Iterable[Any] = ()) -> None:
         """Write a snapshot of the whole state. The last one is the run's output."""
@@ -255,7 +292,7 @@ class GraphWriter(Generic[StateT_contra]):
         inner = SubgraphWriter(self._sink, namespace)
         error: str | None = None
         interrupts: tuple[Any, ...] = ()
-        cancelled = False
+        cancelled = drained = False
         try:
             # Its handle may abort it from here on; the block is still entered, and left at its first write.
             start = parts.task_start(inner_id, name, input=input, metadata=metadata, ns=namespace)
@@ -266,38 +303,21 @@ class GraphWriter(Generic[StateT_contra]):
             if left.namespace != namespace:
                 raise
         except Exception as exc:
-            carried = interrupts_of(exc)
-            if carried is None:
-                error = text_of(exc) or name_of(exc)
-            else:
-                interrupts = carried
+            drained = is_drain(exc)
+            error, interrupts = _reported(exc)
             raise
         except BaseException:
             cancelled = True
             error = CANCELLED
             raise
         finally:
+            # One that is drained ends with its run: as in LangGraph, its task has no result.
+            ended = partial(parts.task_result, name=name, result=inner.result, error=error, interrupts=interrupts)
             aborted = self._sink.is_aborted(namespace)
             self._sink.forget(namespace)
-            results = []
-            if not aborted:
-                results.append(
-                    parts.task_result(
-                        inner_id, name, result=inner.result, error=error, interrupts=interrupts, ns=namespace
-                    )
-                )
-            if not self._sink.is_aborted(self.namespace):
-                results.append(
-                    parts.task_result(
-                        task_id,
-                        name,
-                        result=inner.result,
-                        error=error,
-                        interrupts=interrupts,
-                        aborted=aborted,
-                        ns=self.namespace,
-                    )
-                )
+            results = [] if aborted or drained else [ended(inner_id, ns=namespace)]
+            if not (drained or self._sink.is_aborted(self.namespace)):
+                results.append(ended(task_id, aborted=aborted, ns=self.namespace))
             for part in results:
                 if cancelled:
                     self._sink.write_now(part)
@@ -345,6 +365,12 @@ class SubgraphWriter(GraphWriter[Any]):
     def __init__(self, sink: PartSink, namespace: Namespace) -> None:
         super().__init__(sink, namespace)
         self.result: Any = None
+
+
+def _reported(error: Exception) -> tuple[str | None, tuple[Any, ...]]:
+    """What a task's result reports of the exception that ended it: an error's text, or interrupts."""
+    interrupts = interrupts_of(error)
+    return (text_of(error) or name_of(error), ()) if interrupts is None else (None, interrupts)
 
 
 def _new_id() -> str:

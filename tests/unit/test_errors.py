@@ -23,6 +23,7 @@ EXAMPLES: dict[str, tuple[type[BaseException], BaseException]] = {
     "AgentAnswerInvalid": (ValueError, errors.AgentAnswerInvalid.no_approval("c1", "perhaps")),
     "AgentInputInvalid": (ValueError, errors.AgentInputInvalid("the key 'question'")),
     "AnswersMayMixWarning": (RuntimeWarning, errors.AnswersMayMixWarning(["pay", "refund"])),
+    "CannotDrain": (RuntimeError, errors.CannotDrain("the graph list", "stop it with abort().")),
     "ChannelClosed": (RuntimeError, errors.ChannelClosed("channel 'mine'")),
     "ChannelFull": (RuntimeError, errors.ChannelFull("channel 'mine'", 64, waiting=3)),
     "ChannelUnbound": (TypeError, errors.ChannelUnbound("StreamChannel('mine')")),
@@ -58,6 +59,7 @@ EXAMPLES: dict[str, tuple[type[BaseException], BaseException]] = {
     "RunBlocksLoopWarning": (RuntimeWarning, errors.RunBlocksLoopWarning("the run of the graph g")),
     "RunBusy": (RuntimeError, errors.RunBusy("output()")),
     "RunClosed": (RuntimeError, errors.RunClosed("channel 'values'")),
+    "RunDrained": (Exception, errors.RunDrained("a deploy", partial={"n": 1})),
     "RunNotEntered": (TypeError, errors.RunNotEntered("cannot be iterated")),
     "RunReentered": (RuntimeError, errors.RunReentered()),
     "RunUnclosedWarning": (ResourceWarning, errors.RunUnclosedWarning("a run's block was never left. Use `with`.")),
@@ -110,6 +112,7 @@ CAUGHT = {
     "MalformedPart",
     "MessageFailed",
     "RunAborted",
+    "RunDrained",
     "SourceStopped",
     "SubgraphFailed",
 }

@@ -14,15 +14,17 @@ from anyiostream import (
     MalformedPart,
     ProtocolEvent,
     RunAborted,
+    RunDrained,
     SourceStopped,
     StreamTransformer,
     ValuesTransformer,
     parts,
 )
 from anyiostream.channels.latch import Latch
+from anyiostream.ends import ENDS, Effect, End, Phase
 from anyiostream.inline import run_inline
 from anyiostream.mux.mux import Mux
-from anyiostream.pump import ENDS, Effect, End, Phase, Pump
+from anyiostream.pump import Pump
 from anyiostream.source import END, NOTHING, readable
 from anyiostream.step import Step
 
@@ -483,7 +485,7 @@ class Ending(Notes):
 
 ERROR = ValueError("no")
 
-BY_SOURCE = {End.COMPLETE: END, End.INTERRUPT: GraphInterrupt(()), End.FAIL: ERROR}
+BY_SOURCE = {End.COMPLETE: END, End.INTERRUPT: GraphInterrupt(()), End.DRAIN: RunDrained(), End.FAIL: ERROR}
 """An end -> what the source answers."""
 
 

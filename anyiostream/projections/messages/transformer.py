@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from anyiostream.channels.channel import StreamChannel
-from anyiostream.errors import MalformedPart, MessageFailed, RunAborted, SubgraphFailed
+from anyiostream.errors import MalformedPart, MessageFailed, RunAborted, RunDrained, SubgraphFailed
 from anyiostream.events import Namespace
 from anyiostream.projections.messages.calls import CallEvent, ModelCall, ModelCalls
 from anyiostream.projections.messages.record import STREAMING, MessageRecord
@@ -115,7 +115,7 @@ class MessagesTransformer(PayloadTransformer):
             failed.__cause__ = err
             err = failed
         for record in self._records.values():
-            if isinstance(err, RunAborted):
+            if isinstance(err, (RunAborted, RunDrained)):
                 record.abort(partial(self._assembled, record))
             else:
                 record.fail(err)
