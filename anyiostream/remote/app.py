@@ -238,10 +238,11 @@ class Endpoints:
         return answer_encoded(thread.encoded_state())
 
     async def cancel(self, request: Request) -> Response:
-        """`POST /threads/{id}/runs/{rid}/cancel`."""
+        """`POST /threads/{id}/runs/{rid}/cancel`: at once, or at the end of its step (`action=drain`)."""
         wait = request.query_params.get("wait", "0") in {"1", "true"}
+        drain = request.query_params.get("action") == "drain"
         path = request.path_params
-        told = await self._service.cancel(caller_of(request), path["thread_id"], path["run_id"], wait=wait)
+        told = await self._service.cancel(caller_of(request), path["thread_id"], path["run_id"], wait=wait, drain=drain)
         return answer(told, 200 if wait else 202)
 
     async def ok(self, _: Request) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, Literal, final
@@ -110,6 +111,17 @@ class Assistant:
         if not self.takes_config:
             return "is a function, which keeps no checkpoints"
         return None if self.graph.checkpointer else "has no checkpointer"
+
+    @property
+    def not_draining(self) -> str | None:
+        """Why its runs cannot stop at the end of a step; `None` if they can."""
+        graph = self.graph
+        if self.takes_config or inspect.iscoroutinefunction(graph):
+            return None
+        # An agent of another framework is called like a function.
+        if callable(graph) and inspect.iscoroutinefunction(type(graph).__call__) and getattr(graph, "drains", True):
+            return None
+        return "has no steps at whose end it could stop"
 
     @property
     def lost_with_process(self) -> str:

@@ -215,6 +215,8 @@ class Claims:
                 thread.receive(decoded_job(stored, self._assistants))
             elif stored.cancelled and not job.aborted and self._workload.tasks is not None:
                 self._workload.tasks.start_soon(self._workload.abort, thread, job)
+            elif stored.drained and not job.drained:
+                job.drain()
 
     # --- running, and what becomes of a thread then ---
 

@@ -29,6 +29,7 @@ from anyiostream import (
     GraphInterrupt,
     Namespace,
     ProtocolEvent,
+    RunDrained,
     StreamChannel,
     StreamPart,
     StreamTransformer,
@@ -221,14 +222,16 @@ class RemoteThread:
             raise RemoteMalformed("a state is not an object")
         return state
 
-    async def cancel(self, run_id: str | None = None) -> None:
+    async def cancel(self, run_id: str | None = None, *, drain: bool = False) -> None:
         """Stop a run, by default the last one started from here, and wait until nothing of it is alive.
 
+        With `drain` it stops at the end of its step, and this returns at once: as `request_drain` of a local run.
+
         Raises:
-            RemoteRefused: It does not run.
+            RemoteRefused: It does not run, or its graph has no steps.
         """
         run_id = quote(run_id or self.run_id or "-", safe="")
-        params = {"wait": "1", "action": "interrupt"}
+        params = {"wait": "0", "action": "drain"} if drain else {"wait": "1", "action": "interrupt"}
         await self._client.transport.ask("POST", f"{self._path}/runs/{run_id}/cancel", params=params)
 
     # --- inside ---
@@ -295,7 +298,7 @@ class RemoteThread:
                 if end["event"] == "failed":
                     raise RemoteRunFailed(str(end.get("error", "the run failed")))
                 if end["event"] == "interrupted":
-                    raise GraphInterrupt
+                    raise RunDrained("on the server") if end.get("reason") == "drained" else GraphInterrupt
                 return
 
     async def _events(

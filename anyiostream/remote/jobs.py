@@ -6,6 +6,7 @@ Also how it is kept in an inbox, so that any server that finds it there can run 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, final
 from uuid import uuid4
@@ -14,6 +15,7 @@ import anyio
 import attrs
 
 from anyiostream import AsyncGraphRunStream
+from anyiostream.errors import CannotDrain
 from anyiostream.remote.assistants import Assistant
 from anyiostream.remote.commands import Answer, InputRespond, RunStart
 from anyiostream.remote.identity import ThreadKey
@@ -37,6 +39,8 @@ __all__ = [
     "starting",
     "too_many",
 ]
+
+logger = logging.getLogger(__name__)
 
 Run = RunStart | InputRespond
 """A command that starts a run."""
@@ -108,6 +112,7 @@ class Job:
         leaves: Whether it is to stop there, for another server to go on.
         handed_over: Whether it has; and, of a run that goes on, whether the server before had done so.
         aborted: Whether it is to stop.
+        drained: Whether it is to stop at the end of its step, because a client wants that.
         tasks: Names of the tasks that have begun and not ended, by id.
         end: How it ended, as the log has it; `None` before.
         done: Set when nothing of it is alive.
@@ -130,6 +135,7 @@ class Job:
     leaves: bool = False
     handed_over: bool = False
     aborted: bool = False
+    drained: bool = False
     tasks: dict[Any, str] = attrs.field(factory=dict)
     end: str | None = None
     done: anyio.Event = attrs.field(factory=anyio.Event)
@@ -170,6 +176,21 @@ class Job:
         self.leaves = True
         if self.control is not None:
             self.control.request_drain("the server is being stopped")
+
+    def opened(self, run: AsyncGraphRunStream) -> None:
+        """Its run has been opened, and takes its first step when it is read."""
+        self.run = run
+        if self.drained:
+            self.drain()
+
+    def drain(self) -> None:
+        """Stop at the end of the step, for good."""
+        self.drained = True
+        if self.run is not None:
+            try:
+                self.run.request_drain("a client asked for it")
+            except CannotDrain as exc:
+                logger.warning("run %s goes on: %s", self.run_id, exc)
 
     def forget(self) -> None:
         """It will not be run: drop what the client has sent."""
@@ -316,4 +337,5 @@ def decoded_job(stored: Stored, assistants: Mapping[str, Assistant]) -> Job:
         place=stored.place,
         attempts=stored.attempts,
         aborted=stored.cancelled,
+        drained=stored.drained,
     )

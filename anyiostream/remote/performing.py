@@ -50,7 +50,7 @@ async def perform(thread: Thread, job: Job) -> None:
             root_lifecycle=True,
             **{**_options(thread, job, assistant), **assistant.options},
         ) as run:
-            job.run = run
+            job.opened(run)
             if job.aborted:
                 await run.abort()
             async for event in run:
@@ -92,7 +92,8 @@ def _options(thread: Thread, job: Job, assistant: Assistant) -> dict[str, Any]:
 
 async def _record(thread: Thread, job: Job, encoder: WireEncoder, event: ProtocolEvent) -> None:
     params = event["params"]
-    if job.leaves and event["method"] == "lifecycle" and params["data"].get("event") == "drained":
+    leaves = job.leaves and not job.drained
+    if leaves and event["method"] == "lifecycle" and params["data"].get("event") == "drained":
         job.handed_over = True
         return  # to clients the run goes on
     if not params["namespace"]:

@@ -106,9 +106,16 @@ class Responder:
         """
         return await _answered(self._history(request, thread))
 
-    async def stop(self, request: Request, *, thread: str) -> Response:
-        """Stop what is under way on a thread; 204, even if nothing is."""
-        return await _answered(self._stop(request, thread))
+    async def stop(self, request: Request, *, thread: str, drain: bool = False) -> Response:
+        """Stop what is under way on a thread; 204, even if nothing is.
+
+        Args:
+            request: The request that is answered: who makes it is told to `authorize`.
+            thread: The conversation.
+            drain: Whether at the end of its step, from which the thread goes on with the input `None`; 400 if the graph
+                has no steps. By default at once.
+        """
+        return await _answered(self._stop(request, thread, drain=drain))
 
     # --- inside ---
 
@@ -167,13 +174,13 @@ class Responder:
         asked = [Question(each.interrupt_id, each.namespace, each.value) for each in found.snapshot.interrupts.values()]
         return answer(ui_messages(found.state()["values"], asked, finished=not found.running))
 
-    async def _stop(self, request: Request, thread_id: str) -> Response:
+    async def _stop(self, request: Request, thread_id: str, *, drain: bool) -> Response:
         caller = caller_of(request)
         identity = await self._service.admit(caller, "abort", thread_id)
         found = await self._service.known_thread(thread_id, identity)
         for job in reversed(found.jobs) if found is not None else ():
             try:
-                await self._service.cancel(caller, thread_id, job.run_id, wait=False)
+                await self._service.cancel(caller, thread_id, job.run_id, wait=False, drain=drain)
             except Refusal as refusal:
                 if refusal.code != "no_such_run":
                     raise

@@ -201,15 +201,19 @@ class Service:
             return await self._state(thread_id, await self.admit(caller, "read", thread_id), command)
         raise Refusal("not_supported", "subscriptions need a WebSocket, or a stream of their own.")
 
-    async def cancel(self, caller: Caller, thread_id: str, run_id: str, *, wait: bool) -> dict[str, Any]:
-        """Stop a run; with `wait`, return when nothing of it is alive, or when it has had `Limits.shutdown` for that.
+    async def cancel(
+        self, caller: Caller, thread_id: str, run_id: str, *, wait: bool, drain: bool = False
+    ) -> dict[str, Any]:
+        """Stop a run, at once or at the end of its step (`drain`).
+
+        With `wait`, return when nothing of it is alive, or when it has had `Limits.shutdown` for that.
 
         Returns:
             With `wait`, whether it has `stopped`, and the names of its nodes that are still `running`: synchronous ones
             cannot be stopped, and others may refuse to.
 
         Raises:
-            Refusal: It is not allowed, or there is no such run (404).
+            Refusal: It is not allowed, there is no such run (404), or its graph cannot be drained.
         """
         identity = await self.admit(caller, "abort", thread_id)
         thread = await self.known_thread(thread_id, identity)
@@ -217,11 +221,17 @@ class Service:
         if thread is None or found is None:
             raise Refusal("no_such_run", "no such run is under way.", status=404)
         assert self._tasks is not None
+        cannot = found.assistant.not_draining if drain and found.assistant is not None else None
+        if cannot is not None:
+            raise Refusal("not_supported", f"the graph {cannot}; stop the run at once.", status=400)
         here = self.runner.find_job(thread, run_id)
         if here is None:
-            return await self._cancel_elsewhere(thread, found, wait=wait)
-        # The caller may leave, and the run is stopped all the same.
-        self._tasks.start_soon(self.runner.workload.abort, *here)
+            return await self._cancel_elsewhere(thread, found, wait=wait, drain=drain)
+        if drain:
+            await here[0].drain(here[1])
+        else:
+            # The caller may leave, and the run is stopped all the same.
+            self._tasks.start_soon(self.runner.workload.abort, *here)
         if not wait:
             return {}
         job = here[1]
@@ -232,9 +242,9 @@ class Service:
         running = job.assistant.left_running(tasks) if job.assistant is not None and stopped else tasks
         return {"stopped": job.done.is_set() and not running, "running": running}
 
-    async def _cancel_elsewhere(self, thread: Thread, job: Job, *, wait: bool) -> dict[str, Any]:
+    async def _cancel_elsewhere(self, thread: Thread, job: Job, *, wait: bool, drain: bool) -> dict[str, Any]:
         """Let whichever server has a run know that it is to be stopped. Only that one knows its nodes."""
-        await thread.log.cancel(job.place)
+        await thread.log.cancel(job.place, drain=drain)
         if not wait:
             return {}
         with anyio.move_on_after(self.limits.shutdown):

@@ -230,6 +230,11 @@ class Thread:
                 await job.run.abort()
         await job.done.wait()
 
+    async def drain(self, job: Job) -> None:
+        """Let a run stop at the end of its step: before its first one, if its turn has not come. Returns at once."""
+        await self.log.cancel(job.place, drain=True)
+        job.drain()
+
     def state(self) -> dict[str, Any]:
         """Where the thread stands, for `GET /threads/{id}/state`."""
         return json.loads(self.encoded_state())  # type: ignore[no-any-return]

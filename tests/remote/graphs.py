@@ -117,11 +117,12 @@ async def endless(_: Any, writer: GraphWriter) -> Any:
 
 
 async def counting(given: Any, writer: GraphWriter) -> Any:
-    """A function graph that counts; it waits to be released before it counts to `held`."""
+    """A function graph that counts, and may stop after each; it waits to be released before it counts to `held`."""
     for n in range(given["to"]):
         if n == given.get("held"):
             await held()
         await writer.custom({"name": "count", "payload": n})
+        writer.drain_if_requested()
     return {"counted": given["to"]}
 
 

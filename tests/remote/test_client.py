@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from anyiostream import CustomTransformer, RunAborted, ToolCallTransformer, UpdatesTransformer, open_run
+from anyiostream import CustomTransformer, RunAborted, RunDrained, ToolCallTransformer, UpdatesTransformer, open_run
 from anyiostream.remote import (
     Limits,
     Reconnection,
@@ -209,6 +209,24 @@ async def test_a_run_is_stopped(server: str) -> None:
                 await anext(values)
             with pytest.raises(RemoteRunFailed, match="aborted"):
                 await run.output()
+
+
+async def test_a_run_stops_after_its_step(server: str) -> None:
+    """By `cancel(drain=True)`; it ends as a local run does."""
+    thread_id = str(uuid.uuid4())
+    async with connected(server) as client:
+        thread = client.thread("counting", thread_id)
+        async with thread.run({"to": 5, "held": 1}, extensions=["count"]) as run:
+            counts = aiter(run.extensions["count"])
+            assert await anext(counts) == 0
+            await thread.cancel(drain=True)
+            release(thread_id)
+            assert [each async for each in counts] == [1]
+            with pytest.raises(RunDrained):
+                await run.output()
+            assert run.status == "drained"
+        with pytest.raises(RemoteRefused):
+            await thread.cancel(drain=True)
 
 
 async def test_cancelling_a_reader_takes_nothing(server: str) -> None:

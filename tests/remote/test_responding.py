@@ -35,6 +35,7 @@ class Held:
             self.said.set()
             await self.go_on.wait()
             await message.text("two")
+        writer.drain_if_requested()
         return {"given": given, **self.state}
 
 
@@ -156,6 +157,22 @@ async def test_a_run_is_stopped(service: ServerApplication, held: Held) -> None:
         await opened(stopping, service.stop(request(stopping), thread="t"))
         assert stopping.status == 204
     assert browser.events[-1] == {"type": "abort"}
+    assert browser.whole
+
+
+async def test_a_run_stops_after_its_step(service: ServerApplication, held: Held) -> None:
+    """Who watches it has all that this step says, and is told why nothing follows."""
+    browser = Browser()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(opened, browser, service.respond(request(browser), "held", {}, thread="t"))
+        await held.said.wait()
+        stopping = Browser()
+        await opened(stopping, service.stop(request(stopping), thread="t", drain=True))
+        assert stopping.status == 204
+        held.go_on.set()
+    assert "".join(each.get("delta", "") for each in browser.events) == "one and two"
+    assert browser.events[-1]["type"] == "finish"
+    assert browser.events[-1]["finishReason"] == "other"
     assert browser.whole
 
 

@@ -103,9 +103,9 @@ class StoredLog:
         )
         return await self._store.accept(offer, most=most, within=self._limits.repeat)
 
-    async def cancel(self, place: int) -> None:
-        """Note that the run of a command is to be stopped."""
-        await self._store.cancel(self.key, place)
+    async def cancel(self, place: int, *, drain: bool = False) -> None:
+        """Note that the run of a command is to be stopped: at once, or at the end of its step."""
+        await self._store.cancel(self.key, place, drain=drain)
 
     async def read(self, after: int, most: int = 256) -> Sequence[Entry]:
         """The events after `after`, at most `most`; from memory if they are recent.

@@ -143,11 +143,12 @@ class MemoryStore:
         before, known = (0, None) if held is None else held.replies.get(once, (0, None))
         return None if known is None or self._clock() - before > within * 1_000_000 else known.reply
 
-    async def cancel(self, key: str, place: int) -> None:
+    async def cancel(self, key: str, place: int, *, drain: bool = False) -> None:
         """Note that the run of a command is to be stopped."""
         held = self._threads.get(key)
         if held is not None and place in held.inbox:
-            held.inbox[place] = attrs.evolve(held.inbox[place], cancelled=True)
+            stopped = not drain or held.inbox[place].cancelled
+            held.inbox[place] = attrs.evolve(held.inbox[place], cancelled=stopped, drained=not stopped)
 
     async def claim(self, owner: str, thread_id: str, *, holder: str, nonce: str) -> Claim:
         """Become the one that writes a thread."""

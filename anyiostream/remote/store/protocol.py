@@ -156,6 +156,7 @@ class Stored:
         body: What was offered.
         attempts: How often its run has been begun, since it last made progress.
         cancelled: Whether somebody wants its run stopped.
+        drained: Whether somebody wants it to stop at the end of its step.
     """
 
     place: int
@@ -163,6 +164,7 @@ class Stored:
     body: bytes
     attempts: int = 0
     cancelled: bool = False
+    drained: bool = False
 
 
 @final
@@ -275,8 +277,14 @@ class Records(Protocol):
         """The reply to the same command, if it was accepted within so many seconds."""
         ...
 
-    async def cancel(self, key: str, place: int) -> None:
-        """Note that the run of a command is to be stopped, whoever runs it. No change if the command has gone."""
+    async def cancel(self, key: str, place: int, *, drain: bool = False) -> None:
+        """Note that the run of a command is to be stopped, whoever runs it. No change if the command has gone.
+
+        Args:
+            key: The thread.
+            place: The command's place in its inbox.
+            drain: Whether at the end of its step, which does not take back that it is to be stopped at once.
+        """
         ...
 
     async def claim(self, owner: str, thread_id: str, *, holder: str, nonce: str) -> Claim | None:

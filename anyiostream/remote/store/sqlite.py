@@ -141,9 +141,9 @@ class SqliteStore:
         known = await self._call(lambda tables: tables.recall(key, once, within))
         return None if known is None else known.reply
 
-    async def cancel(self, key: str, place: int) -> None:
+    async def cancel(self, key: str, place: int, *, drain: bool = False) -> None:
         """Note that the run of a command is to be stopped."""
-        await self._call(lambda tables: tables.cancel(key, place))
+        await self._call(lambda tables: tables.cancel(key, place, drain=drain))
 
     async def claim(self, owner: str, thread_id: str, *, holder: str, nonce: str) -> Claim:
         """Become the one that writes a thread. Whoever had claimed it before is dead, or has given it up."""

@@ -152,7 +152,7 @@ class Tables:
             if known is not None:
                 return known
         held, waiting = self._db.execute(
-            "SELECT count(*), count(*) FILTER (WHERE attempts = 0 AND NOT cancelled) FROM commands"
+            "SELECT count(*), count(*) FILTER (WHERE attempts = 0 AND cancelled <> 1) FROM commands"
             " WHERE generation = ?",
             (head.generation,),
         ).fetchone()
@@ -178,12 +178,13 @@ class Tables:
         head = self._head(key)
         return None if head is None else self._known(head, once, within)
 
-    def cancel(self, key: str, place: int) -> None:
-        """Note that a run is to be stopped."""
+    def cancel(self, key: str, place: int, *, drain: bool) -> None:
+        """Note that a run is to be stopped: 1 at once, 2 at the end of its step."""
         head = self._head(key)
         if head is not None:
             self._db.execute(
-                "UPDATE commands SET cancelled = 1 WHERE generation = ? AND place = ?", (head.generation, place)
+                "UPDATE commands SET cancelled = ? WHERE generation = ? AND place = ? AND cancelled <> 1",
+                (2 if drain else 1, head.generation, place),
             )
 
     def claim(self, owner: str, thread_id: str, holder: str, nonce: str) -> Claim:
@@ -202,8 +203,15 @@ class Tables:
         record = self.record(key)
         assert record is not None
         inbox = [
-            Stored(place=place, run_id=run_id, body=body, attempts=attempts, cancelled=bool(cancelled))
-            for place, run_id, body, attempts, cancelled in rows.fetchall()
+            Stored(
+                place=place,
+                run_id=run_id,
+                body=body,
+                attempts=attempts,
+                cancelled=stopped == 1,
+                drained=stopped == 2,  # noqa: PLR2004 -- as `cancel` writes it
+            )
+            for place, run_id, body, attempts, stopped in rows.fetchall()
         ]
         return Claim(record=record, next=next_place(max(head.last, used), self._clock()), inbox=inbox)
 

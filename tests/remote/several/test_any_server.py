@@ -116,6 +116,32 @@ async def test_a_run_is_stopped_from_any_server(deployment: Deployment, *, wait:
         assert deployment.calls == ["a", "b"]
 
 
+@pytest.mark.parametrize("wait", [False, True])
+async def test_a_run_stops_after_its_step_by_any_server(deployment: Deployment, *, wait: bool) -> None:
+    """Whoever runs it is told; so is one whose turn has not come, which takes no step. The thread goes on."""
+    deployment.shut.add("b")
+    async with deployment.member() as one, deployment.member() as other, anyio.create_task_group() as tasks:
+        runs = [await start(one, "steps", {"trail": [each]}) for each in "xy"]
+        await until(lambda: "b" in deployment.waiting)
+        told = await other.cancel(CALLER, "t", runs[1], wait=False, drain=True)
+        assert told == {}
+
+        async def stop() -> None:
+            told = await other.cancel(CALLER, "t", runs[0], wait=wait, drain=True)
+            assert told == ({"stopped": True, "running": []} if wait else {})
+
+        tasks.start_soon(stop)
+        held: Any = one.runner.find_job(await one.thread("t", ""), runs[0])
+        await until(lambda: held[1].drained)
+        deployment.shut.clear()
+        assert (await state(other))["values"]["trail"] == ["x", "a", "b"]
+        found = ends(await events_of(other))
+        assert found == [(event, run) for run in runs for event in ("running", "interrupted")]
+        await start(other, "steps")
+        assert (await state(other))["values"]["trail"] == ["x", "a", "b", "y", "a", "b", "c"]
+        assert deployment.calls == list("ababc")
+
+
 async def test_a_run_is_stopped_although_the_store_fails_when_its_server_hears_of_it(deployment: Deployment) -> None:
     """It looks again."""
     deployment.shut.add("b")
@@ -156,7 +182,7 @@ async def test_a_run_that_ends_while_it_is_looked_for_has_stopped(deployment: De
                 await until(lambda: found.log.last == last)
             return found
 
-        async def unheard(*_: Any) -> None:
+        async def unheard(*_: Any, **__: Any) -> None:
             """It ends by itself."""
 
         loader.shown = slow

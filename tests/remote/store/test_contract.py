@@ -297,6 +297,20 @@ async def test_a_run_that_is_to_be_stopped_is_known(store: Any) -> None:
     assert [each.cancelled for each in (await claimed(store)).inbox] == [True]
 
 
+async def test_a_run_that_is_to_stop_after_its_step_is_known(store: Any) -> None:
+    """Unless it is to be stopped at once, before that or later. One that has not begun waits all the same."""
+    accepted = await store.accept(offer(), most=8, within=30)
+    other = await store.accept(offer("r2"), most=8, within=30)
+    await store.cancel(KEY, accepted.place, drain=True)
+    await store.cancel(KEY, other.place)
+    await store.cancel(KEY, other.place, drain=True)
+    found = (await claimed(store)).inbox
+    assert [(each.cancelled, each.drained) for each in found] == [(False, True), (True, False)]
+    await store.cancel(KEY, accepted.place)
+    found = (await claimed(store)).inbox
+    assert [(each.cancelled, each.drained) for each in found] == [(True, False)] * 2
+
+
 async def test_crashed_runs_come_first(store: Any) -> None:
     """Then the others, in order of acceptance."""
     for thread_id in ("a", "b", "c"):

@@ -227,7 +227,7 @@ function operations.accept(thread, owner, id, run, body, reply, once, answers, m
   end
   local commands, waiting = inbox(thread), false
   for _, each in ipairs(commands) do
-    waiting = waiting or (each.attempts == 0 and each.cancelled == 0)
+    waiting = waiting or (each.attempts == 0 and each.cancelled ~= 1)
   end
   if #commands >= most then
     return {'full'}
@@ -255,10 +255,12 @@ function operations.recall(thread, once, within)
   return before and before.reply or false
 end
 
-function operations.cancel(thread, place)
-  local command = one(thread, tonumber(place))
-  if command and command.cancelled == 0 then
-    command.cancelled = 1
+-- How: 1 at once, 2 at the end of its step. Servers of an earlier version, which know no 2, stop it at once, and say no
+-- more than the place.
+function operations.cancel(thread, place, how)
+  local command, how = one(thread, tonumber(place)), tonumber(how or 1)
+  if command and command.cancelled ~= 1 and command.cancelled ~= how then
+    command.cancelled = how
     keep(thread, tonumber(place), command)
     announce(thread, true)
   end

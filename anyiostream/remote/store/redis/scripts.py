@@ -106,7 +106,14 @@ def standing_of(key: str, found: Sequence[Any]) -> Standing:
         watched=int(watched),
     )
     inbox = [
-        Stored(place=place, run_id=run_id.decode(), body=body, attempts=attempts, cancelled=bool(cancelled))
-        for place, run_id, body, attempts, cancelled in found[1]
+        Stored(
+            place=place,
+            run_id=run_id.decode(),
+            body=body,
+            attempts=attempts,
+            cancelled=stopped == 1,
+            drained=stopped == 2,  # noqa: PLR2004 -- as `operations.cancel` is told
+        )
+        for place, run_id, body, attempts, stopped in found[1]
     ]
     return Standing(record=record, inbox=inbox)

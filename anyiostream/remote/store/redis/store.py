@@ -176,9 +176,9 @@ class RedisStore:
         found: bytes | None = await self._call("recall", key, once, _us(within))
         return found
 
-    async def cancel(self, key: str, place: int) -> None:
+    async def cancel(self, key: str, place: int, *, drain: bool = False) -> None:
         """Note that the run of a command is to be stopped. Whoever has the thread is told."""
-        await self._call("cancel", key, place)
+        await self._call("cancel", key, place, 2 if drain else 1)
 
     async def claim(self, owner: str, thread_id: str, *, holder: str, nonce: str) -> Claim | None:
         """Become the one that writes a thread, unless another server has it, whose lease has not run out."""
