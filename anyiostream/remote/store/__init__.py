@@ -15,13 +15,14 @@ from anyiostream.remote.store.failures import (
     StoreInUse,
     StoreUnfit,
 )
-from anyiostream.remote.store.handle import StoredLog
+from anyiostream.remote.store.handle import StoredLog, log_of
 from anyiostream.remote.store.memory import MemoryLog, MemoryStore
 from anyiostream.remote.store.protocol import (
     NOTHING,
     Acceptance,
     Changes,
     Claim,
+    Listed,
     News,
     Offer,
     Record,
@@ -40,6 +41,7 @@ __all__ = [
     "Claim",
     "Fenced",
     "InboxFull",
+    "Listed",
     "Load",
     "Membership",
     "MemoryLog",
@@ -61,6 +63,7 @@ __all__ = [
     "StoredLog",
     "as_shared",
     "back_up",
+    "log_of",
     "named_store",
     "thread_key",
 ]

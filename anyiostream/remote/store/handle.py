@@ -10,11 +10,11 @@ from anyio.lowlevel import checkpoint
 
 from anyiostream.remote.identity import ThreadKey
 from anyiostream.remote.limits import Limits
-from anyiostream.remote.store.protocol import NOTHING, Acceptance, Changes, Claim, Offer, Records
+from anyiostream.remote.store.protocol import NOTHING, Acceptance, Changes, Claim, Offer, Record, Records
 from anyiostream.remote.store.window import Window
 from anyiostream.wire.drafts import Draft, Entry
 
-__all__ = ["StoredLog"]
+__all__ = ["StoredLog", "log_of"]
 
 
 class StoredLog:
@@ -134,3 +134,10 @@ class StoredLog:
             changes = attrs.evolve(changes, fold=fold())
         self._unfolded_events = self._unfolded_bytes = 0
         return changes
+
+
+def log_of(store: Records, record: Record, limits: Limits) -> StoredLog:
+    """The log of a thread as it stands, to be read by one that has not claimed it, and does not follow it."""
+    window = Window(1, 1, floor=record.last)
+    window.forgotten = record.floor
+    return StoredLog(store, Claim(record=record, next=0), window, limits)

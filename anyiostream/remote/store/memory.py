@@ -22,8 +22,10 @@ from anyiostream.remote.store.protocol import (
     Changes,
     Claim,
     Clock,
+    Listed,
     Offer,
     Record,
+    Standing,
     Stored,
     next_place,
     thread_key,
@@ -55,12 +57,25 @@ class Held:
     touched: int
     nonce: str = ""
     placed: int = 0
+    label: bytes | None = None
     inbox: dict[int, Stored] = attrs.field(factory=dict)
     replies: OrderedDict[str, tuple[int, Acceptance]] = attrs.field(factory=OrderedDict)
 
     def shown(self) -> Record:
         """The record as it is now."""
         return attrs.evolve(self.record, last=self.window.last, floor=self.window.floor)
+
+    def listed(self) -> Listed:
+        """What a list has of it."""
+        return Listed(
+            key=self.record.key,
+            thread_id=self.record.thread_id,
+            generation=self.record.generation,
+            touched=self.touched,
+            last=self.window.last,
+            commands=len(self.inbox),
+            label=self.label,
+        )
 
 
 @final
@@ -107,6 +122,17 @@ class MemoryStore:
         held = self._threads.get(key)
         return None if held is None else held.shown()
 
+    async def look(self, key: str) -> Standing | None:
+        """How a thread stands."""
+        held = self._threads.get(key)
+        return None if held is None else Standing(record=held.shown(), inbox=list(held.inbox.values()))
+
+    async def listed(self, owner: str, *, since: int = 0, skip: int = 0, most: int) -> Sequence[Listed]:
+        """An owner's threads, the one that was touched last first. Looks at all threads, which are in memory."""
+        found = [each for each in self._threads.values() if each.record.owner == owner and each.touched >= since]
+        found.sort(key=lambda each: each.touched, reverse=True)
+        return [each.listed() for each in found[skip : skip + most]]
+
     async def unfinished(self) -> Sequence[str]:
         """Keys of the threads that have commands."""
         heads = {key: next(iter(held.inbox.values())) for key, held in self._threads.items() if held.inbox}
@@ -147,6 +173,7 @@ class MemoryStore:
         """Note that the run of a command is to be stopped."""
         held = self._threads.get(key)
         if held is not None and place in held.inbox:
+            held.touched = self._clock()
             stopped = not drain or held.inbox[place].cancelled
             held.inbox[place] = attrs.evolve(held.inbox[place], cancelled=stopped, drained=not stopped)
 
@@ -186,6 +213,7 @@ class MemoryStore:
             if entries and entries[-1].seq == window.last:
                 return
             raise OutOfStep(after, window.last)
+        held.touched = self._clock()
         if entries:
             window.extend(entries)
             window.forgotten = window.floor
@@ -225,7 +253,6 @@ class MemoryStore:
         return len(old)
 
     def _change(self, held: Held, changes: Changes) -> None:
-        held.touched = self._clock()
         for place in changes.done:
             held.inbox.pop(place, None)
         if changes.attempts is not None and changes.attempts[0] in held.inbox:
@@ -233,6 +260,8 @@ class MemoryStore:
             held.inbox[place] = attrs.evolve(held.inbox[place], attempts=attempts)
         if changes.pending is not None:
             held.record = attrs.evolve(held.record, pending=changes.pending)
+        if changes.label is not None:
+            held.label = changes.label
         if changes.fold is not None:
             held.record = attrs.evolve(held.record, fold=changes.fold, folded=held.window.last)
 

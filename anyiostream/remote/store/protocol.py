@@ -36,6 +36,7 @@ __all__ = [
     "Acceptance",
     "Changes",
     "Claim",
+    "Listed",
     "News",
     "Offer",
     "Record",
@@ -177,12 +178,14 @@ class Changes:
         attempts: Place of a command -> how often its run has been begun.
         pending: What the graph waits for its user with from now on; `None` for no change.
         fold: The thread's state after the append; `None` for no change.
+        label: What lists are to know of the thread without reading its state, encoded; `None` for no change.
     """
 
     done: Collection[int] = ()
     attempts: tuple[int, int] | None = None
     pending: tuple[str, ...] | None = None
     fold: bytes | None = None
+    label: bytes | None = None
 
 
 NOTHING: Final = Changes()
@@ -220,6 +223,30 @@ class Standing:
 
 @final
 @attrs.frozen(kw_only=True)
+class Listed:
+    """What a list of threads has of one: little, whatever the thread holds.
+
+    Attributes:
+        key: Its name in the store.
+        thread_id: Its id, as its owner has it.
+        generation: When it was made, in µs; tells it from an earlier thread of that name.
+        touched: When something was last accepted, cancelled or written, in µs.
+        last: The place of its newest event; 0 if there never was one.
+        commands: How many there are in its inbox.
+        label: What its writer has left for lists; `None` before that, and for threads of version 0.1.0.
+    """
+
+    key: str
+    thread_id: str
+    generation: int
+    touched: int
+    last: int
+    commands: int
+    label: bytes | None
+
+
+@final
+@attrs.frozen(kw_only=True)
 class News:
     """News for a server that shares its store with others.
 
@@ -253,6 +280,21 @@ class Records(Protocol):
 
     async def record(self, key: str) -> Record | None:
         """What is known of a thread, if there is such."""
+        ...
+
+    async def look(self, key: str) -> Standing | None:
+        """How a thread stands, if there is such."""
+        ...
+
+    async def listed(self, owner: str, *, since: int = 0, skip: int = 0, most: int) -> Sequence[Listed]:
+        """An owner's threads, the one that was touched last first. Costs what it returns, whatever else is stored.
+
+        Args:
+            owner: Whose.
+            since: Only those that were touched then or later, in µs.
+            skip: How many to pass over.
+            most: How many at most.
+        """
         ...
 
     async def unfinished(self) -> Sequence[str]:

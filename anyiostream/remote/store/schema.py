@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["OF_A_THREAD", "SCHEMA", "VERSION"]
+__all__ = ["ADDED", "OF_A_THREAD", "SCHEMA", "VERSION", "kept_name", "shown_name"]
 
 VERSION: Final = 1
 """Of the tables, in the file's `user_version`."""
@@ -36,4 +36,24 @@ INSERT INTO used VALUES (0);
 CREATE INDEX idle ON threads (touched);
 """
 
-OF_A_THREAD: Final = ("folds", "events", "commands", "replies", "threads")
+ADDED: Final = """
+CREATE TABLE IF NOT EXISTS labels (generation INTEGER PRIMARY KEY, label BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS listed ON threads (owner, touched);
+"""
+"""What files of version 0.1.0 have not had. It can go on with a file that has them."""
+
+OF_A_THREAD: Final = ("folds", "events", "commands", "replies", "labels", "threads")
+
+
+def kept_name(name: str) -> str | bytes:
+    """A name as SQLite takes it, which takes no text that has half a surrogate pair in it: then as bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return name.encode(errors="surrogatepass")
+    return name
+
+
+def shown_name(kept: str | bytes) -> str:
+    """The name that SQLite has like that."""
+    return kept.decode(errors="surrogatepass") if isinstance(kept, bytes) else kept

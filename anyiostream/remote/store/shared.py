@@ -77,10 +77,6 @@ class SharedStore(Store, Protocol):
         """
         ...
 
-    async def look(self, key: str) -> Standing | None:
-        """How a thread stands, if there is such."""
-        ...
-
     async def make(self, owner: str, thread_id: str) -> Standing:
         """How a thread stands, which is made if there is none."""
         ...

@@ -32,8 +32,18 @@ from anyiostream.remote.store.failures import StoreFailed, StoreUnfit
 from anyiostream.remote.store.file_lock import FileLock
 from anyiostream.remote.store.handle import StoredLog
 from anyiostream.remote.store.memory import now
-from anyiostream.remote.store.protocol import NOTHING, Acceptance, Changes, Claim, Clock, Offer, Record
-from anyiostream.remote.store.schema import SCHEMA, VERSION
+from anyiostream.remote.store.protocol import (
+    NOTHING,
+    Acceptance,
+    Changes,
+    Claim,
+    Clock,
+    Listed,
+    Offer,
+    Record,
+    Standing,
+)
+from anyiostream.remote.store.schema import ADDED, SCHEMA, VERSION
 from anyiostream.remote.store.tables import Tables
 from anyiostream.remote.store.window import Window
 from anyiostream.wire.drafts import Entry
@@ -127,6 +137,14 @@ class SqliteStore:
     async def record(self, key: str) -> Record | None:
         """What is known of a thread."""
         return await self._call(lambda tables: tables.record(key))
+
+    async def look(self, key: str) -> Standing | None:
+        """How a thread stands."""
+        return await self._call(lambda tables: tables.look(key))
+
+    async def listed(self, owner: str, *, since: int = 0, skip: int = 0, most: int) -> Sequence[Listed]:
+        """An owner's threads, the one that was touched last first."""
+        return await self._call(lambda tables: tables.listed(owner, since, skip, most))
 
     async def unfinished(self) -> Sequence[str]:
         """Keys of the threads that have commands."""
@@ -261,6 +279,7 @@ class SqliteStore:
             raise StoreUnfit(
                 str(self.path), f"it is of version {version}, this server reads version {VERSION}. Name another file"
             )
+        connection.executescript(ADDED)
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
         connection.execute(f"PRAGMA synchronous = {self._synchronous.upper()}")
 

@@ -23,13 +23,15 @@ from anyiostream.remote.store.protocol import (
     Changes,
     Claim,
     Clock,
+    Listed,
     Offer,
     Record,
+    Standing,
     Stored,
     next_place,
     thread_key,
 )
-from anyiostream.remote.store.schema import OF_A_THREAD
+from anyiostream.remote.store.schema import OF_A_THREAD, kept_name, shown_name
 from anyiostream.remote.store.window import check_gap
 from anyiostream.wire.drafts import Entry
 
@@ -134,6 +136,23 @@ class Tables:
             folded=0 if fold is None else fold[0],
         )
 
+    def look(self, key: str) -> Standing | None:
+        """How a thread stands."""
+        record = self.record(key)
+        return None if record is None else Standing(record=record, inbox=self._inbox(record.generation))
+
+    def listed(self, owner: str, since: int, skip: int, most: int) -> list[Listed]:
+        """An owner's threads, the one that was touched last first."""
+        rows = self._db.execute(
+            "SELECT key, thread_id, generation, touched, last, (SELECT count(*) FROM commands"
+            " WHERE commands.generation = threads.generation), label"
+            " FROM threads LEFT JOIN labels USING (generation) WHERE owner = ? AND touched >= ?"
+            " ORDER BY touched DESC LIMIT ? OFFSET ?",
+            (owner, since, most, skip),
+        )
+        names = [each.name for each in attrs.fields(Listed)]
+        return [Listed(**dict(zip(names, row, strict=True))) for row in rows.fetchall()]
+
     def unfinished(self) -> list[str]:
         """Keys of the threads that have commands: begun ones first, then in order of acceptance."""
         rows = self._db.execute(
@@ -186,6 +205,7 @@ class Tables:
                 "UPDATE commands SET cancelled = ? WHERE generation = ? AND place = ? AND cancelled <> 1",
                 (2 if drain else 1, head.generation, place),
             )
+            self._changed.add(head)
 
     def claim(self, owner: str, thread_id: str, holder: str, nonce: str) -> Claim:
         """Become a thread's writer."""
@@ -196,24 +216,10 @@ class Tables:
             (nonce, holder, head.generation),
         ).fetchone()[0]
         (used,) = self._db.execute("SELECT place FROM used").fetchone()
-        rows = self._db.execute(
-            "SELECT place, run_id, body, attempts, cancelled FROM commands WHERE generation = ? ORDER BY place",
-            (head.generation,),
-        )
-        record = self.record(key)
-        assert record is not None
-        inbox = [
-            Stored(
-                place=place,
-                run_id=run_id,
-                body=body,
-                attempts=attempts,
-                cancelled=stopped == 1,
-                drained=stopped == 2,  # noqa: PLR2004 -- as `cancel` writes it
-            )
-            for place, run_id, body, attempts, stopped in rows.fetchall()
-        ]
-        return Claim(record=record, next=next_place(max(head.last, used), self._clock()), inbox=inbox)
+        standing = self.look(key)
+        assert standing is not None
+        place = next_place(max(head.last, used), self._clock())
+        return Claim(record=standing.record, next=place, inbox=standing.inbox)
 
     def release(self, key: str, epoch: int) -> None:
         """Give a thread up."""
@@ -239,7 +245,7 @@ class Tables:
                     head.generation,
                     entry.seq,
                     entry.method,
-                    _kept(entry.channel),
+                    kept_name(entry.channel),
                     json.dumps(entry.namespace),
                     entry.root_event,
                     entry.body,
@@ -267,8 +273,9 @@ class Tables:
         size = 0
         for seq, method, channel, namespace, root_event, body in rows:
             event_id = f"{head.generation}-{seq}"
-            name = channel.decode(errors="surrogatepass") if isinstance(channel, bytes) else channel
-            entries.append(Entry(seq, event_id, method, name, tuple(json.loads(namespace)), root_event, body))
+            entries.append(
+                Entry(seq, event_id, method, shown_name(channel), tuple(json.loads(namespace)), root_event, body)
+            )
             size += len(body)
             if size >= MOST_BYTES:
                 break
@@ -328,6 +335,23 @@ class Tables:
             assert head is not None
         return head
 
+    def _inbox(self, generation: int) -> list[Stored]:
+        rows = self._db.execute(
+            "SELECT place, run_id, body, attempts, cancelled FROM commands WHERE generation = ? ORDER BY place",
+            (generation,),
+        )
+        return [
+            Stored(
+                place=place,
+                run_id=run_id,
+                body=body,
+                attempts=attempts,
+                cancelled=stopped == 1,
+                drained=stopped == 2,  # noqa: PLR2004 -- as `cancel` writes it
+            )
+            for place, run_id, body, attempts, stopped in rows.fetchall()
+        ]
+
     def _pending(self, head: Head) -> set[str]:
         row = self._db.execute("SELECT pending FROM threads WHERE generation = ?", (head.generation,)).fetchone()
         return set(json.loads(row[0]))
@@ -376,16 +400,9 @@ class Tables:
         if changes.pending is not None:
             pending = json.dumps(changes.pending)
             self._db.execute("UPDATE threads SET pending = ? WHERE generation = ?", (pending, head.generation))
+        if changes.label is not None:
+            self._db.execute("INSERT OR REPLACE INTO labels VALUES (?, ?)", (head.generation, changes.label))
         if changes.fold is not None:
             self._db.execute(
                 "INSERT OR REPLACE INTO folds VALUES (?, ?, ?)", (head.generation, head.last, changes.fold)
             )
-
-
-def _kept(name: str) -> str | bytes:
-    """A name as SQLite takes it, which takes no text that has half a surrogate pair in it: then as bytes."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return name.encode(errors="surrogatepass")
-    return name

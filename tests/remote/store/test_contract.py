@@ -384,3 +384,82 @@ async def test_what_is_given_up_can_be_claimed(store: Any) -> None:
     await store.release(KEY, claim.record.epoch + 7)
     assert (await store.record(KEY)).holder == ""
     assert (await claimed(store, "2")).record.epoch > claim.record.epoch
+
+
+# --- lists ---
+
+
+async def test_an_owners_threads_are_listed(opened: Any) -> None:
+    """The one to which something has happened last comes first; others' are not there, erased ones no longer."""
+    clock = Clock()
+    store = await opened(clock)
+    log = store.log(await claimed(store, thread_id="a"))
+    for thread_id in ("b", "c"):
+        clock.now += 1
+        accepted = await store.accept(offer(thread_id=thread_id), most=8, within=30)
+    await store.claim("bob", "a", holder="s", nonce="1")
+
+    async def ids(**options: Any) -> list[str]:
+        return [each.thread_id for each in await store.listed("ann", **{"most": 9, **options})]
+
+    assert await ids() == ["c", "b", "a"]
+    clock.now += 1
+    await log.append(draft())
+    assert await ids() == ["a", "c", "b"]
+    clock.now += 1
+    await store.cancel(thread_key("ann", "c"), accepted.place)
+    assert await ids() == ["c", "a", "b"]
+    clock.now += 1
+    await log.change(Changes(pending=("i",)))
+    assert await ids() == ["a", "c", "b"]
+    clock.now += 1
+    await store.accept(offer("r2", thread_id="b"), most=8, within=30)
+    assert await ids() == ["b", "a", "c"]
+    assert await ids(most=1) == ["b"]
+    assert await ids(most=0) == await ids(skip=3) == await store.listed("nobody", most=9) == []
+    assert await ids(skip=1, most=1) == (await ids())[1:2]
+    assert await ids(since=clock.now) == ["b"]
+    assert await ids(since=clock.now - 1) == ["b", "a"]
+    assert await ids(since=clock.now + 1) == []
+    await store.erase(thread_key("ann", "c"))
+    assert await ids() == ["b", "a"]
+    assert [each.thread_id for each in await store.listed("bob", most=9)] == ["a"]
+    clock.now += 100 * 1_000_000
+    await store.accept(offer("r3", thread_id="b"), most=8, within=30)
+    assert await store.expire(10, 10) == 2
+    assert await ids() == ["b"]
+
+
+async def test_what_a_list_has_of_a_thread(opened: Any) -> None:
+    """Enough to know whether it has changed, and to filter by, without what it holds."""
+    clock = Clock()
+    store = await opened(clock)
+    claim = await claimed(store)
+    (listed,) = await store.listed("ann", most=9)
+    assert (listed.key, listed.thread_id, listed.generation) == (KEY, "t", claim.record.generation)
+    assert (listed.touched, listed.last, listed.commands, listed.label) == (clock.now, 0, 0, None)
+    log = store.log(claim)
+    accepted = await store.accept(offer(), most=8, within=30)
+    clock.now += 1
+    written = await log.append(draft(), Changes(label=b"\x00label", fold=b"{}"))
+    (listed,) = await store.listed("ann", most=9)
+    assert (listed.touched, listed.last, listed.commands) == (clock.now, written.seq, 1)
+    assert listed.label == b"\x00label"
+    await log.change(Changes(done=[accepted.place]))
+    (listed,) = await store.listed("ann", most=9)
+    assert (listed.commands, listed.label) == (0, b"\x00label")
+    await store.erase(KEY)
+    await claimed(store, "2")
+    assert [each.label for each in await store.listed("ann", most=9)] == [None]
+
+
+async def test_a_thread_is_looked_at(store: Any) -> None:
+    """As it stands, with its commands, by one that has not claimed it."""
+    assert await store.look(KEY) is None
+    log = store.log(await claimed(store))
+    accepted = await store.accept(offer(), most=8, within=30)
+    written = await log.append(draft(), Changes(pending=("i",)))
+    found = await store.look(KEY)
+    assert (found.record.last, found.record.pending, found.record.epoch) == (written.seq, ("i",), log.epoch)
+    assert [(each.place, each.run_id, each.body) for each in found.inbox] == [(accepted.place, "r1", b"{}")]
+    await log.append(draft())  # which has not been fenced

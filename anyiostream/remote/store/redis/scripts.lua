@@ -1,7 +1,8 @@
 -- What a server asks of the store, each whole or not at all. For Lua 5.1 as Redis 6.2 and Valkey have it.
 --
 -- Keys, behind the prefix:
---   meta            hash: `schema`, and `newest`, `used`: the greatest generation, and place of an erased log
+--   meta            hash: `schema`; `newest`, `used`: the greatest generation, and place of an erased log; `indexed`:
+--                   that all threads are in the sets of their owners
 --   t:T:rec         hash: the record of thread T, and what is counted of its log
 --   t:T:log         stream: its events, each at `<place>-0`: h its head, b its body, p the place before it
 --   t:T:in          hash: its commands, place -> packed
@@ -12,6 +13,7 @@
 --   ready           sorted set: threads with commands that nobody has -> since when
 --   wake            stream: that there is one
 --   idle            sorted set: thread -> when something happened last
+--   of:O            sorted set: the same for the threads of one owner, O being a digest of whose they are
 --
 -- Generations, epochs and places come from the clock, at least: none is given twice, whatever has been forgotten.
 --
@@ -74,8 +76,14 @@ local function tell(server, kind, thread)
   call('XADD', name('news', server), 'MAXLEN', '~', NEWS, '*', 'k', kind, 't', thread)
 end
 
-local function touch(thread)
-  call('ZADD', name('idle'), now(), thread)
+local function owned(owner)
+  return name('of', redis.sha1hex(owner))
+end
+
+local function touch(thread, owner)
+  local at = text(now())
+  call('ZADD', name('idle'), at, thread)
+  call('ZADD', owned(owner), at, thread)
 end
 
 local function make(thread, owner, id)
@@ -86,7 +94,7 @@ local function make(thread, owner, id)
   call('HSET', name('meta'), 'newest', text(generation))
   call('HSET', of(thread, 'rec'), 'owner', owner, 'id', id, 'gen', text(generation), 'epoch', 0, 'holder', '',
     'nonce', '', 'floor', 0, 'last', 0, 'count', 0, 'size', 0, 'pending', '[]', 'placed', 0, 'watched', 0)
-  touch(thread)
+  touch(thread, owner)
 end
 
 local function inbox(thread)
@@ -192,6 +200,7 @@ local function erase(thread)
     return
   end
   local used = math.max(tonumber(call('HGET', name('meta'), 'used') or 0), count(thread, 'last'))
+  call('ZREM', owned(get(thread, 'owner')), thread)
   call('HSET', name('meta'), 'used', text(used))
   if alive(holder) then
     tell(holder, 'l', thread)
@@ -208,6 +217,40 @@ local operations = {}
 
 function operations.look(thread)
   return call('EXISTS', of(thread, 'rec')) == 1 and standing(thread)
+end
+
+-- An owner's threads, those touched last first.
+function operations.listed(owner, since, skip, most)
+  local found = {}
+  local threads = call('ZRANGE', owned(owner), '+inf', since, 'BYSCORE', 'REV', 'LIMIT', skip, most, 'WITHSCORES')
+  for i = 1, #threads, 2 do
+    local thread = threads[i]
+    local rec = call('HMGET', of(thread, 'rec'), 'id', 'gen', 'last', 'label')
+    if rec[1] then
+      found[#found + 1] = {thread, rec[1], rec[2], text(tonumber(threads[i + 1])), rec[3],
+        call('HLEN', of(thread, 'in')), rec[4]}
+    end
+  end
+  return found
+end
+
+-- Puts threads that version 0.1.0 has made into the sets of their owners; 0 if there are none left. From the newest
+-- one on: those that are touched meanwhile then shift others to where they are still found.
+function operations.index(skip, most)
+  if call('HGET', name('meta'), 'indexed') then
+    return 0
+  end
+  local threads = call('ZRANGE', name('idle'), skip, skip + most - 1, 'REV', 'WITHSCORES')
+  for i = 1, #threads, 2 do
+    local owner = get(threads[i], 'owner')
+    if owner then
+      call('ZADD', owned(owner), threads[i + 1], threads[i])
+    end
+  end
+  if #threads == 0 then
+    call('HSET', name('meta'), 'indexed', 1)
+  end
+  return #threads / 2
 end
 
 function operations.make(thread, owner, id)
@@ -245,7 +288,7 @@ function operations.accept(thread, owner, id, run, body, reply, once, answers, m
   call('HSET', of(thread, 'rec'), 'placed', text(place))
   keep(thread, place, {run = run, body = body, attempts = 0, cancelled = 0, at = now()})
   remember(thread, once, place, reply)
-  touch(thread)
+  touch(thread, owner)
   announce(thread, false)  -- whoever has sent it claims the thread
   return {'accepted', place, reply, 0}
 end
@@ -262,6 +305,7 @@ function operations.cancel(thread, place, how)
   if command and command.cancelled ~= 1 and command.cancelled ~= how then
     command.cancelled = how
     keep(thread, tonumber(place), command)
+    touch(thread, get(thread, 'owner'))
     announce(thread, true)
   end
   return 1
@@ -303,10 +347,12 @@ function operations.release(thread, epoch)
 end
 
 -- `done` is a list of places; each event its place, its head and its body.
-function operations.append(thread, epoch, after, most_events, most_bytes, done, place, attempts, pending, fold, ...)
+function operations.append(
+  thread, epoch, after, most_events, most_bytes, done, place, attempts, pending, fold, label, ...
+)
   local events = {...}
   local rec, log = of(thread, 'rec'), of(thread, 'log')
-  local head = call('HMGET', rec, 'epoch', 'last', 'floor', 'count', 'size')
+  local head = call('HMGET', rec, 'epoch', 'last', 'floor', 'count', 'size', 'owner')
   if head[1] ~= epoch then
     return {'fenced'}
   end
@@ -339,7 +385,10 @@ function operations.append(thread, epoch, after, most_events, most_bytes, done, 
   if fold ~= '' then
     call('HSET', rec, 'fold', fold, 'folded', last)
   end
-  touch(thread)
+  if label ~= '' then
+    call('HSET', rec, 'label', label)
+  end
+  touch(thread, head[6])
   return {'appended', floor}
 end
 

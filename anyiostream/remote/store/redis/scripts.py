@@ -14,14 +14,17 @@ import anyio
 from coredis.exceptions import NoScriptError, RedisError
 
 from anyiostream.remote.store.failures import StoreFailed
-from anyiostream.remote.store.protocol import Clock, Record, Standing, Stored
+from anyiostream.remote.store.protocol import Clock, Listed, Record, Standing, Stored
 from anyiostream.remote.store.redis.lane import Lane, Lost
 from anyiostream.wire.drafts import Entry
 
-__all__ = ["Script", "entry_of", "head_of", "standing_of"]
+__all__ = ["Script", "entry_of", "head_of", "listed_of", "standing_of"]
 
 SOURCE: Final = resources.files("anyiostream.remote.store.redis").joinpath("scripts.lua").read_bytes()
 DIGEST: Final = hashlib.sha1(SOURCE, usedforsecurity=False).hexdigest()
+
+INDEXED: Final = 1000
+"""How many threads are looked at together when a store of version 0.1.0 is opened."""
 
 
 @final
@@ -72,6 +75,12 @@ class Script:
                     raise StoreFailed(str(reply)) from reply
                 return reply
 
+    async def index(self, lane: Lane) -> None:
+        """Have threads listed that version 0.1.0 has made, once for a store. Raises as `call`."""
+        done = 0
+        while found := await self.call(lane, "index", done, INDEXED):
+            done += found
+
 
 def head_of(entry: Entry) -> bytes:
     """What a log keeps of an event besides its body."""
@@ -117,3 +126,17 @@ def standing_of(key: str, found: Sequence[Any]) -> Standing:
         for place, run_id, body, attempts, stopped in found[1]
     ]
     return Standing(record=record, inbox=inbox)
+
+
+def listed_of(found: Sequence[Any]) -> Listed:
+    """What a list has of a thread, as the store shows it."""
+    key, thread_id, generation, touched, last, commands, label = found
+    return Listed(
+        key=key.decode(),
+        thread_id=thread_id.decode(),
+        generation=int(generation),
+        touched=int(touched),
+        last=int(last),
+        commands=commands,
+        label=label,
+    )

@@ -21,6 +21,7 @@ from anyiostream.remote.store.protocol import (
     Changes,
     Claim,
     Clock,
+    Listed,
     News,
     Offer,
     Record,
@@ -31,7 +32,7 @@ from anyiostream.remote.store.redis.address import Address
 from anyiostream.remote.store.redis.fitness import check_fit
 from anyiostream.remote.store.redis.lane import Lane
 from anyiostream.remote.store.redis.renewal import Renewal
-from anyiostream.remote.store.redis.scripts import Script, entry_of, head_of, standing_of
+from anyiostream.remote.store.redis.scripts import Script, entry_of, head_of, listed_of, standing_of
 from anyiostream.remote.store.redis.tail import BLOCK, Tail
 from anyiostream.remote.store.shared import Load
 from anyiostream.remote.store.window import Window, check_gap
@@ -121,6 +122,7 @@ class RedisStore:
                 for lane in lanes:
                     tasks.start_soon(lane.run)
                 await check_fit(script, commands, self.address, self._patience)
+                await script.index(commands)
                 tasks.start_soon(tail.run)
                 self._opened = Opened(script, commands, reads, tail)
                 yield
@@ -151,6 +153,15 @@ class RedisStore:
         """What is known of a thread."""
         standing = await self.look(key)
         return None if standing is None else standing.record
+
+    async def look(self, key: str) -> Standing | None:
+        """How a thread stands."""
+        found = await self._call("look", key)
+        return None if found is None else standing_of(key, found)
+
+    async def listed(self, owner: str, *, since: int = 0, skip: int = 0, most: int) -> Sequence[Listed]:
+        """An owner's threads, the one that was touched last first."""
+        return [listed_of(each) for each in await self._call("listed", _text(owner), since, skip, most)]
 
     async def unfinished(self) -> Sequence[str]:
         """Keys of the threads that have commands, and that nobody has: those of dead servers first."""
@@ -207,8 +218,8 @@ class RedisStore:
         try:
             found = await self._call(
                 "append", key, epoch, after, self._limits.events, self._limits.bytes, _json(changes.done), place,
-                attempts, "" if changes.pending is None else _json(changes.pending), changes.fold or "", *written,
-                patience=self._margin(),
+                attempts, "" if changes.pending is None else _json(changes.pending), changes.fold or "",
+                changes.label or "", *written, patience=self._margin(),
             )  # fmt: skip
         except StoreFailed:
             self._unlead(key)
@@ -270,11 +281,6 @@ class RedisStore:
                 await to_thread.run_sync(renewal.stop)
                 if not renewal.lost:
                     await self._leave(server)
-
-    async def look(self, key: str) -> Standing | None:
-        """How a thread stands."""
-        found = await self._call("look", key)
-        return None if found is None else standing_of(key, found)
 
     async def make(self, owner: str, thread_id: str) -> Standing:
         """How a thread stands, which is made if there is none."""
