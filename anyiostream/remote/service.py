@@ -28,6 +28,9 @@ from anyiostream.remote.thread import Thread
 
 __all__ = ["Accepted", "Service"]
 
+ENDS_UNSAID: Final = 0.5
+"""Seconds after which it is looked whether a run has ended of whose end the log has nothing to say."""
+
 
 @final
 class Accepted(dict[str, Any]):
@@ -243,7 +246,10 @@ class Service:
         return {"stopped": job.done.is_set() and not running, "running": running}
 
     async def _cancel_elsewhere(self, thread: Thread, job: Job, *, wait: bool, drain: bool) -> dict[str, Any]:
-        """Let whichever server has a run know that it is to be stopped. Only that one knows its nodes."""
+        """Let whichever server has a run know that it is to be stopped. Only that one knows its nodes.
+
+        It is over when its command has left the inbox; one that others are before will not be run.
+        """
         await thread.log.cancel(job.place, drain=drain)
         if not wait:
             return {}
@@ -251,9 +257,11 @@ class Service:
             thread = await self.runner.thread(thread.key)
             while True:
                 last = thread.log.last  # before it is looked at: what is written meanwhile may be the end
-                if (await thread.fresh()).find(job.run_id) is None:
+                standing = await self.store.look(thread.log.key)
+                if standing is None or not standing.inbox or standing.inbox[0].place != job.place:
                     break
-                await thread.log.wait(last)
+                with anyio.move_on_after(ENDS_UNSAID):
+                    await thread.log.wait(last)
             return {"stopped": True, "running": []}
         return {"stopped": False, "running": []}
 
@@ -303,8 +311,9 @@ class Service:
         try:
             return await self._accept(ThreadKey(identity, thread_id), command, once)
         except Refusal:
-            key = thread_key(identity, thread_id)
-            reply = None if once is None else await self.store.recall(key, once, within=self.limits.repeat)
+            if once is None or self._tasks is None:
+                raise
+            reply = await self.store.recall(thread_key(identity, thread_id), once, within=self.limits.repeat)
             if reply is None:
                 raise
             return {"run_id": reply.decode()}

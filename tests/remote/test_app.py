@@ -33,9 +33,11 @@ def test_it_is_mounted_in_another_one() -> None:
             pass
 
 
-def test_without_a_lifespan_no_run_is_accepted() -> None:
+@pytest.mark.parametrize("store", ["memory", "sqlite:{}/runs.sqlite"])
+def test_without_a_lifespan_no_run_is_accepted(store: str, tmp_path: Path) -> None:
     """And it is said why."""
-    with serving("uvicorn", Starlette(routes=[Mount("/", app(ASSISTANTS))])) as url, Client(url) as client:
+    inner = app(ASSISTANTS, store=store.format(tmp_path))
+    with serving("uvicorn", Starlette(routes=[Mount("/", inner)])) as url, Client(url) as client:
         response = client.command("run.start", {"assistant_id": "everything"})
         assert response.status_code == 503
         assert "lifespan" in response.json()["message"]

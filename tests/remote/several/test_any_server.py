@@ -169,25 +169,48 @@ async def test_a_run_that_ends_while_it_is_looked_for_has_stopped(deployment: De
     async with deployment.member() as one, deployment.member() as other:
         run_id = await start(one, "steps", {"trail": ["x"]})
         await until(lambda: "b" in deployment.waiting)
-        loader: Any = other.runner._loader  # noqa: SLF001
-        shown, seen = loader.shown, []
+        look, seen = other.store.look, []
 
-        async def slow(*args: Any, **options: Any) -> Any:
-            found = await shown(*args, **options)
+        async def slow(key: str) -> Any:
+            found = await look(key)
             seen.append(found)
-            if len(seen) > 1 and found.find(run_id) is not None:
+            if len(seen) > 1 and found is not None and found.inbox:
                 deployment.shut.clear()
                 await until(lambda: not list(one.runner.jobs))
-                last = (await events_of(one))[-1]["seq"]
-                await until(lambda: found.log.last == last)
             return found
 
         async def unheard(*_: Any, **__: Any) -> None:
             """It ends by itself."""
 
-        loader.shown = slow
+        other.store.look = slow  # type: ignore[method-assign]
         other.store.cancel = unheard  # type: ignore[method-assign]
         assert await other.cancel(CALLER, "t", run_id, wait=True) == {"stopped": True, "running": []}
+        assert len(seen) > 1
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_a_stop_from_elsewhere_is_not_over_before_the_run_is(deployment: Deployment) -> None:
+    """Whoever waits for it is told how it is after the time that runs are given for that.
+
+    On asyncio nothing can shield itself from how runs are stopped.
+    """
+    shield, entered = anyio.Event(), anyio.Event()
+
+    async def stubborn(_: Any, writer: Any) -> Any:
+        await writer.values({})
+        with anyio.CancelScope(shield=True):
+            entered.set()
+            await shield.wait()
+
+    assistants = deployment.assistants()
+    deployment.assistants = lambda: {**assistants, "stubborn": stubborn}  # type: ignore[method-assign]
+    async with deployment.member() as one, deployment.member(shutdown=0.2) as another:
+        run_id = await start(one, "stubborn")
+        await entered.wait()
+        told = await another.cancel(CALLER, "t", run_id, wait=True)
+        assert told == {"stopped": False, "running": []}
+        shield.set()
+        await state(another)
 
 
 async def test_a_thread_that_is_not_lost_after_all_is_taken_up_again(deployment: Deployment) -> None:
