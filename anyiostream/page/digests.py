@@ -1,20 +1,26 @@
 """Digests: what a list of threads says of each, made from what the server knows anyway and from the end of the log.
 
 A thread is read only while somebody looks at the list, and then only its newest events: a digest costs a run nothing,
-and a viewer little, however fast the thread writes.
+and a viewer little, however fast the thread writes. Those that are not this server's alone are read from the store, for
+all who look together.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, final
-from weakref import WeakKeyDictionary
 
+import anyio
 import attrs
 
 from anyiostream import RunStatistics
+from anyiostream.remote.audience import Reader
+from anyiostream.remote.jobs import Job
+from anyiostream.remote.listing import Listing
 from anyiostream.remote.log import LogGap
+from anyiostream.remote.store import Listed
 from anyiostream.remote.thread import Thread
 from anyiostream.wire import Entry, encode
 
@@ -25,6 +31,9 @@ NEWEST: Final = 64
 
 TAIL: Final = 80
 """Characters of a message under way, or of a tool's arguments, that are shown."""
+
+MOST: Final = 2000
+"""Threads of which something is kept for the next one who looks."""
 
 TELLING: Final = frozenset({"messages", "tools", "tasks"})
 
@@ -45,7 +54,9 @@ class Doing:
     text: str = ""
 
     def observe(self, entry: Entry) -> None:
-        """Take note of an event."""
+        """Take note of an event, once."""
+        if entry.seq <= self.cursor:
+            return
         self.cursor = entry.seq
         if entry.method not in TELLING:
             return
@@ -72,11 +83,35 @@ class Doing:
 
 
 @final
-class Digests:
-    """What the threads of one server are doing, for all who look."""
+@attrs.define(eq=False)
+class Known:
+    """What is known of a thread that is not this server's alone.
 
-    def __init__(self) -> None:
-        self._doing: WeakKeyDictionary[Thread, Doing] = WeakKeyDictionary()
+    Attributes:
+        listed: The thread, as the store listed it when it was read.
+        thread: The thread as it was read, if a run is under way, so that the rest of it need not be read again.
+        digest: What the list says of it.
+        reading: Held while it is read.
+    """
+
+    listed: Listed | None = None
+    thread: Thread | None = None
+    digest: dict[str, Any] | None = None
+    reading: anyio.Lock = attrs.field(factory=anyio.Lock)
+
+
+@final
+class Digests:
+    """What threads are doing, for all who look.
+
+    Args:
+        listing: Lists them.
+    """
+
+    def __init__(self, listing: Listing) -> None:
+        self._listing = listing
+        self._doing: OrderedDict[tuple[str, str], Doing] = OrderedDict()
+        self._known: OrderedDict[str, Known] = OrderedDict()
 
     async def digest(self, thread: Thread) -> dict[str, Any]:
         """What a list says of a thread: its state, its figures, and what it is doing."""
@@ -97,11 +132,29 @@ class Digests:
             shown["doing"], shown["text"] = doing.name, doing.text
         return shown
 
+    async def stored(self, owner: str, listed: Listed, viewers: int) -> dict[str, Any] | None:
+        """The same of a thread that is not this server's alone, and has so many viewers here; `None` if it is gone.
+
+        Reads it only if something has happened to it since it was read for the last time, whoever looked.
+        """
+        known = self._known.setdefault(listed.key, Known())
+        self._known.move_to_end(listed.key)
+        if len(self._known) > MOST:
+            self._known.popitem(last=False)
+        async with known.reading:
+            if known.listed != listed:
+                before, known.thread, known.listed = known.thread, None, None
+                thread = await self._listing.thread(owner, listed, before)
+                known.digest = None if thread is None else await self.digest(thread)
+                known.listed, known.thread = listed, thread if thread is not None and thread.jobs else None
+        return None if known.digest is None else {**known.digest, "viewers": viewers}
+
     async def _looked_at(self, thread: Thread) -> Doing:
-        doing = self._doing.get(thread)
-        if doing is None:
-            doing = self._doing[thread] = Doing()
         log = thread.log
+        doing = self._doing.setdefault((log.key, log.log_id), Doing())
+        self._doing.move_to_end((log.key, log.log_id))
+        if len(self._doing) > MOST:
+            self._doing.popitem(last=False)
         for entry in await _newest(thread, max(doing.cursor, log.last - NEWEST, log.first - 1)):
             doing.observe(entry)
         return doing
@@ -128,19 +181,24 @@ def stand(thread: Thread) -> str:
     return "failed" if thread.snapshot.status == "failed" else "idle"
 
 
-def detail(thread: Thread) -> dict[str, Any]:
-    """What is shown of a thread besides its events: where its log is, who reads it, and who waits for whom."""
-    log, jobs = thread.log, thread.jobs
-    run = jobs[0].run if jobs else None
+def detail(thread: Thread, viewers: Collection[Reader], job: Job | None) -> dict[str, Any]:
+    """What is shown of a thread besides its events: where its log is, who reads it, and who waits for whom.
+
+    Args:
+        thread: The thread.
+        viewers: Who reads it here.
+        job: Its run, if that is run here.
+    """
+    log, run = thread.log, None if job is None else job.run
     lead = thread.limits.lead
-    behind = sorted((log.last - viewer.cursor for viewer in thread.viewers), reverse=True)
+    behind = sorted((max(0, log.last - viewer.cursor) for viewer in viewers), reverse=True)
     return {
         "log_id": log.log_id,
         "first": log.first,
         "last": log.last,
         "behind": behind,
         "lead": lead,
-        "held_back": bool(jobs) and lead is not None and any(each >= lead for each in behind),
+        "held_back": bool(thread.jobs) and lead is not None and any(each >= lead for each in behind),
         "statistics": None if run is None else figures(run.statistics()),
     }
 

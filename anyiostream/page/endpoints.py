@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any, Final, final
 
 import anyio
@@ -17,10 +19,13 @@ from anyiostream.page.assets import asset_routes
 from anyiostream.page.digests import Digests, detail
 from anyiostream.remote.app import guarded
 from anyiostream.remote.assistants import Assistant
+from anyiostream.remote.listing import PAGE, Listing
+from anyiostream.remote.log import LogGap
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.requests import answer, caller_of, refused
 from anyiostream.remote.service import Service
 from anyiostream.remote.sse import HEADERS, HEARTBEAT, until_disconnected
+from anyiostream.remote.store import Listed, StoreFailed
 from anyiostream.remote.thread import Thread
 from anyiostream.wire import encode, plain
 from anyiostream.wire.sse import frame
@@ -29,6 +34,9 @@ __all__ = ["LIVE", "add_page"]
 
 LIVE: Final = "live"
 """The name of the events of the list of threads."""
+
+WHOLE: Final = 8
+"""Every so many looks at a store, all threads are listed, to find those that are gone."""
 
 PACE: Final = 0.25
 """Seconds between two looks at the threads: what a viewer is sent of each at most."""
@@ -40,8 +48,10 @@ def add_page(application: Starlette) -> Starlette:
     The page is at `/`, its files are below `/page/`. It adds:
 
     - `POST /live`: a stream of server-sent events, each with what has changed in the list of the caller's threads, at
-      most four a second; the first has all of them, and the assistants;
-    - `GET /live/{thread_id}`: one of them, with the places of its readers and the figures of its run.
+      most four a second; the first has all of them, and the assistants. Of those in a store, it lists as many as a
+      server may remember, the last used ones;
+    - `GET /live/{thread_id}`: one of them, with the places of its readers and the figures of its run. Where servers
+      share a store, readers are those of this server, and there are figures if it runs the run.
 
     Both ask the application's `authorize` hook: for `read`, the first without a thread. The files are open to
     everybody: they reveal nothing about runs.
@@ -66,7 +76,7 @@ class Endpoints:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._digests = Digests()
+        self._digests = Digests(service.listing)
         self._assistants: Final = {name: described(name, each) for name, each in service.assistants.items()}
 
     async def live(self, request: Request) -> Any:
@@ -81,7 +91,10 @@ class Endpoints:
         thread = await self._service.known_thread(thread_id, identity)
         if thread is None:
             raise Refusal("invalid_argument", "there is no such thread.", status=404)
-        shown = {**await self._digests.digest(thread), **detail(thread)}
+        shown = await self._digests.digest(thread)
+        viewers = self._service.streams.viewers(identity)[thread.log.key]
+        here = self._service.runner.find_job(thread, shown["run_id"])
+        shown |= {**detail(thread, viewers, here and here[1]), "viewers": len(viewers)}
         return answer({**shown, "assistant": self._assistants.get(shown["assistant_id"])})
 
 
@@ -94,8 +107,9 @@ class LiveStream:
         self._digests = digests
         self._assistants = assistants
         self._owner = owner
-        self._marks: dict[str, tuple[Any, ...]] = {}
+        self._marks: dict[str, Any] = {}
         self._shown: dict[str, dict[str, Any]] = {}
+        self._stored = Stored(service.listing, owner)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the viewer leaves, or the server is being stopped."""
@@ -127,22 +141,77 @@ class LiveStream:
 
     async def _news(self) -> dict[str, Any]:
         """What has changed since the last time; empty if nothing has."""
-        there = {thread.thread_id: thread for thread in self._service.threads_of(self._owner)}
-        gone = [thread_id for thread_id in self._marks if thread_id not in there]
-        for thread_id in gone:
-            del self._marks[thread_id], self._shown[thread_id]
+        here = {thread.thread_id: thread for thread in self._service.listing.remembered(self._owner)}
+        with suppress(StoreFailed):  # then what was there by now is
+            await self._stored.look()
+        viewers = self._service.streams.viewers(self._owner)
         changed = []
-        for thread_id, thread in there.items():
-            mark = marked(thread)
-            if self._marks.get(thread_id) != mark:
-                shown = await self._digests.digest(thread)
-                self._marks[thread_id] = mark
-                if self._shown.get(thread_id) != shown:
-                    self._shown[thread_id] = shown
-                    changed.append(shown)
+        for thread_id in {**self._stored.threads, **here}:
+            mark: tuple[Any, ...]
+            shown: Callable[[], Awaitable[dict[str, Any] | None]]
+            if thread_id in here:
+                mark, shown = marked(here[thread_id]), partial(self._digests.digest, here[thread_id])
+            else:
+                listed = self._stored.threads[thread_id]
+                watched = len(viewers[listed.key])
+                mark, shown = (listed, watched), partial(self._digests.stored, self._owner, listed, watched)
+            if self._marks.get(thread_id) != mark and await self._show(thread_id, mark, shown):
+                changed.append(self._shown[thread_id])
                 if len(changed) % 64 == 0:
                     await checkpoint()  # Reading need not, and there may be many.
+        gone = [each for each in self._marks if each not in here and each not in self._stored.threads]
+        for thread_id in gone:
+            del self._marks[thread_id]
+            self._shown.pop(thread_id, None)
         return {"threads": changed, "gone": gone} if changed or gone else {}
+
+    async def _show(self, thread_id: str, mark: Any, read: Callable[[], Awaitable[dict[str, Any] | None]]) -> bool:
+        """Read what may have changed of a thread; whether it has. If that cannot be read now, it is tried again."""
+        try:
+            shown = await read()
+        except (StoreFailed, LogGap):
+            return False
+        self._marks[thread_id] = mark
+        if shown is None:
+            self._stored.threads.pop(thread_id, None)
+        elif self._shown.get(thread_id) != shown:
+            self._shown[thread_id] = shown
+            return True
+        return False
+
+
+@final
+class Stored:
+    """An owner's threads as a store lists them, where it has more than are in memory.
+
+    Attributes:
+        threads: Id -> what the store has listed.
+    """
+
+    def __init__(self, listing: Listing, owner: str) -> None:
+        self.threads: dict[str, Listed] = {}
+        self._listing = listing
+        self._owner = owner
+        self._since = 0
+        self._looks = 0
+
+    async def look(self) -> None:
+        """See what the store has: all of it now and then, and in between what has been touched since."""
+        listing = self._listing
+        if listing.is_all_in_memory:
+            return
+        whole = self._looks % WHOLE == 0
+        found: dict[str, Listed] = {}
+        skip, size = 0, PAGE
+        while size == PAGE and skip < listing.most:
+            page = await listing.page(self._owner, since=0 if whole else self._since, skip=skip)
+            skip, size = skip + len(page), len(page)
+            for each in page:
+                found.setdefault(each.thread_id, each)
+        self._looks += 1
+        self.threads = found if whole else {**self.threads, **found}
+        if found:
+            self._since = next(iter(found.values())).touched
 
 
 def marked(thread: Thread) -> tuple[Any, ...]:

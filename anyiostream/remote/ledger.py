@@ -20,6 +20,7 @@ import attrs
 from anyiostream.remote.assistants import Assistant
 from anyiostream.remote.fold import Fold
 from anyiostream.remote.jobs import Asker, Job, Taken
+from anyiostream.remote.label import Label
 from anyiostream.remote.store import NOTHING, Changes, StoredLog
 from anyiostream.wire.drafts import RUN_ENDS, Draft
 from anyiostream.wire.encoder import WireInterrupt
@@ -104,7 +105,7 @@ class Ledger:
             fold.go_on()
         self.asker = Asker(job.assistant_id, job.assistant, values)
         job.handed_over, fold.handed_over = fold.handed_over, False
-        return Changes(attempts=(job.place, job.attempts + 1), pending=(), fold=self._dumped())
+        return Changes(attempts=(job.place, job.attempts + 1), pending=(), fold=self._dumped(), label=self._label())
 
     def observe(self, draft: Draft) -> None:
         """Take note of what an event says, before it has its place."""
@@ -187,7 +188,10 @@ class Ledger:
         """What changes with an event that ends a run, or after which something else is asked."""
         pending = tuple(self.fold.snapshot.interrupts) if self._asked or given_back else None
         self._asked = False
-        return Changes(done=done, pending=pending, fold=self._dumped())
+        return Changes(done=done, pending=pending, fold=self._dumped(), label=self._label())
+
+    def _label(self) -> bytes:
+        return Label(self.fold.assistant_id, self.fold.snapshot.waits).dump()
 
     def _dumped(self) -> bytes | None:
         return None if self.dumps is None else self.dumps()

@@ -12,7 +12,7 @@ from anyiostream.remote.identity import CheckpointThread, ThreadKey
 from anyiostream.remote.jobs import decoded_job
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.performing import perform
-from anyiostream.remote.store import Claim, SharedStore, Standing, StoredLog, thread_key
+from anyiostream.remote.store import Claim, Record, SharedStore, Standing, Store, StoredLog, log_of, thread_key
 from anyiostream.remote.thread import Shared, Thread
 from anyiostream.wire.drafts import Draft
 
@@ -55,6 +55,21 @@ class Loader:
         standing = await store.look(thread_key(key.owner, key.thread_id))
         return None if standing is None else await self._standing(key, standing, store, follow=False)
 
+    async def stored(self, key: ThreadKey, store: Store, known: Thread | None = None) -> Thread | None:
+        """A thread as it stands in a store that outlives the process, if there is such, for a list.
+
+        Args:
+            key: Its key.
+            store: Where it lives.
+            known: What this has returned for it before. What that has observed is not read again, but taken over.
+        """
+        standing = await store.look(thread_key(key.owner, key.thread_id))
+        if standing is None:
+            return None
+        thread = self._made(key, log_of(store, standing.record, self._limits))
+        await self._restore(thread, standing, known)
+        return thread
+
     async def _standing(self, key: ThreadKey, standing: Standing, store: SharedStore, *, follow: bool) -> Thread:
         log = await store.view(standing, follow=follow)
         shared = Shared(partial(self.shown, key, store, follow=follow), partial(store.watched, log.key))
@@ -66,13 +81,15 @@ class Loader:
         name = self._checkpoint_thread(key.owner, key.thread_id)
         return Thread(key.thread_id, key.owner, log, self._limits, perform, name, shared=shared)
 
-    async def _restore(self, thread: Thread, found: Claim | Standing) -> None:
+    async def _restore(self, thread: Thread, found: Claim | Standing, known: Thread | None = None) -> None:
         """Bring `thread`, which is new, to the stored state: its fold, what has happened since, and its commands."""
         record = found.record
         if not record.last and not found.inbox and record.fold is None:
             return
-        fold = Fold() if record.fold is None else Fold.load(record.fold)
-        after = record.folded
+        if known is not None and _goes_on(known, record):
+            fold, after = known.fold, known.log.last
+        else:
+            fold, after = Fold() if record.fold is None else Fold.load(record.fold), record.folded
         while after < record.last and (entries := await thread.log.read(after, READ_AT_A_TIME)):
             for entry in entries:
                 if entry.seq > record.last:
@@ -85,3 +102,12 @@ class Loader:
         fold.watched = max(fold.watched, record.watched)
         jobs = [decoded_job(stored, self._assistants) for stored in found.inbox]
         thread.restore(fold, jobs, self._assistants)
+
+
+def _goes_on(known: Thread, record: Record) -> bool:
+    """Whether what is known of a thread is newer than its saved fold, and is what its events amount to alone.
+
+    That is so in the middle of a run. A run that has been accepted and not begun has taken questions from the fold.
+    """
+    is_same = known.log.log_id == str(record.generation) and known.log.last > record.folded
+    return is_same and bool(known.jobs) and known.jobs[0].run_id == known.fold.run_id

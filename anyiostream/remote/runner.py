@@ -20,6 +20,7 @@ from anyiostream.remote.fleet import Fleet
 from anyiostream.remote.identity import CheckpointThread, ThreadKey
 from anyiostream.remote.jobs import Job
 from anyiostream.remote.limits import Limits
+from anyiostream.remote.listing import Listing
 from anyiostream.remote.loader import Loader
 from anyiostream.remote.store import NotShared, Store, StoreFailed, StoreUnfit, as_shared
 from anyiostream.remote.thread import Thread
@@ -48,6 +49,7 @@ class Runner:
 
     Attributes:
         threads: Those that are remembered.
+        listing: Those of an owner, wherever they are.
         fleet: The server among those that share the store; `None` where nobody does.
         claims: Which threads are run here.
         workload: Their runs.
@@ -78,6 +80,8 @@ class Runner:
         self._loader = Loader(assistants, limits, checkpoint_thread)
         self.threads: Final = Threads(store, limits, owned=owned)
         self.workload: Final = Workload()
+        most = min(limits.threads, limits.owner_threads or limits.threads) if owned else limits.threads
+        self.listing: Final = Listing(store, self._loader, self.threads if shared is None else None, most)
         self.fleet: Final = None if shared is None else Fleet(shared, limits, assistants.keys())
         self.claims: Final = Claims(
             store,

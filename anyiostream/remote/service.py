@@ -19,6 +19,7 @@ from anyiostream.remote.intake import Intake
 from anyiostream.remote.jobs import Job
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.lines import Lines
+from anyiostream.remote.listing import Listing
 from anyiostream.remote.metrics import reported
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.runner import Runner
@@ -157,9 +158,10 @@ class Service:
         """This owner's thread of that id, or `None`. Other owners' threads of that id do not count."""
         return await self.runner.find(ThreadKey(identity, thread_id))
 
-    def threads_of(self, identity: str) -> list[Thread]:
-        """This owner's threads, as far as they are in memory here."""
-        return self.runner.threads.of(identity)
+    @property
+    def listing(self) -> Listing:
+        """Lists an owner's threads, wherever they are run."""
+        return self.runner.listing
 
     async def erase(self, thread: Thread) -> None:
         """Forget a thread that has no run, with its log. Its viewers connect again, to a new one of that name."""

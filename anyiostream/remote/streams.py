@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import final
@@ -28,7 +29,7 @@ class Streams:
     def __init__(self, limits: Limits, *, owned: bool) -> None:
         self._most = limits.connections
         self._most_of_one = limits.owner_connections if owned else None
-        self._open: dict[anyio.CancelScope, tuple[str, Thread | None]] = {}
+        self._open: dict[anyio.CancelScope, tuple[str, Thread | None, Reader | None]] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -42,14 +43,22 @@ class Streams:
         if len(self._open) >= self._most:
             raise Refusal("unknown_error", "there are too many connections; try again later.", status=429)
         most = self._most_of_one
-        if most is not None and sum(each == owner for each, _ in self._open.values()) >= most:
+        if most is not None and sum(each == owner for each, _, _ in self._open.values()) >= most:
             raise Refusal("unknown_error", "you have too many connections; try again later.", status=429)
 
+    def viewers(self, owner: str) -> defaultdict[str, list[Reader]]:
+        """Key of a thread of an owner's -> who reads it here, by whichever object."""
+        found: defaultdict[str, list[Reader]] = defaultdict(list)
+        for each, thread, viewer in self._open.values():
+            if thread is not None and viewer is not None and each == owner:
+                found[thread.log.key].append(viewer)
+        return found
+
     @contextmanager
-    def to_owner(self, owner: str, thread: Thread | None = None) -> Generator[None]:
+    def to_owner(self, owner: str, thread: Thread | None = None, viewer: Reader | None = None) -> Generator[None]:
         """A block in which a stream to an owner is open. It is cancelled when the stream is cut."""
         with anyio.CancelScope() as scope:
-            self._open[scope] = (owner, thread)
+            self._open[scope] = (owner, thread, viewer)
             try:
                 yield
             finally:
@@ -58,7 +67,7 @@ class Streams:
     @contextmanager
     def to_viewer(self, thread: Thread, viewer: Reader) -> Generator[None]:
         """As `to_owner`, to a viewer of a thread."""
-        with self.to_owner(thread.owner, thread):
+        with self.to_owner(thread.owner, thread, viewer):
             thread.viewers.add(viewer)
             try:
                 yield
@@ -68,7 +77,7 @@ class Streams:
 
     def cut(self, thread: Thread) -> None:
         """End the streams of a thread that cannot go on as it is here: its viewers connect again."""
-        for scope, (_, viewed) in self._open.items():
+        for scope, (_, viewed, _) in self._open.items():
             if viewed is thread:
                 scope.cancel()
 

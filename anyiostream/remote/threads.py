@@ -129,6 +129,10 @@ class Threads:
                 loaded.set()
         return thread
 
+    def peek(self, key: ThreadKey) -> Thread | None:
+        """The thread of that key, if it is remembered. It does not count as used for that."""
+        return self._threads.get(key)
+
     def is_kept(self, thread: Thread) -> bool:
         """Whether it is remembered."""
         return self._threads.get(thread.key) is thread

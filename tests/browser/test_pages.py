@@ -150,7 +150,7 @@ def test_a_chat_with_consent_and_a_reload_in_the_middle(held: Held, chat: Any) -
 
 def reload_until_it_is_over(chat: Any, held: Held) -> None:
     """Load the page anew. What is under way ends when the old page has gone, and before the new one asks for it."""
-    (runs,) = (each for each in service.chats.state.service.threads_of("") if each.running)
+    (runs,) = (each for each in service.chats.state.service.listing.remembered("") if each.running)
 
     def answer(route: Any) -> None:
         held.words = math.inf

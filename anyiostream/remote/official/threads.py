@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from itertools import chain
 from typing import Any, final
 from uuid import uuid4
 
+import attrs
 from anyio.lowlevel import checkpoint
 from starlette.requests import Request
 from starlette.responses import Response
 
 from anyiostream import asyncio_host
 from anyiostream.remote.access import check_thread_id
+from anyiostream.remote.label import Label
+from anyiostream.remote.listing import PAGE, Listing
 from anyiostream.remote.official.bodies import body_of, known_thread, number, only
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.requests import answer, answer_encoded, caller_of
 from anyiostream.remote.service import Service
+from anyiostream.remote.store import Listed
 from anyiostream.remote.thread import Thread
 from anyiostream.wire.jsonable import encode, plain
 
@@ -49,24 +54,22 @@ class ThreadEndpoints:
         return answer(_shown(await known_thread(self._service, request)))
 
     async def search(self, request: Request) -> Response:
-        """`POST /threads/search`: the caller's threads that this server has in memory, the last used ones first."""
+        """`POST /threads/search`: the caller's threads, wherever they are run, the last used ones first."""
         service = self._service
         identity = await service.admit(caller_of(request), "read")
         body = await body_of(service, request, identity)
         only(body, {"metadata", "status", "ids", "limit", "offset"}, {"sort_by", "sort_order", "select"})
-        wanted = {**(body.get("metadata") or {}), **({"status": body["status"]} if body.get("status") else {})}
-        found = []
-        for thread in reversed(service.threads_of(identity)):
-            if body.get("ids") and thread.thread_id not in body["ids"]:
-                continue
-            about = {**_metadata(thread), "status": _status(thread)}
-            if all(about.get(name) == value for name, value in wanted.items()):
-                found.append(thread)
-        first = number(body, "offset", 0)
-        shown = []
-        for thread in found[first : first + number(body, "limit", 10)]:
-            await checkpoint()  # each may take a while to be decoded
-            shown.append(_shown(thread))
+        first, most = number(body, "offset", 0), number(body, "limit", 10)
+        shown: list[Any] = []
+        async with aclosing(_found(service.listing, identity, _filter(body), first + most)) as found:
+            async for listed, thread in found:
+                if len(shown) == most:
+                    break
+                if first:
+                    first -= 1
+                elif (each := thread or await service.listing.thread(identity, listed)) is not None:
+                    await checkpoint()  # each may take a while to be decoded
+                    shown.append(_shown(each))
         return answer(shown)
 
     async def delete(self, request: Request) -> Response:
@@ -178,13 +181,73 @@ def _checkpoint_id(given: Any) -> str | None:
     return given.get("checkpoint_id")
 
 
-def _metadata(thread: Thread) -> dict[str, str]:
-    name = thread.fold.assistant_id
+@attrs.frozen
+class Filter:
+    """Which threads a search asks for.
+
+    Attributes:
+        ids: Those of these ids; of all if there are none.
+        about: What is to be said of a thread.
+    """
+
+    ids: frozenset[str]
+    about: Mapping[str, Any]
+
+    def takes(self, about: Mapping[str, Any]) -> bool:
+        """Whether it asks for a thread of which that is said."""
+        return all(about.get(name) == value for name, value in self.about.items())
+
+
+def _filter(body: Mapping[str, Any]) -> Filter:
+    ids, metadata = body.get("ids") or (), body.get("metadata") or {}
+    is_list = isinstance(ids, list | tuple) and all(isinstance(each, str) for each in ids)
+    if not is_list or not isinstance(metadata, dict):
+        raise Refusal("invalid_argument", "`metadata` must be an object, `ids` a list of ids.", status=400)
+    return Filter(frozenset(ids), {**metadata, **({"status": body["status"]} if body.get("status") else {})})
+
+
+async def _found(
+    listing: Listing, owner: str, wanted: Filter, most: int
+) -> AsyncGenerator[tuple[Listed, Thread | None]]:
+    """An owner's threads that are asked for, the last used ones first; each with what had to be read of it.
+
+    Little is read of the others. `most` is how many are taken, at most.
+    """
+    size = PAGE if wanted.ids or wanted.about else min(PAGE, most)
+    missing = set(wanted.ids)
+    seen: set[str] = set()
+    skip = 0
+    while size and (page := await listing.page(owner, skip=skip, most=size)):
+        skip += len(page)
+        for listed in page:
+            # One that is used meanwhile comes first, and another one comes once more.
+            if listed.key in seen or (wanted.ids and listed.thread_id not in wanted.ids):
+                continue
+            seen.add(listed.key)
+            missing.discard(listed.thread_id)
+            thread = listing.in_memory(owner, listed)
+            if thread is None and wanted.about and listed.label is None:
+                thread = await listing.thread(owner, listed)
+            label = Label() if listed.label is None else Label.load(listed.label)
+            about = _about(label, busy=listed.commands > 0) if thread is None else _described(thread)
+            if wanted.takes(about):
+                yield listed, thread
+        if wanted.ids and not missing:
+            return
+
+
+def _about(label: Label, *, busy: bool) -> dict[str, str]:
+    """What a search may ask for of a thread."""
+    return {**_metadata(label.assistant_id), "status": "busy" if busy else "interrupted" if label.waits else "idle"}
+
+
+def _described(thread: Thread) -> dict[str, str]:
+    busy = any(not job.ended for job in thread.jobs)
+    return _about(Label(thread.fold.assistant_id, thread.waits), busy=busy)
+
+
+def _metadata(name: str) -> dict[str, str]:
     return {"graph_id": name, "assistant_id": name} if name else {}
-
-
-def _status(thread: Thread) -> str:
-    return "busy" if any(not job.ended for job in thread.jobs) else "interrupted" if thread.waits else "idle"
 
 
 def _shown(thread: Thread) -> dict[str, Any]:
@@ -194,8 +257,8 @@ def _shown(thread: Thread) -> dict[str, Any]:
         "thread_id": thread.thread_id,
         "created_at": None,
         "updated_at": None,
-        "metadata": _metadata(thread),
-        "status": _status(thread),
+        "metadata": _metadata(thread.fold.assistant_id),
+        "status": _described(thread)["status"],
         "config": {},
         "values": state["values"],
         "interrupts": asked,

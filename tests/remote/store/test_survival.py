@@ -299,7 +299,7 @@ async def test_an_answer_is_not_lost_because_the_store_fails_once(world: World) 
         second = await answer(service, "B")
         await until(lambda: failed)
         await until(lambda: not service.runner.workload.tasks or service.runner.workload.running(KEY) is None)
-        await until(lambda: (kept := service.threads_of("")) and not kept[0].busy)
+        await until(lambda: (kept := service.listing.remembered("")) and not kept[0].busy)
         thread = await settled(service)
         assert thread.state()["values"] == {"trail": ["ask=AB", "end"]}
         assert ends(await log_of(service))[-1] == ("completed", second)
@@ -644,7 +644,7 @@ async def test_runs_keep_their_order_when_the_store_fails_while_one_is_accepted(
 
         async def fail_once(key: str, epoch: int, after: int, entries: Any, changes: Any = NOTHING) -> None:
             if not lost:
-                lost.extend(service.threads_of(""))
+                lost.extend(service.listing.remembered(""))
                 began.set()
                 await given.wait()
                 raise StoreFailed("it is away")
@@ -653,7 +653,7 @@ async def test_runs_keep_their_order_when_the_store_fails_while_one_is_accepted(
         async def late(*args: Any, **options: Any) -> Any:
             accepted = await accept(*args, **options)
             given.set()
-            await until(lambda: lost[0] not in service.threads_of(""))
+            await until(lambda: lost[0] not in service.listing.remembered(""))
             return accepted
 
         store.append = fail_once
@@ -661,7 +661,7 @@ async def test_runs_keep_their_order_when_the_store_fails_while_one_is_accepted(
         await began.wait()
         store.accept = late
         second = await start(service, "steps", {"trail": ["y"]})
-        await until(lambda: (kept := service.threads_of("")) and not kept[0].busy)
+        await until(lambda: (kept := service.listing.remembered("")) and not kept[0].busy)
         events = await log_of(service)
         assert ends(events) == [(how, run_id) for run_id in (first, second) for how in ("running", "completed")]
         assert restarts(events) == []
