@@ -357,7 +357,8 @@ class Thread:
     async def _accept(self, job: Job, once: str | None) -> str:
         if self.lost:
             raise lost()
-        if len(self._jobs) >= self.limits.queued:
+        # Of a thread that is shown, it is not known here whether the first one is under way: the store counts.
+        if self.shared is None and len(self._jobs) >= self.limits.queued:
             raise too_many(self.limits.queued)
         accepted = await offered(self.log, self.key, job, self.ledger.latest, once, self.limits)
         if accepted.repeated:

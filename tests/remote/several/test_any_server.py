@@ -65,6 +65,21 @@ async def test_a_queue_is_fed_by_all(deployment: Deployment) -> None:
         assert ends(await events_of(other)) == [(event, run) for run in runs for event in ("running", "completed")]
 
 
+async def test_a_queue_is_as_long_for_all(deployment: Deployment) -> None:
+    """The run that is under way does not wait: it counts at no server."""
+    deployment.shut.add("a")
+    async with deployment.member(queued=2) as one, deployment.member(queued=2) as other:
+        await start(one, "steps", {"trail": ["0"]})
+        await until(lambda: "a" in deployment.waiting)
+        for n, service in enumerate((other, one)):
+            await start(service, "steps", {"trail": [str(n)]})
+        for service in (one, other):
+            with pytest.raises(Refusal, match="2 runs are waiting"):
+                await start(service, "steps", {"trail": ["late"]})
+        deployment.shut.clear()
+        await state(other)
+
+
 async def test_a_question_is_answered_at_any_server_once(deployment: Deployment) -> None:
     """Two answers at two servers at the same time: one of them is taken."""
     async with deployment.member() as one, deployment.member() as other:
