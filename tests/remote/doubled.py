@@ -1,7 +1,8 @@
-"""The tests of one server, run against two: `ANYIOSTREAM_SERVERS=2`.
+"""The tests of one server, run against two: `ANYIOSTREAM_SERVERS=2`; or over another store: `ANYIOSTREAM_TEST_STORE`.
 
-Then `app` makes two applications over a store in Valkey, and `serving` serves both behind a proxy that goes round them,
-connection by connection. Nothing else about the tests changes.
+With two, `app` makes two applications over a store in Valkey, and `serving` serves both behind a proxy that goes round
+them, connection by connection. With a store, `app` gives each application one of its own. Nothing else about the tests
+changes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 import anyiostream.remote
 from anyiostream.remote import Assistant
+from anyiostream.remote.store import SqliteStore
 from anyiostream.remote.store.redis import RedisStore
 
 from ..faults.tcp_proxy import proxy
@@ -32,7 +34,7 @@ from ..waiting import PATIENCE
 from .store.saver import FileSaver
 from .store.valkey import valkey
 
-__all__ = ["behind_proxy", "double", "twin_of"]
+__all__ = ["behind_proxy", "double", "keep_in", "twin_of"]
 
 _original = anyiostream.remote.app
 _twins: dict[int, tuple[Any, Any]] = {}
@@ -59,18 +61,41 @@ def double() -> None:
 
     @functools.wraps(_original)
     def two(assistants: Any, **options: Any) -> Any:
-        limits = options.get("limits")
-        if options.get("store") is not None or (limits is not None and limits.lead is not None):
-            return _original(assistants, **options)  # the test has a store of its own, or a limit of one server
-        address = f"{_store()}?prefix={uuid4()}"
-        one, other = (
-            _original(_shared(assistants), store=RedisStore(address, lease=PATIENCE, deadline=PATIENCE), **options)
-            for _ in range(2)
-        )
+        if _is_of_its_own(options):
+            return _original(assistants, **options)
+        address = _address()
+        one, other = (_original(_shared(assistants), store=_patient(address), **options) for _ in range(2))
         _twins[id(one)] = one, other
         return one
 
     anyiostream.remote.app = two
+
+
+def keep_in(kind: str) -> None:
+    """From now on, `anyiostream.remote.app` gives each application a store: `sqlite` or `redis`."""
+
+    @functools.wraps(_original)
+    def kept(assistants: Any, **options: Any) -> Any:
+        if _is_of_its_own(options):
+            return _original(assistants, **options)
+        store = SqliteStore(_folder() / uuid4().hex) if kind == "sqlite" else _patient(_address())
+        return _original(_shared(assistants), **{**options, "store": store})
+
+    anyiostream.remote.app = kept
+
+
+def _is_of_its_own(options: Mapping[str, Any]) -> bool:
+    """Whether a test has a store of its own, or a limit that no shared store has."""
+    limits = options.get("limits")
+    return options.get("store") is not None or (limits is not None and limits.lead is not None)
+
+
+def _address() -> str:
+    return f"{_store()}?prefix={uuid4()}"
+
+
+def _patient(address: str) -> RedisStore:
+    return RedisStore(address, lease=PATIENCE, deadline=PATIENCE)
 
 
 def twin_of(application: Any) -> Any | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -41,5 +41,10 @@ def serving(name: str, application: Any) -> AbstractContextManager[str]:
 
 @contextmanager
 def _both(name: str, one: Any, other: Any) -> Iterator[str]:
-    with ALL_SERVERS[name](one) as first, ALL_SERVERS[name](other) as second, behind_proxy(first, second) as address:
-        yield address
+    with ExitStack() as servers:
+        addresses = [servers.enter_context(ALL_SERVERS[name](each)) for each in (one, other)]
+        with behind_proxy(*addresses) as address:
+            try:
+                yield address
+            finally:
+                servers.close()  # what they say when they are stopped goes through the proxy

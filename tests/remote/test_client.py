@@ -270,14 +270,21 @@ async def test_a_server_that_does_not_come_back() -> None:
                     await anext(values)
 
 
+async def test_a_viewer_that_is_outrun() -> None:
+    """Is told of the gap."""
+    with serving("uvicorn", app(ASSISTANTS, limits=Limits(events=10))) as url:
+        async with connected(url) as client, client.thread("counting", "t").run({"to": 1000}) as run:
+            with pytest.raises(RemoteGap):
+                await run.output()
+
+
 async def test_a_server_that_has_forgotten() -> None:
-    """Events that it no longer has, or a thread that it has begun anew, are a gap and no silence."""
+    """Events that it no longer has are a gap and no silence."""
     with serving("uvicorn", app(ASSISTANTS, limits=Limits(events=10))) as url:
         async with connected(url) as client:
             thread = client.thread("counting", "t")
-            async with thread.run({"to": 1000}) as run:
-                with pytest.raises(RemoteGap):
-                    await run.output()
+            async with thread.run({"to": 1000}):
+                pass
             while (await thread.state())["next"]:
                 pass
             async with thread.attach() as run:

@@ -48,8 +48,9 @@ class FileSaver(BaseCheckpointSaver[str]):
             " ORDER BY id DESC LIMIT 1",
             (thread, ns, wanted, wanted),
         ).fetchone()
-        if row is None:
-            return None
+        return None if row is None else self._tuple(thread, ns, row)
+
+    def _tuple(self, thread: str, ns: str, row: Any) -> CheckpointTuple:
         checkpoint_id, parent, kind, body, meta = row
         writes = self._db.execute(
             "SELECT task, channel, kind, body FROM writes WHERE thread = ? AND ns = ? AND id = ? ORDER BY task, idx",
@@ -96,9 +97,22 @@ class FileSaver(BaseCheckpointSaver[str]):
                 ),
             )
 
-    def list(self, config: Any, **_: Any) -> Iterator[CheckpointTuple]:
-        found = self.get_tuple(config)
-        return iter([] if found is None else [found])
+    def list(self, config: Any, *, before: Any = None, limit: int | None = None, **_: Any) -> Iterator[CheckpointTuple]:
+        thread, ns = config["configurable"]["thread_id"], config["configurable"].get("checkpoint_ns", "")
+        below = None if before is None else before["configurable"]["checkpoint_id"]
+        rows = self._db.execute(
+            "SELECT id, parent, kind, body, meta FROM checkpoints WHERE thread = ? AND ns = ? AND (? IS NULL OR id < ?)"
+            " ORDER BY id DESC LIMIT ?",
+            (thread, ns, below, below, -1 if limit is None else limit),
+        ).fetchall()
+        return iter([self._tuple(thread, ns, row) for row in rows])
+
+    def delete_thread(self, thread_id: str) -> None:
+        for table in ("checkpoints", "writes"):
+            self._db.execute(f"DELETE FROM {table} WHERE thread = ?", (thread_id,))
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        self.delete_thread(thread_id)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         return self.get_tuple(config)
@@ -109,8 +123,8 @@ class FileSaver(BaseCheckpointSaver[str]):
     async def aput_writes(self, *args: Any) -> None:
         self.put_writes(*args)
 
-    async def alist(self, config: Any, **_: Any) -> AsyncIterator[CheckpointTuple]:
-        for each in self.list(config):
+    async def alist(self, config: Any, **options: Any) -> AsyncIterator[CheckpointTuple]:
+        for each in self.list(config, **options):
             yield each
 
     @staticmethod
