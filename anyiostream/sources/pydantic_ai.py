@@ -27,8 +27,6 @@ async def ask_expert(ctx: RunContext, question: str) -> str:
 | an agent that a tool calls with `run_nested` | `run.subgraphs` |
 | the history after each node | `run.values` |
 | `DeferredToolRequests` as output | `run.interrupts()`, an interrupt for each call; its id is the call's |
-
-The agent goes no further than its readers: it is iterated node by node, and nothing is queued in between.
 """
 
 from __future__ import annotations
@@ -68,7 +66,7 @@ class PydanticAgent(AgentGraph):
     else makes. To resume, open a run with `Resumption(answers, output)`; answers are true, false or `{"approved":
     bool, "message": str}` for approvals, and the result for external calls. Unanswered questions are asked again.
 
-    Leaving the run's block cancels the agent, and waits for it.
+    It is iterated node by node, no further than its readers. Leaving the run's block cancels it, and waits for it.
 
     Args:
         agent: The agent.
@@ -121,7 +119,8 @@ async def run_nested(agent: Any, prompt: Any, *, context: Any, **options: Any) -
 
 async def _iterate(agent: Any, prompt: Any, writer: GraphWriter, options: Mapping[str, Any]) -> Any:
     """Run the agent node by node, and show each."""
-    holders = _holders()
+    framework = _framework()
+    holders = (framework.result.AgentStream, framework.models.StreamedResponse)  # of a response's async generators
     async with entered(agent.iter(prompt, **options)) as run:
         async for node in run:
             if agent.is_model_request_node(node):
@@ -229,12 +228,6 @@ def _results(asked: AgentInput) -> Any:
         denied = framework.ToolDenied() if approval.message is None else framework.ToolDenied(approval.message)
         approvals[name] = framework.ToolApproved() if approval.approved else denied
     return framework.DeferredToolResults(approvals=approvals, calls=calls)
-
-
-def _holders() -> tuple[type, ...]:
-    """What of the framework holds the async generators of a response that is streamed."""
-    framework = _framework()
-    return framework.result.AgentStream, framework.models.StreamedResponse
 
 
 def _state(run: Any, *requests: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ADDED", "OF_A_THREAD", "SCHEMA", "VERSION", "kept_name", "shown_name"]
+__all__ = ["ADDED", "DRAIN", "OF_A_THREAD", "SCHEMA", "STOP", "VERSION", "kept_name", "shown_name"]
 
 VERSION: Final = 1
 """Of the tables, in the file's `user_version`."""
@@ -41,6 +41,9 @@ CREATE TABLE IF NOT EXISTS labels (generation INTEGER PRIMARY KEY, label BLOB NO
 CREATE INDEX IF NOT EXISTS listed ON threads (owner, touched);
 """
 """What files of version 0.1.0 have not had. It can go on with a file that has them."""
+
+STOP, DRAIN = 1, 2
+"""How a run is to be stopped: `commands.cancelled`, which is 0 where it is not."""
 
 OF_A_THREAD: Final = ("folds", "events", "commands", "replies", "labels", "threads")
 

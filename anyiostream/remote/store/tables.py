@@ -31,7 +31,7 @@ from anyiostream.remote.store.protocol import (
     next_place,
     thread_key,
 )
-from anyiostream.remote.store.schema import OF_A_THREAD, kept_name, shown_name
+from anyiostream.remote.store.schema import DRAIN, OF_A_THREAD, STOP, kept_name, shown_name
 from anyiostream.remote.store.window import check_gap
 from anyiostream.wire.drafts import Entry
 
@@ -198,12 +198,12 @@ class Tables:
         return None if head is None else self._known(head, once, within)
 
     def cancel(self, key: str, place: int, *, drain: bool) -> None:
-        """Note that a run is to be stopped: 1 at once, 2 at the end of its step."""
+        """Note that a run is to be stopped."""
         head = self._head(key)
         if head is not None:
             self._db.execute(
                 "UPDATE commands SET cancelled = ? WHERE generation = ? AND place = ? AND cancelled <> 1",
-                (2 if drain else 1, head.generation, place),
+                (DRAIN if drain else STOP, head.generation, place),
             )
             self._changed.add(head)
 
@@ -341,15 +341,8 @@ class Tables:
             (generation,),
         )
         return [
-            Stored(
-                place=place,
-                run_id=run_id,
-                body=body,
-                attempts=attempts,
-                cancelled=stopped == 1,
-                drained=stopped == 2,  # noqa: PLR2004 -- as `cancel` writes it
-            )
-            for place, run_id, body, attempts, stopped in rows.fetchall()
+            Stored(place=at, run_id=run_id, body=body, attempts=tried, cancelled=how == STOP, drained=how == DRAIN)
+            for at, run_id, body, tried, how in rows.fetchall()
         ]
 
     def _pending(self, head: Head) -> set[str]:
@@ -389,20 +382,19 @@ class Tables:
             self._db.execute("DELETE FROM events WHERE generation = ? AND seq <= ?", (head.generation, head.floor))
 
     def _change(self, head: Head, changes: Changes) -> None:
+        generation = head.generation
         for place in changes.done:
-            self._db.execute("DELETE FROM commands WHERE generation = ? AND place = ?", (head.generation, place))
+            self._db.execute("DELETE FROM commands WHERE generation = ? AND place = ?", (generation, place))
         if changes.attempts is not None:
             place, attempts = changes.attempts
             self._db.execute(
                 "UPDATE commands SET attempts = ? WHERE generation = ? AND place = ?",
-                (attempts, head.generation, place),
+                (attempts, generation, place),
             )
         if changes.pending is not None:
             pending = json.dumps(changes.pending)
-            self._db.execute("UPDATE threads SET pending = ? WHERE generation = ?", (pending, head.generation))
+            self._db.execute("UPDATE threads SET pending = ? WHERE generation = ?", (pending, generation))
         if changes.label is not None:
-            self._db.execute("INSERT OR REPLACE INTO labels VALUES (?, ?)", (head.generation, changes.label))
+            self._db.execute("INSERT OR REPLACE INTO labels VALUES (?, ?)", (generation, changes.label))
         if changes.fold is not None:
-            self._db.execute(
-                "INSERT OR REPLACE INTO folds VALUES (?, ?, ?)", (head.generation, head.last, changes.fold)
-            )
+            self._db.execute("INSERT OR REPLACE INTO folds VALUES (?, ?, ?)", (generation, head.last, changes.fold))
