@@ -172,6 +172,31 @@ def test_what_browsers_are_told(addresses: dict[str, str], loop: str) -> None:
         assert client.post("/live", headers={"origin": "http://evil.example"}).status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [("gzip, br", True), ("br;q=1.0, gzip;q=0.5", True), ("gzip;q=0", False), ("identity", False)],
+)
+def test_files_are_compressed_for_whoever_takes_it(addresses: dict[str, str], accepted: str, packed: bool) -> None:
+    """The same text under another tag, and caches are told so."""
+    with httpx.Client(base_url=addresses["trio"], timeout=PATIENCE) as client:
+        plain = client.get("/page/fold.js", headers={"accept-encoding": "identity"})
+        found = client.get("/page/fold.js", headers={"accept-encoding": accepted})
+        assert ("content-encoding" in found.headers) is packed
+        assert found.text == plain.text
+        assert found.headers["vary"] == "accept-encoding"
+        assert (found.headers["etag"] != plain.headers["etag"]) is packed
+        again = {"accept-encoding": accepted, "if-none-match": found.headers["etag"]}
+        assert client.get("/page/fold.js", headers=again).status_code == 304
+
+
+def test_scripts_are_sixty_kilobytes_at_most(addresses: dict[str, str]) -> None:
+    """As browsers load them: ours, and what they are built on."""
+    with httpx.Client(base_url=addresses["trio"], timeout=PATIENCE) as client:
+        scripts = [path for path in STATIC.rglob("*") if path.suffix in {".js", ".mjs"}]
+        answers = [client.get(f"/page/{path.relative_to(STATIC).as_posix()}") for path in scripts]
+        assert sum(int(each.headers["content-length"]) for each in answers) < 60_000
+
+
 def test_without_the_page() -> None:
     """An application has none unless it is asked for."""
     with serving("uvicorn", app(ASSISTANTS)) as url:
