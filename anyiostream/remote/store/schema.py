@@ -42,8 +42,11 @@ CREATE INDEX IF NOT EXISTS listed ON threads (owner, touched);
 """
 """What files of version 0.1.0 have not had. It can go on with a file that has them."""
 
-STOP, DRAIN = 1, 2
-"""How a run is to be stopped: `commands.cancelled`, which is 0 where it is not."""
+STOP: Final = 1
+"""`commands.cancelled` of a run that is to be stopped at once; 0 where it goes on."""
+
+DRAIN: Final = 2
+"""The same, at the end of its step."""
 
 OF_A_THREAD: Final = ("folds", "events", "commands", "replies", "labels", "threads")
 
