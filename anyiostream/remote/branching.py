@@ -54,7 +54,8 @@ def dropped_from(values: Any, users: Sequence[str]) -> str | None:
     said = [_id_of(each) for each in messages if _is_user(each)] if isinstance(messages, list) else []
     if not users or users[-1] in said:
         return users[-1] if users else None
-    last = next((said.index(each) for each in reversed(users) if each in said), None)
+    places = {each: place for place, each in reversed([*enumerate(said)]) if isinstance(each, str)}
+    last = next((places[each] for each in reversed(users) if each in places), None)
     following = said[last + 1 :] if last is not None else []
     return following[0] if following and isinstance(following[0], str) else None
 
