@@ -146,7 +146,12 @@ class Responder:
             return None
         identity = await self._service.admit(caller_of(request), "read", thread_id)
         found = await self._service.known_thread(thread_id, identity)
-        return None if found is None else dropped_from(found.state()["values"], asked.users)
+        dropped = None if found is None else dropped_from(found.state()["values"], asked.users)
+        if dropped is None and (found is None or found.running or found.snapshot.status is None):
+            # What is under way may be about this very message: a request that was sent twice. When the run's turn
+            # comes, its checkpoints say so.
+            return asked.users[-1]
+        return dropped
 
     async def _resume(
         self, request: Request, thread_id: str, protocol: str, include: Collection[str], *, ended: bool

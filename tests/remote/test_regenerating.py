@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from starlette.requests import Request
@@ -15,6 +17,7 @@ from anyiostream.remote import Assistant, ServerApplication, app
 from anyiostream.sinks import parse
 
 from ..browsing import Browser
+from ..waiting import PATIENCE, until
 from .chatting import Chat, answers, chatting, message
 from .store.saver import FileSaver
 
@@ -105,3 +108,35 @@ async def test_a_graph_without_checkpoints_says_why_it_cannot() -> None:
             assert browser.status == 400
             assert "an answer cannot be regenerated here: it takes a checkpoint" in browser.body
             assert why in browser.body
+
+
+async def test_a_request_of_ag_ui_that_is_sent_twice() -> None:
+    """The second one waits, and answers the same message: its run's turn tells that the thread has it by then."""
+    go_on = threading.Event()
+    asked: list[str] = []
+
+    async def gate(text: str) -> None:
+        asked.append(text)
+        await until(go_on.is_set)
+
+    given = {"threadId": "chat", "runId": "r", "messages": [{"id": "u1", "role": "user", "content": "one"}]}
+    service = app({"chat": chatting(InMemorySaver(), gate)})
+
+    async def post() -> None:
+        browser = Browser()
+        asks = parse("ag-ui", given)
+        response = await service.respond(Request(browser.scope), "chat", asks, protocol="ag-ui")
+        await browser.open(response)
+        assert browser.events[-1]["type"] == "RUN_FINISHED"
+
+    async with service.router.lifespan_context(service):
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(post)
+                tasks.start_soon(post)
+                await until(lambda: asked)
+                thread = await service.state.service.thread("chat", "")
+                await until(lambda: len(thread.jobs) == 2)
+                go_on.set()
+        assert asked == ["one", "one"]
+        assert await Chat(service).history() == ["one", "2: one"]
