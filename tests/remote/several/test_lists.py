@@ -161,6 +161,20 @@ async def test_threads_of_the_first_version_are_listed(deployment: Deployment) -
             assert [each["thread_id"] for each in found] == ["b"]
 
 
+async def test_what_a_server_of_the_first_version_has_erased_is_passed_over(deployment: Deployment) -> None:
+    """It leaves it in its owner's set: a page of the list has as many threads as without, and none is missed."""
+    store = deployment.store()
+    opened: Any = store
+    async with store.open(Limits()):
+        for thread_id in "abcde":
+            await store.make("", thread_id)
+        names = [f"{opened.address.prefix}:t:{thread_key('', each)}:rec".encode() for each in "bde"]
+        await opened._open.commands.ask([b"DEL", *names], within=PATIENCE)  # noqa: SLF001
+        assert [each.thread_id for each in await store.listed("", most=1)] == ["c"]
+        assert [each.thread_id for each in await store.listed("", skip=1, most=1)] == ["a"]
+        assert await store.listed("", skip=2, most=1) == []
+
+
 async def test_labels_are_left_by_runs(deployment: Deployment) -> None:
     """What is filtered by is written with what it says."""
     async with deployment.member() as one:

@@ -219,16 +219,24 @@ function operations.look(thread)
   return call('EXISTS', of(thread, 'rec')) == 1 and standing(thread)
 end
 
--- An owner's threads, those touched last first.
+-- An owner's threads, those touched last first. Those that a server of version 0.1.0 has erased leave the set here.
 function operations.listed(owner, since, skip, most)
-  local found = {}
-  local threads = call('ZRANGE', owned(owner), '+inf', since, 'BYSCORE', 'REV', 'LIMIT', skip, most, 'WITHSCORES')
-  for i = 1, #threads, 2 do
-    local thread = threads[i]
-    local rec = call('HMGET', of(thread, 'rec'), 'id', 'gen', 'last', 'label')
-    if rec[1] then
-      found[#found + 1] = {thread, rec[1], rec[2], text(tonumber(threads[i + 1])), rec[3],
-        call('HLEN', of(thread, 'in')), rec[4]}
+  local found, from, rest = {}, tonumber(skip), tonumber(most)
+  while rest > 0 do
+    local threads = call('ZRANGE', owned(owner), '+inf', since, 'BYSCORE', 'REV', 'LIMIT', from, rest, 'WITHSCORES')
+    if #threads == 0 then
+      break
+    end
+    for i = 1, #threads, 2 do
+      local thread = threads[i]
+      local rec = call('HMGET', of(thread, 'rec'), 'id', 'gen', 'last', 'label')
+      if rec[1] then
+        found[#found + 1] = {thread, rec[1], rec[2], text(tonumber(threads[i + 1])), rec[3],
+          call('HLEN', of(thread, 'in')), rec[4]}
+        from, rest = from + 1, rest - 1
+      else
+        call('ZREM', owned(owner), thread)
+      end
     end
   end
   return found
