@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from itertools import chain
-from typing import Any, final
+from typing import Any, Final, final
 from uuid import uuid4
 
 import attrs
@@ -26,6 +26,9 @@ from anyiostream.remote.thread import Thread
 from anyiostream.wire.jsonable import encode, plain
 
 __all__ = ["ThreadEndpoints", "at_rest", "forget"]
+
+LARGEST: Final = 8 * PAGE
+"""How many threads a search asks for at a time, at most."""
 
 
 @final
@@ -219,6 +222,8 @@ async def _found(
     skip = 0
     while size and (page := await listing.page(owner, skip=skip, most=size)):
         skip += len(page)
+        size = min(2 * size, LARGEST)  # whoever passes over many is to ask seldom
+        await checkpoint()  # a store need not, and there may be many that nobody asks for
         for listed in page:
             # One that is used meanwhile comes first, and another one comes once more.
             if listed.key in seen or (wanted.ids and listed.thread_id not in wanted.ids):

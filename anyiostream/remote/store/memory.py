@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from itertools import islice, takewhile
 from typing import final
 
 import attrs
@@ -95,7 +96,7 @@ class MemoryStore:
     def __init__(self, clock: Clock = now, limits: Limits | None = None) -> None:
         self._clock = clock
         self._limits = limits or Limits()
-        self._threads: dict[str, Held] = {}
+        self._threads: OrderedDict[str, Held] = OrderedDict()  # the one that was touched last at the end
         self._newest = 0
         self._used = 0  # the greatest place of a thread that has been forgotten
 
@@ -128,10 +129,10 @@ class MemoryStore:
         return None if held is None else Standing(record=held.shown(), inbox=list(held.inbox.values()))
 
     async def listed(self, owner: str, *, since: int = 0, skip: int = 0, most: int) -> Sequence[Listed]:
-        """An owner's threads, the one that was touched last first. Looks at all threads, which are in memory."""
-        found = [each for each in self._threads.values() if each.record.owner == owner and each.touched >= since]
-        found.sort(key=lambda each: each.touched, reverse=True)
-        return [each.listed() for each in found[skip : skip + most]]
+        """An owner's threads, the one that was touched last first."""
+        newest = takewhile(lambda each: each.touched >= since, reversed(self._threads.values()))
+        found = (each for each in newest if each.record.owner == owner)
+        return [each.listed() for each in islice(found, skip, skip + most)]
 
     async def unfinished(self) -> Sequence[str]:
         """Keys of the threads that have commands."""
@@ -152,7 +153,7 @@ class MemoryStore:
         waiting = any(not each.attempts and not each.cancelled for each in held.inbox.values())
         if offer.answers and (waiting or not set(offer.answers) <= set(held.record.pending)):
             raise NotPending
-        held.touched = at
+        self._touch(held, at)
         held.placed += 1
         held.inbox[held.placed] = Stored(place=held.placed, run_id=offer.run_id, body=offer.body)
         acceptance = Acceptance(place=held.placed, reply=offer.reply)
@@ -173,7 +174,7 @@ class MemoryStore:
         """Note that the run of a command is to be stopped."""
         held = self._threads.get(key)
         if held is not None and place in held.inbox:
-            held.touched = self._clock()
+            self._touch(held, self._clock())
             stopped = not drain or held.inbox[place].cancelled
             held.inbox[place] = attrs.evolve(held.inbox[place], cancelled=stopped, drained=not stopped)
 
@@ -213,7 +214,7 @@ class MemoryStore:
             if entries and entries[-1].seq == window.last:
                 return
             raise OutOfStep(after, window.last)
-        held.touched = self._clock()
+        self._touch(held, self._clock())
         if entries:
             window.extend(entries)
             window.forgotten = window.floor
@@ -274,6 +275,10 @@ class MemoryStore:
             record = Record(key=key, owner=owner, thread_id=thread_id, generation=self._newest)
             held = self._threads[key] = Held(record, Window(self._limits.events, self._limits.bytes), at)
         return held
+
+    def _touch(self, held: Held, at: int) -> None:
+        held.touched = at
+        self._threads.move_to_end(held.record.key)
 
 
 @final

@@ -144,10 +144,10 @@ class Tables:
     def listed(self, owner: str, since: int, skip: int, most: int) -> list[Listed]:
         """An owner's threads, the one that was touched last first."""
         rows = self._db.execute(
-            "SELECT key, thread_id, generation, touched, last, (SELECT count(*) FROM commands"
-            " WHERE commands.generation = threads.generation), label"
-            " FROM threads LEFT JOIN labels USING (generation) WHERE owner = ? AND touched >= ?"
-            " ORDER BY touched DESC LIMIT ? OFFSET ?",
+            "SELECT key, thread_id, generation, touched, last,"  # then what need not be found of those passed over
+            " (SELECT count(*) FROM commands WHERE commands.generation = threads.generation),"
+            " (SELECT label FROM labels WHERE labels.generation = threads.generation) FROM threads"
+            " WHERE owner = ? AND touched >= ? ORDER BY touched DESC LIMIT ? OFFSET ?",
             (owner, since, most, skip),
         )
         names = [each.name for each in attrs.fields(Listed)]
