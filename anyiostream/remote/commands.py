@@ -15,6 +15,7 @@ from anyiostream.remote.subscriptions import Subscription, parse_namespace, pars
 __all__ = [
     "SERVERS_OWN",
     "Answer",
+    "Beginning",
     "Command",
     "GetState",
     "GetTree",
@@ -75,6 +76,32 @@ LARGEST_ID: Final = 2**53
 
 @final
 @attrs.frozen
+class Beginning:
+    """Where a run begins that does not go on from where its thread stands. One of the two is set.
+
+    Attributes:
+        message_id: Before that message was said, in the `messages` of the graph's state: it and what was said after it
+            is replaced by the input.
+        checkpoint_id: At that checkpoint of the outermost graph.
+    """
+
+    message_id: str | None = None
+    checkpoint_id: str | None = None
+
+    def dump(self) -> Any:
+        """As plain JSON; that of a message is what servers of 0.1 know."""
+        return self.message_id if self.checkpoint_id is None else {"checkpoint_id": self.checkpoint_id}
+
+    @classmethod
+    def load(cls, kept: Any) -> Beginning | None:
+        """What `dump` has returned; `None` stays that."""
+        if kept is None:
+            return None
+        return cls(**kept) if isinstance(kept, dict) else cls(message_id=kept)
+
+
+@final
+@attrs.frozen
 class RunStart:
     """Start a run, or resume one that is interrupted.
 
@@ -83,15 +110,14 @@ class RunStart:
         input: Its input; `None` for none.
         config: LangGraph's configuration, as far as callers may set it.
         metadata: Joined to the configuration's.
-        anew: The id of the message that is answered anew, in the `messages` of the graph's state: it and what was said
-            after it is replaced by the input. No client's command has it.
+        beginning: Where it begins, if not where the thread stands. No client's command has it.
     """
 
     assistant_id: str
     input: Any
     config: Mapping[str, Any]
     metadata: Mapping[str, Any]
-    anew: str | None = None
+    beginning: Beginning | None = None
 
 
 @final

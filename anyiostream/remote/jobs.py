@@ -17,7 +17,7 @@ import attrs
 from anyiostream import AsyncGraphRunStream
 from anyiostream.errors import CannotDrain
 from anyiostream.remote.assistants import Assistant
-from anyiostream.remote.commands import Answer, InputRespond, RunStart
+from anyiostream.remote.commands import Answer, Beginning, InputRespond, RunStart
 from anyiostream.remote.identity import ThreadKey
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.refusals import Refusal
@@ -35,6 +35,7 @@ __all__ = [
     "decoded_job",
     "lost",
     "never_begun",
+    "not_branching",
     "offered",
     "starting",
     "too_many",
@@ -152,9 +153,9 @@ class Job:
         return {**given, "metadata": {**given.get("metadata", {}), **self.command.metadata}}
 
     @property
-    def anew(self) -> str | None:
-        """The id of the message that it answers anew."""
-        return self.command.anew if isinstance(self.command, RunStart) else None
+    def beginning(self) -> Beginning | None:
+        """Where it begins, if not where the thread stands."""
+        return self.command.beginning if isinstance(self.command, RunStart) else None
 
     def observe(self, draft: Draft) -> None:
         """Note an event: with the graph's first one, what the run has taken is used up."""
@@ -220,15 +221,14 @@ def never_begun(job: Job) -> Draft:
 def starting(command: RunStart, assistant: Assistant, snapshot: ThreadSnapshot, last: Asker | None) -> Job:
     """The job of a command to start a run. With interrupts pending, an input answers them; none goes on as it is.
 
-    One that answers a message anew drops what has been asked since.
+    One that begins elsewhere than where the thread stands drops what has been asked.
 
     Raises:
-        Refusal: The thread waits for its user on behalf of another assistant; the graph cannot answer anew.
+        Refusal: The thread waits for its user on behalf of another assistant; the graph cannot begin elsewhere.
     """
-    if command.anew is not None:
+    if command.beginning is not None:
         if assistant.not_branching is not None:
-            reason = f"it takes a checkpoint from before the message, and the graph {assistant.not_branching}."
-            raise Refusal("not_supported", f"an answer cannot be regenerated here: {reason}", status=400)
+            raise not_branching(command.beginning, assistant.not_branching)
         return Job(command.assistant_id, assistant, command)
     if snapshot.waits and last is not None and last.assistant_id != command.assistant_id:
         raise Refusal("invalid_argument", f"assistant {last.assistant_id!r} of this thread waits for its user.")
@@ -294,6 +294,15 @@ def lost() -> Refusal:
     return Refusal("unknown_error", "this thread is being taken up again; try again later.", status=503)
 
 
+def not_branching(beginning: Beginning, reason: str) -> Refusal:
+    """Why a run is not accepted that is to begin elsewhere than where its thread stands."""
+    text = f"a run cannot begin at a checkpoint here: the graph {reason}."
+    if beginning.message_id is not None:
+        reason = f"it takes a checkpoint from before the message, and the graph {reason}."
+        text = f"an answer cannot be regenerated here: {reason}"
+    return Refusal("not_supported", text, status=400)
+
+
 def not_pending() -> Refusal:
     """Why an answer is not accepted."""
     return Refusal("no_such_interrupt", "the graph is not (or no longer) waiting at this interrupt.")
@@ -303,6 +312,8 @@ def encoded_command(job: Job) -> bytes:
     """A job as an inbox keeps it."""
     kind = "respond" if isinstance(job.command, InputRespond) else "start"
     command = attrs.asdict(job.command)
+    if command.pop("beginning", None) is not None and job.beginning is not None:
+        command["anew"] = job.beginning.dump()
     return encode(
         {
             "kind": kind,
@@ -326,7 +337,7 @@ def decoded_job(stored: Stored, assistants: Mapping[str, Assistant]) -> Job:
         given["answers"] = tuple(answers)
         command = InputRespond(**given)
     else:
-        command = RunStart(**given)
+        command = RunStart(beginning=Beginning.load(given.pop("anew", None)), **given)
     return Job(
         kept["assistant_id"],
         assistants.get(kept["assistant_id"]),

@@ -34,11 +34,11 @@ async def perform(thread: Thread, job: Job) -> None:
         config = None
         if job.assistant is not None and job.assistant.takes_config:
             config = job.assistant.run_config(job.config, context)
-        given = await input_of(thread, job, config)
+        given, begun = await input_of(thread, job, config)
         assistant = job.assistant
         assert assistant is not None
-        if job.anew is not None and config is not None and given is not None:  # otherwise it has begun already
-            config = await branched(assistant, config, job.anew)
+        if job.beginning is not None and config is not None and not begun:
+            config = await branched(assistant, config, job.beginning)
         job.control = _control(thread, assistant)
         if job.leaves:
             job.leave()

@@ -39,8 +39,8 @@ class RunLost(AnyioStreamError):
         super().__init__(f"the run cannot go on: {reason}. Start it again.")
 
 
-async def input_of(thread: Thread, job: Job, config: Mapping[str, Any] | None) -> Any:
-    """What the graph of `job` is called with now.
+async def input_of(thread: Thread, job: Job, config: Mapping[str, Any] | None) -> tuple[Any, bool]:
+    """What the graph of `job` is called with now, and whether the run has saved a checkpoint, from which it goes on.
 
     Args:
         thread: The job's thread. What viewers have to know is written to its log.
@@ -61,20 +61,21 @@ async def input_of(thread: Thread, job: Job, config: Mapping[str, Any] | None) -
             raise RunLost("its graph is no longer served")
         if thread.log.survives and job.answered and config is not None:
             await _note_answers(thread, job, saved)
-        return job.input(thread.ledger.latest)
+        return job.input(thread.ledger.latest), False
     try:
         given, after = _resumed(thread, job, config, saved)
     except AnyioStreamError as exc:
         await _end_opened(thread, job, str(exc))
         raise
+    begun = after["checkpoint_id"] is not None
     if job.handed_over:
         job.handed_over = False
-        return given  # nothing is repeated, and there is nothing to say
+        return given, begun  # nothing is repeated, and there is nothing to say
     await _end_opened(thread, job, DIED)
     if thread.fold.running:
         payload = {"run_id": job.run_id, "attempt": job.attempts + 1, **after}
         await thread.record(job, Draft("custom", (), {"name": RESTARTED, "payload": payload}, now()))
-    return given
+    return given, begun
 
 
 def _resumed(thread: Thread, job: Job, config: Mapping[str, Any] | None, saved: Any) -> tuple[Any, dict[str, Any]]:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from anyiostream.remote.branching import dropped_from
-from anyiostream.remote.commands import Answer, InputRespond, RunStart
+from anyiostream.remote.commands import Answer, Beginning, InputRespond, RunStart
 from anyiostream.remote.log import LogGap
 from anyiostream.remote.refusals import GONE, Refusal
 from anyiostream.remote.requests import answer, caller_of, refused
@@ -127,7 +127,8 @@ class Responder:
         # Before anything is begun: what is wrong with these is a mistake in the program.
         open_sink(protocol, run_id="", request=asked, include=include)
         anew = asked.regenerate or await self._dropped(request, assistant, thread_id, asked)
-        command: RunStart | InputRespond = RunStart(assistant, asked.input, {}, {}, anew)
+        beginning = None if anew is None else Beginning(message_id=anew)
+        command: RunStart | InputRespond = RunStart(assistant, asked.input, {}, {}, beginning)
         if asked.answers:
             answers = tuple(Answer(interrupt_id, (), said) for interrupt_id, said in asked.answers.items())
             command = InputRespond(answers, None, None, {}, {})

@@ -14,6 +14,7 @@ import pytest
 import anyiostream
 from anyiostream.remote import app
 
+from .graphs import chat_graph
 from .raw import Client
 from .serving import serving
 
@@ -29,7 +30,7 @@ def blocks(language: str) -> list[str]:
 
 
 GRAPH, APPLICATION, HOOK = blocks("python")
-OFFICIAL, OURS = blocks("py")
+OFFICIAL, OURS, REGENERATING = blocks("py")
 
 
 def as_program(block: str) -> str:
@@ -51,6 +52,23 @@ def test_the_clients(block: str, shown: str) -> None:
         command = [sys.executable, "-c", program]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, shown, "")
+
+
+def test_an_answer_is_regenerated() -> None:
+    """It is another message in the place of the first one."""
+    asks = """
+client = get_client(url=url, api_key=None)
+thread_id = (await client.threads.create())["thread_id"]
+first = await client.runs.wait(thread_id, "agent", input={"messages": [{"role": "user", "content": "hi"}]})
+"""
+    compares = """
+state = await client.threads.get_state(thread_id)
+print([one["id"] == other["id"] for one, other in zip(first["messages"], state["values"]["messages"], strict=True)])
+"""
+    with serving("uvicorn", app({"agent": chat_graph()})) as url:
+        program = f"from langgraph_sdk import get_client\nurl = {url!r}\n{as_program(asks + REGENERATING + compares)}"
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "[True, False]\n"), done.stderr
 
 
 def test_the_application_and_the_hook() -> None:

@@ -16,12 +16,15 @@ from starlette.routing import Route
 from anyiostream.remote.official.assistants import AssistantEndpoints
 from anyiostream.remote.official.runs import RunEndpoints
 from anyiostream.remote.official.threads import ThreadEndpoints
+from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.requests import answer
 from anyiostream.remote.service import Service
 
 __all__ = ["not_served", "official_routes"]
 
 Endpoint = Callable[[Request], Awaitable[Any]]
+
+WRONG: Final = 400
 
 SERVED: Final = (
     "GET /ok", "GET /ready", "GET /info",
@@ -58,7 +61,21 @@ def official_routes(service: Service, guarded: Callable[[Endpoint], Endpoint]) -
         ("GET", "/threads/{thread_id}/runs/{run_id}", runs.get),
         ("GET", "/threads/{thread_id}/runs/{run_id}/join", runs.join),
     ]
-    return [Route(path, guarded(endpoint), methods=[method]) for method, path, endpoint in table]
+    return [Route(path, guarded(with_status(endpoint)), methods=[method]) for method, path, endpoint in table]
+
+
+def with_status(endpoint: Endpoint) -> Endpoint:
+    """An endpoint whose refusals have an error status, also those that the streaming protocol tells in an envelope."""
+
+    async def answered(request: Request) -> Any:
+        try:
+            return await endpoint(request)
+        except Refusal as refusal:
+            if refusal.status >= WRONG:
+                raise
+            raise Refusal(refusal.code, refusal.text, status=WRONG) from None
+
+    return answered
 
 
 async def not_served(_: Request, __: Exception) -> Response:

@@ -12,7 +12,7 @@ from anyiostream.remote.requests import caller_of
 from anyiostream.remote.service import Service
 from anyiostream.remote.thread import Thread
 
-__all__ = ["MOST", "body_of", "known_thread", "number", "only"]
+__all__ = ["MOST", "body_of", "checkpoint_in", "known_thread", "number", "only"]
 
 MOST: Final = 1000
 """Most items that one answer lists."""
@@ -53,6 +53,27 @@ def number(body: Mapping[str, Any], name: str, default: int) -> int:
     if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= MOST:
         raise Refusal("invalid_argument", f"`{name}` must be a number from 0 to {MOST}.", status=400)
     return given
+
+
+def checkpoint_in(body: Mapping[str, Any]) -> str | None:
+    """The id of a checkpoint of the outermost graph: a body's `checkpoint`. The thread is that of the path.
+
+    One without an id, as threads without checkpoints have it in their histories, is none.
+
+    Raises:
+        Refusal: It is not one.
+    """
+    given = body.get("checkpoint")
+    if given is None:
+        return None
+    if (
+        not isinstance(given, dict)
+        or given.get("checkpoint_ns")
+        or given.get("checkpoint_map")
+        or not isinstance(given.get("checkpoint_id", ""), str | None)
+    ):
+        raise Refusal("not_supported", "a `checkpoint` must be the id of one of the outermost graph.", status=400)
+    return given.get("checkpoint_id") or None
 
 
 async def known_thread(service: Service, request: Request, action: Any = "read") -> Thread:

@@ -7,13 +7,16 @@ from typing import Any, Final, final
 from uuid import uuid4
 
 import anyio
+import attrs
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from anyiostream.remote.commands import parse_command
+from anyiostream.remote.branching import has_checkpoint
+from anyiostream.remote.commands import Beginning, InputRespond, RunStart, parse_command
+from anyiostream.remote.jobs import not_branching
 from anyiostream.remote.log import LogGap
-from anyiostream.remote.official.bodies import body_of, known_thread, number, only
+from anyiostream.remote.official.bodies import body_of, checkpoint_in, known_thread, number, only
 from anyiostream.remote.official.modes import ModeReader, read_modes
 from anyiostream.remote.official.threads import at_rest, forget
 from anyiostream.remote.refusals import Refusal
@@ -28,7 +31,12 @@ from anyiostream.wire.sse import frame
 
 __all__ = ["RunEndpoints"]
 
-TAKEN: Final = frozenset({"assistant_id", "input", "command", "config", "metadata", "stream_mode", "stream_subgraphs"})
+TAKEN: Final = frozenset(
+    {
+        "assistant_id", "input", "command", "config", "metadata", "stream_mode", "stream_subgraphs",
+        "checkpoint", "checkpoint_id",
+    }
+)  # fmt: skip
 
 IGNORED: Final = frozenset(
     {
@@ -97,11 +105,45 @@ class RunEndpoints:
         modes = read_modes(body.get("stream_mode"))
         thread = await (await service.thread(thread_id, identity)).fresh()
         command = parse_command(_command(body, thread), service.limits)
+        assert isinstance(command, RunStart | InputRespond)
+        command = await self._placed(command, _checkpoint(body), thread)
         viewer, after = Viewer(thread), thread.log.last
         run_id = (await service.execute(caller_of(request), thread_id, command))["run_id"]
         reader = ModeReader(run_id, modes, subgraphs=bool(body.get("stream_subgraphs")))
         await viewer.add("", Subscription(Selection(reader.channels), since=after))
         return RunStream(service, thread, viewer, reader, run_id, own=own)
+
+    async def _placed(
+        self, command: RunStart | InputRespond, checkpoint_id: str | None, thread: Thread
+    ) -> RunStart | InputRespond:
+        """The command of a run that begins at a checkpoint. Answers go to where the thread waits, and nowhere else."""
+        if checkpoint_id is None:
+            return command
+        beginning = Beginning(checkpoint_id=checkpoint_id)
+        if isinstance(command, RunStart):
+            assistant = self._service.assistant(command.assistant_id)
+        elif thread.ledger.asker is None or thread.ledger.asker.assistant is None:
+            return command  # which is refused
+        else:
+            assistant = thread.ledger.asker.assistant
+        if assistant.not_branching is not None:
+            raise not_branching(beginning, assistant.not_branching)
+        where = {"configurable": {"thread_id": thread.checkpoint_thread}}
+        if isinstance(command, RunStart):
+            if not await has_checkpoint(assistant, where, checkpoint_id):
+                raise Refusal("no_such_checkpoint", "this thread has no such checkpoint.", status=404)
+            return attrs.evolve(command, beginning=beginning)
+        if not await has_checkpoint(assistant, where, checkpoint_id, newest=True):
+            raise Refusal("no_such_checkpoint", "the thread does not wait for answers at this checkpoint.", status=400)
+        return command
+
+
+def _checkpoint(body: Mapping[str, Any]) -> str | None:
+    """The id of the checkpoint at which a run is to begin."""
+    found, given = checkpoint_in(body), body.get("checkpoint_id")
+    if given is not None and (not isinstance(given, str) or not given or found not in {None, given}):
+        raise Refusal("invalid_argument", "`checkpoint_id` must be the id of one checkpoint.", status=400)
+    return found or given
 
 
 def _command(body: Mapping[str, Any], thread: Thread) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from anyiostream import asyncio_host
 from anyiostream.remote.access import check_thread_id
 from anyiostream.remote.label import Label
 from anyiostream.remote.listing import PAGE, Listing
-from anyiostream.remote.official.bodies import body_of, known_thread, number, only
+from anyiostream.remote.official.bodies import body_of, checkpoint_in, known_thread, number, only
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.requests import answer, answer_encoded, caller_of
 from anyiostream.remote.service import Service
@@ -89,7 +89,7 @@ class ThreadEndpoints:
         thread = await known_thread(service, request)
         body = await body_of(service, request, thread.owner)
         only(body, {"limit", "before", "checkpoint"})
-        _checkpoint_id(body.get("checkpoint"))
+        checkpoint_in(body)
         limit = number(body, "limit", 10)
         graph = _checkpointed(service, thread)
         if graph is None:
@@ -120,7 +120,7 @@ class ThreadEndpoints:
         if checkpoint_id is None:
             body = await body_of(service, request, thread.owner)
             only(body, {"checkpoint"}, {"subgraphs"})
-            checkpoint_id = _checkpoint_id(body.get("checkpoint"))
+            checkpoint_id = checkpoint_in(body)
         graph = _checkpointed(service, thread)
         if graph is None and checkpoint_id is None:
             return answer(_standing(thread))
@@ -169,19 +169,6 @@ def _standing(thread: Thread) -> dict[str, Any]:
     nothing = {"error": None, "checkpoint": None, "state": None}
     state["tasks"] = [{**nothing, **task} for task in state["tasks"]]
     return {**state, **about, "interrupts": [asked for task in state["tasks"] for asked in task.get("interrupts", ())]}
-
-
-def _checkpoint_id(given: Any) -> str | None:
-    """The id of a checkpoint of the outermost graph; the thread is that of the path."""
-    if given is None:
-        return None
-    if (
-        not isinstance(given, dict)
-        or given.get("checkpoint_ns")
-        or not isinstance(given.get("checkpoint_id", ""), str | None)
-    ):
-        raise Refusal("not_supported", "a `checkpoint` must be the id of one of the outermost graph.", status=400)
-    return given.get("checkpoint_id")
 
 
 @attrs.frozen
