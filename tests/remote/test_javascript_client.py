@@ -123,17 +123,22 @@ def test_a_cut_connection_loses_nothing(results: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("sdk", SDKS)
 def test_the_calls_of_a_chat_page(client: Path, server: str, sdk: str) -> None:
-    """Threads, a streamed run, history, an interrupt and its answer, as agent-chat-ui asks for them."""
+    """Threads, runs, history, answers that are regenerated, and an interrupt, as agent-chat-ui asks for them."""
     command = ["node", "--no-warnings", "chat_ui.mjs", server, sdk]
     done = subprocess.run(command, cwd=client, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told.pop("text") != ""
-    assert told.pop("history")[0] == 2
+    assert told.pop("history")[0] == 4
     assert told == {
         "info": 200,
         "seen": ["metadata", "values", "messages"],
         "found": True,
+        "regenerated": ["h1", 2, True],
+        "edited": ["h2", 2],
+        "next": ["h3", 4],
+        "joined": True,
+        "resolved": 400,
         "asked": {"ask": "a"},
         "answers": ["a=yes"],
     }

@@ -19,7 +19,7 @@ from anyiostream.remote import app
 from anyiostream.remote.thread import Thread
 
 from ..waiting import PATIENCE
-from .graphs import ASSISTANTS
+from .graphs import ASSISTANTS, release
 from .serving import ALL_SERVERS, serving
 
 pytestmark = [
@@ -188,6 +188,53 @@ async def test_a_run_is_cancelled(server: str) -> None:
         await client.runs.cancel(thread["thread_id"], run["run_id"], wait=True)
         await client.runs.join(thread["thread_id"], run["run_id"])
         await client.threads.delete(thread["thread_id"])
+
+
+async def test_a_run_is_joined(server: str) -> None:
+    """`runs.join_stream`, while it is under way and after its end; from its start, or from the last event that came."""
+    async with connected(server) as client:
+        thread_id = (await client.threads.create())["thread_id"]
+        run = await client.runs.create(thread_id, "counting", input={"to": 4, "held": 2})
+
+        async def joined(**options: Any) -> list[Any]:
+            stream = client.runs.join_stream(thread_id, run["run_id"], stream_mode=["custom"], **options)
+            found = []
+            async for part in stream:
+                if part.event == "custom" and isinstance(part.data, int):
+                    found.append(part)
+                    if part.data == 1:
+                        release(thread_id)
+            return found
+
+        seen = await joined()
+        assert [part.data for part in seen] == [0, 1, 2, 3]
+        for last_event_id, expected in ((None, [0, 1, 2, 3]), ("-1", [0, 1, 2, 3]), (seen[1].id, [2, 3])):
+            assert [part.data for part in await joined(last_event_id=last_event_id)] == expected
+        events = [part async for part in client.runs.join_stream(thread_id, run["run_id"])]
+        assert events[-1].event == "values"
+        assert [part.event for part in await joined(last_event_id=events[-1].id)] == []
+        with pytest.raises((BadRequestError, httpx.HTTPStatusError)):
+            await joined(last_event_id="x")
+        with pytest.raises((NotFoundError, httpx.HTTPStatusError)):
+            async for _ in client.runs.join_stream(thread_id, str(uuid.uuid4())):
+                pass
+
+
+@pytest.mark.parametrize("on_disconnect", ["cancel", "continue"])
+async def test_a_viewer_that_leaves_stops_its_run(server: str, on_disconnect: Any) -> None:
+    """If it has said so, and only then."""
+    async with connected(server) as client:
+        thread_id = (await client.threads.create())["thread_id"]
+        stream = client.runs.stream(thread_id, "endless", input={}, on_disconnect=on_disconnect)
+        async for part in stream:
+            if part.event == "values":
+                break
+        await stream.aclose()
+        (run,) = await client.runs.list(thread_id)
+        if on_disconnect == "continue":
+            await client.runs.cancel(thread_id, run["run_id"], wait=True)
+        await client.runs.join(thread_id, run["run_id"])
+        assert (await client.runs.get(thread_id, run["run_id"]))["status"] == "error"
 
 
 async def test_remote_graph(server: str) -> None:

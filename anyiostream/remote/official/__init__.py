@@ -35,7 +35,8 @@ SERVED: Final = (
     "POST /threads/{id}/commands", "POST, GET and WS /threads/{id}/stream/events",
     "POST /threads/{id}/runs", "GET /threads/{id}/runs", "GET /threads/{id}/runs/{run}",
     "POST /threads/{id}/runs/stream", "POST /threads/{id}/runs/wait", "POST /runs/stream", "POST /runs/wait",
-    "GET /threads/{id}/runs/{run}/join", "POST /threads/{id}/runs/{run}/cancel",
+    "GET /threads/{id}/runs/{run}/join", "GET /threads/{id}/runs/{run}/stream",
+    "POST /threads/{id}/runs/{run}/cancel",
 )  # fmt: skip
 
 
@@ -60,6 +61,7 @@ def official_routes(service: Service, guarded: Callable[[Endpoint], Endpoint]) -
         ("POST", "/threads/{thread_id}/runs/wait", runs.wait),
         ("GET", "/threads/{thread_id}/runs/{run_id}", runs.get),
         ("GET", "/threads/{thread_id}/runs/{run_id}/join", runs.join),
+        ("GET", "/threads/{thread_id}/runs/{run_id}/stream", runs.join_stream),
     ]
     return [Route(path, guarded(with_status(endpoint)), methods=[method]) for method, path, endpoint in table]
 

@@ -9,7 +9,7 @@ from typing import Any, Final, final
 from anyiostream.remote.refusals import Refusal
 from anyiostream.wire.drafts import Entry
 
-__all__ = ["ModeReader", "read_modes"]
+__all__ = ["CHANNELS", "ModeReader", "read_modes"]
 
 CHANNELS: Final = {
     "values": "values",
@@ -44,6 +44,12 @@ def read_modes(given: Any) -> frozenset[str]:
 class ModeReader:
     """Turns the entries of one run into `(event, data)` of `runs.stream`.
 
+    Args:
+        run_id: The run.
+        modes: Its stream modes.
+        subgraphs: Whether events of subgraphs are read.
+        begun: Whether the entry that says that it runs has been read already.
+
     Attributes:
         channels: Those to be read.
         values: The last snapshot of the run, with what it has asked.
@@ -51,7 +57,7 @@ class ModeReader:
         ended: Whether the run has ended.
     """
 
-    def __init__(self, run_id: str, modes: frozenset[str], *, subgraphs: bool) -> None:
+    def __init__(self, run_id: str, modes: frozenset[str], *, subgraphs: bool, begun: bool = False) -> None:
         self.channels = frozenset({"lifecycle", "input", "values", *(CHANNELS[mode] for mode in modes)})
         self.values: Any = None
         self.error: str | None = None
@@ -59,7 +65,7 @@ class ModeReader:
         self._run_id = run_id
         self._modes = modes
         self._subgraphs = subgraphs
-        self._begun = False
+        self._begun = begun
         self._asked: list[dict[str, Any]] = []
         self._messages: dict[Any, str] = {}
 

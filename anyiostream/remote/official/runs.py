@@ -1,8 +1,10 @@
-"""`runs.create`, `stream`, `wait`, `join`, `list`, `get`."""
+"""`runs.create`, `stream`, `wait`, `join`, `join_stream`, `list`, `get`."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, final
 from uuid import uuid4
 
@@ -12,17 +14,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from anyiostream.remote.access import Caller
 from anyiostream.remote.branching import has_checkpoint
 from anyiostream.remote.commands import Beginning, InputRespond, RunStart, parse_command
 from anyiostream.remote.jobs import not_branching
 from anyiostream.remote.log import LogGap
 from anyiostream.remote.official.bodies import body_of, checkpoint_in, known_thread, number, only
-from anyiostream.remote.official.modes import ModeReader, read_modes
+from anyiostream.remote.official.modes import CHANNELS, ModeReader, read_modes
 from anyiostream.remote.official.threads import at_rest, forget
-from anyiostream.remote.refusals import Refusal
+from anyiostream.remote.refusals import GONE, Refusal
 from anyiostream.remote.requests import answer, caller_of, refused
 from anyiostream.remote.service import Service
-from anyiostream.remote.sse import HEADERS, HEARTBEAT, send_piece, until_disconnected
+from anyiostream.remote.sse import HEADERS, HEARTBEAT, resumed_from, send_piece, until_disconnected
 from anyiostream.remote.subscriptions import Selection, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
@@ -34,17 +37,22 @@ __all__ = ["RunEndpoints"]
 TAKEN: Final = frozenset(
     {
         "assistant_id", "input", "command", "config", "metadata", "stream_mode", "stream_subgraphs",
-        "checkpoint", "checkpoint_id",
+        "checkpoint", "checkpoint_id", "on_disconnect",
     }
 )  # fmt: skip
 
 IGNORED: Final = frozenset(
     {
-        "stream_resumable", "on_disconnect", "multitask_strategy", "if_not_exists", "on_completion", "durability",
+        "stream_resumable", "multitask_strategy", "if_not_exists", "on_completion", "durability",
         "raise_error", "checkpoint_during", "feedback_keys",
     }
 )  # fmt: skip
-"""What changes nothing here: runs outlive their viewers, wait for each other, and make their thread."""
+"""What changes nothing here: runs can be joined, wait for each other, and make their thread."""
+
+FROM_THE_START: Final = frozenset({None, "", "-1"})
+"""`Last-Event-ID` of a viewer that has nothing of a run."""
+
+logger = logging.getLogger(__name__)
 
 
 @final
@@ -95,6 +103,32 @@ class RunEndpoints:
             await job.done.wait()
         return answer((await thread.fresh()).state()["values"])
 
+    async def join_stream(self, request: Request) -> Any:
+        """`GET /threads/{id}/runs/{run}/stream`: a run's events, from its start, or from `Last-Event-ID` on.
+
+        The run is under way, or was the last one. Without `stream_mode`, in all modes.
+        """
+        known = await known_thread(self._service, request)
+        run_id, query = _known_run(known, request), request.query_params
+        thread = await (await self._service.thread(known.thread_id, known.owner)).fresh()
+        modes = read_modes(_modes(query.getlist("stream_mode")) or sorted(CHANNELS))
+        start = thread.fold.running if thread.fold.run_id == run_id else 0
+        since = start - 1 if start else thread.log.last
+        given = request.headers.get("last-event-id")
+        if given not in FROM_THE_START:
+            since = max(since, resumed_from(str(given), thread.log.log_id))
+        job = thread.find(run_id)
+        until = thread.log.last if job is None or job.ended else None
+        viewer, reader = Viewer(thread), ModeReader(run_id, modes, subgraphs=False, begun=0 < start <= since)
+        try:
+            await viewer.add("", Subscription(Selection(reader.channels), since=since))
+        except LogGap as gap:
+            raise Refusal("invalid_argument", str(gap), status=GONE) from None
+        leaves = (
+            Leaving(caller_of(request)) if query.get("cancel_on_disconnect", "0").lower() in {"1", "true"} else None
+        )
+        return RunStream(self._service, thread, viewer, reader, run_id, own=False, until=until, leaving=leaves)
+
     async def _started(self, request: Request) -> RunStream:
         service, thread_id = self._service, request.path_params.get("thread_id")
         own = thread_id is None
@@ -103,6 +137,7 @@ class RunEndpoints:
         body = await body_of(service, request, identity)
         only(body, TAKEN, IGNORED)
         modes = read_modes(body.get("stream_mode"))
+        leaving = Leaving(caller_of(request)) if _cancels(body) else None
         thread = await (await service.thread(thread_id, identity)).fresh()
         command = parse_command(_command(body, thread), service.limits)
         assert isinstance(command, RunStart | InputRespond)
@@ -111,7 +146,7 @@ class RunEndpoints:
         run_id = (await service.execute(caller_of(request), thread_id, command))["run_id"]
         reader = ModeReader(run_id, modes, subgraphs=bool(body.get("stream_subgraphs")))
         await viewer.add("", Subscription(Selection(reader.channels), since=after))
-        return RunStream(service, thread, viewer, reader, run_id, own=own)
+        return RunStream(service, thread, viewer, reader, run_id, own=own, leaving=leaving)
 
     async def _placed(
         self, command: RunStart | InputRespond, checkpoint_id: str | None, thread: Thread
@@ -203,12 +238,74 @@ def _shown(thread: Thread, run_id: str) -> dict[str, Any]:
     }
 
 
+def _modes(given: Sequence[str]) -> list[Any]:
+    """Stream modes of a query: several values, or one that is a list in JSON, as the JavaScript client sends it.
+
+    The Python client sends an empty one for none.
+    """
+    given = [each for each in given if each]
+    if len(given) != 1 or not given[0].startswith("["):
+        return list(given)
+    try:
+        found = json.loads(given[0])
+    except ValueError:
+        return list(given)
+    return found if isinstance(found, list) else list(given)
+
+
+def _cancels(body: Mapping[str, Any]) -> bool:
+    """Whether the run is to be stopped when its viewer leaves."""
+    given = body.get("on_disconnect")
+    if given not in {None, "continue", "cancel"}:
+        raise Refusal("invalid_argument", "`on_disconnect` must be 'continue' or 'cancel'.", status=400)
+    return bool(given == "cancel")
+
+
+@final
+@attrs.define
+class Leaving:
+    """A viewer that wants the run stopped when it leaves.
+
+    Attributes:
+        caller: Who it is.
+        left: Whether it has left.
+    """
+
+    caller: Caller
+    left: bool = False
+
+    async def until_left(self, receive: Receive, scope: anyio.CancelScope) -> None:
+        """Cancel `scope` when it has left."""
+        await until_disconnected(receive, scope)
+        self.left = True
+
+
 @final
 class RunStream:
-    """A run that has been started, and the response that streams it: an ASGI response with an end."""
+    """A run that has been started, and the response that streams it: an ASGI response with an end.
+
+    Args:
+        service: The server.
+        thread: The run's thread.
+        viewer: Reads it.
+        reader: Makes events of what it reads.
+        run_id: The run.
+        own: Whether the thread is the run's own, and ends with it.
+        until: The last place that is read of a run that has ended.
+        leaving: Set if the run is to be stopped when the viewer leaves.
+    """
 
     def __init__(
-        self, service: Service, thread: Thread, viewer: Viewer, reader: ModeReader, run_id: str, *, own: bool
+        self,
+        service: Service,
+        thread: Thread,
+        viewer: Viewer,
+        reader: ModeReader,
+        run_id: str,
+        *,
+        own: bool,
+        until: int | None = None,
+        leaving: Leaving | None = None,
     ) -> None:
         self.thread = thread
         self.reader = reader
@@ -216,9 +313,11 @@ class RunStream:
         self._service = service
         self._viewer = viewer
         self._own = own
+        self._until = until
+        self._leaving = leaving
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream until the run has ended, or the viewer leaves, which the run does not notice."""
+        """Stream until the run has ended, or the viewer leaves, which the run does not notice unless it is to."""
         try:
             self._service.check_connection(self.thread)
         except Refusal as refusal:
@@ -229,30 +328,47 @@ class RunStream:
         with self._service.streams.to_viewer(self.thread, self._viewer):
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(until_disconnected, receive, tasks.cancel_scope)
+                watch = until_disconnected if self._leaving is None else self._leaving.until_left
+                tasks.start_soon(watch, receive, tasks.cancel_scope)
                 await send_piece(send, frame("metadata", encode({"run_id": self.run_id, "attempt": 1})))
-                async for event, data in self.events():
-                    await send_piece(send, HEARTBEAT if event is None else frame(event, encode(data)))
+                async for event, data, event_id in self.events():
+                    await send_piece(send, HEARTBEAT if event is None else frame(event, encode(data), event_id))
                 tasks.cancel_scope.cancel()
-        if self.reader.ended:
+        await self._left()
+        if self.reader.ended or self._is_over:
             await self.forget()  # ends the thread's readers, so this stream must not read it any more
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def events(self) -> AsyncIterator[tuple[str | None, Any]]:
-        """What the run says, to its end; a heartbeat now and then while it says nothing."""
+    async def _left(self) -> None:
+        """Stop the run if its viewer has left, and wanted that: not if the server is being stopped."""
+        if self._leaving is None or not self._leaving.left or self.reader.ended or self._service.closing:
+            return
+        try:
+            await self._service.cancel(self._leaving.caller, self.thread.thread_id, self.run_id, wait=False)
+        except Refusal as refusal:
+            # It has ended meanwhile, or its viewer may not stop it.
+            logger.debug("run %s is not stopped: %s", self.run_id, refusal)
+
+    @property
+    def _is_over(self) -> bool:
+        return self._until is not None and self._viewer.cursor >= self._until
+
+    async def events(self) -> AsyncIterator[tuple[str | None, Any, str | None]]:
+        """What the run says, to its end, with its places in the log; a heartbeat now and then while it says nothing."""
         while True:
             try:
                 batch = await self._viewer.batch()
             except LogGap:
-                yield "error", {"error": "gap", "message": "this run was faster than its viewer; read its state."}
+                yield "error", {"error": "gap", "message": "this run was faster than its viewer; read its state."}, None
                 return
             for entry in batch:
-                for said in self.reader.read(entry):
-                    yield said
-            if self.reader.ended:
+                said = list(self.reader.read(entry))
+                for n, (event, data) in enumerate(said, 1):
+                    yield event, data, entry.event_id if n == len(said) else None
+            if self.reader.ended or self._is_over:
                 return
             if not await self._viewer.wait(self._service.heartbeat):
-                yield None, None
+                yield None, None, None
 
     async def forget(self) -> None:
         """A run without a thread leaves nothing."""
