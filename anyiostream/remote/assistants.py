@@ -52,6 +52,14 @@ run_context: Final[ContextVar[RunContext]] = ContextVar("anyiostream_remote_run_
 """Set while a graph runs for a client: function graphs, which take no configuration, read it here."""
 
 
+def _check_options(_: Assistant, __: attrs.Attribute[Any], options: Mapping[str, Any]) -> None:
+    if "control" in options:
+        raise ValueError(
+            "an assistant's options cannot have a `control`: all its runs would share it, and whoever drains one of "
+            "theirs would drain everybody's. The server gives each run one of its own."
+        )
+
+
 @final
 @attrs.frozen(kw_only=True)
 class Assistant:
@@ -62,7 +70,7 @@ class Assistant:
         transformers: For its runs; their named channels are `custom:<name>` to clients.
         config: LangGraph's configuration. A caller may not override what it sets, except to ask for a smaller
             `recursion_limit` or `max_concurrency`.
-        options: Further arguments of `open_run`: `context`, `interrupt_before`, ...
+        options: Further arguments of `open_run`: `context`, `interrupt_before`, ... No `control`: each run has its own.
         configurable: What a caller may set in the configuration's `configurable`, even if `config` has it; by default
             whatever `config` does not have.
         on_crash: What happens to a run whose server dies, if the server's store outlives it, but the graph keeps no
@@ -71,12 +79,15 @@ class Assistant:
             that they share. Servers that share a store refuse others.
         steering: What an answer to an interrupt may do besides answering: `"update"` the state, make the graph `"goto"`
             other nodes, or both; by default neither.
+
+    Raises:
+        ValueError: `options` has a `control`.
     """
 
     graph: Any
     transformers: Sequence[TransformerFactory] = ()
     config: Mapping[str, Any] = attrs.field(factory=dict)
-    options: Mapping[str, Any] = attrs.field(factory=dict)
+    options: Mapping[str, Any] = attrs.field(factory=dict, validator=_check_options)
     configurable: Collection[str] | None = None
     steering: Collection[Steering] = ()
     on_crash: Literal["fail", "restart"] = "fail"

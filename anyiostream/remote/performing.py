@@ -79,8 +79,7 @@ def _control(thread: Thread, assistant: Assistant) -> Any:
         return None
     from langgraph.runtime import RunControl  # noqa: PLC0415 -- an extra
 
-    given = assistant.options.get("control")
-    return RunControl() if given is None else given
+    return RunControl()
 
 
 def _options(thread: Thread, job: Job, assistant: Assistant) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from anyiostream import GraphWriter, parts
-from anyiostream.remote import Limits, app
+from anyiostream.remote import Assistant, Limits, app
 from anyiostream.remote.commands import RunStart
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.service import Service
@@ -223,3 +223,9 @@ async def test_a_viewer_may_leave(world: Drained) -> None:
         await service.cancel(CALLER, "t", run_id, wait=False, drain=True)
         world.shut.clear()
         assert (await ended(service))["reason"] == "drained"
+
+
+def test_runs_of_an_assistant_share_no_control() -> None:
+    """Whoever drains a run of theirs would drain everybody's."""
+    with pytest.raises(ValueError, match="would drain everybody's"):
+        Assistant(graph=print, options={"control": object()})
