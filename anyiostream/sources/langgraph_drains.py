@@ -37,11 +37,6 @@ class NestedControl(RunControl):
         self._outer = outer
 
     @property
-    def passes_on(self) -> bool:
-        """Whether it was the graph around that was asked, and not this one."""
-        return self._drain_reason is None
-
-    @property
     def drain_requested(self) -> bool:
         """Whether either was asked."""
         return self._drain_reason is not None or self._outer.drain_requested
@@ -65,27 +60,30 @@ class Drains:
         self.options: dict[str, Any] = {}
         self.request: RequestDrain = refusing(call.name)
         self._control: RunControl | None = None
+        self._asked = False
         if isinstance(call.graph, Pregel):  # what only looks like one, as a graph on a server, may not take a control
             self._control = self.options["control"] = _control_of(call.options.get("control"))
             self.request = self._request
 
     @contextmanager
     def told(self) -> Generator[None]:
-        """A block that the graph's stream is read in: it raises this package's exception for a drain.
+        """A block that the graph's stream is read in: it raises this package's exception if the run was asked.
 
-        LangGraph's own, on its way to the graph around this one, whose node must not take it for its own, stays.
+        LangGraph's own stays where a control of the caller's was asked, which fails the run as in the original; and on
+        its way to the graph around this one, whose node must not take it for its own.
         """
         try:
             yield
         except errors.GraphDrained as exc:
-            if isinstance(self._control, NestedControl) and self._control.passes_on:
+            if not self._asked:
                 raise
             raise GraphDrained(exc.reason) from exc
 
     def _request(self, reason: str) -> None:
         control = self._control
         assert control is not None
-        if not control.drain_requested:  # the first reason counts
+        if not control.drain_requested:  # the first to ask, and its reason, count
+            self._asked = True
             control.request_drain(reason)
 
 

@@ -446,16 +446,27 @@ async def test_a_subgraph_stops_at_its_own_step(lane: Lane) -> None:
     assert calls.made == ["a", "b", "c", "d"]
 
 
-async def test_a_control_of_the_callers_does_the_same(lane: Lane) -> None:
-    """Asking it is asking the run, and the other way round. What is raised is LangGraph's exception, too."""
-    for ask in (lambda control, run: control.request_drain("enough"), lambda control, run: run.request_drain("enough")):
-        calls, control = Calls(), RunControl()
-        async with lane.open(steps(calls, lane, "ab"), {"trail": []}, control=control) as run:
-            ask(control, run)
-            assert await lane.collect(run.values) == []
-            error = await drained(lane, run)
-        assert isinstance(error, errors.GraphDrained)
-        assert error.reason == control.drain_reason == "enough"
+async def test_a_control_of_the_callers_is_asked(lane: Lane) -> None:
+    """The run has one control. What is raised is LangGraph's exception, too."""
+    calls, control = Calls(), RunControl()
+    async with lane.open(steps(calls, lane, "ab"), {"trail": []}, control=control) as run:
+        run.request_drain("enough")
+        assert await lane.collect(run.values) == []
+        error = await drained(lane, run)
+    assert isinstance(error, errors.GraphDrained)
+    assert error.reason == control.drain_reason == "enough"
+
+
+async def test_what_asks_the_control_itself_gets_what_the_original_raises(lane: Lane) -> None:
+    """`GraphDrained` from every projection: the run did not ask for it. That it is asked again changes nothing."""
+    calls, control = Calls(), RunControl()
+    async with lane.open(steps(calls, lane, "ab"), {"trail": []}, control=control) as run:
+        control.request_drain("enough")
+        run.request_drain("too late")
+        with pytest.raises(errors.GraphDrained, match="enough") as caught:
+            await lane.collect(run.values)
+        assert not isinstance(caught.value, RunDrained)
+        assert run.status == "failed"
 
 
 def opening(lane: Lane, inner: Any, inside: Callable[[Any], object], caught: list[Any]) -> Any:

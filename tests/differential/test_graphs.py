@@ -14,11 +14,8 @@ from .graphs import CASES, Case
 from .observing import drill, survey
 
 TREE = "the tree of subgraphs"
-DRAINED = {"raw log", "values", "lifecycle", "output", "interrupted", "interrupts", TREE}
 
 DIFFERENCES: dict[str, set[str]] = {
-    "drained": DRAINED,
-    "drained_in_a_subgraph": DRAINED,
     "static_interrupts": {"interrupted"},
     "handled_failure_of_a_subgraph": {"raw log", "lifecycle", "subgraphs", TREE},
 }
