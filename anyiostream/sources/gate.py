@@ -55,6 +55,7 @@ class Gate:
 
     Attributes:
         open: Whether the graph may produce its next part.
+        heeds: Whether it has to be told what is taken: it is closed, or somebody waits at it.
         stopped: Whether the graph is to stop. The gate is closed then, and nobody waits at it.
     """
 
@@ -66,6 +67,7 @@ class Gate:
         "_pausing",
         "_prefetch",
         "_root_depth",
+        "heeds",
         "open",
         "stopped",
     )
@@ -86,22 +88,21 @@ class Gate:
         self._pausing: deque[Parked] = deque()
         self._at_barrier = True  # nothing runs before the first demand
         self.open = False
+        self.heeds = True
         self.stopped = False
 
     # --- the reader's end ---
 
     def taken(self, ahead: int) -> None:
-        """Parts have been taken; `ahead` are left. While the gate is open, it need not be told."""
-        if ahead <= self._low and not (self.open or self._at_barrier or self.stopped):
-            self.open = True
-            self._wake()
+        """Parts have been taken; `ahead` are left. Need not be called unless the gate `heeds` it."""
+        if ahead <= self._low and not (self._at_barrier or self.stopped):
+            self._let()
 
     def demand(self) -> None:
         """A reader waits, and there is nothing for it."""
-        if not self.open and not self.stopped:
-            self.open = True
+        if self.heeds and not self.stopped:
             self._at_barrier = False
-            self._wake()
+            self._let()
 
     def stop(self) -> None:
         """Let no task wait for permission any longer."""
@@ -123,6 +124,7 @@ class Gate:
         while not (self.open or self.stopped):
             waiter = parking.waiter()
             waiting.append(waiter)
+            self.heeds = True
             try:
                 await waiter.wait()
             except BaseException:
@@ -138,16 +140,25 @@ class Gate:
         """A part has been produced, and `ahead` have not been taken; whether the next one may be produced."""
         try:
             if part["type"] in BARRIERS and (self._barriers_below or len(part["ns"]) <= self._root_depth):
-                self._at_barrier = True
-                self.open = False
+                self._close(at_barrier=True)
             elif ahead >= self._prefetch:
-                self.open = False
+                self._close()
         except (TypeError, KeyError, AttributeError):
-            self._at_barrier = True  # it is not a part, and will fail the run
-            self.open = False
+            self._close(at_barrier=True)  # it is not a part, and will fail the run
         return self.open
 
     # --- inside ---
+
+    def _close(self, *, at_barrier: bool = False) -> None:
+        self.open = False
+        self.heeds = True
+        self._at_barrier = self._at_barrier or at_barrier
+
+    def _let(self) -> None:
+        """Let one more part come. Whoever still waits then is let by the next part that is taken."""
+        self.open = True
+        self._wake()
+        self.heeds = bool(self._offering or self._pausing)
 
     def _pass_on(self) -> None:
         if self.open:

@@ -90,7 +90,7 @@ class GatedInbox(Inbox):
             return self._nothing_more()
         part = parts.popleft()
         gate = self._gate
-        if not gate.open:  # telling an open gate, too, would cost a call for each part
+        if gate.heeds:  # to tell it of every part would cost a call for each
             gate.taken(len(parts))
         return part
 

@@ -207,6 +207,30 @@ def test_a_graph_is_woken_when_half_has_been_taken(parking: Parking, drive: Any)
     assert waiting.step().result is True
 
 
+def test_each_part_taken_lets_one_of_those_who_have_one(parking: Parking, drive: Any) -> None:
+    """As long as somebody waits the gate has to be told, although it is open."""
+    ahead = gate(4)
+    ahead.produced(TOKEN, 4)
+    waiting = [drive(ahead.permission(parking, offering=True)) for _ in range(3)]
+    for taken in range(3):
+        assert ahead.heeds
+        ahead.taken(2 - taken)
+        assert [each.woken for each in parking.waiters] == [1] * (taken + 1) + [0] * (2 - taken)
+    assert not ahead.heeds
+    assert all(each.step().result for each in waiting)
+
+
+def test_demand_lets_those_who_wait_at_an_open_gate(parking: Parking, drive: Any) -> None:
+    """Nothing may be left to be taken that would let them."""
+    ahead = gate(2)
+    ahead.produced(TOKEN, 2)
+    for _ in range(2):
+        drive(ahead.permission(parking, offering=True))
+    ahead.taken(0)
+    ahead.demand()
+    assert [each.woken for each in parking.waiters] == [1, 1]
+
+
 def test_taking_does_not_wake_past_a_barrier(parking: Parking, drive: Any) -> None:
     """Where the graph waits at a superstep, only demand wakes it."""
     ahead = gate(4)
