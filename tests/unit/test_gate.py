@@ -224,11 +224,10 @@ def test_demand_lets_those_who_wait_at_an_open_gate(parking: Parking, drive: Any
     """Nothing may be left to be taken that would let them."""
     ahead = gate(2)
     ahead.produced(TOKEN, 2)
-    for _ in range(2):
-        drive(ahead.permission(parking, offering=True))
+    waiting = [drive(ahead.permission(parking, offering=True)) for _ in range(2)]
     ahead.taken(0)
     ahead.demand()
-    assert [each.woken for each in parking.waiters] == [1, 1]
+    assert all(each.step().result for each in waiting)
 
 
 def test_taking_does_not_wake_past_a_barrier(parking: Parking, drive: Any) -> None:
