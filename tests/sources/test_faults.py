@@ -143,8 +143,13 @@ PLAIN = {"pydantic-ai": pydantic_agent, "openai-agents": openai_agent}
 
 async def pydantic_ai_alone(agent: Any, began: threading.Event) -> None:
     """A run of the framework that is cancelled as soon as its tool is in its thread."""
-    running = asyncio.create_task(agent.run("Hi"))
-    await until(began.is_set)
+
+    async def hear(_: Any, events: Any) -> None:
+        async for _ in events:
+            pass
+
+    running = asyncio.create_task(agent.run("Hi", event_stream_handler=hear))  # scripted models only stream
+    await until(lambda: began.is_set() or running.done())
     running.cancel()
     await asyncio.wait([running])
 
