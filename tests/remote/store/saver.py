@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 import weakref
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
@@ -29,13 +30,25 @@ class FileSaver(BaseCheckpointSaver[str]):
         self.path = path
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
         weakref.finalize(self, self._db.close)
-        self._db.executescript(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;"
-            "CREATE TABLE IF NOT EXISTS checkpoints (thread, ns, id, parent, kind, body, meta,"
-            " PRIMARY KEY (thread, ns, id));"
-            "CREATE TABLE IF NOT EXISTS writes (thread, ns, id, task, idx, channel, kind, body,"
-            " PRIMARY KEY (thread, ns, id, task, idx));"
-        )
+        self._db.execute("PRAGMA synchronous = OFF")
+        while not self._begun():
+            time.sleep(0.01)
+
+    def _begun(self) -> bool:
+        """Whether the file is ready. Other servers may begin with it at once, and SQLite waits for no such change."""
+        try:
+            self._db.executescript(
+                "PRAGMA journal_mode = WAL;"
+                "CREATE TABLE IF NOT EXISTS checkpoints (thread, ns, id, parent, kind, body, meta,"
+                " PRIMARY KEY (thread, ns, id));"
+                "CREATE TABLE IF NOT EXISTS writes (thread, ns, id, task, idx, channel, kind, body,"
+                " PRIMARY KEY (thread, ns, id, task, idx));"
+            )
+        except sqlite3.OperationalError as exc:
+            if "locked" not in str(exc):
+                raise
+            return False
+        return True
 
     def get_next_version(self, current: str | None, channel: None) -> str:
         return f"{int((current or '0').split('.')[0]) + 1:032}.0"
