@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, final, overload
 
 from anyiostream.channels.interleaving import Interleaving
-from anyiostream.ends import RunStatus
 from anyiostream.errors import WrongLane
 from anyiostream.events import ProtocolEvent
 from anyiostream.lanes.async_cursors import AsyncInterleaveCursor
@@ -22,7 +21,7 @@ from anyiostream.mux.mux import Mux
 from anyiostream.projections.messages.streams import AsyncChatModelStream
 from anyiostream.projections.tool_calls import ToolCallStream
 from anyiostream.statistics import RunStatistics
-from anyiostream.subgraphs import LifecyclePayload, Subgraph, SubgraphStatus
+from anyiostream.subgraphs import LifecyclePayload, Subgraph
 
 if TYPE_CHECKING:
     from anyio.abc import ObjectReceiveStream
@@ -71,7 +70,7 @@ class AsyncGraphRunStream(RunStream, Generic[StateT_co]):
     tool_calls: AsyncProjection[ToolCallStream]
 
     def __init__(self, run: AsyncRun, mux: Mux) -> None:
-        super().__init__(mux)
+        super().__init__(mux, run.pump)
         self._run = run
 
     def __aiter__(self) -> ObjectReceiveStream[ProtocolEvent]:
@@ -101,11 +100,6 @@ class AsyncGraphRunStream(RunStream, Generic[StateT_co]):
         Runs the graph to its end; raises as `output`.
         """
         return Unawaited("run.interrupts()", self._interrupts)
-
-    @property
-    def status(self) -> RunStatus | SubgraphStatus:
-        """How the run stands: `"running"`, `"completed"`, `"failed"`, `"interrupted"`, `"drained"` or `"aborted"`."""
-        return self._run.pump.status
 
     # One, two or several kinds of projections; then all others, which a run does not declare or whose items vary.
     # Written for each lane: Python's types have no parameter that stands for a generic class, as `Cursor` does here.
@@ -177,38 +171,6 @@ class AsyncGraphRunStream(RunStream, Generic[StateT_co]):
         """
         return Unawaited("run.abort()", self._abort)
 
-    def request_drain(self, reason: str = "requested") -> None:
-        """Ask the graph to stop at the end of the step that is under way, and return at once. Does not checkpoint.
-
-        Whoever reads the run reads on, to the end of that step; there the iterations end, `status` is `"drained"`, and
-        `output` raises `RunDrained`. If that step is the last one, the run completes. Asked before the first step, none
-        is taken. A LangGraph graph with a checkpointer has a checkpoint then, from which a run with the input `None`
-        goes on without repeating anything; a function stops where it calls `writer.drain_if_requested()`.
-
-        It may be called in hooks, in the graph itself, in a signal handler and from any thread. Again, the first reason
-        counts; once the run has ended it does nothing. `abort` and the end of the block still stop at once.
-
-        ```python
-        async def steps(start, writer):
-            for n in range(start, 100):
-                await writer.values(n)
-                writer.drain_if_requested()
-
-        async with open_run(steps, 1) as run:
-            async for _ in run.values:
-                run.request_drain("enough")
-        assert run.status == "drained"
-        ```
-
-        Args:
-            reason: What `RunDrained.reason` is to be.
-
-        Raises:
-            CannotDrain: The graph has no steps at whose end it could stop: it is an iterable, a generator, or an agent
-                of another framework.
-        """
-        self._run.pump.request_drain(reason)
-
     def statistics(self) -> RunStatistics:
         """The run's figures now."""
         return self._run.statistics(self._mux)
@@ -249,7 +211,7 @@ class AsyncSubgraphRunStream(SubgraphHandle, AsyncGraphRunStream[Any]):
 
     def __init__(self, run: AsyncRun, mux: Mux, subgraph: Subgraph) -> None:
         super().__init__(run, mux)
-        self.describe(subgraph, run.pump)
+        self.describe(subgraph)
 
     def abort(self) -> Coroutine[Any, Any, None]:
         """Stop the subgraph; the rest of the run goes on. Idempotent.

@@ -22,13 +22,51 @@ __all__ = ["RunStream", "SubgraphHandle"]
 class RunStream:
     """One scope of a run, as the application sees it: its projections, by name."""
 
-    def __init__(self, mux: Mux) -> None:
+    def __init__(self, mux: Mux, pump: Pump) -> None:
         self._mux = mux
+        self._pump = pump
 
     @property
     def extensions(self) -> Mapping[str, Any]:
         """Projection name -> channel, promise or other value; read-only."""
         return Extensions(self._mux.extensions)
+
+    @property
+    def status(self) -> RunStatus | SubgraphStatus:
+        """How the run stands: `"running"`, `"completed"`, `"failed"`, `"interrupted"`, `"drained"` or `"aborted"`."""
+        return self._pump.status
+
+    def request_drain(self, reason: str = "requested") -> None:
+        """Ask the graph to stop at the end of the step that is under way, and return at once. Does not checkpoint.
+
+        Whoever reads the run reads on, to the end of that step; there the iterations end, `status` is `"drained"`, and
+        `output` raises `RunDrained`. If that step is the last one, the run completes. Asked before the first step, none
+        is taken. A LangGraph graph with a checkpointer has a checkpoint then, from which a run with the input `None`
+        goes on without repeating anything; a function stops where it calls `writer.drain_if_requested()`.
+
+        It may be called in hooks, in the graph itself, in a signal handler and from any thread. Again, the first reason
+        counts; once the run has ended it does nothing. `abort` and the end of the block still stop at once.
+
+        ```python
+        async def steps(start, writer):
+            for n in range(start, 100):
+                await writer.values(n)
+                writer.drain_if_requested()
+
+        async with open_run(steps, 1) as run:
+            async for _ in run.values:
+                run.request_drain("enough")
+        assert run.status == "drained"
+        ```
+
+        Args:
+            reason: What `RunDrained.reason` is to be.
+
+        Raises:
+            CannotDrain: The graph has no steps at whose end it could stop: it is an iterable, a generator, or an agent
+                of another framework.
+        """
+        self._pump.request_drain(reason)
 
     if not TYPE_CHECKING:  # for type checkers, what is neither declared nor in `extensions` is not there
 
@@ -127,7 +165,6 @@ class SubgraphHandle(RunStream):
     _closing: bool
     _latch: Latch
     _failure: Outcome | None
-    _pump: Pump
 
     @property
     def status(self) -> RunStatus | SubgraphStatus:
@@ -139,7 +176,7 @@ class SubgraphHandle(RunStream):
         """The graph's name."""
         return self.graph_name
 
-    def describe(self, subgraph: Subgraph, pump: Pump) -> None:
+    def describe(self, subgraph: Subgraph) -> None:
         """It is the handle of `subgraph`, which has just started."""
         self.path = subgraph.namespace
         self.graph_name = subgraph.graph_name
@@ -147,7 +184,6 @@ class SubgraphHandle(RunStream):
         self.cause = subgraph.cause
         self.error = None
         self._status = "started"
-        self._pump = pump
         self._closing = False
         self._latch = Latch(f"the output of subgraph {subgraph.namespace[-1]!r}")
         self._failure = None
