@@ -48,7 +48,7 @@ async def perform(thread: Thread, job: Job) -> None:
             config=config,
             transformers=[WireTransformer, *assistant.transformers],
             root_lifecycle=True,
-            **{**_options(thread, job, assistant), **assistant.options},
+            **{**_options(job), **assistant.options},
         ) as run:
             job.opened(run)
             if job.aborted:
@@ -82,11 +82,9 @@ def _control(thread: Thread, assistant: Assistant) -> Any:
     return RunControl()
 
 
-def _options(thread: Thread, job: Job, assistant: Assistant) -> dict[str, Any]:
+def _options(job: Job) -> dict[str, Any]:
     """What a server adds to an assistant's options: where runs go on from checkpoints, these are saved in time."""
-    if not thread.log.survives or not assistant.keeps_checkpoints:
-        return {}
-    return {"durability": "sync", "control": job.control}
+    return {} if job.control is None else {"durability": "sync", "control": job.control}
 
 
 async def _record(thread: Thread, job: Job, encoder: WireEncoder, event: ProtocolEvent) -> None:
