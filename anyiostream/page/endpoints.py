@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, final
+from weakref import WeakValueDictionary
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -77,12 +79,16 @@ class Endpoints:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._digests = Digests(service.listing)
+        self._stored: WeakValueDictionary[str, Stored] = WeakValueDictionary()  # as long as somebody looks
         self._assistants: Final = {name: described(name, each) for name, each in service.assistants.items()}
 
     async def live(self, request: Request) -> Any:
         """`POST /live`."""
         identity = await self._service.admit(caller_of(request), "read")
-        return LiveStream(self._service, self._digests, list(self._assistants.values()), identity)
+        stored = self._stored.get(identity)
+        if stored is None:
+            stored = self._stored[identity] = Stored(self._service, identity)
+        return LiveStream(self._service, self._digests, stored, list(self._assistants.values()), identity)
 
     async def one(self, request: Request) -> Response:
         """`GET /live/{thread_id}`."""
@@ -102,14 +108,21 @@ class Endpoints:
 class LiveStream:
     """The response that streams what changes in the list of an owner's threads."""
 
-    def __init__(self, service: Service, digests: Digests, assistants: Sequence[Mapping[str, Any]], owner: str) -> None:
+    def __init__(
+        self,
+        service: Service,
+        digests: Digests,
+        stored: Stored,
+        assistants: Sequence[Mapping[str, Any]],
+        owner: str,
+    ) -> None:
         self._service = service
         self._digests = digests
+        self._stored = stored
         self._assistants = assistants
         self._owner = owner
         self._marks: dict[str, Any] = {}
         self._shown: dict[str, dict[str, Any]] = {}
-        self._stored = Stored(service.listing, owner)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the viewer leaves, or the server is being stopped."""
@@ -144,28 +157,34 @@ class LiveStream:
         here = {thread.thread_id: thread for thread in self._service.listing.remembered(self._owner)}
         with suppress(StoreFailed):  # then what was there by now is
             await self._stored.look()
-        viewers = self._service.streams.viewers(self._owner)
+        stored, watched = self._stored.threads, self._stored.watched  # others look as well, meanwhile
         changed = []
-        for thread_id in {**self._stored.threads, **here}:
+        for thread_id in {**stored, **here}:
             mark: tuple[Any, ...]
             shown: Callable[[], Awaitable[dict[str, Any] | None]]
             if thread_id in here:
                 mark, shown = marked(here[thread_id]), partial(self._digests.digest, here[thread_id])
             else:
-                listed = self._stored.threads[thread_id]
-                watched = len(viewers[listed.key])
-                mark, shown = (listed, watched), partial(self._digests.stored, self._owner, listed, watched)
-            if self._marks.get(thread_id) != mark and await self._show(thread_id, mark, shown):
+                listed = stored[thread_id]
+                viewers = watched.get(listed.key, 0)
+                mark, shown = (listed, viewers), partial(self._digests.stored, self._owner, listed, viewers)
+            if self._marks.get(thread_id) != mark and await self._show(thread_id, mark, shown, stored):
                 changed.append(self._shown[thread_id])
                 if len(changed) % 64 == 0:
                     await checkpoint()  # Reading need not, and there may be many.
-        gone = [each for each in self._marks if each not in here and each not in self._stored.threads]
+        gone = [each for each in self._marks if each not in here and each not in stored]
         for thread_id in gone:
             del self._marks[thread_id]
             self._shown.pop(thread_id, None)
         return {"threads": changed, "gone": gone} if changed or gone else {}
 
-    async def _show(self, thread_id: str, mark: Any, read: Callable[[], Awaitable[dict[str, Any] | None]]) -> bool:
+    async def _show(
+        self,
+        thread_id: str,
+        mark: Any,
+        read: Callable[[], Awaitable[dict[str, Any] | None]],
+        stored: dict[str, Listed],
+    ) -> bool:
         """Read what may have changed of a thread; whether it has. If that cannot be read now, it is tried again."""
         try:
             shown = await read()
@@ -173,7 +192,7 @@ class LiveStream:
             return False
         self._marks[thread_id] = mark
         if shown is None:
-            self._stored.threads.pop(thread_id, None)
+            stored.pop(thread_id, None)
         elif self._shown.get(thread_id) != shown:
             self._shown[thread_id] = shown
             return True
@@ -182,24 +201,34 @@ class LiveStream:
 
 @final
 class Stored:
-    """An owner's threads as a store lists them, where it has more than are in memory.
+    """An owner's threads as a store lists them, where it has more than are in memory: for all who look together.
 
     Attributes:
         threads: Id -> what the store has listed.
+        watched: Key of a thread -> how many read it here.
     """
 
-    def __init__(self, listing: Listing, owner: str) -> None:
+    def __init__(self, service: Service, owner: str) -> None:
         self.threads: dict[str, Listed] = {}
-        self._listing = listing
+        self.watched: Mapping[str, int] = {}
+        self._service = service
         self._owner = owner
         self._since = 0
         self._looks = 0
+        self._due = -math.inf
+        self._looking = anyio.Lock()
 
     async def look(self) -> None:
-        """See what the store has: all of it now and then, and in between what has been touched since."""
-        listing = self._listing
-        if listing.is_all_in_memory:
+        """See what the store has, unless somebody did just now."""
+        if self._service.listing.is_all_in_memory:
             return
+        async with self._looking:
+            if self._due <= anyio.current_time():
+                await self._look(self._service.listing)
+                self._due = anyio.current_time() + PACE
+
+    async def _look(self, listing: Listing) -> None:
+        """See all of it now and then, and in between what has been touched since."""
         whole = self._looks % WHOLE == 0
         found: dict[str, Listed] = {}
         skip, size = 0, PAGE
@@ -212,6 +241,8 @@ class Stored:
         self.threads = found if whole else {**self.threads, **found}
         if found:
             self._since = next(iter(found.values())).touched
+        viewers = self._service.streams.viewers(self._owner)
+        self.watched = {key: len(readers) for key, readers in viewers.items()}
 
 
 def marked(thread: Thread) -> tuple[Any, ...]:

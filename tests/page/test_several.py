@@ -6,11 +6,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from anyiostream.page import add_page
+from anyiostream.page.endpoints import Stored
+from anyiostream.remote.listing import PAGE
 
 from ..remote.raw import Client
 from ..remote.serving import SERVERS
@@ -91,3 +96,23 @@ def test_the_page_lists_threads_of_all_servers(server: str, deployment: Deployme
         while "before" in shown:
             gathered(news, shown)
         assert shown.keys() == {"mine"}
+
+
+@pytest.mark.anyio
+async def test_whoever_looks_together_asks_the_store_once() -> None:
+    """However many look at an owner's list: what one has just been told serves them all."""
+    asked: list[str] = []
+
+    async def page(owner: str, **_: Any) -> list[Any]:
+        asked.append(owner)
+        await anyio.lowlevel.checkpoint()
+        return []
+
+    listing = SimpleNamespace(is_all_in_memory=False, most=PAGE, page=page)
+    service: Any = SimpleNamespace(listing=listing, streams=SimpleNamespace(viewers=lambda _: {"key": ["a", "b"]}))
+    stored = Stored(service, "ann")
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(stored.look)
+    assert asked == ["ann"]
+    assert stored.watched == {"key": 2}
