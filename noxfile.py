@@ -20,8 +20,8 @@ nox.options.error_on_external_run = True
 QUICK = ("unit", "conformance", "messages", "mistakes")
 """The core by itself, what it has in common with the original on every lane, messages, and what mistakes get."""
 
-APART = ("browser", "tutorials", "remote/several", "remote/kills")
-"""What takes a browser, packages of npm for a page, or servers that are killed: a session of its own."""
+APART = ("browser", "page/servers", "remote/kills", "remote/servers", "remote/several", "tutorials", "web/servers")
+"""What takes a browser, a page with packages of npm, or web servers, some of which are killed: a session of its own."""
 
 FRAMEWORKS = ("openai-agents", "pydantic-ai")
 """Extras of other frameworks, which have a session of their own: what they pull in is nobody else's."""
@@ -96,7 +96,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(name="tests-servers")
 def tests_servers(session: nox.Session) -> None:
-    """Run the tests with a browser, with tutorials' pages, and with servers that are killed. Arguments go to pytest."""
+    """Run the tests with web servers, their clients, a browser, and tutorials' pages. Arguments go to pytest."""
     install(session, "test")
     run_tests(session, *(() if session.posargs else (f"tests/{folder}" for folder in APART)))
 
@@ -200,8 +200,8 @@ def kills(session: nox.Session) -> None:
 def hostile(session: nox.Session) -> None:
     """Send servers on both event loops random bodies, frames and cursors for a quarter of an hour."""
     install(session, "test")
-    files = (f"tests/remote/test_{name}.py" for name in ("hostile", "hostile_servers", "batches", "viewer"))
-    arguments = session.posargs or files
+    names = ("servers/test_hostile", "servers/test_hostile_servers", "test_batches", "test_viewer")
+    arguments = session.posargs or (f"tests/remote/{name}.py" for name in names)
     session.run("python", "-m", "pytest", "--timeout=0", *arguments, env={"ANYIOSTREAM_THOROUGH": "40"})
 
 

@@ -12,8 +12,8 @@ import attrs
 from anyiostream.page import add_page
 from anyiostream.remote import app
 
-from ..remote.raw import Client
-from ..remote.serving import serving
+from ..remote.servers.raw import Client
+from ..remote.servers.serving import serving
 from .graphs import ASSISTANTS, reached, release
 
 __all__ = ["LOOPS", "Site", "served"]

@@ -14,7 +14,7 @@ import anyiostream.page
 from anyiostream.page.assets import POLICY
 from anyiostream.remote import Access, app
 
-from ..remote.serving import serving
+from ..remote.servers.serving import serving
 from ..waiting import PATIENCE
 from .graphs import ASSISTANTS
 from .serving import LOOPS, Site, served

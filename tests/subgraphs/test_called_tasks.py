@@ -15,7 +15,7 @@ from anyiostream import CustomTransformer, ToolCallTransformer
 from anyiostream.remote import app, connect
 from anyiostream.testing.langchain import FakeStreamingChatModel
 
-from ..remote.serving import SERVERS, serving
+from ..remote.servers.serving import SERVERS, serving
 from ..waiting import PATIENCE
 from .graphs import State, chain
 from .scripts import ON_LOOPS

@@ -21,7 +21,7 @@ from anyiostream.namespaces import checkpoint_path
 from anyiostream.remote import app, connect
 from anyiostream.sources.langgraph_nested import graph_of
 
-from ..remote.serving import SERVERS, serving
+from ..remote.servers.serving import SERVERS, serving
 from ..waiting import PATIENCE
 from .graphs import State, chain, fan
 from .scripts import ON_LOOPS

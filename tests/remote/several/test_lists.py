@@ -14,8 +14,8 @@ from anyiostream.remote import Access, Limits, app
 from anyiostream.remote.store import thread_key
 
 from ...waiting import PATIENCE, until
-from ..raw import Client
-from ..serving import SERVERS, serving
+from ..servers.raw import Client
+from ..servers.serving import SERVERS, serving
 from .deployment import Deployment, start, state
 
 pytestmark = pytest.mark.anyio

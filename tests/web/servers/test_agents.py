@@ -15,9 +15,9 @@ from anyiostream import open_run
 from anyiostream.sinks import PROTOCOLS, parse
 from anyiostream.web import RunResponse
 
-from ..serving import SERVERS
-from ..sinks.test_agents import agent
-from ..waiting import PATIENCE
+from ...serving import SERVERS
+from ...sinks.test_agents import agent
+from ...waiting import PATIENCE
 
 USER = {"id": "u1", "role": "user", "content": "pay 3", "parts": [{"type": "text", "text": "pay 3"}]}
 

@@ -33,8 +33,8 @@ from anyiostream.remote import (
 from anyiostream.remote.receiving import EventDecoder, checked_event, part_of, root_end
 from anyiostream.remote.transport import CHUNK, Inflater, retry_after
 
-from ..waiting import PATIENCE
-from .graphs import ASSISTANTS
+from ...waiting import PATIENCE
+from ..graphs import ASSISTANTS
 from .scripted import event
 from .serving import SERVERS, serving
 

@@ -21,8 +21,8 @@ from anyiostream import GraphWriter, StreamTransformer
 from anyiostream.remote import Assistant, RunContext, app, run_context
 from anyiostream.remote.containing import TaskExit, contained_tasks, is_interrupt
 
-from ..waiting import PATIENCE
-from .graphs import endless
+from ...waiting import PATIENCE
+from ..graphs import endless
 from .raw import Client, events
 from .serving import SERVERS, serving
 

@@ -17,12 +17,12 @@ from anyiostream.page import add_page
 from anyiostream.page.endpoints import Stored
 from anyiostream.remote.listing import PAGE
 
-from ..remote.raw import Client
-from ..remote.serving import SERVERS
-from ..remote.several.deployment import Deployment
-from ..remote.several.test_lists import ANN, BOB, two
-from ..remote.store.valkey import valkey
-from ..waiting import until
+from ...remote.servers.raw import Client
+from ...remote.servers.serving import SERVERS
+from ...remote.several.deployment import Deployment
+from ...remote.several.test_lists import ANN, BOB, two
+from ...remote.store.valkey import valkey
+from ...waiting import until
 from .test_live import live
 
 

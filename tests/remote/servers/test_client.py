@@ -25,9 +25,9 @@ from anyiostream.remote import (
 )
 from anyiostream.remote.receiving import EventDecoder
 
-from ..waiting import impatience
+from ...waiting import impatience
+from ..graphs import ASSISTANTS, Progress, release
 from .cutting import proxied
-from .graphs import ASSISTANTS, Progress, release
 from .scripted import event, scripted
 from .serving import serving
 

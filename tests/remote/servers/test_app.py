@@ -15,7 +15,7 @@ import anyiostream
 from anyiostream.errors import NotAGraph
 from anyiostream.remote import Assistant, Limits, RunContext, app, close_streams, run_context
 
-from .graphs import ASSISTANTS
+from ..graphs import ASSISTANTS
 from .raw import Client
 from .serving import serving
 

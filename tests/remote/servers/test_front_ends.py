@@ -15,8 +15,8 @@ from anyiostream import GraphWriter
 from anyiostream.remote import Access, Limits, app
 from anyiostream.sinks import PROTOCOLS, parse
 
-from ..serving import SERVERS
-from ..waiting import PATIENCE, until
+from ...serving import SERVERS
+from ...waiting import PATIENCE, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.early]
 

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 import httpx
 from websockets.sync.client import ClientConnection, connect
 
-from ..waiting import PATIENCE
+from ...waiting import PATIENCE
 
 __all__ = ["Client", "ask", "events", "insist", "root_event", "start_once"]
 

@@ -14,7 +14,7 @@ import pytest
 import anyiostream
 from anyiostream.remote import app
 
-from .graphs import chat_graph
+from ..graphs import chat_graph
 from .raw import Client
 from .serving import serving
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .alone import NOT_OF_SEVERAL
+from ..alone import NOT_OF_SEVERAL
 
 
 def test_what_is_skipped_is_there() -> None:

@@ -19,9 +19,9 @@ from langgraph.types import Command
 from langgraph_sdk import get_client, get_sync_client
 from langgraph_sdk.stream.subscription import filter_covers
 
-from ..waiting import PATIENCE, until
+from ...waiting import PATIENCE, until
+from ..graphs import release
 from .cutting import proxied
-from .graphs import release
 from .raw import root_event
 from .serving import ALL_SERVERS
 

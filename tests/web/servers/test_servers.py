@@ -21,8 +21,8 @@ from starlette.routing import Route
 from anyiostream import AnyioStreamError, GraphWriter, open_run
 from anyiostream.web import RunResponse
 
-from ..serving import SERVERS
-from ..waiting import PATIENCE, until
+from ...serving import SERVERS
+from ...waiting import PATIENCE, until
 
 pytestmark = [
     pytest.mark.anyio,

@@ -13,7 +13,7 @@ from langgraph.graph import START, StateGraph
 from anyiostream.remote import Assistant, Limits, RunContext, app, run_context
 from anyiostream.remote.identity import checkpoint_thread
 
-from .graphs import ASSISTANTS, State, ask, asking_graph
+from ..graphs import ASSISTANTS, State, ask, asking_graph
 from .raw import Client, root_event
 from .serving import SERVERS, serving
 

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from ..thorough import THOROUGH
-from ..waiting import PATIENCE
+from ...thorough import THOROUGH
+from ...waiting import PATIENCE
 from .raw import Client, root_event
 
 pytestmark = pytest.mark.early

@@ -18,8 +18,8 @@ from langgraph_sdk.errors import BadRequestError, ConflictError, NotFoundError
 from anyiostream.remote import app
 from anyiostream.remote.thread import Thread
 
-from ..waiting import PATIENCE
-from .graphs import ASSISTANTS, release
+from ...waiting import PATIENCE
+from ..graphs import ASSISTANTS, release
 from .serving import ALL_SERVERS, serving
 
 pytestmark = [

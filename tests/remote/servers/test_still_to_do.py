@@ -21,7 +21,7 @@ from anyiostream.remote.subscriptions import Selection, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
 
-from ..waiting import PATIENCE
+from ...waiting import PATIENCE
 from .serving import SERVERS, serving
 
 pytestmark = pytest.mark.anyio

@@ -19,8 +19,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from anyiostream import GraphWriter
 from anyiostream.remote import Access, Limits, app
 
-from ..waiting import PATIENCE
-from .graphs import ASSISTANTS, release
+from ...waiting import PATIENCE
+from ..graphs import ASSISTANTS, release
 from .raw import Client, ask, events, insist, start_once
 from .serving import SERVERS, serving
 

@@ -24,7 +24,7 @@ from anyiostream import GraphWriter
 from anyiostream.remote import Limits, app
 from anyiostream.remote.lines import Lines, connection_behind
 
-from ..waiting import PATIENCE, blocked
+from ...waiting import PATIENCE, blocked
 from .raw import Client, events, insist, root_event, start_once
 from .serving import ALL_SERVERS, serving
 

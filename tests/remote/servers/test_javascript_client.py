@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ..npm import installed
+from ...npm import installed
 from .cutting import proxied
 from .serving import ALL_SERVERS
 

@@ -14,9 +14,9 @@ from anyiostream import GraphWriter
 from anyiostream.page import add_page
 from anyiostream.remote import Access, Limits, app
 
-from ..remote.raw import Client
-from ..remote.serving import SERVERS, serving
-from ..waiting import PATIENCE
+from ...remote.servers.raw import Client
+from ...remote.servers.serving import SERVERS, serving
+from ...waiting import PATIENCE
 
 
 async def speaks(_: Any, writer: GraphWriter) -> Any:

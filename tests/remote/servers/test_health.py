@@ -21,8 +21,8 @@ import anyiostream
 from anyiostream.remote import Limits, app
 from anyiostream.remote.metrics import METRICS, reported
 
-from ..waiting import PATIENCE, until
-from .graphs import ASSISTANTS, State
+from ...waiting import PATIENCE, until
+from ..graphs import ASSISTANTS, State
 from .raw import Client, events, root_event
 from .serving import SERVERS, serving
 

@@ -17,8 +17,8 @@ from anyiostream.remote import Limits, app
 from anyiostream.remote.decoding import decode
 from anyiostream.remote.refusals import Refusal
 
-from ..waiting import PATIENCE
-from .graphs import ASSISTANTS
+from ...waiting import PATIENCE
+from ..graphs import ASSISTANTS
 from .raw import Client, ask, root_event
 from .serving import ALL_SERVERS, SERVERS, serving
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from anyiostream.remote import close_streams
 
-from ..serving import hypercorn_server, uvicorn_server
-from .doubled import behind_proxy, twin_of
+from ...serving import hypercorn_server, uvicorn_server
+from ..doubled import behind_proxy, twin_of
 
 __all__ = ["ALL_SERVERS", "SERVERS", "serving"]
 

@@ -12,7 +12,7 @@ from langgraph.types import interrupt
 
 from anyiostream.remote import Access, Assistant, Limits, app
 
-from .graphs import State
+from ..graphs import State
 from .raw import Client, root_event
 from .serving import SERVERS, serving
 
