@@ -31,6 +31,7 @@ from anyiostream.remote.service import Accepted, Service
 from anyiostream.remote.sse import EventStream, resumed_from
 from anyiostream.remote.store import Store, StoreFailed, named_store
 from anyiostream.remote.subscriptions import Subscription, parse_subscription
+from anyiostream.remote.unread import Unread
 from anyiostream.remote.websocket import converse
 
 __all__ = ["app", "close_streams", "guarded"]
@@ -304,6 +305,7 @@ class Doorkeeper:
     def __init__(self, inner: ASGIApp, service: Service, hosts: frozenset[str], origins: frozenset[str]) -> None:
         self._inner = inner
         self._service = service
+        self._unread = Unread(service.limits)
         self._hosts = hosts
         self._origins = origins
 
@@ -312,7 +314,8 @@ class Doorkeeper:
         if scope["type"] not in {"http", "websocket"}:
             await self._inner(scope, receive, send)
             return
-        with self._service.lines.line(send) as patient:
+        with self._service.lines.line(send) as to_client:
+            receive, patient = self._unread.watched(scope, receive, to_client)
             try:
                 self._check(scope)
             except Refusal as refusal:

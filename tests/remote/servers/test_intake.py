@@ -6,7 +6,7 @@ import json
 import select
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,10 +30,28 @@ def unfinished(url: str, path: str, size: int, body: bytes = b"", **headers: str
     """A request of `size` bytes, of which only `body` is sent."""
     address = urlsplit(url)
     with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
-        lines = [f"POST /threads/t/{path} HTTP/1.1", "Host: localhost", f"Content-Length: {size}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+        connection.sendall(request(path, size, **headers) + body)
         yield connection
+
+
+def request(path: str, size: int, **headers: str) -> bytes:
+    """The head of a request whose body has `size` bytes."""
+    lines = [f"POST /threads/t/{path} HTTP/1.1", "Host: localhost", f"Content-Length: {size}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def answered(connection: socket.socket) -> int:
+    """The status of one answer, which is taken as a whole: no byte more."""
+    with connection.makefile("rb", buffering=0) as file:
+        head = [file.readline()]
+        assert head[0], "the connection is closed"
+        while head[-1].strip():
+            head.append(file.readline())
+        size = next(int(line.split(b":")[1]) for line in head if line.lower().startswith(b"content-length:"))
+        while size:
+            size -= len(file.read(size) or b"")
+    return int(head[0].split()[1])
 
 
 def status(connection: socket.socket) -> int:
@@ -81,6 +99,41 @@ def test_a_body_has_to_come_in_time(server: str) -> None:
                 while connection.recv(4096):
                     pass
         assert client.http.get("/ok").status_code == 200  # without a body, which would have as little time
+
+
+ANSWERED_WITHOUT = {"runs/none/cancel": 404, "nothing": 404, "stream/events": 401}
+"""Path -> the status of an answer for which no body is read; the last one to somebody unknown."""
+
+
+@pytest.mark.parametrize("server", ALL_SERVERS)
+@pytest.mark.parametrize("path", ANSWERED_WITHOUT)
+def test_a_body_may_come_after_the_answer(server: str, path: str) -> None:
+    """And the connection is as good as before: clients send heads and bodies apart, and requests one after another."""
+    application = app(ASSISTANTS, authorize=lambda access: access.headers.get("x-who"))
+    expected = ANSWERED_WITHOUT[path]
+    known = {"x-who": "ada"} if expected != 401 else {}
+    with serving(server, application) as url, Client(url, **known) as client:
+        if known:
+            client.start("everything")
+        with unfinished(url, path, 2, **known) as connection:
+            for _ in range(3):
+                assert answered(connection) == expected
+                connection.sendall(b"{}" + request(path, 2, **known))
+            assert answered(connection) == expected
+
+
+@pytest.mark.parametrize("server", ALL_SERVERS)
+def test_what_comes_after_the_answer_is_bounded(server: str) -> None:
+    """In time and in bytes."""
+    limits = Limits(receive=0.3, body=1000)
+    application = app(ASSISTANTS, limits=limits, authorize=lambda access: access.headers.get("x-who"))
+    with serving(server, application) as url, Client(url, **{"x-who": "ada"}) as client, ExitStack() as stack:
+        for size in (2, 4_000_000):
+            connection = stack.enter_context(unfinished(url, "commands", size))
+            assert answered(connection) == 401
+            with suppress(OSError):  # the server may have closed it
+                connection.sendall(b" " * (size - 1))
+        assert serves(client)
 
 
 @pytest.mark.parametrize("server", SERVERS)
