@@ -20,7 +20,10 @@ nox.options.error_on_external_run = True
 QUICK = ("unit", "conformance", "messages", "mistakes")
 """The core by itself, what it has in common with the original on every lane, messages, and what mistakes get."""
 
-APART = ("browser", "page/servers", "remote/kills", "remote/servers", "remote/several", "tutorials", "web/servers")
+APART = (
+    "benchmarks/servers", "browser", "page/servers", "remote/kills", "remote/servers", "remote/several", "tutorials",
+    "web/servers",
+)  # fmt: skip
 """What takes a browser, a page with packages of npm, or web servers, some of which are killed: a session of its own."""
 
 FRAMEWORKS = ("openai-agents", "pydantic-ai")
@@ -261,6 +264,17 @@ def bench(session: nox.Session) -> None:
     """Measure against `langgraph.stream`. Arguments go to the benchmarks."""
     install(session, "bench")
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(name="bench-official")
+def bench_official(session: nox.Session) -> None:
+    """Measure the server beside LangGraph's development server. Arguments: `nox -s bench-official -- --rounds 5`."""
+    install(session, "bench")
+    theirs = Path(session.create_tmp()) / "theirs"  # its dependencies are nobody else's
+    programs = theirs / ("Scripts" if sys.platform == "win32" else "bin")
+    session.run("python", "-m", "venv", str(theirs))
+    session.run(str(programs / "python"), "-m", "pip", "install", "-q", "langgraph-cli[inmem]", external=True)
+    session.run("python", "-m", "benchmarks.official", "--langgraph", str(programs / "langgraph"), *session.posargs)
 
 
 @nox.session
