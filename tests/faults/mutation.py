@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import final
 
@@ -17,7 +18,45 @@ class AnchorGone(Exception):
     """What a mutant changes is no longer there: adapt the mutant to the code."""
 
 
-_parsed = functools.cache(ast.parse)
+@final
+@attrs.frozen
+class Place:
+    """Where a function's body is.
+
+    Attributes:
+        first: Its first line after the docstring, counted from 0.
+        last: The one after its last.
+        indent: Spaces before each.
+    """
+
+    first: int
+    last: int
+    indent: int
+
+
+@functools.cache
+def functions(text: str) -> Mapping[str, list[Place]]:
+    """A module's functions and its classes' methods, by name. Not the tree, which takes a hundred times the memory."""
+    found: dict[str, list[Place]] = {}
+    tree = ast.parse(text)
+    owners: list[tuple[str, ast.Module | ast.ClassDef]] = [("", tree)]
+    owners += [(f"{node.name}.", node) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    for prefix, owner in owners:
+        for node in owner.body:
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                found.setdefault(prefix + node.name, []).append(place(node))
+    return found
+
+
+def place(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Place:
+    """Where its body is."""
+    statements = node.body
+    documented = isinstance(statements[0], ast.Expr) and isinstance(statements[0].value, ast.Constant)
+    if documented and len(statements) > 1:
+        statements = statements[1:]
+    end = statements[-1].end_lineno
+    assert end is not None
+    return Place(statements[0].lineno - 1, end, node.col_offset + 4)
 
 
 @final
@@ -37,21 +76,24 @@ class Edit:
     new: str
     before: bool = False
 
-    def apply(self, package: Path) -> None:
+    def apply(self, package: Path) -> Path:
         """Change the one function of that name in the package.
+
+        Returns:
+            The file that was changed.
 
         Raises:
             AnchorGone: There is none, or several, or the text is not in it.
         """
-        found = [(path, node) for path in sorted(package.rglob("*.py")) for node in self._functions(path)]
+        found = [(path, each) for path in sorted(package.rglob("*.py")) for each in self._places(path)]
         if len(found) != 1:
             places = ", ".join(path.name for path, _ in found) or "nowhere"
             raise AnchorGone(f"{self.where} is expected once in the package; it is {places}")
-        path, node = found[0]
+        path, there = found[0]
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        first, last = self._body(node)
+        first, last = there.first, there.last
         text = "".join(lines[first:last])
-        indent = " " * (node.col_offset + 4)
+        indent = " " * there.indent
         fresh = textwrap.indent(textwrap.dedent(self.new).strip("\n") + "\n", indent)
         if self.before:
             text = fresh + text
@@ -67,30 +109,14 @@ class Edit:
         except SyntaxError as error:
             raise AnchorGone(f"{self.where} is no Python after the edit: {error}") from None
         path.write_text(changed, encoding="utf-8")
+        return path
 
-    def _functions(self, path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-        tree = _parsed(path.read_text(encoding="utf-8"))
-        owner, _, name = self.where.rpartition(".")
-        places = [tree] if not owner else [
-            node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == owner
-        ]  # fmt: skip
-        return [
-            node
-            for place in places
-            for node in place.body
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name
-        ]
-
-    @staticmethod
-    def _body(node: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[int, int]:
-        """First and last line of the body, as a slice, without its docstring."""
-        statements = node.body
-        documented = isinstance(statements[0], ast.Expr) and isinstance(statements[0].value, ast.Constant)
-        if documented and len(statements) > 1:
-            statements = statements[1:]
-        end = statements[-1].end_lineno
-        assert end is not None
-        return statements[0].lineno - 1, end
+    def _places(self, path: Path) -> list[Place]:
+        text = path.read_text(encoding="utf-8")
+        # Most modules need not be parsed to see that it is not there.
+        if f"def {self.where.rpartition('.')[2]}(" not in text:
+            return []
+        return functions(text).get(self.where, [])
 
 
 def body(where: str, new: str) -> Edit:
