@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from anyiostream import GraphWriter, ProtocolEvent, StreamTransformer, open_run
 
+from ..thorough import THOROUGH
+
 NAMES = ("values", "custom", "updates", "events")
 
 KINDS = st.lists(st.sampled_from(["values", "custom", "updates"]), max_size=20)
@@ -29,7 +31,7 @@ BOUNDS = st.fixed_dictionaries(
     {"buffer": st.integers(1, 4), "prefetch": st.integers(0, 4), "checkpoint_every": st.sampled_from([1, 2, 32])}
 )
 
-few = settings(max_examples=30)
+few = settings(max_examples=8 * THOROUGH)
 
 
 class Whole(StreamTransformer):

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from anyiostream import BackpressureDeadlock, open_run
 
+from ..thorough import THOROUGH
+
 NAMES = ("values", "custom", "updates", "events")
 
 KINDS = st.lists(st.sampled_from(["values", "custom", "updates"]), max_size=25)
@@ -26,7 +28,7 @@ BOUNDS = st.fixed_dictionaries(
     {"buffer": st.integers(1, 5), "prefetch": st.integers(0, 5), "checkpoint_every": st.sampled_from([1, 2, 32])}
 )
 
-few = settings(max_examples=30)
+few = settings(max_examples=8 * THOROUGH)
 
 
 def failure() -> ValueError:
