@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio.constants
 import functools
 import gc
 import inspect
 import logging
+import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import pytest
@@ -31,6 +33,17 @@ def is_about_speed(record: logging.LogRecord) -> bool:
 
 # Any step takes that long now and then on a machine that does something else, and tests look at what is logged.
 logging.getLogger("asyncio").addFilter(lambda record: not is_about_speed(record))
+
+
+STACK: Final = 3
+"""Frames that asyncio's debug mode notes for each task, future and callback.
+
+It notes all of them for a future, some fifty below pytest, and looks on the disk whether their files have changed: half
+of the time of what runs in that mode.
+"""
+
+asyncio.constants.DEBUG_STACK_DEPTH = STACK
+traceback.extract_stack.__defaults__ = (None, STACK)  # asyncio's C code keeps the function, and gives no limit
 
 
 @pytest.hookimpl(trylast=True)  # after they have been put in random order
