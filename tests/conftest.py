@@ -79,6 +79,17 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """Nor through what stays of files that are over: reports, caches, the modules that their tests have imported."""
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or nextitem.path != item.path:
+            gc.collect()
+            gc.freeze()
+
+
 def bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     """`test`, cancelled by another task when `PATIENCE` is at its end."""
 
