@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import functools
 import importlib
 import inspect
 import re
@@ -36,6 +37,7 @@ PUBLIC = (
 )
 
 
+@functools.cache  # a parsed package, for each module that is looked at
 def described_assignments() -> set[str]:
     """Names of the package that are assigned at the top level of a module and followed by a string that says what."""
     names: set[str] = set()

@@ -11,6 +11,8 @@ import pytest
 
 from anyiostream import CustomTransformer, open_run, parts
 
+from ..thorough import THOROUGH
+
 pytestmark = pytest.mark.anyio
 
 MILLION = 1_000_000
@@ -62,7 +64,11 @@ async def test_an_unread_run_keeps_nothing() -> None:
     assert many - few < 20_000
 
 
-async def test_a_thousand_runs_in_one_loop() -> None:
+RUNS = 250 * THOROUGH
+"""That are side by side."""
+
+
+async def test_hundreds_of_runs_in_one_loop() -> None:
     """Side by side, each with its own parts and output."""
     outputs: dict[int, Any] = {}
 
@@ -77,6 +83,6 @@ async def test_a_thousand_runs_in_one_loop() -> None:
             outputs[n] = ([item async for item in run.custom], await run.output())
 
     async with anyio.create_task_group() as tasks:
-        for n in range(1000):
+        for n in range(RUNS):
             tasks.start_soon(application, n)
-    assert outputs == {n: ([n], n) for n in range(1000)}
+    assert outputs == {n: ([n], n) for n in range(RUNS)}

@@ -14,7 +14,12 @@ import pytest
 
 from anyiostream import StreamTransformer, open_run, parts
 
+from ..thorough import THOROUGH
+
 MANY = 10_000
+
+FEW = 50 * min(THOROUGH, 4)
+"""Against which four times as many are compared."""
 DEEP = 50
 
 
@@ -208,7 +213,7 @@ def test_the_cost_of_a_subgraph_does_not_grow_with_their_number(shape: str, read
         return calls(work)
 
     cost(10)
-    assert cost(400) < 4.4 * cost(100)
+    assert cost(4 * FEW) < 4.4 * cost(FEW)
 
 
 def test_the_cost_of_reading_raw_logs_does_not_grow_with_their_number() -> None:
@@ -227,7 +232,7 @@ def test_the_cost_of_reading_raw_logs_does_not_grow_with_their_number() -> None:
         return calls(work)
 
     cost(10)
-    assert cost(400) < 4.6 * cost(100)
+    assert cost(4 * FEW) < 4.6 * cost(FEW)
 
 
 def test_the_cost_of_an_event_does_not_grow_with_those_that_were_aborted() -> None:
@@ -251,7 +256,7 @@ def test_the_cost_of_an_event_does_not_grow_with_those_that_were_aborted() -> No
         return calls(work)
 
     cost(10)
-    assert cost(400) < 4.4 * cost(100)
+    assert cost(4 * FEW) < 4.4 * cost(FEW)
 
 
 @pytest.mark.parametrize("transformers", [[], [Watching]], ids=["built-in", "user's"])

@@ -13,12 +13,14 @@ from uuid import UUID
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
 from anyiostream import PendingInterrupt
 from anyiostream.encoding import encode, plain
+
+from ..thorough import THOROUGH
 
 
 class Broken:
@@ -104,6 +106,7 @@ def test_slots_and_attrs() -> None:
     assert plain(Pair(1, Pair(2, None))) == {"a": 1, "b": {"a": 2, "b": None}}
 
 
+@settings(max_examples=25 * THOROUGH)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),
