@@ -29,6 +29,7 @@ import anyiostream
 from anyiostream import CustomTransformer, GraphWriter, open_run, parts
 from anyiostream.loops.trio_host import hosted_tasks
 
+from ..thorough import THOROUGH
 from ..waiting import PATIENCE
 
 __all__ = [
@@ -59,9 +60,10 @@ Line = tuple[str, int]
 
 
 def some_of(lines: Iterable[Line]) -> list[Line]:
-    """One in four, chosen at random, unless each is to be interrupted."""
+    """One in eight, chosen at random, or more of them if all is to be thorough; each, if it is to be interrupted."""
     lines = list(lines)
-    return lines if WHICH != "some" else sorted(random.sample(lines, len(lines) // 4), key=lines.index)
+    count = min(len(lines), THOROUGH * len(lines) // 8)
+    return lines if WHICH != "some" else sorted(random.sample(lines, count), key=lines.index)
 
 
 class Hung(BaseException):
