@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from typing import Any, Final, NoReturn, Self, final
 
 import attrs
 
-__all__ = ["Done", "Preloaded"]
+__all__ = ["ANEW", "Done", "Preloaded"]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -48,9 +49,9 @@ class Done:
 class Preloaded:
     """A process to fork, as long as the block lasts. One caller at a time."""
 
-    def __init__(self, *modules: str, environment: Mapping[str, str] | None = None) -> None:
-        """One that imports `modules`, too; with the environment of this process if none is given."""
-        self._modules = modules
+    def __init__(self, *modules: str, alone: bool = False, environment: Mapping[str, str] | None = None) -> None:
+        """One that imports `modules`, too, or those alone; with the environment of this process if none is given."""
+        self._modules = modules if alone else (*IMPORTED, *modules)
         self._environment = environment
 
     def __enter__(self) -> Self:
@@ -79,20 +80,36 @@ class Preloaded:
         """What comes of `python -m name`, likewise, with its arguments and its standard input."""
         return self._fork(module=name, arguments=arguments, given=given)
 
+    def run_module_in(self, terminal: str, name: str, *arguments: str) -> int:
+        """The exit code of `python -m name` in a terminal, which is its own: Ctrl-C there interrupts it."""
+        return self._ask(files=[], terminal=terminal, module=name, arguments=arguments)
+
     def _fork(self, *, given: str = "", **what: Any) -> Done:
         into, out, err = (Path(self._folder.name, name) for name in ("in", "out", "err"))
         into.write_text(given, encoding="utf-8")
+        code = self._ask(files=[str(into), str(out), str(err)], **what)
+        return Done(code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
+
+    def _ask(self, **what: Any) -> int:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        stdin.write(json.dumps({"files": [str(into), str(out), str(err)], **what}) + "\n")
+        stdin.write(json.dumps(what) + "\n")
         stdin.flush()
-        return Done(int(stdout.readline()), out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
+        return int(stdout.readline())
+
+
+ANEW: Final = """
+import sys
+for name in [each for each in sys.modules if each.partition(".")[0] == "anyiostream"]:
+    del sys.modules[name]
+"""
+"""The beginning of a program that imports the package itself, and finds only what that needs imported before."""
 
 
 def main() -> None:
     """Fork for each line."""
-    for name in (*IMPORTED, *sys.argv[1:]):
+    for name in sys.argv[1:]:
         importlib.import_module(name)
     gc.freeze()
     for line in sys.stdin:
@@ -104,8 +121,12 @@ def main() -> None:
         sys.stdout.flush()
 
 
-def become(files: list[str], program: str = "", module: str = "", arguments: tuple[str, ...] = ()) -> NoReturn:
+def become(
+    files: list[str], program: str = "", module: str = "", arguments: tuple[str, ...] = (), terminal: str = ""
+) -> NoReturn:
     """Run a program or a module, and end this process as Python would."""
+    if terminal:
+        enter(terminal)
     for descriptor, path in enumerate(files):
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC if descriptor else os.O_RDONLY
         os.dup2(os.open(path, flags), descriptor)
@@ -135,6 +156,22 @@ def become(files: list[str], program: str = "", module: str = "", arguments: tup
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code or 0)
+
+
+def enter(terminal: str) -> None:
+    """Make a terminal this process's own, as a shell would before the program begins."""
+    import fcntl  # not on every system
+    import termios
+
+    os.setsid()
+    opened = os.open(terminal, os.O_RDWR)
+    fcntl.ioctl(opened, termios.TIOCSCTTY, 0)
+    for descriptor in range(3):
+        os.dup2(opened, descriptor)
+    os.close(opened)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.stdout = sys.__stdout__ = open(1, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115 -- stays
+    sys.stderr = sys.__stderr__ = open(2, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115 -- stays
 
 
 if __name__ == "__main__":

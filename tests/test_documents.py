@@ -67,12 +67,12 @@ def test_a_program_that_goes_wrong_is_told(python: Any) -> None:
     assert python("import sys; assert __name__ == '__main__'; assert 'pytest' not in sys.modules").stderr == ""
 
 
-def test_the_readmes_example_shows_what_it_says() -> None:
+def test_the_readmes_example_shows_what_it_says(python: Any) -> None:
     """What is printed below it, on either loop."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     program, shown = re.search(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", text, re.DOTALL | re.MULTILINE).groups()
     for each in (program, program.replace("anyio.run(main)", 'anyio.run(main, backend="trio")')):
-        assert run("-c", each).stdout == shown
+        assert python(each).stdout == shown
 
 
 def test_the_demo_succeeds() -> None:

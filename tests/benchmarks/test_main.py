@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -21,26 +21,22 @@ def test_quick_has_fewer_rounds_unless_they_are_named() -> None:
     assert parse(["--quick", "--rounds", "7"])[0].rounds == 7
 
 
-def test_a_run_prints_and_writes_what_it_found(tmp_path: Path) -> None:
+def test_a_run_prints_and_writes_what_it_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """On the terminal, as JSON, and into a document."""
     document = tmp_path / "performance.md"
     document.write_text("<!-- bench: ticker -->\n<!-- end -->\n", encoding="utf-8")
     record = tmp_path / "record.json"
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "benchmarks", "--quick", "--rounds", "1", "--only", "ticker",
-            "--json", record, "--markdown", document,
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
+    options = ["--quick", "--rounds", "1", "--only", "ticker", "--json", str(record), "--markdown", str(document)]
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *options])
+    runpy.run_path(str(ROOT / "benchmarks" / "__main__.py"), run_name="__main__")
+    out, err = capsys.readouterr()
+    assert err == ""
     found = json.loads(record.read_text(encoding="utf-8"))
     assert set(found["sections"]) == {"hosting", "ticker"}  # each has a ticker
     assert found["sections"]["ticker"][0]["name"] == "asyncio, buffer of 64"
-    assert "| asyncio, buffer of 64 " in done.stdout
+    assert "| asyncio, buffer of 64 " in out
     assert "| asyncio, buffer of 64 " in document.read_text(encoding="utf-8")
 
 

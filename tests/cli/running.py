@@ -7,11 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
+
+from ..preloaded import Preloaded
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GRAPHS = str(Path(__file__).with_name("graphs.py"))
@@ -81,6 +84,7 @@ def in_terminal(
     *,
     rows: int = 24,
     columns: int = 80,
+    python: Preloaded | None = None,
 ) -> Ended:
     """Run a command in a pseudo-terminal.
 
@@ -89,11 +93,14 @@ def in_terminal(
         steps: What to wait for in the output after the last step, and what is then done with the terminal.
         rows: Its height.
         columns: Its width.
+        python: What is forked instead of starting Python anew.
     """
     import pty
 
     main, terminal = pty.openpty()
     resize(rows, columns)(main)
+    if python is not None:
+        return forked(python, arguments, steps, main, terminal)
     process = subprocess.Popen(
         [sys.executable, "-c", CONTROL, *arguments],
         stdin=terminal,
@@ -105,27 +112,60 @@ def in_terminal(
         preexec_fn=interruptible,  # noqa: PLW1509 -- it takes no lock
     )
     os.close(terminal)
-    seen, waiting, searched = b"", list(steps), 0
     try:
-        while True:
-            try:
-                piece = os.read(main, 65536)
-            except OSError:  # Linux says so when the other side is closed.
-                break
-            if not piece:
-                break
-            seen += piece
-            while waiting and (at := seen.find(waiting[0][0].encode(), searched)) >= 0:
-                searched = at + len(waiting[0][0])
-                waiting.pop(0)[1](main)
+        seen = watch(main, steps)
         code = process.wait()
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             process.wait()
         os.close(main)
+    return Ended(code, seen)
+
+
+def forked(
+    python: Preloaded,
+    arguments: Sequence[str],
+    steps: Sequence[tuple[str, Callable[[int], Any]]],
+    main: int,
+    terminal: int,
+) -> Ended:
+    """Run a command in a fork, which opens the terminal by its name."""
+    _, _, module, *rest = arguments
+    codes: list[int] = []
+
+    def wait() -> None:
+        try:
+            codes.append(python.run_module_in(os.ttyname(terminal), module, *rest))
+        finally:
+            os.close(terminal)  # nobody has it open any more, so that there is nothing more to read
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    try:
+        seen = watch(main, steps)
+        waiting.join()
+    finally:
+        os.close(main)
+    return Ended(codes[0], seen)
+
+
+def watch(main: int, steps: Sequence[tuple[str, Callable[[int], Any]]]) -> str:
+    """Take the steps, and read until the other side of the terminal is closed."""
+    seen, waiting, searched = b"", list(steps), 0
+    while True:
+        try:
+            piece = os.read(main, 65536)
+        except OSError:  # Linux says so when the other side is closed.
+            break
+        if not piece:
+            break
+        seen += piece
+        while waiting and (at := seen.find(waiting[0][0].encode(), searched)) >= 0:
+            searched = at + len(waiting[0][0])
+            waiting.pop(0)[1](main)
     assert not waiting, f"{waiting[0][0]!r} was never shown"
-    return Ended(code, seen.decode("utf-8", "replace"))
+    return seen.decode("utf-8", "replace")
 
 
 def resize(rows: int, columns: int) -> Callable[[int], None]:

@@ -1,13 +1,19 @@
-"""`python -m anyiostream run` in a terminal: the live view, its end, and what it keeps from the terminal."""
+"""`python -m anyiostream run` in a terminal: the live view, its end, and what it keeps from the terminal.
+
+Python starts anew for graphs that need few imports; where LangGraph's would take a second and more, a process that has
+them is forked.
+"""
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 
 import pytest
 
-from .running import command, in_terminal, resize, type_keys
+from ..preloaded import Preloaded
+from .running import ENVIRONMENT, command, in_terminal, resize, type_keys
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 
@@ -44,19 +50,28 @@ def test_a_run_is_shown(backend: str) -> None:
     assert text.rstrip().endswith('output {"given": 1}')
 
 
+@pytest.fixture(scope="module")
+def python() -> Iterator[Preloaded]:
+    """A process to fork."""
+    with Preloaded("anyio._backends._trio", "anyiostream.cli.main", environment=ENVIRONMENT) as preloaded:
+        yield preloaded
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_langgraph_graph_is_shown(backend: str) -> None:
+def test_a_langgraph_graph_is_shown(backend: str, python: Preloaded) -> None:
     """Its message, and its state."""
-    done = in_terminal(command("compiled", "--backend", backend, "--input", '{"messages": [["user", "hi"]]}'))
+    given = command("compiled", "--backend", backend, "--input", '{"messages": [["user", "hi"]]}')
+    done = in_terminal(given, python=python)
     assert done.code == 0
     assert "Good morning from LangGraph" in shown(done.out)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_an_agent_is_shown(backend: str) -> None:
+def test_an_agent_is_shown(backend: str, python: Preloaded) -> None:
     """What it asks its tool, what that answers, and what it says."""
     pytest.importorskip("anyiostream.testing")
-    done = in_terminal(command("agent", "--backend", backend, "--input", '{"messages": [["user", "Bergen?"]]}'))
+    given = command("agent", "--backend", backend, "--input", '{"messages": [["user", "Bergen?"]]}')
+    done = in_terminal(given, python=python)
     text = shown(done.out)
     assert done.code == 0
     assert "weather(city=Bergen)" in text
