@@ -22,13 +22,15 @@ from typing import Any
 import attrs
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import AnyUrl, BaseModel, Field, RootModel, SecretStr, computed_field, field_serializer
 
 from anyiostream.encoding import encode, plain
 from anyiostream.wire import jsonable
+
+from ..thorough import THOROUGH
 
 PLAIN = {"local": plain, "remote": jsonable.plain}
 
@@ -409,6 +411,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(max_examples=25 * THOROUGH)
 @given(VALUES)
 def test_every_value(value: Any) -> None:
     """Is JSON for both, in one line."""

@@ -13,6 +13,8 @@ from anyiostream.wire import jsonable
 from anyiostream.wire.drafts import Draft
 from anyiostream.wire.encoder import WireEncoder, failure_text
 
+from ..thorough import THOROUGH
+
 
 def drafts(*events: Any, encoder: WireEncoder | None = None) -> list[Draft]:
     """What a new encoder, or the given one, makes of events; parts are converted."""
@@ -208,8 +210,8 @@ def test_snapshots_of_a_tool_call_become_pieces() -> None:
 @pytest.mark.parametrize("size", [1, 5, 300])
 @pytest.mark.parametrize("source", ["pieces", "snapshots", "late fields"])
 def test_a_tool_call_takes_on_the_wire_what_it_says(size: int, source: str) -> None:
-    """In however small pieces it is written: 20 KB never take more than 40 times that, and nothing is lost."""
-    whole = "0123456789" * 2000
+    """In however small pieces it is written: 5 KB, or 20, never take more than 40 times that, and nothing is lost."""
+    whole = "0123456789" * 500 * min(THOROUGH, 4)
     deltas = [piece(whole[start : start + size]) for start in range(0, len(whole), size)]
     if source != "pieces":
         deltas = [snapshot(whole[:end]) for end in range(size, len(whole) + size, size)]
