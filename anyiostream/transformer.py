@@ -133,7 +133,7 @@ class StreamTransformer(ABC):
         required_stream_modes: Stream modes that the graph is asked for on behalf of this transformer.
         before_builtins: Run before the built-in transformers, so that what it changes in an event is what they see.
             It may change payloads such as a message's text, but not namespaces or the ids of tasks, which built-ins
-        track.
+            track.
         methods: The methods whose events the transformer reads; `None` for all. It is not called for others.
         own_scope: Whether it reads events of its own scope only, not of the scopes below.
     """
@@ -145,6 +145,21 @@ class StreamTransformer(ABC):
     methods: ClassVar[Collection[str] | None] = None
     own_scope: ClassVar[bool] = False
     _native: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse names that are written as one string.
+
+        Raises:
+            InvalidHook: `required_stream_modes` or `methods` is a string.
+        """
+        super().__init_subclass__(**kwargs)
+        for attribute in ("required_stream_modes", "methods"):
+            names = getattr(cls, attribute)
+            if isinstance(names, str):
+                raise InvalidHook(
+                    f"{cls.__name__}.{attribute}",
+                    f"is the string {names!r}, which would be read letter by letter. Write {attribute} = ({names!r},).",
+                )
 
     def __init__(self, scope: Namespace = ()) -> None:
         """Make an instance for one scope; the mux does this, for each scope."""

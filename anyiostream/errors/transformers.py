@@ -80,7 +80,7 @@ class AsyncTransformerRefused(ProgrammingError, RuntimeError):
 
 
 class InvalidHook(ProgrammingError, TypeError):
-    """A hook is async where it must be sync (or the reverse), or is missing."""
+    """A hook is async where it must be sync (or the reverse), or is missing, or a list of names is a string."""
 
     def __init__(self, hook: str, problem: str) -> None:
         super().__init__(f"{hook} {problem}")

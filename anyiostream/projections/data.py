@@ -29,6 +29,7 @@ class DataTransformer(PayloadTransformer):
         if mode is not None:
             cls.mode = mode
             cls.methods = cls.required_stream_modes = (mode,)
+        super().__init_subclass__()
 
     def __init__(self, scope: Namespace = ()) -> None:
         """Make the transformer and its channel."""

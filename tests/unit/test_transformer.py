@@ -260,3 +260,32 @@ def test_an_emitters_namespace_is_checked(namespace: Any) -> None:
     with pytest.raises(MalformedPart):
         StreamEmitter("Mine", lambda *args: bool(emitted.append(args))).push(namespace, EVENT)
     assert emitted == []
+
+
+@pytest.mark.parametrize("attribute", ["required_stream_modes", "methods"])
+def test_names_in_a_string_are_refused_where_the_class_is_written(attribute: str) -> None:
+    """A string is a collection of letters, none of which is a method: the transformer would see nothing."""
+    with pytest.raises(InvalidHook, match=rf"Letters\.{attribute} is the string 'custom'.*{attribute} = \('custom',\)"):
+        type("Letters", (Plain,), {attribute: "custom"})
+
+
+def test_names_may_be_any_collection_of_them() -> None:
+    """A list, a set, a tuple, or nothing."""
+    for names in (["custom"], {"custom"}, ("custom",), (), None):
+        type("Named", (Plain,), {"methods": names})
+
+
+def test_bases_are_told_of_a_subclass() -> None:
+    """Those that come later are, too, with the keywords of the `class` statement."""
+    told: list[str] = []
+
+    class Mixin:
+        def __init_subclass__(cls, name: str, **kwargs: Any) -> None:
+            super().__init_subclass__(**kwargs)
+            told.append(name)
+
+    class Both(Plain, Mixin, name="both"):
+        pass
+
+    assert told == ["both"]
+    assert Both().init() == {}
