@@ -15,9 +15,10 @@ import os
 import sys
 import traceback
 from collections.abc import AsyncIterable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from anyiostream import StreamTransformer, TransformerFactory
 from anyiostream.tooling import Lookalike, called, holds_parts, is_langgraph, lookalike, wraps, wrong_call
@@ -35,7 +36,14 @@ class BrokenModule(UsageError):
     def __init__(self, place: str, error: BaseException) -> None:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
         lines = traceback.format_list(frames) + traceback.format_exception_only(error)
-        super().__init__(f"importing {place} fails:\n{''.join(lines).rstrip()}")
+        hint = NO_LOOP if str(error) == "no running event loop" else ""
+        super().__init__(f"importing {place} fails:\n{''.join(lines).rstrip()}{hint}")
+
+
+NO_LOOP = (
+    "\nA module is imported before there is an event loop. Make what needs one, such as an asynchronous checkpointer, "
+    "in a program of your own: docs/stores.md shows how."
+)
 
 
 def _is_users(filename: str) -> bool:
@@ -56,7 +64,7 @@ def load_graph(target: str, config: Mapping[str, Any] | None = None) -> Any:
         BrokenModule: Importing the module raises an exception.
         Whatever building the graph raises.
     """
-    found = load_object(target)
+    found = _find(target, "graph")
     if _is_builder(found):
         built = _build(target, found, config)
         if _problem(built) is not None:
@@ -87,6 +95,10 @@ def load_object(target: str) -> Any:
         UsageError: It is written otherwise, or there is no such module or attribute.
         BrokenModule: Importing the module raises an exception.
     """
+    return _find(target, "object")
+
+
+def _find(target: str, wanted: Literal["graph", "object"]) -> Any:
     place, separator, path = target.rpartition(":")
     if not separator or not place or not path:
         raise UsageError(f"{target!r} does not name anything: write module:attribute or path/to/file.py:attribute")
@@ -96,7 +108,7 @@ def load_object(target: str) -> Any:
         try:
             found = getattr(found, attribute)
         except AttributeError:
-            raise UsageError(f"{name} has no attribute {attribute!r}{_suggestion(attribute, found)}") from None
+            raise UsageError(f"{name} has no attribute {attribute!r}{_suggestion(attribute, found, wanted)}") from None
         name = f"{name}:{attribute}" if ":" not in name else f"{name}.{attribute}"
     return found
 
@@ -181,13 +193,14 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
-def _suggestion(name: str, owner: object) -> str:
+def _suggestion(name: str, owner: object, wanted: str) -> str:
     there = vars(owner) if isinstance(owner, ModuleType) else dict.fromkeys(dir(owner))
     public = sorted(
         each for each, value in there.items() if not each.startswith("_") and not isinstance(value, ModuleType)
     )
     close = difflib.get_close_matches(name, public, n=3)
-    graphs = [each for each in public if _is_graph(there[each])] if isinstance(owner, ModuleType) else []
+    listing = wanted == "graph" and isinstance(owner, ModuleType)
+    graphs = [each for each in public if _is_graph(there[each])] if listing else []
     listed = f"; its graphs: {', '.join(graphs[:20])}" if graphs else ""
     if close:
         return f"; did you mean {' or '.join(repr(each) for each in close)}?{listed}"
@@ -247,10 +260,14 @@ def _problem(found: object) -> str | None:
     if kind in PROBLEMS:
         return PROBLEMS[kind]
     if callable(found):
-        return NO_GRAPH.format(type(found).__name__) if _is_builder(found) else _wrong_arguments(found)
+        return _no_graph(found) if _is_builder(found) else _wrong_arguments(found)
     if holds_parts(found) or isinstance(found, AsyncIterable):
         return None
-    return NO_GRAPH.format(type(found).__name__)
+    return _no_graph(found)
+
+
+def _no_graph(found: object) -> str:
+    return NOT_ENTERED if isinstance(found, AbstractAsyncContextManager) else NO_GRAPH.format(type(found).__name__)
 
 
 PROBLEMS = {
@@ -261,6 +278,11 @@ PROBLEMS = {
 NO_GRAPH = (
     "it is a {}; a graph is a compiled LangGraph graph, an `async def graph(input, writer)`, a generator function, or "
     "an iterable of parts"
+)
+
+NOT_ENTERED = (
+    "it is a context manager, and nothing enters it; open what the graph needs in a program of your own: "
+    "docs/stores.md shows how"
 )
 
 

@@ -164,3 +164,32 @@ def test_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="standard input is not JSON"):
         load_json("-", "--input")
     sys.stdin.close()
+
+
+def test_a_module_is_imported_before_there_is_an_event_loop(module: Any) -> None:
+    """What needs one, as asynchronous checkpointers do, is made elsewhere; the error says where."""
+    module("eager_graphs", "import asyncio\nasyncio.get_running_loop()\n")
+    with pytest.raises(BrokenModule, match=r"(?s)RuntimeError: no running event loop\n.*docs/stores\.md"):
+        load_graph("eager_graphs:graph")
+    module("other_graphs", "raise RuntimeError('out of luck')\n")
+    with pytest.raises(BrokenModule, match=r"out of luck$"):
+        load_graph("other_graphs:graph")
+
+
+def test_nothing_enters_a_builders_context_manager(module: Any) -> None:
+    """The graph would be in it."""
+    code = "import contextlib\n@contextlib.asynccontextmanager\nasync def graph():\n    yield []\n"
+    module("managed_graphs", code)
+    with pytest.raises(
+        UsageError, match=r"builds a \w+, which is not a graph: .* nothing enters it; .*docs/stores\.md"
+    ):
+        load_graph("managed_graphs:graph")
+
+
+def test_a_hook_is_not_looked_for_among_graphs(module: Any) -> None:
+    """Only who looks for a graph is told of those that there are."""
+    module("hooked_graphs", "async def graph(input, writer): ...\nasync def authorize(access): ...\n")
+    with pytest.raises(UsageError, match=r"no attribute 'nothing'; its graphs: graph$"):
+        load_graph("hooked_graphs:nothing")
+    with pytest.raises(UsageError, match=r"no attribute 'nothing'; it has authorize, graph$"):
+        load_object("hooked_graphs:nothing")
