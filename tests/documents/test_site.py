@@ -54,6 +54,7 @@ def test_the_projects_own_pages_are_on_the_site(name: str) -> None:
 TESTED_ELSEWHERE = {
     "cookbook.md": "test_cookbook.py",
     "remote.md": "test_document.py",
+    "stores.md": "test_stores_page.py",
     "guides/frameworks.md": "test_guides.py",
     "guides/interrupts.md": "test_guides.py",
     "guides/migrating.md": "test_migrating.py",
