@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -140,11 +141,59 @@ def test_the_page_asks_and_goes_on(bundled: Path, answer: str, outcome: str) -> 
         page.get_by_label("Message").fill("Bergen, please.")
         page.get_by_role("button", name="Send").click()
         page.get_by_role("alert").get_by_text("Book the flight to Bergen?").wait_for()
+        assert page.get_by_role("button", name="Send").is_disabled()  # a message would be taken for the answer
         page.reload()
         page.get_by_text("human: Bergen, please.").wait_for()
         page.get_by_role("alert").get_by_role("button", name=answer).click()
         page.get_by_text(f"tool: {outcome}").wait_for()
         page.get_by_text("ai: Have a good trip to Bergen.").wait_for()
         assert page.get_by_role("alert").count() == 0
+        assert page.get_by_role("button", name="Send").is_enabled()
         watched.check()
         context.close()
+
+
+SLOW = """
+    import asyncio, pathlib
+    pathlib.Path("working").touch()
+    try:
+        await asyncio.sleep(1000)
+    except asyncio.CancelledError:
+        pathlib.Path("stopped").touch()
+        raise
+"""
+"""What the tool does once it has its answer."""
+
+
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_the_button_stops_the_agent(bundled: Path, tmp_path: Path, *, reloaded: bool) -> None:
+    """Also one that has been answered, and one that a page finds at work when it is loaded."""
+    folder = tmp_path / "slow"
+    shutil.copytree(bundled, folder, symlinks=True)
+    agent = folder / "agent.py"
+    asks = re.compile(r"^    answer = interrupt\(.*\n", re.MULTILINE)
+    slow, found = asks.subn(lambda line: line[0] + SLOW.lstrip("\n"), agent.read_text(encoding="utf-8"))
+    assert found == 1
+    agent.write_text(slow, encoding="utf-8")
+    with served(folder) as url, launched() as browser:
+        page = browser.new_page()
+        page.set_default_timeout(PATIENCE * 1000)
+        page.goto(url)
+        page.get_by_label("Message").fill("Bergen, please.")
+        page.get_by_role("button", name="Send").click()
+        page.get_by_role("alert").get_by_role("button", name="Yes").click()
+        wait_for(folder / "working")
+        if reloaded:
+            page.reload()
+        page.get_by_role("button", name="Stop").click()
+        wait_for(folder / "stopped")
+        page.get_by_role("button", name="Stop").wait_for(state="detached")
+        assert page.get_by_role("alert").count() == 0
+
+
+def wait_for(path: Path) -> None:
+    """Until a file is there."""
+    deadline = time.monotonic() + PATIENCE
+    while not path.exists():
+        assert time.monotonic() < deadline, path
+        time.sleep(0.05)
