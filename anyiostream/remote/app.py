@@ -85,6 +85,7 @@ def app(
 
     Raises:
         StoreUnfit: There is no such store, or it does not fit the limits.
+        NotAsynchronous: A graph's checkpointer works without an event loop only.
         NotShared: Servers share the store, but not the checkpoints of a graph.
 
     Returns:

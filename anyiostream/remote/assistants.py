@@ -105,6 +105,20 @@ class Assistant:
         return isinstance(saver, BaseCheckpointSaver) and not isinstance(saver, InMemorySaver)
 
     @property
+    def not_asynchronous(self) -> str | None:
+        """The checkpointer's class, if it has no asynchronous methods; else `None`."""
+        if not self.takes_config:
+            return None
+        from langgraph.checkpoint.base import BaseCheckpointSaver  # noqa: PLC0415 -- an extra
+
+        kind = type(self.graph.checkpointer)
+        if not issubclass(kind, BaseCheckpointSaver):
+            return None
+        # `SqliteSaver` overrides them, to say that it has none.
+        lacks = kind.aget_tuple is BaseCheckpointSaver.aget_tuple or kind.__module__ == "langgraph.checkpoint.sqlite"
+        return kind.__name__ if lacks else None
+
+    @property
     def not_shared(self) -> str | None:
         """Why other servers cannot go on from its checkpoints; `None` if they can, or if it keeps none at all."""
         if not self.takes_config or not self.graph.checkpointer or self.shared_checkpoints:

@@ -170,6 +170,10 @@ class Job:
         begins = not draft.namespace and draft.method in {"values", "checkpoints"}
         if begins and self.assistant is not None and self.assistant.takes_config:
             return
+        self.use_up()
+
+    def use_up(self) -> None:
+        """What it has taken is used, or of no use any more: the thread does not have it again."""
         self.taken, self.asked, self.hidden = None, {}, frozenset()
 
     def leave(self) -> None:

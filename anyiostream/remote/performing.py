@@ -10,7 +10,7 @@ from anyiostream.remote.assistants import Assistant, RunContext, run_context
 from anyiostream.remote.branching import branched
 from anyiostream.remote.containing import pass_on_own
 from anyiostream.remote.jobs import Job
-from anyiostream.remote.recovery import input_of
+from anyiostream.remote.recovery import RunLost, input_of
 from anyiostream.remote.thread import Thread
 from anyiostream.tooling import loggable, text_of
 from anyiostream.wire.encoder import WireEncoder
@@ -65,7 +65,10 @@ async def perform(thread: Thread, job: Job) -> None:
                 "run %s of thread %s: %s", job.run_id, thread.thread_id, one_line(text_of(exc)), exc_info=loggable(exc)
             )
             return
-        logger.warning("run %s of thread %s could not be run", job.run_id, thread.thread_id, exc_info=loggable(exc))
+        # That a run is lost is said with all there is to know; where it was found out is of no use.
+        trace = None if isinstance(exc, RunLost) else loggable(exc)
+        text = one_line(text_of(exc))
+        logger.warning("run %s of thread %s could not be run: %s", job.run_id, thread.thread_id, text, exc_info=trace)
         for draft in encoder.fail(exc):
             await thread.record(job, draft)
     finally:

@@ -52,8 +52,9 @@ async def input_of(thread: Thread, job: Job, config: Mapping[str, Any] | None) -
         RunAborted: It was to be stopped.
     """
     saved = None
-    if thread.log.survives and config is not None and job.assistant is not None and job.assistant.keeps_checkpoints:
-        saved = await _newest(job, config)
+    if thread.log.survives and config is not None and job.assistant is not None:
+        if job.assistant.keeps_checkpoints or (job.answered and job.assistant.graph.checkpointer):
+            saved = await _newest(job, config)
         if saved is not None:
             advance_ids(saved.checkpoint["id"])
     if not thread.goes_on(job):
@@ -91,28 +92,34 @@ def _resumed(thread: Thread, job: Job, config: Mapping[str, Any] | None, saved: 
             checkpoint_id = saved.checkpoint["id"]
             return None, {"checkpoint_id": checkpoint_id, "after": _place(thread, checkpoint_id)}
         if job.answered and saved is None:
-            raise RunLost("its checkpoint is no longer there")
+            raise _unanswerable(job, "its checkpoint is no longer there")
         before = thread.fold.answers  # they are counted before the graph is called
         consumed = job.answered and before is not None and _answers(saved) > before
         given = None if consumed else job.input(thread.ledger.latest)
     elif job.assistant.on_crash == "restart":
         given = job.input(thread.ledger.latest)
     else:
-        raise RunLost(f"{DIED}, and its graph {job.assistant.lost_with_process}")
+        reason = f"{DIED}, and its graph {job.assistant.lost_with_process}"
+        raise _unanswerable(job, reason) if job.assistant.takes_config else RunLost(reason)
     return given, {"checkpoint_id": None, "after": thread.fold.running}
 
 
 async def _note_answers(thread: Thread, job: Job, saved: Any) -> None:
     """Remember how many answers the checkpoint has had, to know later whether it has this one."""
     assert job.assistant is not None
-    if job.assistant.keeps_checkpoints:
-        if saved is not None:
-            thread.fold.answers = _answers(saved)
-            await thread.save()
-            return
-    elif not thread.restored:
-        return
-    raise RunLost(f"its checkpoint is no longer there: its graph {job.assistant.lost_with_process}")
+    keeps = job.assistant.keeps_checkpoints
+    if saved is None:
+        reason = "" if keeps else f": its graph {job.assistant.lost_with_process}"
+        raise _unanswerable(job, f"its checkpoint is no longer there{reason}")
+    if keeps:
+        thread.fold.answers = _answers(saved)
+        await thread.save()
+
+
+def _unanswerable(job: Job, reason: str) -> RunLost:
+    """Why a run is lost with what it would have answered: nobody can answer that now, so it is not asked any more."""
+    job.use_up()
+    return RunLost(reason)
 
 
 async def _newest(job: Job, config: Mapping[str, Any]) -> Any:

@@ -22,7 +22,7 @@ from anyiostream.remote.jobs import Job
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.listing import Listing
 from anyiostream.remote.loader import Loader
-from anyiostream.remote.store import NotShared, Store, StoreFailed, StoreUnfit, as_shared
+from anyiostream.remote.store import NotAsynchronous, NotShared, Store, StoreFailed, StoreUnfit, as_shared
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.threads import Threads
 from anyiostream.remote.workload import Workload
@@ -55,6 +55,7 @@ class Runner:
         workload: Their runs.
 
     Raises:
+        NotAsynchronous: An assistant's checkpointer works without an event loop only.
         NotShared: An assistant cannot be served by several servers, and the store is shared.
         StoreUnfit: A limit does not go with a store that servers share.
     """
@@ -70,8 +71,10 @@ class Runner:
         gone: Callable[[Thread], None],
     ) -> None:
         shared = as_shared(store)
-        for name, assistant in assistants.items() if shared is not None else ():
-            if (reason := assistant.not_shared) is not None:
+        for name, assistant in assistants.items():
+            if (checkpointer := assistant.not_asynchronous) is not None:
+                raise NotAsynchronous(name, checkpointer)
+            if shared is not None and (reason := assistant.not_shared) is not None:
                 raise NotShared(name, reason)
         if shared is not None and limits.lead is not None:
             raise StoreUnfit("a store that servers share", "Limits.lead makes runs wait for viewers, who are anywhere")

@@ -68,7 +68,6 @@ class Thread:
         log: Its events, and its inbox.
         ledger: What it has, and what its runs have taken of that.
         batches: What its viewers share.
-        restored: Whether it has been read from a store, where an earlier process had left it.
         shared: Set where it is shown only: its runs are another server's, or another object's.
         lost: Whether it cannot go on as it is here, as another server has it or the store has failed: it is obsolete.
     """
@@ -90,7 +89,6 @@ class Thread:
         self.limits: Final = limits
         self.ledger: Final = Ledger(log)
         self.batches: Final = Batches()
-        self.restored = False
         self.shared: Final = shared
         self.lost = False
         self._leaving = False
@@ -106,7 +104,6 @@ class Thread:
     def restore(self, fold: Fold, jobs: Sequence[Job], assistants: Mapping[str, Assistant]) -> None:
         """Become what an earlier process has left: its events amount to `fold`, and `jobs` are in its inbox."""
         self.ledger.restore(fold, assistants)
-        self.restored = True
         for job in jobs:
             self.receive(job)
         if not jobs:

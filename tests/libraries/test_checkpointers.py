@@ -17,7 +17,11 @@ from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
+
+from anyiostream.remote import app
+from anyiostream.remote.store import NotAsynchronous
 
 from ..conformance.adapter import Lab
 from ..differential.graphs import Built
@@ -52,6 +56,16 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
     if request.param == "sqlite":
         return "sqlite", str(tmp_path / "checkpoints.sqlite")
     return "postgres", request.getfixturevalue("postgres")
+
+
+def test_what_can_be_served() -> None:
+    """Checkpointers without asynchronous methods are refused where a graph is served; their siblings are taken."""
+    graph = StateGraph(MessagesState).add_node("a", lambda _: {}).add_edge(START, "a")
+    for refused in (SqliteSaver, PostgresSaver):
+        with pytest.raises(NotAsynchronous, match=f"with Async{refused.__name__}"):
+            app({"chat": graph.compile(checkpointer=refused.__new__(refused))})
+    for taken in (AsyncSqliteSaver, AsyncPostgresSaver):
+        assert app({"chat": graph.compile(checkpointer=taken.__new__(taken))})
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 from anyiostream.remote.store.failures import (
     Fenced,
     InboxFull,
+    NotAsynchronous,
     NotPending,
     NotShared,
     OutOfStep,
@@ -47,6 +48,7 @@ __all__ = [
     "MemoryLog",
     "MemoryStore",
     "News",
+    "NotAsynchronous",
     "NotPending",
     "NotShared",
     "Offer",

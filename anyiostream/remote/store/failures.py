@@ -6,7 +6,17 @@ from typing import Final, final
 
 from anyiostream.errors import AnyioStreamError
 
-__all__ = ["Fenced", "InboxFull", "NotPending", "NotShared", "OutOfStep", "StoreFailed", "StoreInUse", "StoreUnfit"]
+__all__ = [
+    "Fenced",
+    "InboxFull",
+    "NotAsynchronous",
+    "NotPending",
+    "NotShared",
+    "OutOfStep",
+    "StoreFailed",
+    "StoreInUse",
+    "StoreUnfit",
+]
 
 
 class StoreFailed(AnyioStreamError):
@@ -74,6 +84,17 @@ class NotShared(AnyioStreamError):
             f"assistant {assistant!r} cannot be served by several servers: {reason}, which the others do not see. "
             "Compile its graph with a checkpointer that they share, such as AsyncPostgresSaver, or without one; where "
             "they do share it, say Assistant(..., shared_checkpoints=True)."
+        )
+
+
+@final
+class NotAsynchronous(AnyioStreamError):
+    """A graph whose checkpointer works without an event loop only: none of its runs could begin on a server."""
+
+    def __init__(self, assistant: str, checkpointer: str) -> None:
+        super().__init__(
+            f"assistant {assistant!r} cannot be served: {checkpointer} has no asynchronous methods. Compile its graph "
+            f"with Async{checkpointer}, or another checkpointer that has them."
         )
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import anyio
 import pytest
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 
 from anyiostream.remote import Assistant, Limits, app
-from anyiostream.remote.store import NotShared, StoreFailed, StoreUnfit, named_store
+from anyiostream.remote.store import NotAsynchronous, NotShared, StoreFailed, StoreUnfit, named_store
 from anyiostream.remote.store.redis import RedisStore
 from anyiostream.remote.store.redis.address import Address
 from anyiostream.remote.store.redis.fitness import check_facts
@@ -104,6 +105,20 @@ def test_checkpoints_that_are_not_shared(tmp_path: Path) -> None:
     assert app({"chat": graph})
     with pytest.raises(StoreUnfit, match="lead"):
         app({}, store="redis://h", limits=Limits(lead=3))
+
+
+class WithoutALoop(InMemorySaver):
+    """A checkpointer whose asynchronous methods are only inherited."""
+
+    aget_tuple = BaseCheckpointSaver.aget_tuple
+
+
+@pytest.mark.parametrize("store", ["memory", "redis://h"])
+def test_checkpointers_that_work_without_a_loop_only(tmp_path: Path, store: str) -> None:
+    """Are refused at once, over any store: none of their runs could begin."""
+    graph = World.chain(WithoutALoop(), a=World(tmp_path).step)
+    with pytest.raises(NotAsynchronous, match="'chat' cannot be served: WithoutALoop has no asynchronous methods"):
+        app({"chat": graph}, store=store)
 
 
 async def test_a_store_that_is_not_open() -> None:

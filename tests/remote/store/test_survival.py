@@ -472,16 +472,35 @@ async def test_a_function_may_be_called_again(world: World) -> None:
     assert after.calls == ["function"]
 
 
-async def test_a_question_whose_checkpoint_is_gone_has_failed(world: World) -> None:
-    """Its answer would begin the graph anew, without a word."""
+@pytest.mark.parametrize(("assistant", "why"), [("memory", "InMemorySaver"), ("ask", "no longer there. Start")])
+async def test_a_question_whose_checkpoint_is_gone_has_failed(
+    world: World, assistant: str, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its answer would begin the graph anew, without a word. Nobody is asked any more; the thread takes new runs."""
     async with world.served() as service:
-        await start(service, "memory", {"trail": []})
+        await start(service, assistant, {"trail": []})
         await settled(service)
+    for file in world.folder.glob("checkpoints*"):
+        file.unlink()
     async with world.served() as service:
         await answer(service, "A")
-        await settled(service)
-        assert "InMemorySaver" in (await log_of(service))[-1]["params"]["data"]["error"]
+        thread = await settled(service)
+        assert why in (await log_of(service))[-1]["params"]["data"]["error"]
+        assert not thread.waits
+        assert await shown_to_a_new_viewer(service) == []
     assert world.calls == []
+    (logged,) = [each for each in caplog.records if why in each.getMessage()]
+    assert logged.exc_info is None  # where it was found out is of no use
+    async with world.served() as service:
+        thread = await settled(service)
+        assert not thread.waits
+        await start(service, assistant, {"trail": []})
+        await settled(service)
+        assert thread.waits
+        for response in "AB":
+            await answer(service, response)
+            await settled(service)
+        assert ends(await log_of(service))[-1][0] == "completed"
 
 
 async def test_a_run_that_kills_its_server_is_given_up(world: World) -> None:

@@ -61,7 +61,7 @@ async def _asked(lane: Lane, name: str, patience: float) -> list[Reply]:
             if isinstance(lane.refused, (AuthenticationError, AuthorizationError)):
                 raise StoreUnfit(name, f"it refuses the user or the password ({lane.refused})") from exc
             if lane.closed or anyio.current_time() >= until:
-                reason = f"it cannot be reached ({exc}). Is it running, and is its address right"
+                reason = f"it cannot be reached ({exc}); see whether it runs, and whether its address is right"
                 raise StoreUnfit(name, reason) from exc
 
 
