@@ -173,10 +173,13 @@ class MemoryStore:
     async def cancel(self, key: str, place: int, *, drain: bool = False) -> None:
         """Note that the run of a command is to be stopped."""
         held = self._threads.get(key)
-        if held is not None and place in held.inbox:
-            self._touch(held, self._clock())
-            stopped = not drain or held.inbox[place].cancelled
-            held.inbox[place] = attrs.evolve(held.inbox[place], cancelled=stopped, drained=not stopped)
+        before = None if held is None else held.inbox.get(place)
+        if held is not None and before is not None:
+            stopped = not drain or before.cancelled
+            after = attrs.evolve(before, cancelled=stopped, drained=not stopped)
+            if after != before:
+                self._touch(held, self._clock())
+                held.inbox[place] = after
 
     async def claim(self, owner: str, thread_id: str, *, holder: str, nonce: str) -> Claim:
         """Become the one that writes a thread."""

@@ -320,7 +320,7 @@ class Records(Protocol):
         ...
 
     async def cancel(self, key: str, place: int, *, drain: bool = False) -> None:
-        """Note that the run of a command is to be stopped, whoever runs it. No change if the command has gone.
+        """Note that the run of a command is to be stopped, whoever runs it. No change if it has gone, or is noted.
 
         Args:
             key: The thread.

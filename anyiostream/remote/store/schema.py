@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ADDED", "DRAIN", "OF_A_THREAD", "SCHEMA", "STOP", "VERSION", "kept_name", "shown_name"]
+__all__ = ["ADDED", "OF_A_THREAD", "SCHEMA", "VERSION", "kept_name", "shown_name"]
 
 VERSION: Final = 1
 """Of the tables, in the file's `user_version`."""
@@ -41,12 +41,6 @@ CREATE TABLE IF NOT EXISTS labels (generation INTEGER PRIMARY KEY, label BLOB NO
 CREATE INDEX IF NOT EXISTS listed ON threads (owner, touched);
 """
 """What files of version 0.1.0 have not had. It can go on with a file that has them."""
-
-STOP: Final = 1
-"""`commands.cancelled` of a run that is to be stopped at once; 0 where it goes on."""
-
-DRAIN: Final = 2
-"""The same, at the end of its step."""
 
 OF_A_THREAD: Final = ("folds", "events", "commands", "replies", "labels", "threads")
 

@@ -31,7 +31,8 @@ from anyiostream.remote.store.protocol import (
     next_place,
     thread_key,
 )
-from anyiostream.remote.store.schema import DRAIN, OF_A_THREAD, STOP, kept_name, shown_name
+from anyiostream.remote.store.schema import OF_A_THREAD, kept_name, shown_name
+from anyiostream.remote.store.stops import STOP, kept_stop, stored
 from anyiostream.remote.store.window import check_gap
 from anyiostream.wire.drafts import Entry
 
@@ -171,9 +172,9 @@ class Tables:
             if known is not None:
                 return known
         held, waiting = self._db.execute(
-            "SELECT count(*), count(*) FILTER (WHERE attempts = 0 AND cancelled <> 1) FROM commands"
+            "SELECT count(*), count(*) FILTER (WHERE attempts = 0 AND cancelled <> ?) FROM commands"
             " WHERE generation = ?",
-            (head.generation,),
+            (STOP, head.generation),
         ).fetchone()
         if held >= most:
             raise InboxFull(most)
@@ -201,11 +202,12 @@ class Tables:
         """Note that a run is to be stopped."""
         head = self._head(key)
         if head is not None:
-            self._db.execute(
-                "UPDATE commands SET cancelled = ? WHERE generation = ? AND place = ? AND cancelled <> 1",
-                (DRAIN if drain else STOP, head.generation, place),
+            changed = self._db.execute(
+                "UPDATE commands SET cancelled = ?1 WHERE generation = ?2 AND place = ?3 AND cancelled NOT IN (?1, ?4)",
+                (kept_stop(drain=drain), head.generation, place, STOP),
             )
-            self._changed.add(head)
+            if changed.rowcount:
+                self._changed.add(head)
 
     def claim(self, owner: str, thread_id: str, holder: str, nonce: str) -> Claim:
         """Become a thread's writer."""
@@ -340,10 +342,7 @@ class Tables:
             "SELECT place, run_id, body, attempts, cancelled FROM commands WHERE generation = ? ORDER BY place",
             (generation,),
         )
-        return [
-            Stored(place=at, run_id=run_id, body=body, attempts=tried, cancelled=how == STOP, drained=how == DRAIN)
-            for at, run_id, body, tried, how in rows.fetchall()
-        ]
+        return [stored(*row) for row in rows.fetchall()]
 
     def _pending(self, head: Head) -> set[str]:
         row = self._db.execute("SELECT pending FROM threads WHERE generation = ?", (head.generation,)).fetchone()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from typing import Any
 
 import anyio
@@ -14,6 +15,7 @@ from anyiostream.remote.store import (
     InboxFull,
     NotPending,
     OutOfStep,
+    stops,
     thread_key,
 )
 
@@ -309,6 +311,36 @@ async def test_a_run_that_is_to_stop_after_its_step_is_known(store: Any) -> None
     await store.cancel(KEY, accepted.place)
     found = (await claimed(store)).inbox
     assert [(each.cancelled, each.drained) for each in found] == [(True, False)] * 2
+
+
+async def test_a_stop_that_changes_nothing_is_no_use_of_a_thread(opened: Any) -> None:
+    """The command has gone, or is to be stopped already: the thread comes no earlier in lists, and is not kept."""
+    clock = Clock()
+    store = await opened(clock)
+    accepted = await store.accept(offer(), most=8, within=30)
+
+    async def touched(place: int, **options: Any) -> bool:
+        clock.now += 1
+        await store.cancel(KEY, place, **options)
+        (listed,) = await store.listed("ann", most=9)
+        return bool(listed.touched == clock.now)
+
+    assert await touched(accepted.place, drain=True)
+    assert not await touched(accepted.place, drain=True)
+    assert await touched(accepted.place)
+    assert not await touched(accepted.place)
+    assert not await touched(accepted.place, drain=True)
+    log = store.log(await claimed(store))
+    await log.change(Changes(done=[accepted.place]))
+    assert not await touched(accepted.place)
+    assert not await touched(accepted.place, drain=True)
+
+
+def test_the_script_has_the_same_numbers() -> None:
+    """What it keeps of a run that is to be stopped is what other stores keep, and what is read back."""
+    script = resources.files("anyiostream.remote.store.redis").joinpath("scripts.lua").read_text("utf-8")
+    assert f"local STOP = {stops.STOP} " in script
+    assert [stops.stored(1, "r", b"", 0, stop).cancelled for stop in (0, stops.STOP, stops.DRAIN)] == [False, True, False]
 
 
 async def test_crashed_runs_come_first(store: Any) -> None:

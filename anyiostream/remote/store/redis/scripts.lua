@@ -26,6 +26,7 @@ local args = {unpack(ARGV, 4)}
 
 local EPOCH_2024 = 1704067200000000
 local REMEMBERED = 256
+local STOP = 1  -- as `stops.py` has it
 local NEWS = 10000
 local RECORD = {'owner', 'id', 'gen', 'epoch', 'holder', 'floor', 'last', 'pending', 'fold', 'folded', 'watched'}
 
@@ -278,7 +279,7 @@ function operations.accept(thread, owner, id, run, body, reply, once, answers, m
   end
   local commands, waiting = inbox(thread), false
   for _, each in ipairs(commands) do
-    waiting = waiting or (each.attempts == 0 and each.cancelled ~= 1)
+    waiting = waiting or (each.attempts == 0 and each.cancelled ~= STOP)
   end
   if #commands >= most then
     return {'full'}
@@ -306,11 +307,11 @@ function operations.recall(thread, once, within)
   return before and before.reply or false
 end
 
--- How: 1 at once, 2 at the end of its step. Servers of an earlier version, which know no 2, stop it at once, and say no
--- more than the place.
+-- How: at once, or, a greater number, at the end of its step. Servers of an earlier version stop it at once, whatever
+-- the number, and say no more than the place.
 function operations.cancel(thread, place, how)
-  local command, how = one(thread, tonumber(place)), tonumber(how or 1)
-  if command and command.cancelled ~= 1 and command.cancelled ~= how then
+  local command, how = one(thread, tonumber(place)), tonumber(how or STOP)
+  if command and command.cancelled ~= STOP and command.cancelled ~= how then
     command.cancelled = how
     keep(thread, tonumber(place), command)
     touch(thread, get(thread, 'owner'))

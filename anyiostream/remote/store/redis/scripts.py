@@ -14,8 +14,9 @@ import anyio
 from coredis.exceptions import NoScriptError, RedisError
 
 from anyiostream.remote.store.failures import StoreFailed
-from anyiostream.remote.store.protocol import Clock, Listed, Record, Standing, Stored
+from anyiostream.remote.store.protocol import Clock, Listed, Record, Standing
 from anyiostream.remote.store.redis.lane import Lane, Lost
+from anyiostream.remote.store.stops import stored
 from anyiostream.wire.drafts import Entry
 
 __all__ = ["Script", "entry_of", "head_of", "listed_of", "standing_of"]
@@ -114,17 +115,7 @@ def standing_of(key: str, found: Sequence[Any]) -> Standing:
         folded=int(folded or 0),
         watched=int(watched),
     )
-    inbox = [
-        Stored(
-            place=place,
-            run_id=run_id.decode(),
-            body=body,
-            attempts=attempts,
-            cancelled=stopped == 1,
-            drained=stopped == 2,  # noqa: PLR2004 -- as `operations.cancel` is told
-        )
-        for place, run_id, body, attempts, stopped in found[1]
-    ]
+    inbox = [stored(place, run_id.decode(), body, attempts, stop) for place, run_id, body, attempts, stop in found[1]]
     return Standing(record=record, inbox=inbox)
 
 

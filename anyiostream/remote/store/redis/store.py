@@ -35,6 +35,7 @@ from anyiostream.remote.store.redis.renewal import Renewal
 from anyiostream.remote.store.redis.scripts import Script, entry_of, head_of, listed_of, standing_of
 from anyiostream.remote.store.redis.tail import BLOCK, Tail
 from anyiostream.remote.store.shared import Load
+from anyiostream.remote.store.stops import kept_stop
 from anyiostream.remote.store.window import Window, check_gap
 from anyiostream.wire.drafts import Entry
 
@@ -189,7 +190,7 @@ class RedisStore:
 
     async def cancel(self, key: str, place: int, *, drain: bool = False) -> None:
         """Note that the run of a command is to be stopped. Whoever has the thread is told."""
-        await self._call("cancel", key, place, 2 if drain else 1)
+        await self._call("cancel", key, place, kept_stop(drain=drain))
 
     async def claim(self, owner: str, thread_id: str, *, holder: str, nonce: str) -> Claim | None:
         """Become the one that writes a thread, unless another server has it, whose lease has not run out."""
