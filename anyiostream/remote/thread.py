@@ -229,8 +229,11 @@ class Thread:
 
     async def drain(self, job: Job) -> None:
         """Let a run stop at the end of its step: before its first one, if its turn has not come. Returns at once."""
-        await self.log.cancel(job.place, drain=True)
-        job.drain()
+        try:
+            await self.log.cancel(job.place, drain=True)
+        finally:
+            # Whoever asks may be cancelled, or the store's answer be lost, when it has been noted.
+            job.drain()
 
     def state(self) -> dict[str, Any]:
         """Where the thread stands, for `GET /threads/{id}/state`."""

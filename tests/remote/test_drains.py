@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+import sniffio
 
 from anyiostream import GraphWriter, parts
 from anyiostream.remote import Assistant, Limits, app
 from anyiostream.remote.commands import RunStart
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.service import Service
+from anyiostream.remote.store import StoredLog, StoreFailed
 
 from ..waiting import until
 from .said import ends
@@ -174,6 +178,43 @@ async def test_a_run_that_is_to_stop_may_be_stopped_at_once(world: Drained) -> N
         told = await service.cancel(CALLER, "t", run_id, wait=True)
         assert told == {"stopped": True, "running": []}
         assert (await ended(service))["reason"] == "aborted"
+
+
+@pytest.mark.parametrize("how", ["lost", "cancelled"])
+async def test_a_request_that_nobody_hears_the_end_of(
+    world: Drained, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is noted in the store, so the run stops, although the answer is lost or whoever asked is gone."""
+    noted = StoredLog.cancel
+    is_asyncio = sniffio.current_async_library() == "asyncio"
+
+    async def unheard(log: StoredLog, place: int, **options: Any) -> None:
+        await noted(log, place, **options)
+        if how == "lost":
+            raise StoreFailed("its answer is lost")
+        if is_asyncio:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()  # which no shield of AnyIO holds up
+        await anyio.sleep_forever()
+
+    async def ask() -> None:
+        if how == "lost" or not is_asyncio:
+            with pytest.raises(StoreFailed) if how == "lost" else anyio.move_on_after(0.1):
+                await service.cancel(CALLER, "t", run_id, wait=False, drain=True)
+        else:
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.create_task(service.cancel(CALLER, "t", run_id, wait=False, drain=True))
+
+    world.shut.add("b")
+    async with world.served() as service:
+        run_id = await start(service, "steps", {"trail": []})
+        await until(lambda: "b" in world.waiting)
+        monkeypatch.setattr(StoredLog, "cancel", unheard)
+        await ask()
+        monkeypatch.undo()
+        world.shut.clear()
+        assert (await ended(service))["reason"] == "drained"
 
 
 async def test_a_request_outlives_its_server(tmp_path: Path) -> None:
