@@ -36,6 +36,7 @@ __all__ = [
     "lost",
     "never_begun",
     "not_branching",
+    "not_draining",
     "offered",
     "starting",
     "too_many",
@@ -156,6 +157,11 @@ class Job:
     def beginning(self) -> Beginning | None:
         """Where it begins, if not where the thread stands."""
         return self.command.beginning if isinstance(self.command, RunStart) else None
+
+    @property
+    def not_draining(self) -> str | None:
+        """Why it cannot stop at the end of a step; `None` if it can, or is to stop at once, or has ended."""
+        return None if self.assistant is None or self.aborted or self.ended else self.assistant.not_draining
 
     def observe(self, draft: Draft) -> None:
         """Note an event: with the graph's first one, what the run has taken is used up."""
@@ -305,6 +311,11 @@ def not_branching(beginning: Beginning, reason: str) -> Refusal:
         reason = f"it takes a checkpoint from before the message, and the graph {reason}."
         text = f"an answer cannot be regenerated here: {reason}"
     return Refusal("not_supported", text, status=400)
+
+
+def not_draining(reason: str) -> Refusal:
+    """Why a run is not asked to stop at the end of its step."""
+    return Refusal("not_supported", f"the graph {reason}; stop the run at once.", status=400)
 
 
 def not_pending() -> Refusal:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from anyiostream.remote.branching import dropped_from
 from anyiostream.remote.commands import Answer, Beginning, InputRespond, RunStart
+from anyiostream.remote.jobs import not_draining
 from anyiostream.remote.log import LogGap
 from anyiostream.remote.refusals import GONE, Refusal
 from anyiostream.remote.requests import answer, caller_of, refused
@@ -112,8 +113,8 @@ class Responder:
         Args:
             request: The request that is answered: who makes it is told to `authorize`.
             thread: The conversation.
-            drain: Whether at the end of its step, from which the thread goes on with the input `None`; 400 if the graph
-                has no steps. By default at once.
+            drain: Whether at the end of its step, from which the thread goes on with the input `None`; 400, and nothing
+                is stopped, if one of the graphs has no steps. By default at once.
         """
         return await _answered(self._stop(request, thread, drain=drain))
 
@@ -184,7 +185,11 @@ class Responder:
         caller = caller_of(request)
         identity = await self._service.admit(caller, "abort", thread_id)
         found = await self._service.known_thread(thread_id, identity)
-        for job in reversed(found.jobs) if found is not None else ():
+        jobs = [] if found is None else found.jobs
+        cannot = next(filter(None, (job.not_draining for job in jobs)), None) if drain else None
+        if cannot is not None:  # of none of them, then: another request may stop them at once
+            raise not_draining(cannot)
+        for job in reversed(jobs):
             try:
                 await self._service.cancel(caller, thread_id, job.run_id, wait=False, drain=drain)
             except Refusal as refusal:

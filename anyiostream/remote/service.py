@@ -16,7 +16,7 @@ from anyiostream.remote.commands import Command, GetState, GetTree, InputRespond
 from anyiostream.remote.containing import contained_tasks
 from anyiostream.remote.identity import CheckpointThread, ThreadKey, checkpoint_thread
 from anyiostream.remote.intake import Intake
-from anyiostream.remote.jobs import Job
+from anyiostream.remote.jobs import Job, not_draining
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.lines import Lines
 from anyiostream.remote.listing import Listing
@@ -226,9 +226,8 @@ class Service:
         if thread is None or found is None:
             raise Refusal("no_such_run", "no such run is under way.", status=404)
         assert self._tasks is not None
-        cannot = found.assistant.not_draining if drain and found.assistant is not None else None
-        if cannot is not None:
-            raise Refusal("not_supported", f"the graph {cannot}; stop the run at once.", status=400)
+        if drain and (cannot := found.not_draining) is not None:
+            raise not_draining(cannot)
         here = self.runner.find_job(thread, run_id)
         if here is None:
             return await self._cancel_elsewhere(thread, found, wait=wait, drain=drain)

@@ -11,13 +11,18 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from anyiostream import GraphWriter
+from anyiostream import GraphWriter, parts
 from anyiostream.remote import Access, ServerApplication, app
+from anyiostream.remote.access import Caller
+from anyiostream.remote.commands import RunStart
 from anyiostream.sinks import PROTOCOLS, UnknownProtocol, parse
 
 from ..browsing import Browser
+from ..waiting import until
 
 pytestmark = pytest.mark.anyio
+
+NOBODY = Caller({}, None)
 
 
 class Held:
@@ -76,9 +81,20 @@ async def service(held: Held) -> AsyncIterator[ServerApplication]:
     async def holding(given: Any, writer: GraphWriter) -> Any:
         return await held(given, writer)
 
-    application = app({"held": holding, "asking": asking, "broken": broken})
+    async def stubborn(_: Any) -> AsyncIterator[Any]:
+        """A graph without steps, which takes its time to stop."""
+        try:
+            held.said.set()
+            yield parts.values({})
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await held.go_on.wait()
+
+    application = app({"held": holding, "asking": asking, "broken": broken, "stubborn": stubborn})
     async with application.router.lifespan_context(application):
         yield application
+        held.go_on.set()
 
 
 def request(browser: Browser) -> Request:
@@ -174,6 +190,45 @@ async def test_a_run_stops_after_its_step(service: ServerApplication, held: Held
     assert browser.events[-1]["type"] == "finish"
     assert browser.events[-1]["finishReason"] == "other"
     assert browser.whole
+
+
+async def test_a_run_that_stops_already_need_not_be_able_to_stop_after_its_step(
+    service: ServerApplication, held: Held
+) -> None:
+    """Others have stopped it, or it has ended: who asks then is told nothing else than whoever comes later."""
+    inner = service.state.service
+    run_id = str((await inner.execute(NOBODY, "t", RunStart("stubborn", {}, {}, {})))["run_id"])
+    await held.said.wait()
+
+    async def drained() -> int:
+        return (await service.stop(request(Browser()), thread="t", drain=True)).status_code
+
+    assert await drained() == 400
+    await inner.cancel(NOBODY, "t", run_id, wait=False)
+    thread = await inner.known_thread("t", "")
+    await until(lambda: thread.jobs[0].aborted)
+    assert thread.running
+    assert await drained() == 204
+    thread.jobs[0].aborted, thread.jobs[0].end = False, "completed"  # as it is until the graph has been left
+    assert await drained() == 204
+    held.go_on.set()
+    await until(lambda: not thread.busy)
+    assert await drained() == 204
+
+
+async def test_all_of_a_threads_runs_stop_after_their_step_or_none(service: ServerApplication, held: Held) -> None:
+    """A request that is refused has stopped nothing."""
+    inner = service.state.service
+    for name in ("stubborn", "held"):
+        await inner.execute(NOBODY, "t", RunStart(name, {}, {}, {}))
+    await held.said.wait()
+    response = await service.stop(request(Browser()), thread="t", drain=True)
+    assert (response.status_code, b"has no steps" in response.body) == (400, True)
+    thread = await inner.known_thread("t", "")
+    assert [job.drained for job in thread.jobs] == [False, False]
+    held.go_on.set()
+    assert (await service.stop(request(Browser()), thread="t")).status_code == 204
+    await until(lambda: not thread.busy)
 
 
 async def test_a_consent_goes_on_with_the_run(service: ServerApplication) -> None:
