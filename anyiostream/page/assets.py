@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-__all__ = ["POLICY", "asset_routes"]
+__all__ = ["POLICY", "asset_routes", "takes_gzip"]
 
 STATIC: Final = Path(__file__).with_name("static")
 
@@ -44,8 +44,21 @@ HEADERS: Final = {
 }
 
 
-GZIP: Final = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))")
-"""In `Accept-Encoding`, where it is not excluded."""
+GZIP: Final = frozenset({"gzip", "x-gzip"})
+"""Its names."""
+
+NOT: Final = re.compile(r"q\s*=\s*0(\.0*)?")
+"""What excludes an encoding."""
+
+
+def takes_gzip(accepted: str) -> bool:
+    """Whether an `Accept-Encoding` takes gzip: in whatever case, unless it is excluded; `*` is what is not named."""
+    taken: dict[str, bool] = {}
+    for each in accepted.lower().split(","):
+        name, *parameters = (part.strip() for part in each.split(";"))
+        taken[name] = not any(map(NOT.fullmatch, parameters))
+    named = [taken[name] for name in GZIP if name in taken]
+    return any(named) if named else taken.get("*", False)
 
 
 @final
@@ -61,7 +74,8 @@ class Asset:
 
     async def answer(self, request: Request) -> Response:
         """The file, unless the browser has it already."""
-        body, own = self._packed if GZIP.search(request.headers.get("accept-encoding", "")) else self._plain
+        accepted = ",".join(request.headers.getlist("accept-encoding"))
+        body, own = self._packed if takes_gzip(accepted) else self._plain
         headers = {**HEADERS, **own}
         if own["etag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
