@@ -21,7 +21,7 @@ from anyiostream.remote.store import StoredLog, StoreFailed
 
 from ..waiting import until
 from .said import ends
-from .several.deployment import CALLER, events_of, follow, start
+from .several.deployment import CALLER, events_of, follow, start, state
 from .store.test_survival import World
 
 pytestmark = pytest.mark.anyio
@@ -66,14 +66,6 @@ class Drained(World):
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Drained:
     """One in memory, and one in a file."""
     return Drained(tmp_path, request.param)
-
-
-async def state(service: Service, thread: str = "t") -> Any:
-    """The thread's state, when it has nothing to run."""
-    found = await service.known_thread(thread, "")
-    assert found is not None
-    await until(lambda: not found.busy)
-    return found.state()
 
 
 async def ended(service: Service) -> dict[str, Any]:

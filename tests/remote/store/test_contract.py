@@ -340,7 +340,10 @@ def test_the_script_has_the_same_numbers() -> None:
     """What it keeps of a run that is to be stopped is what other stores keep, and what is read back."""
     script = resources.files("anyiostream.remote.store.redis").joinpath("scripts.lua").read_text("utf-8")
     assert f"local STOP = {stops.STOP} " in script
-    assert [stops.stored(1, "r", b"", 0, stop).cancelled for stop in (0, stops.STOP, stops.DRAIN)] == [False, True, False]
+    kept = [
+        stops.stored(1, "r", b"", 0, stop) for stop in (0, stops.kept_stop(drain=False), stops.kept_stop(drain=True))
+    ]
+    assert [(each.cancelled, each.drained) for each in kept] == [(False, False), (True, False), (False, True)]
 
 
 async def test_crashed_runs_come_first(store: Any) -> None:
