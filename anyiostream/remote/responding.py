@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Collection
+from itertools import count
 from typing import Any, Final
 from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from anyiostream.remote.access import Caller
 from anyiostream.remote.branching import dropped_from
 from anyiostream.remote.commands import Answer, Beginning, InputRespond, RunStart
 from anyiostream.remote.jobs import not_draining
 from anyiostream.remote.log import LogGap
 from anyiostream.remote.refusals import GONE, Refusal
+from anyiostream.remote.repeats import MOST_AGAIN, Known, begun_before, known_as
 from anyiostream.remote.requests import answer, caller_of, refused
 from anyiostream.remote.service import Accepted, Service
 from anyiostream.remote.store import StoreFailed
+from anyiostream.remote.thread import Thread
 from anyiostream.remote.turns import TurnResponse, turn_so_far
 from anyiostream.sinks import Protocol, open_sink
 from anyiostream.sinks import Request as Asked
@@ -65,7 +69,9 @@ class Responder:
             input: What it is run with; or a front end's whole request, as `anyiostream.sinks.parse` returns it, whose
                 answers resume the run that has asked. One that is to be answered anew (`Request.regenerate`) goes back
                 to the checkpoint before the message, and begins a branch there, which becomes the thread; so does one
-                that shows less than the thread has said (`Request.users`), if the graph keeps checkpoints.
+                that shows less than the thread has said (`Request.users`), if the graph keeps checkpoints. One that
+                comes again within `Limits.repeat`, by its `once` or its `Idempotency-Key`, is shown the run that it has
+                begun, unless that has failed or was stopped.
             thread: The conversation; by default the front end's, or a new one.
             protocol: What the front end speaks.
             include: Which state to show.
@@ -133,14 +139,28 @@ class Responder:
         if asked.answers:
             answers = tuple(Answer(interrupt_id, (), said) for interrupt_id, said in asked.answers.items())
             command = InputRespond(answers, None, None, {}, {})
-        accepted = await self._service.execute(caller_of(request), thread_id, command)
-        assert isinstance(accepted, Accepted)
-        run_id = str(accepted["run_id"])
-        identity = await self._service.admit(caller_of(request), "read", thread_id)
-        found = await self._service.thread(thread_id, identity)
+        known = known_as(asked, protocol, assistant, request.headers.get("idempotency-key"))
+        found, run_id, after = await self._begun(caller_of(request), thread_id, command, known)
         sink = open_sink(protocol, run_id=asked.run_id or run_id, request=asked, include=include, message_id=run_id)
-        after = int(accepted.place.rpartition("-")[2])
         return TurnResponse(self._service, found, sink, run_id, after, ())
+
+    async def _begun(
+        self, caller: Caller, thread_id: str, command: RunStart | InputRespond, known: Known
+    ) -> tuple[Thread, str, int]:
+        """Begin a run, unless the same request has begun it; its thread, its id, and a place before its first event."""
+        once = known.once
+        for looked_at in count(1):
+            accepted = await self._service.execute(caller, thread_id, command, once)
+            run_id = str(accepted["run_id"])
+            identity = await self._service.admit(caller, "read", thread_id)
+            found = await self._service.thread(thread_id, identity)
+            if isinstance(accepted, Accepted):
+                return found, run_id, accepted.after
+            earlier = await begun_before(found, run_id)
+            if earlier is not None and known.is_answered_by(earlier):
+                return found, run_id, earlier.after
+            once = f"{known.once} after {run_id}" if looked_at < MOST_AGAIN else None
+        raise AssertionError("what is not known is accepted")
 
     async def _dropped(self, request: Request, assistant: str, thread_id: str, asked: Asked) -> str | None:
         """The message from which on a front end, which tells no more than what it shows, has dropped the thread's."""

@@ -38,12 +38,14 @@ class Accepted(dict[str, Any]):
     """The result of a command that has started a run.
 
     Attributes:
-        place: The id of the last event before the run's own, in the form of `Last-Event-ID`.
+        after: The place of the last event before the run's own.
+        place: That event's id, in the form of `Last-Event-ID`.
     """
 
-    def __init__(self, thread: Thread, run_id: str) -> None:
+    def __init__(self, thread: Thread, run_id: str, after: int) -> None:
         super().__init__(run_id=run_id)
-        self.place: Final = f"{thread.log.log_id}-{thread.log.last}"
+        self.after: Final = after
+        self.place: Final = f"{thread.log.log_id}-{after}"
 
 
 @final
@@ -342,12 +344,10 @@ class Service:
                 raise Refusal("no_such_run", "this thread has not had a run yet.")
             thread = found
             accept = partial(thread.respond, command, once)
-        before = {job.run_id for job in thread.jobs}
-        run_id = await accept()
+        begun = await accept()
         self.runner.claims.accepted(thread)
         # The run of a command that was accepted before may have begun; it is not known here where.
-        is_new = run_id not in before and thread.find(run_id) is not None
-        return Accepted(thread, run_id) if is_new else {"run_id": run_id}
+        return {"run_id": begun.run_id} if begun.after is None else Accepted(thread, begun.run_id, begun.after)
 
     async def _check_runs(self, identity: str) -> None:
         if self._tasks is None:

@@ -37,7 +37,7 @@ from anyiostream.remote.subscriptions import Subscription
 from anyiostream.remote.tree import RunTree
 from anyiostream.wire.drafts import Draft
 
-__all__ = ["Shared", "Thread"]
+__all__ = ["Begun", "Shared", "Thread"]
 
 Perform = Callable[["Thread", Job], Awaitable[None]]
 """Runs a job to its end, and writes its events to the thread."""
@@ -55,6 +55,20 @@ class Shared:
 
     fresh: Callable[[], Awaitable[Thread]]
     watched: Callable[[int], Awaitable[None]]
+
+
+@final
+@attrs.frozen
+class Begun:
+    """A run that a command has begun.
+
+    Attributes:
+        run_id: Its id.
+        after: A place in the log before its first event; `None` for a command that was accepted before.
+    """
+
+    run_id: str
+    after: int | None = None
 
 
 @final
@@ -181,8 +195,8 @@ class Thread:
         """Bytes that it keeps while it is idle, as far as they are in memory."""
         return self.log.size + self.ledger.size
 
-    async def start(self, command: RunStart, assistant: Assistant, once: str | None = None) -> str:
-        """Accept a run, which `work` runs; its id. A command whose `once` is known already is not accepted again.
+    async def start(self, command: RunStart, assistant: Assistant, once: str | None = None) -> Begun:
+        """Accept a run, which `work` runs. A command whose `once` is known already is not accepted again.
 
         Raises:
             Refusal: Too many runs wait already; or the thread waits for its user on behalf of another assistant.
@@ -190,7 +204,7 @@ class Thread:
         async with self._accepting:
             return await self._accept(starting(command, assistant, self.snapshot, self.ledger.asker), once)
 
-    async def respond(self, command: InputRespond, once: str | None = None) -> str:
+    async def respond(self, command: InputRespond, once: str | None = None) -> Begun:
         """Accept answers to interrupts, and the run that goes on with them. Otherwise as `start`.
 
         Raises:
@@ -202,6 +216,10 @@ class Thread:
     def find(self, run_id: str) -> Job | None:
         """The run of that id, if it is under way or waits."""
         return next((job for job in self.jobs if job.run_id == run_id), None)
+
+    def is_stopped(self, run_id: str) -> bool:
+        """Whether that run was cancelled before its turn, which has not come yet."""
+        return any(job.run_id == run_id and job.aborted for job in self._jobs)
 
     @property
     def jobs(self) -> list[Job]:
@@ -354,7 +372,7 @@ class Thread:
         """A viewer has read on, or has left: a run that waits for it may go on."""
         self._audience.advanced()
 
-    async def _accept(self, job: Job, once: str | None) -> str:
+    async def _accept(self, job: Job, once: str | None) -> Begun:
         if self.lost:
             raise lost()
         # Of a thread that is shown, it is not known here whether the first one is under way: the store counts.
@@ -362,10 +380,10 @@ class Thread:
             raise too_many(self.limits.queued)
         accepted = await offered(self.log, self.key, job, self.ledger.latest, once, self.limits)
         if accepted.repeated:
-            return accepted.reply.decode()
+            return Begun(accepted.reply.decode())
         job.place = accepted.place
         self.receive(job)
-        return job.run_id
+        return Begun(job.run_id, self.log.last)
 
     def _rest(self) -> None:
         """Nothing is left to run. What is kept is kept as bytes, so that it can be counted."""

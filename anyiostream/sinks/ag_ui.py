@@ -17,7 +17,7 @@ from anyiostream import Namespace
 from anyiostream.sinks.approvals import Approval
 from anyiostream.sinks.json_patch import difference
 from anyiostream.sinks.parts import Block, Call, Graph, Message
-from anyiostream.sinks.requests import listed, mapping_of, text_of
+from anyiostream.sinks.requests import digest_of, listed, mapping_of, text_of
 from anyiostream.sinks.sink import DEFAULT_INCLUDE, MalformedRequest, Request, Status
 from anyiostream.sinks.turn_sink import TurnSink, data_frame
 
@@ -271,6 +271,7 @@ def parse(body: Any) -> Request:
         users=() if answers else tuple(_users(messages)),
         calls=_calls(messages),
         extra={name: given[name] for name in ("state", "tools", "context", "forwardedProps") if name in given},
+        once=digest_of(body),
     )
 
 

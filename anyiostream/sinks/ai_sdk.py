@@ -25,7 +25,7 @@ from anyiostream import Namespace
 from anyiostream.sinks.ai_sdk_types import InterruptData, SubgraphData
 from anyiostream.sinks.approvals import Approval, answer_of
 from anyiostream.sinks.parts import Block, Call, Graph, Message
-from anyiostream.sinks.requests import listed, mapping_of, text_of
+from anyiostream.sinks.requests import digest_of, listed, mapping_of, text_of
 from anyiostream.sinks.sink import DEFAULT_INCLUDE, MalformedRequest, Request, Status
 from anyiostream.sinks.turn_sink import TurnSink, data_frame
 
@@ -272,6 +272,8 @@ def parse(body: Any) -> Request:
         continues=continues,
         calls=calls,
         extra=extra,
+        # Without an id of its message, it may be another one with the same words.
+        once=None if continues is None and (asked is None or "id" not in _message(asked)) else digest_of(body),
     )
 
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 from anyiostream.sinks.sink import MalformedRequest
 
-__all__ = ["listed", "mapping_of", "text_of"]
+__all__ = ["digest_of", "listed", "mapping_of", "text_of"]
+
+
+def digest_of(body: Any) -> str | None:
+    """By which a request is known if it is sent again: the same for the same body; `None` if it is no JSON."""
+    try:
+        written = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return sha256(written.encode()).hexdigest()
 
 
 def mapping_of(protocol: str, name: str, given: Any) -> Mapping[str, Any]:

@@ -46,6 +46,7 @@ class Request:
         stream: Whether the answer is to be streamed.
         usage: Whether it is to say how many tokens were used.
         extra: What else the front end has sent along; none of it is trusted.
+        once: By which the same request is known if it is sent again; `None` where it names neither run nor message.
     """
 
     input: Any = None
@@ -60,6 +61,7 @@ class Request:
     stream: bool = True
     usage: bool = False
     extra: Mapping[str, Any] = attrs.field(factory=dict)
+    once: str | None = None
 
 
 class Sink(Protocol):

@@ -21,7 +21,7 @@ from anyiostream.remote.jobs import Job
 from anyiostream.remote.performing import perform
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.subscriptions import Selection, Subscription
-from anyiostream.remote.thread import Thread
+from anyiostream.remote.thread import Begun, Thread
 from anyiostream.remote.threads import Threads
 from anyiostream.remote.viewer import Viewer
 
@@ -70,9 +70,9 @@ async def asked(assistant: Assistant = ASKING, assistant_id: str = "asking") -> 
     return thread
 
 
-async def job_of(thread: Thread, accepting: Awaitable[str]) -> Job:
+async def job_of(thread: Thread, accepting: Awaitable[Begun]) -> Job:
     """The run that is being accepted."""
-    job = thread.find(await accepting)
+    job = thread.find((await accepting).run_id)
     assert job is not None
     return job
 

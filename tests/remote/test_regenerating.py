@@ -110,7 +110,7 @@ async def test_a_graph_without_checkpoints_says_why_it_cannot() -> None:
             assert why in browser.body
 
 
-async def test_a_request_of_ag_ui_that_is_sent_twice() -> None:
+async def test_a_message_of_ag_ui_that_two_runs_are_asked_for() -> None:
     """The second one waits, and answers the same message: its run's turn tells that the thread has it by then."""
     go_on = threading.Event()
     asked: list[str] = []
@@ -119,12 +119,12 @@ async def test_a_request_of_ag_ui_that_is_sent_twice() -> None:
         asked.append(text)
         await until(go_on.is_set)
 
-    given = {"threadId": "chat", "runId": "r", "messages": [{"id": "u1", "role": "user", "content": "one"}]}
+    given = {"threadId": "chat", "messages": [{"id": "u1", "role": "user", "content": "one"}]}
     service = app({"chat": chatting(InMemorySaver(), gate)})
 
-    async def post() -> None:
+    async def post(run_id: str) -> None:
         browser = Browser()
-        asks = parse("ag-ui", given)
+        asks = parse("ag-ui", {**given, "runId": run_id})
         response = await service.respond(Request(browser.scope), "chat", asks, protocol="ag-ui")
         await browser.open(response)
         assert browser.events[-1]["type"] == "RUN_FINISHED"
@@ -132,8 +132,8 @@ async def test_a_request_of_ag_ui_that_is_sent_twice() -> None:
     async with service.router.lifespan_context(service):
         with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(post)
-                tasks.start_soon(post)
+                tasks.start_soon(post, "r1")
+                tasks.start_soon(post, "r2")
                 await until(lambda: asked)
                 thread = await service.state.service.thread("chat", "")
                 await until(lambda: len(thread.jobs) == 2)

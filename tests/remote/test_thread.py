@@ -208,7 +208,7 @@ async def test_a_run_that_waits_can_be_taken_back() -> None:
     """It is not run at all."""
     thread = thread_of()
     for n in range(2):
-        run_id = await thread.start(RunStart("demo", n, {}, {}), Assistant(graph=graph))
+        run_id = (await thread.start(RunStart("demo", n, {}, {}), Assistant(graph=graph))).run_id
     job = thread.find(run_id)
     assert job is not None
     await thread.abort(job)
@@ -232,7 +232,7 @@ async def test_a_command_is_run_once() -> None:
     """Whoever looks at the inbox may find it there when its run is over, and the end is still being written."""
     thread = thread_of()
     for n in range(2):
-        run_id = await thread.start(RunStart("demo", n, {}, {}), Assistant(graph=graph))
+        run_id = (await thread.start(RunStart("demo", n, {}, {}), Assistant(graph=graph))).run_id
     job = thread.find(run_id)
     assert job is not None
     await thread.abort(job)
@@ -259,7 +259,7 @@ async def test_a_run_is_stopped_although_the_store_cannot_note_it() -> None:
     async def fails(place: int) -> None:
         raise StoreFailed("it is away")
 
-    run_id = await thread.start(RunStart("demo", 1, {}, {}), Assistant(graph=sleeps))
+    run_id = (await thread.start(RunStart("demo", 1, {}, {}), Assistant(graph=sleeps))).run_id
     thread.log.cancel = fails  # type: ignore[method-assign]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(thread.work)

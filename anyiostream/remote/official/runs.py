@@ -113,7 +113,8 @@ class RunEndpoints:
         thread = await (await self._service.thread(known.thread_id, known.owner)).fresh()
         modes = read_modes(_modes(query.getlist("stream_mode")) or sorted(CHANNELS))
         start = thread.fold.running if thread.fold.run_id == run_id else 0
-        since = start - 1 if start else thread.log.last
+        # The fold has the run's first event before the store has it.
+        since = min(start - 1, thread.log.last) if start else thread.log.last
         given = request.headers.get("last-event-id")
         if given not in FROM_THE_START:
             since = max(since, resumed_from(str(given), thread.log.log_id))
