@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 
 from anyiostream.sinks import PROTOCOLS, MalformedRequest, Request, UnknownInclude, UnknownProtocol, open_sink, parse
 
 USER = {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
+
+
+RUN = {"threadId": "t", "runId": "r", "messages": [{"id": "u1", "role": "user", "content": "Hi"}]}
 
 
 def question(**fields: Any) -> dict[str, Any]:
@@ -75,7 +79,43 @@ def question(**fields: Any) -> dict[str, Any]:
 )  # fmt: skip
 def test_a_request_is_read(protocol: str, body: Any, asked: Request) -> None:
     """As each protocol has it."""
-    assert parse(protocol, body) == asked
+    assert attrs.evolve(parse(protocol, body), once=None) == asked
+
+
+@pytest.mark.parametrize(("protocol", "body"), [("ai-sdk", {"id": "c", "messages": [USER]}), ("ag-ui", RUN)])
+def test_a_request_that_is_sent_again_is_known(protocol: str, body: Any) -> None:
+    """It is the same in whatever order its fields come, and another one if any of it differs."""
+    once = parse(protocol, body).once
+    assert once is not None
+    assert parse(protocol, dict(reversed([*body.items()]))).once == once
+    for more in ({"extra": 1}, {"messages": [*body["messages"], {**body["messages"][0], "id": "u2"}]}):
+        assert parse(protocol, {**body, **more}).once != once
+
+
+@pytest.mark.parametrize(
+    ("protocol", "body"),
+    [
+        ("ai-sdk", {"id": "c", "messages": [{name: value for name, value in USER.items() if name != "id"}]}),
+        ("ai-sdk", {"id": "c", "messages": [], "answers": {"i1": "yes"}}),
+        ("ai-sdk", {"id": "c", "messages": [USER], "extra": object()}),
+        ("ai-sdk", {"id": "c", "messages": [USER], ("no", "json"): 1}),
+        ("ag-ui", {**RUN, "extra": {1, 2}}),
+        ("openai", {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}),
+        ("text", {"input": "Hi", "thread": "t"}),
+        ("langgraph", {"input": 1, "thread_id": "t"}),
+    ],
+)
+def test_a_request_that_names_nothing_is_another_one_each_time(protocol: str, body: Any) -> None:
+    """Somebody may say the same once more. So is what is no JSON, which nobody has sent."""
+    assert parse(protocol, body).once is None
+
+
+def test_a_deep_request_is_read() -> None:
+    """However deep the decoder has let it be."""
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert parse("ai-sdk", {"id": "c", "messages": [USER], "deep": deep}).thread == "c"
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
