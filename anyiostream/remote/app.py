@@ -168,7 +168,13 @@ def _cross_origin(origins: Collection[str]) -> list[Middleware]:
     if not origins:
         return []
     return [
-        Middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=LOCAL_ORIGIN_METHODS, allow_headers=["*"])
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=LOCAL_ORIGIN_METHODS,
+            allow_headers=["*"],
+            expose_headers=["content-location", "location"],  # which run it is, and where the rest of a stream is
+        )
     ]
 
 

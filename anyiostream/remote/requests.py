@@ -12,7 +12,7 @@ from anyiostream.remote.access import Caller
 from anyiostream.remote.refusals import Refusal
 from anyiostream.wire.jsonable import encode
 
-__all__ = ["answer", "answer_encoded", "caller_of", "refused", "sent_once"]
+__all__ = ["HEADERS", "answer", "answer_encoded", "caller_of", "refused", "sent_once"]
 
 TOO_MUCH: Final = frozenset({408, 429})
 """HTTP statuses after which the rest of a request is not waited for."""
@@ -20,7 +20,8 @@ TOO_MUCH: Final = frozenset({408, 429})
 LONGEST_KEY: Final = 200
 """Characters of a client's key that count."""
 
-HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+HEADERS: Final = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+"""Of a response in JSON."""
 
 
 def caller_of(connection: HTTPConnection) -> Caller:

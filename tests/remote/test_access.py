@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from anyiostream.remote import app
 from anyiostream.remote.access import LOOPBACK, Access, authorized, check_host, check_origin, check_thread_id
 from anyiostream.remote.refusals import Refusal
+
+from ..browsing import Browser
 
 MALFORMED = [
     "",
@@ -114,3 +117,13 @@ async def test_the_hook_decides(identity: Any, expected: int | None) -> None:
 async def test_without_a_hook_everybody_is_the_same() -> None:
     """Whoever can reach the server may use it: the default serves this machine only."""
     assert await authorized(None, Access("start", "t", None, {}, None)) == ""
+
+
+@pytest.mark.anyio
+async def test_pages_from_elsewhere_may_read_which_run_it_is() -> None:
+    """And where the rest of it is: browsers hide what is not named."""
+    browser = Browser(headers={"origin": "https://page.example", "host": "localhost"})
+    scope = {**browser.scope, "path": "/ok", "root_path": "", "query_string": b""}
+    await app({}, origins=["https://page.example"])(scope, browser.receive, browser.send)
+    shown = browser.headers["access-control-expose-headers"].split(", ")
+    assert (browser.status, shown) == (200, ["content-location", "location"])

@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, final
+from urllib.parse import quote, urlencode
 from uuid import uuid4
 
-import anyio
 import attrs
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from anyiostream.remote.access import Caller
 from anyiostream.remote.branching import has_checkpoint
 from anyiostream.remote.commands import Beginning, InputRespond, RunStart, parse_command
 from anyiostream.remote.jobs import not_branching
 from anyiostream.remote.log import LogGap
 from anyiostream.remote.official.bodies import body_of, checkpoint_in, known_thread, number, only
 from anyiostream.remote.official.modes import CHANNELS, ModeReader, read_modes
-from anyiostream.remote.official.threads import at_rest, forget
+from anyiostream.remote.official.run_stream import Leaving, RunStream, whose
+from anyiostream.remote.official.threads import at_rest
 from anyiostream.remote.refusals import GONE, Refusal
-from anyiostream.remote.requests import answer, caller_of, refused
+from anyiostream.remote.requests import answer, caller_of
 from anyiostream.remote.service import Service
-from anyiostream.remote.sse import HEADERS, HEARTBEAT, resumed_from, send_piece, until_disconnected
+from anyiostream.remote.sse import resumed_from
 from anyiostream.remote.subscriptions import Selection, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
-from anyiostream.wire.jsonable import encode
-from anyiostream.wire.sse import frame
 
 __all__ = ["RunEndpoints"]
 
@@ -65,20 +62,23 @@ class RunEndpoints:
     async def create(self, request: Request) -> Response:
         """`POST /threads/{id}/runs`: start it, and return."""
         run = await self._started(request)
-        return answer(_shown(run.thread, run.run_id))
+        response = answer(_shown(run.thread, run.run_id))
+        response.headers["content-location"] = quote(whose(run.thread, run.run_id))
+        return response
 
     async def stream(self, request: Request) -> Any:
         """`POST /threads/{id}/runs/stream` and `/runs/stream`: start it, and stream it to its end."""
         return await self._started(request)
 
-    async def wait(self, request: Request) -> Response:
+    async def wait(self, request: Request) -> Any:
         """`POST /threads/{id}/runs/wait` and `/runs/wait`: start it; its last snapshot when it has ended."""
         run = await self._started(request)
-        async for _ in run.events():
-            pass
-        await run.forget()
-        error = run.reader.error
-        return answer(run.reader.values if error is None else {"__error__": {"error": "RunFailed", "message": error}})
+
+        async def told() -> Any:
+            error = run.reader.error
+            return run.reader.values if error is None else {"__error__": {"error": "RunFailed", "message": error}}
+
+        return run.as_value(told)
 
     async def list(self, request: Request) -> Response:
         """`GET /threads/{id}/runs`: those under way, and the last one that has ended."""
@@ -95,40 +95,49 @@ class RunEndpoints:
         thread = await known_thread(self._service, request)
         return answer(_shown(thread, _known_run(thread, request)))
 
-    async def join(self, request: Request) -> Response:
+    async def join(self, request: Request) -> Any:
         """`GET /threads/{id}/runs/{run}/join`: the thread's values when the run has ended."""
-        thread = await known_thread(self._service, request)
-        job = thread.find(_known_run(thread, request))
-        if job is not None:
-            await job.done.wait()
-        return answer((await thread.fresh()).state()["values"])
+        run = await self._joined(request, frozenset({"values"}), whole=False)
+
+        async def told() -> Any:
+            await at_rest(run.thread)
+            return (await run.thread.fresh()).state()["values"]
+
+        return run.as_value(told)
 
     async def join_stream(self, request: Request) -> Any:
         """`GET /threads/{id}/runs/{run}/stream`: a run's events, from its start, or from `Last-Event-ID` on.
 
         The run is under way, or was the last one. Without `stream_mode`, in all modes.
         """
+        modes = _modes(request.query_params.getlist("stream_mode")) or sorted(CHANNELS)
+        return await self._joined(request, read_modes(modes), request.headers.get("last-event-id"))
+
+    async def _joined(
+        self, request: Request, modes: frozenset[str], given: str | None = None, *, whole: bool = True
+    ) -> RunStream:
+        """A run that is under way, or was the last one: from its start, or after an event; or what is still to come."""
         known = await known_thread(self._service, request)
         run_id, query = _known_run(known, request), request.query_params
         thread = await (await self._service.thread(known.thread_id, known.owner)).fresh()
-        modes = read_modes(_modes(query.getlist("stream_mode")) or sorted(CHANNELS))
         start = thread.fold.running if thread.fold.run_id == run_id else 0
         # The fold has the run's first event before the store has it.
-        since = min(start - 1, thread.log.last) if start else thread.log.last
-        given = request.headers.get("last-event-id")
+        since = min(start - 1, thread.log.last) if start and whole else thread.log.last
         if given not in FROM_THE_START:
             since = max(since, resumed_from(str(given), thread.log.log_id))
         job = thread.find(run_id)
         until = thread.log.last if job is None or job.ended else None
-        viewer, reader = Viewer(thread), ModeReader(run_id, modes, subgraphs=False, begun=0 < start <= since)
+        subgraphs = _is_set(query, "stream_subgraphs")
+        viewer, reader = Viewer(thread), ModeReader(run_id, modes, subgraphs=subgraphs, begun=0 < start <= since)
         try:
             await viewer.add("", Subscription(Selection(reader.channels), since=since))
         except LogGap as gap:
             raise Refusal("invalid_argument", str(gap), status=GONE) from None
-        leaves = (
-            Leaving(caller_of(request)) if query.get("cancel_on_disconnect", "0").lower() in {"1", "true"} else None
+        leaving = Leaving(caller_of(request)) if _is_set(query, "cancel_on_disconnect") else None
+        again = _again(modes, subgraphs=subgraphs, leaving=leaving)
+        return RunStream(
+            self._service, thread, viewer, reader, run_id, own=False, until=until, leaving=leaving, again=again
         )
-        return RunStream(self._service, thread, viewer, reader, run_id, own=False, until=until, leaving=leaves)
 
     async def _started(self, request: Request) -> RunStream:
         service, thread_id = self._service, request.path_params.get("thread_id")
@@ -145,9 +154,11 @@ class RunEndpoints:
         command = await self._placed(command, _checkpoint(body), thread)
         viewer, after = Viewer(thread), thread.log.last
         run_id = (await service.execute(caller_of(request), thread_id, command))["run_id"]
-        reader = ModeReader(run_id, modes, subgraphs=bool(body.get("stream_subgraphs")))
+        subgraphs = bool(body.get("stream_subgraphs"))
+        reader = ModeReader(run_id, modes, subgraphs=subgraphs)
         await viewer.add("", Subscription(Selection(reader.channels), since=after))
-        return RunStream(service, thread, viewer, reader, run_id, own=own, leaving=leaving)
+        again = _again(modes, subgraphs=subgraphs, leaving=leaving)
+        return RunStream(service, thread, viewer, reader, run_id, own=own, leaving=leaving, again=again)
 
     async def _placed(
         self, command: RunStart | InputRespond, checkpoint_id: str | None, thread: Thread
@@ -254,125 +265,21 @@ def _modes(given: Sequence[str]) -> list[Any]:
     return found if isinstance(found, list) else list(given)
 
 
+def _is_set(query: Mapping[str, str], name: str) -> bool:
+    return query.get(name, "0").lower() in {"1", "true"}
+
+
+def _again(modes: frozenset[str], *, subgraphs: bool, leaving: Leaving | None) -> str:
+    """What follows a run's path where the rest of a stream is had, shown as it was: clients ask for just that."""
+    query = [("stream_mode", mode) for mode in sorted(modes)]
+    query += [("stream_subgraphs", "1")] if subgraphs else []
+    query += [] if leaving is None else [("cancel_on_disconnect", "1")]
+    return f"stream?{urlencode(query)}"
+
+
 def _cancels(body: Mapping[str, Any]) -> bool:
     """Whether the run is to be stopped when its viewer leaves."""
     given = body.get("on_disconnect")
     if given not in {None, "continue", "cancel"}:
         raise Refusal("invalid_argument", "`on_disconnect` must be 'continue' or 'cancel'.", status=400)
     return bool(given == "cancel")
-
-
-@final
-@attrs.define
-class Leaving:
-    """A viewer that wants the run stopped when it leaves.
-
-    Attributes:
-        caller: Who it is.
-        left: Whether it has left.
-    """
-
-    caller: Caller
-    left: bool = False
-
-    async def until_left(self, receive: Receive, scope: anyio.CancelScope) -> None:
-        """Cancel `scope` when it has left."""
-        await until_disconnected(receive, scope)
-        self.left = True
-
-
-@final
-class RunStream:
-    """A run that has been started, and the response that streams it: an ASGI response with an end.
-
-    Args:
-        service: The server.
-        thread: The run's thread.
-        viewer: Reads it.
-        reader: Makes events of what it reads.
-        run_id: The run.
-        own: Whether the thread is the run's own, and ends with it.
-        until: The last place that is read of a run that has ended.
-        leaving: Set if the run is to be stopped when the viewer leaves.
-    """
-
-    def __init__(
-        self,
-        service: Service,
-        thread: Thread,
-        viewer: Viewer,
-        reader: ModeReader,
-        run_id: str,
-        *,
-        own: bool,
-        until: int | None = None,
-        leaving: Leaving | None = None,
-    ) -> None:
-        self.thread = thread
-        self.reader = reader
-        self.run_id = run_id
-        self._service = service
-        self._viewer = viewer
-        self._own = own
-        self._until = until
-        self._leaving = leaving
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream until the run has ended, or the viewer leaves, which the run does not notice unless it is to."""
-        try:
-            self._service.check_connection(self.thread)
-        except Refusal as refusal:
-            await refused(refusal)(scope, receive, send)
-            return
-        name = f"/threads/{self.thread.thread_id}/runs/{self.run_id}".encode()
-        headers = [*HEADERS, (b"content-location", name)]
-        with self._service.streams.to_viewer(self.thread, self._viewer):
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            async with anyio.create_task_group() as tasks:
-                watch = until_disconnected if self._leaving is None else self._leaving.until_left
-                tasks.start_soon(watch, receive, tasks.cancel_scope)
-                await send_piece(send, frame("metadata", encode({"run_id": self.run_id, "attempt": 1})))
-                async for event, data, event_id in self.events():
-                    await send_piece(send, HEARTBEAT if event is None else frame(event, encode(data), event_id))
-                tasks.cancel_scope.cancel()
-        await self._left()
-        if self.reader.ended or self._is_over:
-            await self.forget()  # ends the thread's readers, so this stream must not read it any more
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _left(self) -> None:
-        """Stop the run if its viewer has left, and wanted that: not if the server is being stopped."""
-        if self._leaving is None or not self._leaving.left or self.reader.ended or self._service.closing:
-            return
-        try:
-            await self._service.cancel(self._leaving.caller, self.thread.thread_id, self.run_id, wait=False)
-        except Refusal as refusal:
-            # It has ended meanwhile, or its viewer may not stop it.
-            logger.debug("run %s is not stopped: %s", self.run_id, refusal)
-
-    @property
-    def _is_over(self) -> bool:
-        return self._until is not None and self._viewer.cursor >= self._until
-
-    async def events(self) -> AsyncIterator[tuple[str | None, Any, str | None]]:
-        """What the run says, to its end, with its places in the log; a heartbeat now and then while it says nothing."""
-        while True:
-            try:
-                batch = await self._viewer.batch()
-            except LogGap:
-                yield "error", {"error": "gap", "message": "this run was faster than its viewer; read its state."}, None
-                return
-            for entry in batch:
-                said = list(self.reader.read(entry))
-                for n, (event, data) in enumerate(said, 1):
-                    yield event, data, entry.event_id if n == len(said) else None
-            if self.reader.ended or self._is_over:
-                return
-            if not await self._viewer.wait(self._service.heartbeat):
-                yield None, None, None
-
-    async def forget(self) -> None:
-        """A run without a thread leaves nothing."""
-        if self._own and not self.thread.waits:
-            await at_rest(self.thread)
-            await forget(self._service, self.thread)

@@ -141,4 +141,5 @@ def test_the_calls_of_a_chat_page(client: Path, server: str, sdk: str) -> None:
         "resolved": 400,
         "asked": {"ask": "a"},
         "answers": ["a=yes"],
+        "created": [True, True, 2],
     }

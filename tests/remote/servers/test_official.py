@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from anyiostream.remote.thread import Thread
 
 from ...waiting import PATIENCE
 from ..graphs import ASSISTANTS, release
+from .cutting import proxied
 from .serving import ALL_SERVERS, serving
 
 pytestmark = [
@@ -218,6 +220,66 @@ async def test_a_run_is_joined(server: str) -> None:
         with pytest.raises((NotFoundError, httpx.HTTPStatusError)):
             async for _ in client.runs.join_stream(thread_id, str(uuid.uuid4())):
                 pass
+
+
+async def test_a_client_is_told_which_run_it_has_begun(server: str) -> None:
+    """`on_run_created` of `stream`, `wait` and `create`; of `wait` before the run has ended."""
+    async with connected(server) as client:
+        thread_id = (await client.threads.create())["thread_id"]
+        told: list[Any] = []
+
+        async def runs() -> list[str]:
+            return [each["run_id"] for each in await client.runs.list(thread_id)]
+
+        run = await client.runs.create(thread_id, "everything", input={}, on_run_created=told.append)
+        await client.runs.join(thread_id, run["run_id"])
+        async for _ in client.runs.stream(thread_id, "everything", input={}, on_run_created=told.append):
+            pass
+        (last,) = await runs()
+        given = {"to": 2, "held": 0}
+
+        def created(about: Any) -> None:
+            told.append(about)
+            release(thread_id)
+
+        await client.runs.wait(thread_id, "counting", input=given, on_run_created=created)
+        assert [each["run_id"] for each in told] == [run["run_id"], last, *(await runs())]
+        assert {each["thread_id"] for each in told} == {thread_id}
+        await client.runs.wait(None, "everything", input={}, on_run_created=told.append)
+        assert told[-1]["thread_id"] != thread_id
+
+
+async def test_a_stream_that_breaks_off_is_taken_up_again(server: str) -> None:
+    """By the client itself: each event once, in the modes that were asked for, to the run's end."""
+    with proxied(server) as proxy:
+        proxy.cuts = [2500, 3000]
+        async with connected(proxy.url) as client:
+            thread_id = (await client.threads.create())["thread_id"]
+            stream = client.runs.stream(
+                thread_id, "counting", input={"to": 100, "held": 101}, stream_mode=["custom"], stream_subgraphs=True
+            )
+            parts = [part async for part in stream]
+        assert proxy.cuts == []
+    assert [part.data for part in parts if isinstance(part.data, int)] == list(range(100))
+    assert {part.event for part in parts} == {"metadata", "custom"}
+
+
+async def test_the_rest_of_a_run_is_where_it_is_said_to_be(server: str) -> None:
+    """Of a stream with the same modes; of one value by `join`, whose head is there while the run goes on."""
+    async with connected(server) as client, httpx.AsyncClient(base_url=server, timeout=PATIENCE) as http:
+        thread_id = (await client.threads.create())["thread_id"]
+        body = {"assistant_id": "counting", "input": {"to": 2, "held": 1}, "stream_mode": ["custom", "values"]}
+        async with http.stream("POST", f"/threads/{thread_id}/runs/stream", json=body) as response:
+            run = response.headers["content-location"]
+            assert run.startswith(f"/threads/{thread_id}/runs/")
+            assert response.headers["location"] == f"{run}/stream?stream_mode=custom&stream_mode=values"
+        async with http.stream("GET", f"{run}/join") as joined:
+            assert joined.headers["location"] == f"{run}/join"
+            release(thread_id)
+            values = json.loads(await joined.aread())
+        async with http.stream("GET", f"{run}/stream?stream_mode=custom&stream_subgraphs=1") as again:
+            assert again.headers["location"] == f"{run}/stream?stream_mode=custom&stream_subgraphs=1"
+        assert values == (await http.get(f"{run}/join")).json() == (await client.threads.get_state(thread_id))["values"]
 
 
 @pytest.mark.parametrize("on_disconnect", ["cancel", "continue"])

@@ -55,7 +55,10 @@ for await (const { event, data } of client.runs.joinStream(id, next.run, { lastE
 const history = await client.threads.getHistory(id, { limit: 10 });
 const found = await client.threads.search({ metadata: { graph_id: "chat" }, limit: 100 });
 const asking = await client.threads.create();
-await client.runs.wait(asking.thread_id, "ask", { input: {} });
+const created = [];
+const onRunCreated = (about) => created.push(about.thread_id === asking.thread_id && about.run_id);
+await client.runs.wait(asking.thread_id, "ask", { input: {}, onRunCreated });
+const [first] = await client.runs.list(asking.thread_id);
 const [asked] = (await client.threads.getState(asking.thread_id)).tasks.flatMap((task) => task.interrupts);
 // "Mark as resolved".
 const resolving = { input: {}, command: { goto: "__end__" }, onDisconnect: "cancel" };
@@ -64,6 +67,8 @@ const [waiting] = await client.threads.getHistory(asking.thread_id, { limit: 10 
 const { thread_id: _, ...checkpoint } = waiting.checkpoint;
 const answering = { input: {}, command: { resume: "yes" }, checkpoint, onDisconnect: "cancel" };
 const answered = await client.runs.wait(asking.thread_id, "ask", answering);
+const background = await client.runs.create(asking.thread_id, "ask", { input: {}, onRunCreated });
+await client.runs.join(asking.thread_id, background.run_id);
 await client.threads.delete(id);
 
 const told = {
@@ -79,5 +84,6 @@ const told = {
   found: found.some((each) => each.thread_id === id && each.values.messages.length === 4),
   asked: asked.value,
   answers: answered.answers,
+  created: [created[0] === first.run_id, created[1] === background.run_id, created.length],
 };
 process.stdout.write(JSON.stringify(told));
