@@ -80,6 +80,10 @@ class Ledger:
         """All of it as plain JSON."""
         return self.fold.dump(self._values)
 
+    def label(self) -> bytes:
+        """What lists are to know of the thread, encoded."""
+        return Label(self.fold.assistant_id, self.fold.snapshot.waits).dump()
+
     # --- what a run takes, uses, and leaves ---
 
     def accept(self, job: Job, *, idle: bool) -> None:
@@ -105,7 +109,7 @@ class Ledger:
             fold.go_on()
         self.asker = Asker(job.assistant_id, job.assistant, values)
         job.handed_over, fold.handed_over = fold.handed_over, False
-        return Changes(attempts=(job.place, job.attempts + 1), pending=(), fold=self._dumped(), label=self._label())
+        return Changes(attempts=(job.place, job.attempts + 1), pending=(), fold=self._dumped(), label=self.label())
 
     def observe(self, draft: Draft) -> None:
         """Take note of what an event says, before it has its place."""
@@ -188,10 +192,7 @@ class Ledger:
         """What changes with an event that ends a run, or after which something else is asked."""
         pending = tuple(self.fold.snapshot.interrupts) if self._asked or given_back else None
         self._asked = False
-        return Changes(done=done, pending=pending, fold=self._dumped(), label=self._label())
-
-    def _label(self) -> bytes:
-        return Label(self.fold.assistant_id, self.fold.snapshot.waits).dump()
+        return Changes(done=done, pending=pending, fold=self._dumped(), label=self.label())
 
     def _dumped(self) -> bytes | None:
         return None if self.dumps is None else self.dumps()

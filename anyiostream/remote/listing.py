@@ -1,17 +1,19 @@
 """`Listing`: an owner's threads, wherever they are run, and each of them as it stands.
 
-Nothing is claimed or made by being listed, and nothing is forgotten for it. Where a server has its store for itself,
+Nothing is claimed or made by being listed, and nothing is forgotten for it; a thread of version 0.1.0, which has no
+label, is left one by whoever reads it. Where a server has its store for itself,
 the threads that it remembers are shown as they are in memory; the others are read from the store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, final
 
 from anyiostream.remote.identity import ThreadKey
 from anyiostream.remote.loader import Loader
-from anyiostream.remote.store import Listed, Store
+from anyiostream.remote.store import Listed, Store, StoreFailed
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.threads import Threads
 
@@ -69,4 +71,8 @@ class Listing:
         thread = self.in_memory(owner, listed)
         if thread is not None or self.is_all_in_memory:
             return thread
-        return await self._loader.stored(ThreadKey(owner, listed.thread_id), self._store, known)
+        read = await self._loader.stored(ThreadKey(owner, listed.thread_id), self._store, known)
+        if read is not None and listed.label is None and not listed.commands and not read.busy:
+            with suppress(StoreFailed):  # then it is read once more
+                await self._store.label(listed, read.ledger.label())
+        return read

@@ -134,6 +134,12 @@ class MemoryStore:
         found = (each for each in newest if each.record.owner == owner)
         return [each.listed() for each in islice(found, skip, skip + most)]
 
+    async def label(self, listed: Listed, label: bytes) -> None:
+        """Leave for lists what was read of a thread."""
+        held = self._threads.get(listed.key)
+        if held is not None and held.listed() == listed and not listed.commands and listed.label is None:
+            held.label = label
+
     async def unfinished(self) -> Sequence[str]:
         """Keys of the threads that have commands."""
         heads = {key: next(iter(held.inbox.values())) for key, held in self._threads.items() if held.inbox}

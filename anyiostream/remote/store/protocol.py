@@ -233,7 +233,7 @@ class Listed:
         touched: When something was last accepted, cancelled or written, in µs.
         last: The place of its newest event; 0 if there never was one.
         commands: How many there are in its inbox.
-        label: What its writer has left for lists; `None` before that, and for threads of version 0.1.0.
+        label: What its writer, or whoever has read it, has left for lists; `None` before that.
     """
 
     key: str

@@ -146,6 +146,10 @@ class SqliteStore:
         """An owner's threads, the one that was touched last first."""
         return await self._call(lambda tables: tables.listed(owner, since, skip, most))
 
+    async def label(self, listed: Listed, label: bytes) -> None:
+        """Leave for lists what was read of a thread."""
+        await self._call(lambda tables: tables.label(listed, label))
+
     async def unfinished(self) -> Sequence[str]:
         """Keys of the threads that have commands."""
         return await self._call(lambda tables: tables.unfinished())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from anyiostream.remote.store.handle import StoredLog
-from anyiostream.remote.store.protocol import Claim, Records
+from anyiostream.remote.store.protocol import Claim, Listed, Records
 
 __all__ = ["Store"]
 
@@ -15,4 +15,11 @@ class Store(Records, Protocol):
 
     def log(self, claim: Claim) -> StoredLog:
         """The log of a thread that has been claimed here."""
+        ...
+
+    async def label(self, listed: Listed, label: bytes) -> None:
+        """Leave for lists what was read of a thread that has no label. That is no use of the thread.
+
+        No change if something has happened to it since it was listed, or it has commands, or a label.
+        """
         ...

@@ -16,6 +16,7 @@ from typing import Any, Final, final
 import attrs
 
 from anyiostream.remote.limits import Limits
+from anyiostream.remote.store import lists
 from anyiostream.remote.store.failures import Fenced, InboxFull, NotPending, OutOfStep
 from anyiostream.remote.store.protocol import (
     REMEMBERED,
@@ -144,15 +145,12 @@ class Tables:
 
     def listed(self, owner: str, since: int, skip: int, most: int) -> list[Listed]:
         """An owner's threads, the one that was touched last first."""
-        rows = self._db.execute(
-            "SELECT key, thread_id, generation, touched, last,"  # then what need not be found of those passed over
-            " (SELECT count(*) FROM commands WHERE commands.generation = threads.generation),"
-            " (SELECT label FROM labels WHERE labels.generation = threads.generation) FROM threads"
-            " WHERE owner = ? AND touched >= ? ORDER BY touched DESC LIMIT ? OFFSET ?",
-            (owner, since, most, skip),
-        )
-        names = [each.name for each in attrs.fields(Listed)]
-        return [Listed(**dict(zip(names, row, strict=True))) for row in rows.fetchall()]
+        return lists.listed(self._db, owner, since, skip, most)
+
+    def label(self, listed: Listed, label: bytes) -> None:
+        """Leave for lists what was read of a thread."""
+        if self._heads.get(listed.key) not in self._changed:  # by a call before this one in the same transaction
+            lists.label(self._db, listed, label)
 
     def unfinished(self) -> list[str]:
         """Keys of the threads that have commands: begun ones first, then in order of acceptance."""

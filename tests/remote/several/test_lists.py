@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import attrs
 import httpx
 import pytest
 
 from anyiostream.remote import Access, Limits, app
-from anyiostream.remote.store import thread_key
+from anyiostream.remote.store import named_store, thread_key
 
 from ...waiting import PATIENCE, until
 from ..servers.raw import Client
@@ -159,6 +160,59 @@ async def test_threads_of_the_first_version_are_listed(deployment: Deployment) -
             assert [each["thread_id"] for each in (await client.post("/threads/search", json={})).json()] == ["b", "a"]
             found = (await client.post("/threads/search", json={"status": "interrupted"})).json()
             assert [each["thread_id"] for each in found] == ["b"]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+async def test_a_thread_without_a_label_is_read_once(
+    kind: str, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads of version 0.1 have none. Whoever searches for others leaves them one; that is no use of them."""
+    file = f"sqlite:{deployment.folder / 'threads'}"
+
+    def served() -> Any:
+        store = deployment.store() if kind == "redis" else named_store(file)
+        return app(deployment.assistants(), store=store)
+
+    application = served()
+    service = application.state.service
+    async with service.running():
+        await until(lambda: service.ready)
+        for n, name in enumerate(("steps", "question", "steps")):
+            await start(service, name, {"trail": []}, f"t{n}")
+            await state(service, f"t{n}")
+        keys = [thread_key("", f"t{n}") for n in range(3)]
+        if kind == "redis":
+            lane = service.store._open.commands  # noqa: SLF001
+            names = [f"{service.store.address.prefix}:t:{key}:rec".encode() for key in keys]
+            for each in names:
+                await lane.ask([b"HDEL", each, b"label"], within=PATIENCE)
+        else:
+            await service.store._call(lambda tables: tables._db.execute("DELETE FROM labels"))  # noqa: SLF001
+        before = [attrs.evolve(each, label=None) for each in await service.store.listed("", most=9)]
+    application = served()
+    service = application.state.service
+    async with service.running():
+        await until(lambda: service.ready)
+        looked: list[str] = []
+        look = service.store.look
+
+        async def counted(key: str) -> Any:
+            looked.append(key)
+            return await look(key)
+
+        monkeypatch.setattr(service.store, "look", counted)
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://127.0.0.1")
+        async with client:
+            for read in (3, 1):  # then what is shown
+                looked.clear()
+                found = (await client.post("/threads/search", json={"status": "interrupted"})).json()
+                assert [each["thread_id"] for each in found] == ["t1"]
+                assert len(looked) == read
+        after = await service.store.listed("", most=9)
+        assert [attrs.evolve(each, label=None) for each in after] == before
+        assert {each.thread_id: json.loads(each.label or b"") for each in after} == {
+            "t0": ["steps", False], "t1": ["question", True], "t2": ["steps", False],
+        }  # fmt: skip
 
 
 async def test_what_a_server_of_the_first_version_has_erased_is_passed_over(deployment: Deployment) -> None:

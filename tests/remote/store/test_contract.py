@@ -6,6 +6,7 @@ from importlib import resources
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 
 from anyiostream.remote import Draft, LogGap
@@ -486,6 +487,56 @@ async def test_what_a_list_has_of_a_thread(opened: Any) -> None:
     await store.erase(KEY)
     await claimed(store, "2")
     assert [each.label for each in await store.listed("ann", most=9)] == [None]
+
+
+async def test_a_label_is_left_by_whoever_has_read_a_thread(opened: Any) -> None:
+    """Only of what it has read: if anything has happened since, it is not what the thread is."""
+    clock = Clock()
+    store = await opened(clock)
+    log = store.log(await claimed(store))
+
+    async def listed() -> Any:
+        clock.now += 1
+        (found,) = await store.listed("ann", most=9)
+        return found
+
+    async def labelled(read: Any, label: bytes = b"read") -> Any:
+        await store.label(read, label)
+        return (await listed()).label
+
+    old = await listed()
+    await log.append(draft())
+    assert await labelled(old) is None
+    read = await listed()
+    await log.change(Changes(pending=("i",)))  # at the same place
+    assert await labelled(read) is None
+    accepted = await store.accept(offer(), most=8, within=30)
+    assert await labelled(await listed()) is None
+    await log.change(Changes(done=[accepted.place]))
+    assert await labelled(attrs.evolve(await listed(), generation=7)) is None
+    read = await listed()
+    assert await labelled(read, b"\x00one") == b"\x00one"
+    assert await labelled(read, b"two") == b"\x00one"
+    assert attrs.evolve(await listed(), label=None) == read  # it has not been touched
+    await log.change(Changes(label=b"written"))
+    assert await labelled(await listed(), b"two") == await labelled(read, b"two") == b"written"
+    await store.erase(KEY)
+    await store.label(await listed() if await store.listed("ann", most=9) else read, b"three")
+    await claimed(store, "2")
+    assert await labelled(read) is None
+    assert await store.record(thread_key("ann", "nothing")) is None
+
+
+async def test_a_label_that_comes_with_a_change_is_too_late(store: Any) -> None:
+    """Together with a write to the same thread, whichever comes first: the writer's stands."""
+    for n in range(20):
+        log = store.log(await claimed(store, f"n{n}", thread_id=f"t{n}"))
+        await log.append(draft())
+        read = next(each for each in await store.listed("ann", most=99) if each.thread_id == f"t{n}")
+        async with anyio.create_task_group() as tasks:
+            for call in ((store.label, read, b"read"), (log.change, Changes(label=b"written")))[:: (-1) ** n]:
+                tasks.start_soon(*call)
+        assert {each.label for each in await store.listed("ann", most=99)} == {b"written"}
 
 
 async def test_a_thread_is_looked_at(store: Any) -> None:

@@ -243,6 +243,17 @@ function operations.listed(owner, since, skip, most)
   return found
 end
 
+-- Leaves for lists what was read of a thread. A server of version 0.1.0 says only in `idle` that something has happened.
+function operations.label(thread, generation, touched, last, label)
+  local rec = call('HMGET', of(thread, 'rec'), 'gen', 'last', 'label')
+  local since = call('ZSCORE', name('idle'), thread)
+  if rec[1] == generation and rec[2] == last and not rec[3] and since and text(tonumber(since)) == touched
+    and call('HLEN', of(thread, 'in')) == 0 then
+    call('HSET', of(thread, 'rec'), 'label', label)
+  end
+  return 1
+end
+
 -- Puts threads that version 0.1.0 has made into the sets of their owners; 0 if there are none left. From the newest
 -- one on: those that are touched meanwhile then shift others to where they are still found.
 function operations.index(skip, most)

@@ -164,6 +164,10 @@ class RedisStore:
         """An owner's threads, the one that was touched last first."""
         return [listed_of(each) for each in await self._call("listed", _text(owner), since, skip, most)]
 
+    async def label(self, listed: Listed, label: bytes) -> None:
+        """Leave for lists what was read of a thread."""
+        await self._call("label", listed.key, listed.generation, listed.touched, listed.last, label)
+
     async def unfinished(self) -> Sequence[str]:
         """Keys of the threads that have commands, and that nobody has: those of dead servers first."""
         return [key.decode() for key in await self._call("unfinished", UNFINISHED)]

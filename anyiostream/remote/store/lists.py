@@ -1,0 +1,34 @@
+"""What lists of threads need of the tables of a store in SQLite. As in `tables.py`, inside the caller's transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import attrs
+
+from anyiostream.remote.store.protocol import Listed
+
+__all__ = ["label", "listed"]
+
+
+def listed(db: sqlite3.Connection, owner: str, since: int, skip: int, most: int) -> list[Listed]:
+    """An owner's threads, the one that was touched last first."""
+    rows = db.execute(
+        "SELECT key, thread_id, generation, touched, last,"  # then what need not be found of those passed over
+        " (SELECT count(*) FROM commands WHERE commands.generation = threads.generation),"
+        " (SELECT label FROM labels WHERE labels.generation = threads.generation) FROM threads"
+        " WHERE owner = ? AND touched >= ? ORDER BY touched DESC LIMIT ? OFFSET ?",
+        (owner, since, most, skip),
+    )
+    names = [each.name for each in attrs.fields(Listed)]
+    return [Listed(**dict(zip(names, row, strict=True))) for row in rows.fetchall()]
+
+
+def label(db: sqlite3.Connection, read: Listed, label: bytes) -> None:
+    """Leave a label with a thread, if it is as it was listed, has nothing to do, and no label."""
+    db.execute(
+        "INSERT OR IGNORE INTO labels SELECT generation, ? FROM threads"
+        " WHERE generation = ? AND key = ? AND touched = ? AND last = ?"
+        " AND NOT EXISTS (SELECT 1 FROM commands WHERE commands.generation = threads.generation)",
+        (label, read.generation, read.key, read.touched, read.last),
+    )
