@@ -1,8 +1,8 @@
 """`Listing`: an owner's threads, wherever they are run, and each of them as it stands.
 
 Nothing is claimed or made by being listed, and nothing is forgotten for it; a thread of version 0.1.0, which has no
-label, is left one by whoever reads it. Where a server has its store for itself,
-the threads that it remembers are shown as they are in memory; the others are read from the store.
+label, is left one by whoever reads it. Where a server has its store for itself, the threads that it remembers are shown
+as they are in memory; the others are read from the store.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from starlette.requests import Request
 
 from anyiostream.remote import Limits, app
+from anyiostream.remote.official.threads import at_rest
+from anyiostream.remote.repeats import MOST_AGAIN
 from anyiostream.remote.responding import Responder
 from anyiostream.sinks import parse
 
@@ -77,7 +79,7 @@ async def doubled(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     elif request.param == "memory":
         store = "memory"
     world = World(tmp_path)
-    limits = Limits(repeat=getattr(request.function, "repeat", 30.0))
+    limits = Limits(**getattr(request.function, "limits", {}))
     async with AsyncExitStack() as stack:
         servers: list[Responder] = []
         for _ in range(count):
@@ -262,4 +264,62 @@ async def test_later_it_is_another_request(doubled: Doubled) -> None:
     assert len(doubled.asked) == 2
 
 
-test_later_it_is_another_request.repeat = 0.01  # type: ignore[attr-defined]
+async def test_what_the_log_has_forgotten_is_not_run_again(doubled: Doubled) -> None:
+    """Nor waited for: there is nothing left to show."""
+    await doubled.chat.ask("one")
+    assert (await doubled.chat.ask("one")).status == 410
+    await doubled.chat.ask("two")
+    assert (await doubled.chat.ask("one")).status == 410
+    assert doubled.asked == ["one", "two"]
+
+
+async def test_a_full_queue_does_not_hide_what_was_accepted(doubled: Doubled) -> None:
+    """Others are refused, and not the one that has its place already."""
+    doubled.world.shut.update({"one", "two"})
+    found = [Browser() for _ in range(4)]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(doubled.chat.ask, "one", found[0])
+        await until(lambda: "one" in doubled.world.waiting)
+        tasks.start_soon(doubled.chat.ask, "two", found[1])
+        service = doubled.servers[0].state.service  # type: ignore[attr-defined]
+        while len((await service.known_thread("chat", "")).jobs) < 2:
+            await turns()
+        assert (await doubled.chat.ask("three")).status == 429
+        tasks.start_soon(doubled.chat.ask, "two", found[2])
+        tasks.start_soon(doubled.chat.ask, "one", found[3])
+        await turns(10)
+        doubled.world.shut.clear()
+    assert [doubled.asked.count(each) for each in ("one", "two")] == [1, 1]
+    assert found[1].events == found[2].events
+    assert answers(found[0]) == answers(found[3])
+
+
+async def test_a_thread_that_is_made_anew_knows_nothing(doubled: Doubled) -> None:
+    """Of what was sent to the one of that name before."""
+    await doubled.chat.ask("hi")
+    service = doubled.servers[0].state.service  # type: ignore[attr-defined]
+    thread = await service.known_thread("chat", "")
+    await at_rest(thread)
+    await service.erase(thread)
+    await doubled.chat.ask("hi")
+    assert len(doubled.asked) == 2
+
+
+async def test_whoever_asks_very_often_is_answered(doubled: Doubled) -> None:
+    """What has failed so often is no repeat any more."""
+    for n in range(1, MOST_AGAIN + 4):
+        assert (await doubled.chat.ask("fail")).events[-1]["finishReason"] == "error"
+        assert len(doubled.asked) == n
+
+
+async def test_other_graphs_and_protocols_are_asked_something_else(doubled: Doubled) -> None:
+    """With the same key, too."""
+    for protocol, body in (("text", {"input": "hi", "thread": "chat"}), ("ag-ui", ag_ui("hi"))):
+        for _ in range(2):
+            await doubled.post(protocol, body, Browser(headers={"idempotency-key": "k" * 100_000}))
+    assert len(doubled.asked) == 2
+
+
+test_later_it_is_another_request.limits = {"repeat": 0.01}  # type: ignore[attr-defined]
+test_what_the_log_has_forgotten_is_not_run_again.limits = {"events": 2}  # type: ignore[attr-defined]
+test_a_full_queue_does_not_hide_what_was_accepted.limits = {"queued": 1}  # type: ignore[attr-defined]
