@@ -68,6 +68,7 @@ class Pump:
     errors: tuple[BaseException, ...] = ()
     delivered: bool = False
     failed_subgraphs: FailedSubgraphs = attrs.field(factory=FailedSubgraphs)
+    _at_hand: deque[Any] = attrs.field(init=False)
     _pull: Callable[[], Any] = attrs.field(init=False)
     _dispatchers: Mapping[Namespace, Mapping[str, Dispatcher]] = attrs.field(init=False)
     _special: bool = False
@@ -79,22 +80,23 @@ class Pump:
     def __attrs_post_init__(self) -> None:
         """Look up once what each step calls."""
         self.terminal = Latch("output()")
+        self._at_hand = self.source.at_hand
         self._pull = self.source.pull
         self._dispatchers = self.mux.dispatch.tree.dispatchers
 
     def advance(  # noqa: C901, PLR0911, PLR0912 -- the hot path: a call costs as much as most of what is done here
-        self, target: Wanted, limit: int = -1
+        self, target: Wanted, until: int = 0
     ) -> Step:
         """Pull and dispatch until `target` is ready, or the run has ended.
 
         Args:
             target: What the caller wants; it is not ready yet.
-            limit: The most parts to dispatch; -1 for no limit.
+            until: Stop there once `parts` is this; 0 for no limit. It is less now.
 
         Raises:
             KeyboardInterrupt, SystemExit: The graph or a hook raised it, and the run has ended with it.
         """
-        pull, dispatchers = self._pull, self._dispatchers
+        at_hand, dispatchers = self._at_hand, self._dispatchers
         try:
             while True:
                 if self._special or self.producer.pending:
@@ -102,14 +104,17 @@ class Pump:
                     if step is not READY or target.ready:
                         return self._finished(step, target)
                     continue
-                try:
-                    part = pull()
-                except BaseException as exc:  # noqa: BLE001 -- the run ends with it
-                    return self._finished(self._fail(exc, self._outcome_by_source(exc)), target)
-                if part is NOTHING:
-                    return NEEDS_PART
-                if part is END:
-                    return self._finished(self.finish(COMPLETED), target)
+                if at_hand:
+                    part = at_hand.popleft()
+                else:
+                    try:
+                        part = self._pull()
+                    except BaseException as exc:  # noqa: BLE001 -- the run ends with it
+                        return self._finished(self._fail(exc, self._outcome_by_source(exc)), target)
+                    if part is NOTHING:
+                        return NEEDS_PART
+                    if part is END:
+                        return self._finished(self.finish(COMPLETED), target)
                 self.parts += 1
                 try:
                     try:
@@ -127,8 +132,7 @@ class Pump:
                     return self._finished(self.finish(self._outcome), target)
                 if target.ready:
                     return READY
-                limit -= 1
-                if not limit:
+                if self.parts == until:
                     return SPENT
         except CONTROL_FLOW as exc:
             # An interrupt may come between any two lines: a part that was pulled and not dispatched must not go missing

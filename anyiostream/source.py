@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol, final
 
@@ -11,7 +12,7 @@ from anyiostream.events import Namespace
 from anyiostream.foreign import is_cancellation
 from anyiostream.projections.messages.record import Assembler
 
-__all__ = ["END", "NOTHING", "Source", "SyncSource", "readable"]
+__all__ = ["END", "NONE_AT_HAND", "NOTHING", "Source", "SyncSource", "readable"]
 
 
 @final
@@ -27,6 +28,10 @@ NOTHING: Final = Marker.NOTHING
 
 END: Final = Marker.END
 """The graph has ended well."""
+
+
+NONE_AT_HAND: Final[deque[Any]] = deque(maxlen=0)
+"""The `at_hand` of a source all of whose parts are pulled."""
 
 
 class Source(Protocol):
@@ -68,6 +73,11 @@ class Source(Protocol):
     @property
     def has_part(self) -> bool:
         """Whether `pull` would return something other than `NOTHING`."""
+        ...
+
+    @property
+    def at_hand(self) -> deque[Any]:
+        """Parts that come next and may be taken from the left without calling `pull`; always the same object."""
         ...
 
     @property

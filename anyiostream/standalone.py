@@ -18,7 +18,7 @@ from anyiostream.lanes.sync_streams import SubgraphRunStream
 from anyiostream.loops import current_loop
 from anyiostream.outcome import COMPLETED, Outcome
 from anyiostream.projections.messages.assembling import assemble_chat_message
-from anyiostream.source import NOTHING
+from anyiostream.source import NONE_AT_HAND, NOTHING
 from anyiostream.transformer import StreamTransformer, TransformerFactory
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ class NoSource:
     name = "no graph"
     spawns = False
     has_part = False
+    at_hand = NONE_AT_HAND
     read_ahead = 0
     assemble_message = staticmethod(assemble_chat_message)
 

@@ -89,11 +89,25 @@ class SyncPort(Port, Protocol):
         """As `advance`, if `target` is not ready yet."""
 
 
+class Counted(Protocol):
+    """The pump, as readers on the async lane see it."""
+
+    @property
+    def parts(self) -> int:
+        """Parts dispatched so far."""
+        ...
+
+
 class AsyncPort(Port, Protocol):
     """The run on the async lane."""
 
-    budget: int
-    """How many more items a reader may take without suspending."""
+    pause_at: int
+    """How many parts `pump` has dispatched when a reader next suspends; one less for each item that a reader takes."""
+
+    @property
+    def pump(self) -> Counted:
+        """What dispatches the parts."""
+        ...
 
     async def send(self, channel: Destination[T], item: T) -> None:
         """Put an item into all buffers of a channel and wait until it has found room."""

@@ -35,8 +35,9 @@ class Driver:
     """Steps the pump of one run for its readers, and parks them. A base of the run: the mux needs both as its port.
 
     Attributes:
-        budget: How many more items or steps readers may take before one of them checkpoints.
-        checkpoint_every: What it is after that.
+        checkpoint_every: How many items or parts readers take before one of them checkpoints.
+        pause_at: How many parts the pump has dispatched when that is next; one less for each item taken. So a step need
+            not count what it has dispatched, which would be 9 opcodes more per part.
         loop: The event loop.
         context: Where hooks run.
         pump: The pump.
@@ -50,7 +51,7 @@ class Driver:
         """Create the pump, all of whose events push as one producer; its mux may already use `loop` and `context`."""
         self.loop: Final = loop
         self.checkpoint_every: Final = checkpoint_every
-        self.budget = checkpoint_every
+        self.pause_at = checkpoint_every
         self.context: Final[Context] = copy_context()
         self._enter = self.context.run
         producer = Producer("a hook", self, bounded=False, emptied=self._room_again)
@@ -98,7 +99,7 @@ class Driver:
         """Keep stepping, in the hook task, while a reader waits."""
         pump, turn = self.pump, self.turn
         while pump.job is None and (waiter := turn.next_reader()) is not None:
-            if self.budget <= 0:
+            if self.pause_at <= pump.parts:
                 await self.checkpoint()
                 continue
             if turn.state[0] is CLOSED:
@@ -141,18 +142,16 @@ class Driver:
 
     def advance(self, target: Awaited) -> Step | None:
         """Step the run, inline, until `target` is ready, which it is not yet; `None`, or else why, for `wait_for`."""
-        budget = self.budget
-        if budget <= 0:
+        pump, pause_at = self.pump, self.pause_at
+        if pump.parts >= pause_at:
             return SPENT
         turn = self.turn
         if turn.state is not FREE and turn.state[0] is not WOKEN and turn.decide(Event.STEP) is WAIT:
             return Step.OTHERS_FIRST  # WOKEN is seen here and FREE in pass_on, without the call: 3 % off a part
-        pump = self.pump
         # Repeats `_step_for` and `_follow`: calling them instead costs a lock-step reader up to 9 % per part.
-        before = pump.parts
         enter = self._enter
         try:
-            step = enter(self._advance, target, budget)
+            step = enter(self._advance, target, pause_at)
         except BaseException:
             # Control flow propagates in the reader that meets it; what must be awaited at the end is left to the
             # others.
@@ -160,7 +159,6 @@ class Driver:
                 self._await_job()
             self.pass_on()
             raise
-        self.budget = budget - pump.parts + before
         if step is READY:
             if self._waiting:
                 self.pass_on()
@@ -174,14 +172,11 @@ class Driver:
 
     def _step_for(self, waiter: Waiter, *, entering: bool) -> Step:
         """Step the pump for a parked reader, in another task than its own: in the run's context, or in one like it."""
-        pump, budget = self.pump, self.budget
-        if budget <= 0:
+        pause_at = self.pause_at
+        if self.pump.parts >= pause_at:
             return SPENT
-        before = pump.parts
         target, advance = self._waiting[waiter], self._advance
-        step: Step = self._enter(advance, target, budget) if entering else advance(target, budget)
-        self.budget = budget - pump.parts + before
-        return step
+        return self._enter(advance, target, pause_at) if entering else advance(target, pause_at)
 
     def _follow(self, step: Step) -> None:
         """Do what a step asks for."""
@@ -254,9 +249,10 @@ class Driver:
                             turn.state = FREE
                         else:
                             self._ran()
-                    # Waiting does not renew the budget: AnyIO on asyncio cancels only tasks whose future is pending
-                    # when it looks; a reader and a source that wake each other in every iteration never show it one.
-                    self.budget -= 1
+                    # Waiting does not put the next checkpoint off: AnyIO on asyncio cancels only tasks whose future is
+                    # pending when it looks; a reader and a source that wake each other in every iteration never show it
+                    # one.
+                    self.pause_at -= 1
                     if self._deadlocks is not None and waiter in self._deadlocks.suspects:
                         self._deadlocks.question(waiter, target)
             except BaseException:
@@ -284,7 +280,7 @@ class Driver:
 
     async def checkpoint(self) -> None:
         """Let other tasks run."""
-        self.budget = self.checkpoint_every
+        self.pause_at = self.pump.parts + self.checkpoint_every
         await self.loop.checkpoint()
 
     async def _let_others_run(self, target: Awaited) -> None:

@@ -50,7 +50,7 @@ class AsyncCursor(ObjectReceiveStream[T]):
         """
         buffer, driver = self._buffer, self._driver
         branch = self._branch
-        if branch is not None and (budget := driver.budget) > 0:
+        if branch is not None and (pause_at := driver.pause_at) > driver.pump.parts:
             # As `branch.take()`, without the call, and without asking first whether there is an item: that saves an
             # eighth of what an item costs at each branch.
             item, following, _ = branch.next
@@ -58,7 +58,7 @@ class AsyncCursor(ObjectReceiveStream[T]):
                 branch.next = following
                 if branch.line:
                     branch.refill()
-                driver.budget = budget - 1
+                driver.pause_at = pause_at - 1
                 branch.reader = driver.loop.current_task()
                 return item  # type: ignore[no-any-return]  # links have no types
             ready: int = buffer.outcome is not None
@@ -72,9 +72,9 @@ class AsyncCursor(ObjectReceiveStream[T]):
             step = driver.advance(buffer)
             buffer.reader = driver.loop.current_task() if step is None else await driver.wait_for(buffer, step)
         else:
-            if driver.budget <= 0:
+            if driver.pause_at <= driver.pump.parts:
                 await driver.checkpoint()
-            driver.budget -= 1
+            driver.pause_at -= 1
             buffer.reader = driver.loop.current_task()
         item = buffer.take()
         if item is EMPTY:
@@ -148,11 +148,10 @@ class AsyncInterleaveCursor(Generic[PairT_co]):
         while True:
             if not reader.ready:
                 await driver.until(reader)
-            elif driver.budget > 0:
-                driver.budget -= 1
             else:
-                await driver.checkpoint()
-                driver.budget -= 1
+                if driver.pause_at <= driver.pump.parts:
+                    await driver.checkpoint()
+                driver.pause_at -= 1
             if reader.ended:
                 self.leave()
                 raise StopAsyncIteration

@@ -51,7 +51,6 @@ class SyncRun(SyncDriver):
     stamp = staticmethod(next_stamp)
     _source: SyncSource
     task_port = None
-    budget = 0
 
     def __init__(
         self,

@@ -193,11 +193,10 @@ class AsyncDeltaCursor(DeltaPosition[T]):
             step = run.advance(self)
             if step is not None:
                 await run.wait_for(self, step)
-        elif run.budget > 0:
-            run.budget -= 1
         else:
-            await run.checkpoint()
-            run.budget -= 1
+            if run.pause_at <= run.pump.parts:
+                await run.checkpoint()
+            run.pause_at -= 1
         if len(items) > index:
             self._index = index + 1
             return items[index]

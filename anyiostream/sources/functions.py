@@ -11,10 +11,10 @@ from anyiostream.errors import ForeignAwait, GraphInterrupt, RunDrained, WriterC
 from anyiostream.events import Namespace, StreamPart
 from anyiostream.loops import wanted_loop
 from anyiostream.projections.messages.assembling import assemble_chat_message
-from anyiostream.source import END
+from anyiostream.source import END, NONE_AT_HAND
 from anyiostream.sources.drains import Drain
 from anyiostream.sources.gate import Gate
-from anyiostream.sources.hosted import HostLoop
+from anyiostream.sources.hosted import HostLoop, Receiver
 from anyiostream.sources.writer import GraphWriter, SubgraphLeft
 
 __all__ = ["DrivenFunction", "FunctionRoutine", "GraphFunction"]
@@ -51,10 +51,10 @@ class FunctionRoutine:
         self.request_drain = self._drain.request
         self.advancing = False
 
-    async def produce(self, put: Callable[[StreamPart], None], gate: Gate, loop: HostLoop) -> None:
+    async def produce(self, receiver: Receiver, gate: Gate, loop: HostLoop) -> None:
         """Call the function when the gate permits; what it returns is its last part."""
         if await gate.permission(loop):
-            sink = GatedSink(put, gate, loop, self._subgraphs, self._drain)
+            sink = GatedSink(receiver, gate, loop, self._subgraphs, self._drain)
             self.advancing = True
             try:
                 result = await self._function(self._given, GraphWriter(sink))
@@ -83,13 +83,13 @@ class GatedSink:
 
     def __init__(
         self,
-        put: Callable[[StreamPart], None],
+        receiver: Receiver,
         gate: Gate,
         loop: HostLoop,
         subgraphs: AbortedSubgraphs,
         drain: Drain,
     ) -> None:
-        self._put = put
+        self._put = receiver.put
         self._gate = gate
         self._loop = loop
         self._subgraphs = subgraphs
@@ -209,6 +209,7 @@ class DrivenFunction:
     """A function graph on the sync lane: its coroutine is driven by hand, and suspends only to hand over parts."""
 
     has_part = True
+    at_hand = NONE_AT_HAND
     assemble_message = staticmethod(assemble_chat_message)
 
     def __init__(self, function: GraphFunction, given: Any, name: str) -> None:

@@ -55,7 +55,11 @@ class Gate:
 
     Attributes:
         open: Whether the graph may produce its next part.
-        heeds: Whether it has to be told what is taken: it is closed, or somebody waits at it.
+        heeds: Whether it has to be told what is taken: it is full, or somebody waits at it, and not for demand.
+        room: While fewer parts than this are ahead, another one that is no barrier changes nothing, and it need not be
+            told of it. 0 while it is closed or `heeds`.
+        pausing: Whether a graph that waits for permission, and produces nothing else meanwhile, is in that wait; or in
+            the steps of the run that come before it.
         stopped: Whether the graph is to stop. The gate is closed then, and nobody waits at it.
     """
 
@@ -69,6 +73,8 @@ class Gate:
         "_root_depth",
         "heeds",
         "open",
+        "pausing",
+        "room",
         "stopped",
     )
 
@@ -88,10 +94,16 @@ class Gate:
         self._pausing: deque[Parked] = deque()
         self._at_barrier = True  # nothing runs before the first demand
         self.open = False
-        self.heeds = True
+        self.heeds = False
+        self.room = 0
+        self.pausing = False
         self.stopped = False
 
     # --- the reader's end ---
+
+    def unheeded(self, ahead: int) -> int:
+        """How many of the parts that are `ahead` can be taken before it has to be told of one."""
+        return max(ahead - self._low - 1, 0) if self.heeds else ahead
 
     def taken(self, ahead: int) -> None:
         """Parts have been taken; `ahead` are left. Need not be called unless the gate `heeds` it."""
@@ -100,7 +112,7 @@ class Gate:
 
     def demand(self) -> None:
         """A reader waits, and there is nothing for it."""
-        if self.heeds and not self.stopped:
+        if (self.heeds or not self.open) and not self.stopped:
             self._at_barrier = False
             self._let()
 
@@ -108,6 +120,7 @@ class Gate:
         """Let no task wait for permission any longer."""
         self.stopped = True
         self.open = False
+        self.room = 0
         while self._offering or self._pausing:
             self._wake()
 
@@ -124,7 +137,9 @@ class Gate:
         while not (self.open or self.stopped):
             waiter = parking.waiter()
             waiting.append(waiter)
-            self.heeds = True
+            self.heeds = not self._at_barrier
+            self.room = 0
+            self.pausing = True
             try:
                 await waiter.wait()
             except BaseException:
@@ -134,10 +149,15 @@ class Gate:
                     # It was woken and cancelled in the same iteration of the loop: wake another one.
                     self._pass_on()
                 raise
+            finally:
+                self.pausing = False
         return not self.stopped
 
     def produced(self, part: Any, ahead: int) -> bool:
-        """A part has been produced, and `ahead` have not been taken; whether the next one may be produced."""
+        """A part has been produced, and `ahead` have not been taken; whether the next one may be produced.
+
+        Need not be called while there is `room`, unless the part is of one of the types of `BARRIERS`.
+        """
         try:
             if part["type"] in BARRIERS and (self._barriers_below or len(part["ns"]) <= self._root_depth):
                 self._close(at_barrier=True)
@@ -151,14 +171,16 @@ class Gate:
 
     def _close(self, *, at_barrier: bool = False) -> None:
         self.open = False
-        self.heeds = True
         self._at_barrier = self._at_barrier or at_barrier
+        self.heeds = not self._at_barrier
+        self.room = 0
 
     def _let(self) -> None:
         """Let one more part come. Whoever still waits then is let by the next part that is taken."""
         self.open = True
         self._wake()
         self.heeds = bool(self._offering or self._pausing)
+        self.room = 0 if self.heeds else self._prefetch - 1
 
     def _pass_on(self) -> None:
         if self.open:

@@ -34,8 +34,9 @@ __all__ = ["Execution", "HostLoop", "HostedSource", "Receiver", "Routine"]
 class Receiver(Protocol):
     """Where the parts go."""
 
-    def put(self, part: Any) -> None:
-        """Take a part."""
+    def put(self, part: Any) -> bool:
+        """Take a part; whether the next one may be produced at once, as the gate says then."""
+        ...
 
     def end(self, error: BaseException | None) -> None:
         """The graph has ended."""
@@ -64,7 +65,7 @@ class Routine(Protocol):
         """Whether the graph is at work right now, so that stopping it takes a cancellation of the task."""
         ...
 
-    async def produce(self, put: Callable[[Any], None], gate: Gate, loop: HostLoop) -> None:
+    async def produce(self, receiver: Receiver, gate: Gate, loop: HostLoop) -> None:
         """Run the graph to its end, or until the gate tells it to stop. Raises what the graph raises."""
 
     async def close(self) -> BaseException | None:
@@ -113,7 +114,7 @@ class Execution:
         routine = self._routine
         error: BaseException | None = None
         try:
-            await routine.produce(receiver.put, self.gate, loop)
+            await routine.produce(receiver, self.gate, loop)
         except BaseException as exc:  # noqa: BLE001 -- handed to the receiver, or kept as `late_error`
             error = exc
         closing = await routine.close()
@@ -157,6 +158,7 @@ class HostedSource:
         self._inbox = GatedInbox(execution.gate)
         self._task: LoopTask | None = None
         self._host: Host | None = None
+        self.at_hand = self._inbox.at_hand
         self.pull = self._inbox.pull
         self.demand: Callable[[], None] = execution.gate.demand
 

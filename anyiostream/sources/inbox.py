@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, Final, final
 
 from anyiostream.source import END, NOTHING
-from anyiostream.sources.gate import Gate
+from anyiostream.sources.gate import BARRIERS, Gate
 
 __all__ = ["GatedInbox", "Inbox"]
 
@@ -66,14 +66,27 @@ class Inbox:
 
 @final
 class GatedInbox(Inbox):
-    """Tells a gate what comes and goes: the inbox of a graph that runs in its reader's thread."""
+    """Tells a gate what comes and goes: the inbox of a graph that runs in its reader's thread.
 
-    __slots__ = ("_gate", "_on_stop")
+    To tell the gate of each part takes two calls for each, one where it comes and one where it goes: with them, a burst
+    of a LangGraph graph took 43 opcodes a part more, of 368. So it is told of those that it heeds. Those that it does
+    not heed are at hand; the others are `_behind` them, and not at hand before the gate has been told.
+
+    Attributes:
+        at_hand: Parts that may be taken from the left without calling `pull`.
+    """
+
+    __slots__ = ("_behind", "_gate", "_on_stop", "at_hand")
 
     def __init__(self, gate: Gate) -> None:
         super().__init__()
+        self.at_hand: Final = self._parts
+        self._behind: deque[Any] = deque()
         self._gate = gate
         self._on_stop: Callable[[], object] = _nothing
+
+    def __len__(self) -> int:
+        return len(self._parts) + len(self._behind)
 
     def notify(self, on_part: Callable[[], object], on_stop: Callable[[], object] | None = None) -> None:
         """As `Inbox.notify`.
@@ -83,26 +96,61 @@ class GatedInbox(Inbox):
         self._on_part = on_part
         self._on_stop = on_part if on_stop is None else on_stop
 
+    @property
+    def has_part(self) -> bool:
+        """As `Inbox.has_part`."""
+        return bool(self._parts or self._behind) or self._ended
+
     def pull(self) -> Any:
         """As `Inbox.pull`."""
-        parts = self._parts
-        if not parts:
+        parts, behind = self._parts, self._behind
+        if parts:
+            return parts.popleft()
+        if not behind:
             return self._nothing_more()
-        part = parts.popleft()
+        part = behind.popleft()
         gate = self._gate
-        if gate.heeds:  # to tell it of every part would cost a call for each
-            gate.taken(len(parts))
+        gate.taken(len(behind))
+        self._put_behind(gate.unheeded(len(behind)))
         return part
 
-    def put(self, part: Any) -> None:
-        """Add a part."""
-        parts = self._parts
-        parts.append(part)
+    def put(self, part: Any) -> bool:
+        """Add a part; whether the next one may be produced at once."""
+        parts, gate = self._parts, self._gate
         ahead = len(parts)
-        if not self._gate.produced(part, ahead):
+        try:
+            is_unheeded = ahead < gate.room and part["type"] not in BARRIERS
+        except (TypeError, KeyError, AttributeError):
+            is_unheeded = False  # it is not a part; the gate knows what to do
+        if is_unheeded:
+            parts.append(part)
+            if not ahead:
+                self._on_part()
+            return True
+        behind = self._behind
+        (behind or parts).append(part)
+        ahead = len(parts) + len(behind)
+        goes_on = gate.produced(part, ahead)
+        if gate.heeds:
+            self._put_behind(gate.unheeded(ahead))
+        if goes_on:
+            if ahead == 1:
+                self._on_part()
+            return True
+        gate.pausing = True
+        try:
             self._on_stop()
-        elif ahead == 1:
-            self._on_part()
+        finally:
+            gate.pausing = False
+        return gate.open
+
+    def _put_behind(self, unheeded: int) -> None:
+        """Let the first `unheeded` parts be at hand, and no others."""
+        every = [*self._parts, *self._behind]
+        self._behind.clear()
+        self._parts.clear()
+        self._parts += every[:unheeded]
+        self._behind += every[unheeded:]
 
 
 def _nothing() -> None:

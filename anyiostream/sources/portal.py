@@ -26,6 +26,7 @@ from anyiostream.loops.asyncio_loop import AsyncioLoop
 from anyiostream.loops.interface import LoopTask
 from anyiostream.loops.portal import Portal
 from anyiostream.loops.trio_host import current_portal
+from anyiostream.source import NONE_AT_HAND
 from anyiostream.sources.hosted import Execution
 from anyiostream.sources.inbox import Inbox
 
@@ -40,6 +41,7 @@ class BridgedSource:
     """A graph for asyncio as a source of a run on trio."""
 
     spawns = True
+    at_hand = NONE_AT_HAND  # what has been taken is counted
 
     def __init__(self, execution: Execution) -> None:
         self.name = execution.name
@@ -172,16 +174,17 @@ class RemoteExecution:
         if self._task is not None:
             self._task.cancel()
 
-    def put(self, part: Any) -> None:
-        """Take a part; it crosses at the end of this iteration of the loop."""
+    def put(self, part: Any) -> bool:
+        """Take a part; it crosses at the end of this iteration of the loop. Whether the next one may be produced."""
         self._ahead += 1
-        self._execution.gate.produced(part, self._ahead)
+        goes_on = self._execution.gate.produced(part, self._ahead)
         self._batch.append(part)
         if len(self._batch) >= BATCH:
             self._flush()
         elif not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
+        return goes_on
 
     def end(self, error: BaseException | None) -> None:
         """The graph has ended."""

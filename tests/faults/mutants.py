@@ -88,7 +88,7 @@ MUTANTS: Final[Sequence[Mutant]] = (
     ),
     Mutant(
         "readers never checkpoint",
-        (swap("Driver.advance", "if budget <= 0:", "budget = 10**9\n        if False:"),),
+        (swap("Driver.advance", "if pump.parts >= pause_at:", "self.pause_at = pause_at = 10**9\n        if False:"),),
         ("cancel-output", "part-", "nested"),
     ),
     Mutant(

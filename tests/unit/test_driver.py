@@ -113,7 +113,7 @@ class Pump:
     def lacks(self) -> Step | None:
         return Step.NEEDS_AWAIT if self.job is not None else None
 
-    def advance(self, target: Any, budget: int) -> Step:
+    def advance(self, target: Any, until: int) -> Step:
         self.stepped_for.append(target.name)
         answer = self.script.pop(0)
         if isinstance(answer, BaseException):
@@ -179,6 +179,7 @@ class Rig:
             return self.pump, self.source
 
         self.driver = Driver(stand_in, CHECKPOINT_EVERY, make_pump)
+        self.driver.pause_at += self.pump.parts  # the run has begun
 
     def steps(self, *script: Any) -> None:
         """What the next steps of the pump do."""
@@ -247,12 +248,12 @@ def test_parts_are_paid_for(rig: Rig) -> None:
     rig.steps(*targets)
     for target in targets[:-1]:
         assert rig.reader(target).done
-    assert rig.driver.budget == 0
+    assert rig.driver.pause_at == rig.pump.parts
     last = rig.reader(targets[-1])
     assert not last.done
     assert rig.loop.checkpoints == 1
     assert last.step().done
-    assert rig.driver.budget == CHECKPOINT_EVERY - 1
+    assert rig.driver.pause_at == rig.pump.parts + CHECKPOINT_EVERY - 1
 
 
 def test_a_reader_that_gets_nothing_demands_and_parks(rig: Rig, first: Latch) -> None:

@@ -124,3 +124,61 @@ def test_where_the_graph_stops_something_else_is_told() -> None:
         inbox.put(part)
     assert calls == ["part", "stop", "stop", "part"]
     assert ahead.open
+
+
+def test_parts_that_the_gate_does_not_heed_are_at_hand() -> None:
+    """They can be taken without `pull`, in order, and the inbox knows."""
+    inbox = GatedInbox(gate(4))
+    inbox.put(TOKEN)
+    inbox.put("another")
+    assert list(inbox.at_hand) == [TOKEN, "another"]
+    assert inbox.at_hand.popleft() == TOKEN
+    assert len(inbox) == 1
+    assert inbox.pull() == "another"
+    assert not inbox.has_part
+
+
+def test_a_full_gate_hears_of_the_part_that_opens_it() -> None:
+    """What lies before that part is at hand; what lies behind is at hand once the gate is open again."""
+    ahead = gate(4)
+    inbox = GatedInbox(ahead)
+    inbox.put(TOKEN)
+    assert inbox.put(TOKEN)
+    assert inbox.put(TOKEN)
+    assert not inbox.put(TOKEN)
+    assert (len(inbox.at_hand), len(inbox), inbox.has_part) == (1, 4, True)
+    inbox.at_hand.popleft()
+    assert not ahead.open
+    assert inbox.pull() == TOKEN
+    assert ahead.open
+    assert (len(inbox.at_hand), len(inbox)) == (2, 2)
+
+
+def test_at_a_barrier_all_parts_are_at_hand() -> None:
+    """Taking them does not open the gate; only demand does."""
+    ahead = gate(4)
+    inbox = GatedInbox(ahead)
+    inbox.put(TOKEN)
+    assert not inbox.put(STEP)
+    assert list(inbox.at_hand) == [TOKEN, STEP]
+    inbox.at_hand.clear()
+    assert not ahead.open
+
+
+def test_parts_put_one_over_the_read_ahead_keep_their_order() -> None:
+    """A part that is put while the gate is closed comes after those behind those at hand."""
+    inbox = GatedInbox(gate(2))
+    for n in range(4):
+        inbox.put(parts.custom(n))
+    assert [part["data"] for part in iter(inbox.pull, NOTHING)] == [0, 1, 2, 3]
+
+
+def test_the_graph_is_pausing_while_it_steps_the_run() -> None:
+    """It is not at work then, so that a run that ends in such a step does not cancel it."""
+    ahead = gate(1)
+    inbox = GatedInbox(ahead)
+    seen: list[bool] = []
+    inbox.notify(lambda: seen.append(ahead.pausing))
+    inbox.put(TOKEN)
+    assert seen == [True]
+    assert not ahead.pausing

@@ -25,7 +25,7 @@ from anyiostream.ends import ENDS, Effect, End, Phase
 from anyiostream.inline import run_inline
 from anyiostream.mux.mux import Mux
 from anyiostream.pump import Pump
-from anyiostream.source import END, NOTHING, readable
+from anyiostream.source import END, NONE_AT_HAND, NOTHING, readable
 from anyiostream.step import Step
 
 
@@ -33,6 +33,7 @@ class Script:
     """A source that answers what it is told to: parts, markers, or exceptions to raise."""
 
     name = "the script"
+    at_hand = NONE_AT_HAND
 
     def __init__(self, answers: Iterable[Any]) -> None:
         self.answers = list(answers)
@@ -89,7 +90,7 @@ class Rig:
 
     def step(self) -> Step:
         """Dispatch one part, for somebody who wants more than that."""
-        return self.port.context.run(self.pump.advance, Latch("more"), 1)
+        return self.port.context.run(self.pump.advance, Latch("more"), self.pump.parts + 1)
 
     def _note_end(self) -> None:
         self.ends += 1
