@@ -29,12 +29,13 @@ from anyiostream.sources.gate import Gate
 from anyiostream.sources.graph_call import GraphCall
 from anyiostream.sources.hosted import Execution
 from anyiostream.sources.hosts import asyncio_source
-from anyiostream.sources.iterables import IterableSource, IteratorRoutine
+from anyiostream.sources.iterables import IterableSource
 from anyiostream.sources.langgraph_drains import Drains
-from anyiostream.sources.langgraph_failures import show_failures, show_failures_inline
-from anyiostream.sources.langgraph_level import AsyncOwnLevel, own_level
+from anyiostream.sources.langgraph_failures import show_failures_inline
+from anyiostream.sources.langgraph_level import own_level
 from anyiostream.sources.langgraph_pauses import PauseWatch
-from anyiostream.sources.langgraph_threads import StreamWithThreads, threaded_nodes
+from anyiostream.sources.langgraph_routine import GraphRoutine
+from anyiostream.sources.langgraph_threads import ThreadWatch, threaded_nodes
 from anyiostream.sources.langgraph_transformers import adapt_transformers
 from anyiostream.transformer import TransformerFactory
 
@@ -70,12 +71,16 @@ def open_async_graph(call: GraphCall, scope: Namespace, modes: list[str]) -> Asy
         stream: AsyncIterator[Any] = call.graph.astream(
             call.given, config, stream_mode=modes, subgraphs=True, version="v2", **options
         )
-        stream = show_failures(stream, drains.told(), **_shown(modes))
-        if scope:
-            stream = AsyncOwnLevel(stream, scope)
-        return StreamWithThreads(stream, scope, threaded, call.name) if threaded else stream
+        return stream
 
-    routine = IteratorRoutine(start, watch.outcome)
+    routine = GraphRoutine(
+        start,
+        watch.outcome,
+        scope=scope,
+        told=drains.told(),
+        threads=ThreadWatch(scope, threaded, call.name) if threaded else None,
+        shown=_shown(modes),
+    )
     return asyncio_source(Execution(routine, call.name, gate, assemble_ai_message, drains.request))
 
 

@@ -7,13 +7,13 @@ namespace, too: its first part, its own snapshot, shows the number.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator
+from collections.abc import Generator
 from contextlib import closing
 from typing import Any, final
 
 from anyiostream.events import Namespace
 
-__all__ = ["AsyncOwnLevel", "own_level"]
+__all__ = ["Level", "own_level"]
 
 
 @final
@@ -21,6 +21,7 @@ class Level:
     """Moves parts to the scope of the run."""
 
     def __init__(self, scope: Namespace) -> None:
+        """Move them to `scope`, which is not the root's."""
         self._scope = scope
         self._numbered: Namespace | None = None
 
@@ -46,23 +47,3 @@ def own_level(parts: Generator[Any], scope: Namespace) -> Generator[Any]:
     with closing(parts):
         for part in parts:
             yield level.moved(part)
-
-
-@final
-class AsyncOwnLevel(AsyncIterator[Any]):
-    """The same, of a graph's asynchronous stream."""
-
-    def __init__(self, parts: AsyncIterator[Any], scope: Namespace) -> None:
-        """Move the parts of `parts` to `scope`."""
-        self._parts = parts
-        self._level = Level(scope)
-
-    async def __anext__(self) -> Any:
-        """The next part."""
-        return self._level.moved(await anext(self._parts))
-
-    async def aclose(self) -> None:
-        """Close the stream."""
-        aclose = getattr(self._parts, "aclose", None)
-        if aclose is not None:
-            await aclose()

@@ -12,68 +12,57 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from types import CodeType, FrameType
 from typing import Any, final
 
-from anyiostream.events import Namespace
+from anyiostream.events import Namespace, StreamPart
 
-__all__ = ["StreamWithThreads", "threaded_nodes"]
+__all__ = ["ThreadWatch", "threaded_nodes"]
 
 logger = logging.getLogger("anyiostream")
 
 
 @final
-class StreamWithThreads(AsyncIterator[Any]):
-    """A graph's stream that logs, when it is closed early, which nodes of the graph's own were in their threads."""
+class ThreadWatch:
+    """Knows which nodes of a graph's own are in their threads, and logs them if the graph is left early."""
 
-    def __init__(self, stream: AsyncIterator[Any], scope: Namespace, nodes: Mapping[str, Any], graph: str) -> None:
-        """Watch a stream.
+    def __init__(self, scope: Namespace, nodes: Mapping[str, Any], graph: str) -> None:
+        """Nothing runs yet.
 
         Args:
-            stream: The stream; its parts pass through as they are.
             scope: The graph's namespace.
             nodes: Its nodes that run in threads, and their functions.
             graph: What it is called in messages.
         """
-        self._stream = stream
         self._scope = scope
         self._nodes = nodes
         self._graph = graph
         self._running: dict[str, str] = {}
 
-    async def __anext__(self) -> Any:
-        """The next part."""
-        try:
-            part = await anext(self._stream)
-        except StopAsyncIteration:
-            self._running.clear()
-            raise
-        if part["type"] == "tasks" and part["ns"] == self._scope:
-            self._note(part["data"])
-        return part
+    def note(self, part: StreamPart) -> None:
+        """Note a `tasks` part of the graph's stream: a node has started, or has ended."""
+        if part["ns"] == self._scope:
+            task = part["data"]
+            if "result" in task:
+                self._running.pop(task["id"], None)
+            elif task["name"] in self._nodes:
+                self._running[task["id"]] = task["name"]
 
-    async def aclose(self) -> None:
-        """Close the stream, and log the threads that it leaves behind."""
-        aclose = getattr(self._stream, "aclose", None)
-        try:
-            if aclose is not None:
-                await aclose()
-        finally:
-            for name in still_running({name: self._nodes[name] for name in self._running.values()}):
-                logger.warning(
-                    "node %r of %s is synchronous: it cannot be stopped, and runs on in its thread until it returns",
-                    name,
-                    self._graph,
-                )
-            self._running.clear()
+    def ended(self) -> None:
+        """The stream has come to its natural end: nothing runs any more."""
+        self._running.clear()
 
-    def _note(self, task: Mapping[str, Any]) -> None:
-        if "result" in task:
-            self._running.pop(task["id"], None)
-        elif task["name"] in self._nodes:
-            self._running[task["id"]] = task["name"]
+    def closed(self) -> None:
+        """The stream has been closed: log the threads that it leaves behind."""
+        for name in still_running({name: self._nodes[name] for name in self._running.values()}):
+            logger.warning(
+                "node %r of %s is synchronous: it cannot be stopped, and runs on in its thread until it returns",
+                name,
+                self._graph,
+            )
+        self._running.clear()
 
 
 def threaded_nodes(graph: Any) -> dict[str, Any]:
