@@ -18,6 +18,7 @@ from typing import Any, final
 
 import attrs
 
+from anyiostream.channels.buffer import EMPTY, Buffer
 from anyiostream.channels.latch import Latch
 from anyiostream.channels.producer import Producer
 from anyiostream.ends import ENDS, Effect, End, Phase, RunStatus
@@ -27,6 +28,7 @@ from anyiostream.failed_subgraphs import FailedSubgraphs
 from anyiostream.foreign import inside_node, interrupts_of, is_langgraph_interrupt
 from anyiostream.inline import run_inline
 from anyiostream.mux.mux import Mux
+from anyiostream.mux.run_state import RunState
 from anyiostream.mux.stages import Dispatcher
 from anyiostream.outcome import COMPLETED, INTERRUPTED, Outcome
 from anyiostream.source import END, NOTHING, Source, readable
@@ -70,6 +72,7 @@ class Pump:
     failed_subgraphs: FailedSubgraphs = attrs.field(factory=FailedSubgraphs)
     _at_hand: deque[Any] = attrs.field(init=False)
     _pull: Callable[[], Any] = attrs.field(init=False)
+    _run: RunState = attrs.field(init=False)
     _dispatchers: Mapping[Namespace, Mapping[str, Dispatcher]] = attrs.field(init=False)
     _special: bool = False
     _reserved: bool = False
@@ -83,6 +86,7 @@ class Pump:
         self._at_hand = self.source.at_hand
         self._pull = self.source.pull
         self._dispatchers = self.mux.dispatch.tree.dispatchers
+        self._run = self.mux.dispatch.run_state
 
     def advance(  # noqa: C901, PLR0911, PLR0912 -- the hot path: a call costs as much as most of what is done here
         self, target: Wanted, until: int = 0
@@ -140,6 +144,34 @@ class Pump:
             if self._outcome is None:
                 self.interject(exc)
             raise
+
+    def take_for(self, buffer: Buffer[Any]) -> Any:
+        """The data of the next part, for the reader of `buffer`, if dispatching it would put that there and do no more.
+
+        `EMPTY` if there is no such part at hand. `buffer` is empty, and its reader has the pump.
+
+        The same as to `advance` and to take the item, which is what to do where this returns `EMPTY`; but that enters
+        the run's context, calls a dispatcher, and puts the item where it is taken from at once. A burst of a LangGraph
+        graph takes 203 opcodes a part with it, without it 307.
+        """
+        at_hand = self._at_hand
+        if not at_hand or self._special or self.producer.pending:
+            return EMPTY
+        part = at_hand[0]
+        try:
+            if self._dispatchers[part["ns"]][part["type"]] is not buffer.feeder:
+                return EMPTY
+            data = part["data"]
+        except Exception:  # noqa: BLE001 -- `advance` meets it again, and fails the run with it
+            return EMPTY
+        try:
+            at_hand.popleft()
+            self.parts += 1
+            self._run.seq += 1
+        except CONTROL_FLOW as exc:
+            self.interject(exc)  # as in `advance`
+            raise
+        return data
 
     def reserve(self) -> None:
         """Dispatch nothing more before `release`."""

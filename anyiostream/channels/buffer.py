@@ -20,6 +20,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from types import MethodType
 from typing import Any, Final, Generic, Literal, TypeVar, cast, final
 from weakref import finalize
 
@@ -33,7 +34,7 @@ from anyiostream.channels.producer import Home, Producer, current_producer
 from anyiostream.errors import BackpressureDeadlock, ChannelFull
 from anyiostream.outcome import Outcome
 
-__all__ = ["EMPTY", "Arrival", "Buffer", "Queue"]
+__all__ = ["EMPTY", "Arrival", "Buffer", "Queue", "queue_behind"]
 
 T = TypeVar("T")
 
@@ -60,6 +61,7 @@ class Buffer(ABC, Generic[T]):
         left: Whether the reader is gone for good.
         parked: The reader that waits and has not been woken yet.
         line: What waits for room, with its producers, or `None`.
+        feeder: The dispatcher that puts each part's data here, and does nothing else; `None` if there is none.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Buffer(ABC, Generic[T]):
     parked: Wakeable | None = attrs.field(default=None, init=False)
     _end_steps: int = attrs.field(default=0, init=False)
     line: deque[tuple[T, Producer]] | None = attrs.field(default=None, init=False)
+    feeder: object = attrs.field(default=None, init=False)
 
     @property
     @abstractmethod
@@ -204,7 +207,7 @@ class Buffer(ABC, Generic[T]):
         """The reader is gone for good. Idempotent; later puts are ignored."""
         if not self.left:
             self.left = True
-            self.parked = None
+            self.parked = self.feeder = None
             self.discard()
 
     def deadlock(self, waits_for: str, fan_out: str) -> BackpressureDeadlock:
@@ -224,6 +227,13 @@ class Buffer(ABC, Generic[T]):
 
 Arrival = Literal["item", "dropped", "end"]
 """`dropped`: the oldest item is gone."""
+
+
+def queue_behind(put: Callable[[Any], object]) -> Queue[Any] | None:
+    """The queue whose `put` this is, or `None`."""
+    if isinstance(put, MethodType) and put.__func__ is Queue.put:
+        return cast("Queue[Any]", put.__self__)
+    return None
 
 
 def _close(*streams: MemoryObjectSendStream[Any] | MemoryObjectReceiveStream[Any]) -> None:

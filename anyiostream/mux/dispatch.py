@@ -15,6 +15,9 @@ The way of a part, each step with the word to search for:
    `StreamChannel.sink()`, which is what `push` calls: `put` of the reader's buffer.
 4. The reader takes the item from there with its cursor's `take`.
 
+Of a part that is at hand and of which 2. and 3. would come to no more than one `put`, a reader with nothing to read
+takes the data itself (`Pump.take_for`); `Buffer.feeder` is the dispatcher by which it knows such a part.
+
 Rules:
 
 - Both lanes dispatch alike: a dispatcher returns `None`, or a coroutine if hooks must be awaited.
@@ -66,6 +69,11 @@ class Dispatch:
     _run: RunState
     _begun: bool = False
     _dispatcher_of_tasks: Dispatcher | None = None
+
+    @property
+    def run_state(self) -> RunState:
+        """What is updated with each part."""
+        return self._run
 
     def dispatcher_of(self, part: Any) -> tuple[Dispatcher, Any]:
         """The dispatcher of a part that has none in the tables, and the part's data, after all checks.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from time import time_ns
 from typing import Any
 
+from anyiostream.channels.buffer import queue_behind
 from anyiostream.events import Namespace, ProtocolEvent, ProtocolEventParams
 from anyiostream.mux.hooks import blame
 from anyiostream.mux.run_state import RunState
@@ -105,6 +106,9 @@ def _only_consumer_dispatcher(run: RunState, route: PayloadRoute, method: str, s
             raise blamed from exc
         run.seq += counted
 
+    queue = queue_behind(consume)
+    if queue is not None and state is None and counted:
+        queue.feeder = dispatch_payload
     return dispatch_payload
 
 

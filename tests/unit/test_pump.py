@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -20,12 +21,13 @@ from anyiostream import (
     ValuesTransformer,
     parts,
 )
+from anyiostream.channels.buffer import EMPTY
 from anyiostream.channels.latch import Latch
 from anyiostream.ends import ENDS, Effect, End, Phase
 from anyiostream.inline import run_inline
 from anyiostream.mux.mux import Mux
 from anyiostream.pump import Pump
-from anyiostream.source import END, NONE_AT_HAND, NOTHING, readable
+from anyiostream.source import END, NOTHING, readable
 from anyiostream.step import Step
 
 
@@ -33,10 +35,10 @@ class Script:
     """A source that answers what it is told to: parts, markers, or exceptions to raise."""
 
     name = "the script"
-    at_hand = NONE_AT_HAND
 
-    def __init__(self, answers: Iterable[Any]) -> None:
+    def __init__(self, answers: Iterable[Any], at_hand: Iterable[Any] = ()) -> None:
         self.answers = list(answers)
+        self.at_hand = deque(at_hand)
 
     @property
     def has_part(self) -> bool:
@@ -80,9 +82,11 @@ class Notes(StreamTransformer):
 class Rig:
     """A pump over a script, stepped in the run's context as the lanes do."""
 
-    def __init__(self, port: Any, answers: Iterable[Any], factories: Iterable[Any]) -> None:
+    def __init__(
+        self, port: Any, answers: Iterable[Any], factories: Iterable[Any], at_hand: Iterable[Any] = ()
+    ) -> None:
         self.port = port
-        self.source = Script(answers)
+        self.source = Script(answers, at_hand)
         self.ends = 0
         mux = Mux(port, factories=list(factories), make_handle=port.make_handle)
         self.pump = Pump(mux, self.source, port.producer, self._note_end)
@@ -123,6 +127,84 @@ def make(make_port: Any) -> Callable[..., Rig]:
 def close(rig: Rig) -> None:
     """End the run by abort; nothing has to be awaited."""
     run_inline(rig.pump.abort(), "a test")
+
+
+# --- parts at hand ---
+
+
+def at_hand(make_port: Any, *parts_at_hand: Any, notes: bool = False) -> tuple[Rig, Any]:
+    """A pump whose source has these parts at hand, and the buffer of a reader of `custom` who has read the first."""
+    factories = (ValuesTransformer, CustomTransformer, *((Notes,) if notes else ()))
+    rig = Rig(make_port(), (), factories, (parts.custom("first"), *parts_at_hand))
+    (buffer,) = rig.extensions["custom"].subscribe(is_async=False)
+    assert rig.pump.take_for(buffer) is EMPTY  # what it is dispatched to is not known yet
+    assert rig.step() is Step.SPENT
+    assert buffer.take() == "first"
+    return rig, buffer
+
+
+def test_parts_at_hand_come_before_those_that_are_pulled(make_port: Any) -> None:
+    """Each step takes one."""
+    rig = Rig(make_port(), [parts.custom(3)], (CustomTransformer, Notes), [parts.custom(1), parts.custom(2)])
+    assert [rig.step() for _ in range(4)] == [Step.SPENT, Step.SPENT, Step.SPENT, Step.ENDED]
+    assert rig.notes == [1, 2, 3, "finalize"]
+
+
+def test_a_part_for_one_reader_alone_goes_straight_to_it(make_port: Any) -> None:
+    """It counts as a part; one for others is left where it is."""
+    rig, buffer = at_hand(make_port, parts.custom(1), parts.custom(2), parts.values(3), parts.custom(4))
+    assert [rig.pump.take_for(buffer) for _ in range(3)] == [1, 2, EMPTY]
+    assert (rig.pump.parts, len(rig.source.at_hand), buffer.ready) == (3, 2, 0)
+    assert rig.step() is Step.SPENT
+    assert rig.pump.take_for(buffer) == 4
+    assert rig.pump.take_for(buffer) is EMPTY  # there is none left
+
+
+def test_a_part_that_a_hook_wants_too_is_dispatched(make_port: Any) -> None:
+    """It does not go straight to the reader."""
+    rig, buffer = at_hand(make_port, parts.custom(1), notes=True)
+    assert rig.pump.take_for(buffer) is EMPTY
+    assert rig.step() is Step.SPENT
+    assert (buffer.take(), rig.notes) == (1, ["first", 1])
+
+
+def test_a_reader_of_the_raw_log_sees_all_numbers(make_port: Any) -> None:
+    """Parts that went straight to a reader are counted; from its subscription on the log gets each event."""
+    rig, buffer = at_hand(make_port, parts.custom(1), parts.custom(2))
+    assert rig.pump.take_for(buffer) == 1
+    (log,) = rig.pump.mux.registry.log.channel.subscribe(is_async=False)
+    assert rig.pump.take_for(buffer) is EMPTY
+    assert rig.step() is Step.SPENT
+    assert (buffer.take(), log.take()["seq"]) == (2, 3)
+
+
+def test_what_is_not_a_part_is_left_to_a_step(make_port: Any) -> None:
+    """The step fails the run with it."""
+    rig, buffer = at_hand(make_port, "no part")
+    assert rig.pump.take_for(buffer) is EMPTY
+    assert rig.step() is Step.ENDED
+    assert rig.pump.status == "failed"
+
+
+def test_nothing_goes_straight_to_a_reader_before_what_is_to_be_done_first(make_port: Any) -> None:
+    """An error that was interjected, a reservation, items that wait for room."""
+    rig, buffer = at_hand(make_port, parts.custom(1))
+    rig.pump.reserve()
+    assert rig.pump.take_for(buffer) is EMPTY
+    rig.pump.release()
+    rig.pump.producer.pending = 1
+    assert rig.pump.take_for(buffer) is EMPTY
+    rig.pump.producer.pending = 0
+    rig.pump.interject(ValueError("no"))
+    assert rig.pump.take_for(buffer) is EMPTY
+
+
+def test_a_reader_that_has_left_is_given_nothing(make_port: Any) -> None:
+    """Its buffer has no feeder any more."""
+    rig, buffer = at_hand(make_port, parts.custom(1))
+    rig.extensions["custom"].unsubscribe(buffer)
+    assert buffer.feeder is None
+    assert rig.pump.take_for(buffer) is EMPTY
 
 
 # --- steps ---
