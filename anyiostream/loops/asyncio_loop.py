@@ -22,13 +22,13 @@ import anyio
 
 from anyiostream.channels.latch import Latch
 
-__all__ = ["AsyncioLoop", "AsyncioTask"]
+__all__ = ["AsyncioLoop", "AsyncioTask", "current_task_of"]
 
 
-_current_task: Callable[[asyncio.AbstractEventLoop], object] = asyncio.current_task
+current_task_of: Callable[[asyncio.AbstractEventLoop], object] = asyncio.current_task
 if sys.version_info < (3, 12):
     # Written in Python there: what it does with the loop that it is given, without the call, takes 7 % off an item.
-    _current_task = asyncio.tasks._current_tasks.get  # type: ignore[attr-defined]  # noqa: SLF001
+    current_task_of = asyncio.tasks._current_tasks.get  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 @final
@@ -127,7 +127,7 @@ class AsyncioLoop:
         self._loop = asyncio.get_running_loop() if loop is None else loop
         self._thread = threading.get_ident()
         # Called for each item read.
-        self.current_task: Callable[[], object] = partial(_current_task, self._loop)
+        self.current_task: Callable[[], object] = partial(current_task_of, self._loop)
 
     async def enter(self, *, spawns: bool = True) -> None:
         """Nothing to open: tasks need no nursery here."""

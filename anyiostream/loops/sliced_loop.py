@@ -23,7 +23,6 @@ import asyncio
 import math
 import selectors
 import time
-from asyncio import current_task
 from collections.abc import Callable
 from contextvars import Context
 from threading import get_ident
@@ -31,6 +30,8 @@ from typing import Any, Final, TypeVarTuple, final
 from weakref import WeakSet
 
 import trio
+
+from anyiostream.loops.asyncio_loop import current_task_of
 
 __all__ = ["SlicedLoop", "SlicingSelector", "end_everything"]
 
@@ -136,8 +137,8 @@ class SlicedLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Handle:
         """As asyncio's, but not by way of a socket if a task of this loop makes the call, as LangGraph's tasks do."""
         # Not in a bare callback: a signal handler may call this, and between two turns nobody would look.
-        if get_ident() == self._thread and current_task(self) is not None:
-            return super().call_soon(callback, *args, context=context)
+        if get_ident() == self._thread and current_task_of(self) is not None:
+            return self.call_soon(callback, *args, context=context)
         return super().call_soon_threadsafe(callback, *args, context=context)
 
     async def create_connection(self, *args: Any, **options: Any) -> Any:
