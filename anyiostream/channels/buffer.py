@@ -333,17 +333,16 @@ class Queue(Buffer[T], Generic[T]):
 
     def take(self) -> T:
         """The next item; `EMPTY` if there is none."""
-        ready = self.ready
-        if ready <= self._end_steps:
-            return EMPTY  # type: ignore[no-any-return]  # it is of any type
-        # The count comes before the item, so that an interrupt between them never promises an item that is not there.
-        self.ready = ready - 1
         item = self._first
-        if item is EMPTY:
+        # The count comes before the item, so that an interrupt between them never promises an item that is not there.
+        if item is not EMPTY:
+            # A reader that keeps up, first: 6 opcodes less, of 28.
+            self.ready -= 1
+            self._first = EMPTY
+        elif self.ready > self._end_steps:
+            self.ready -= 1
             receive = self._receive
             item = receive()
-        else:
-            self._first = EMPTY
         if self.line:
             self.refill()
         return item

@@ -55,9 +55,9 @@ class Gate:
 
     Attributes:
         open: Whether the graph may produce its next part.
-        heeds: Whether it has to be told what is taken: it is full, or somebody waits at it, and not for demand.
+        heeds: Whether it has to be told what is taken: it is full, or somebody waits at it, and not for demand alone.
         room: While fewer parts than this are ahead, another one that is no barrier changes nothing, and it need not be
-            told of it. 0 while it is closed or `heeds`.
+            told of it. None while it is closed, or somebody waits at it.
         pausing: Whether a graph that waits for permission, and produces nothing else meanwhile, is in that wait; or in
             the steps of the run that come before it.
         stopped: Whether the graph is to stop. The gate is closed then, and nobody waits at it.
@@ -112,7 +112,7 @@ class Gate:
 
     def demand(self) -> None:
         """A reader waits, and there is nothing for it."""
-        if (self.heeds or not self.open) and not self.stopped:
+        if not self.stopped and (not self.open or self._offering or self._pausing):
             self._at_barrier = False
             self._let()
 
@@ -137,7 +137,7 @@ class Gate:
         while not (self.open or self.stopped):
             waiter = parking.waiter()
             waiting.append(waiter)
-            self.heeds = not self._at_barrier
+            self.heeds = self._low >= 0 and not self._at_barrier
             self.room = 0
             self.pausing = True
             try:
@@ -172,15 +172,16 @@ class Gate:
     def _close(self, *, at_barrier: bool = False) -> None:
         self.open = False
         self._at_barrier = self._at_barrier or at_barrier
-        self.heeds = not self._at_barrier
+        self.heeds = self._low >= 0 and not self._at_barrier
         self.room = 0
 
     def _let(self) -> None:
         """Let one more part come. Whoever still waits then is let by the next part that is taken."""
         self.open = True
         self._wake()
-        self.heeds = bool(self._offering or self._pausing)
-        self.room = 0 if self.heeds else self._prefetch - 1
+        is_awaited = bool(self._offering or self._pausing)
+        self.heeds = is_awaited and self._low >= 0
+        self.room = 0 if is_awaited else self._prefetch - 1
 
     def _pass_on(self) -> None:
         if self.open:

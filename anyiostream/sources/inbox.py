@@ -116,10 +116,10 @@ class GatedInbox(Inbox):
 
     def put(self, part: Any) -> bool:
         """Add a part; whether the next one may be produced at once."""
-        parts, gate = self._parts, self._gate
+        parts = self._parts
         ahead = len(parts)
         try:
-            is_unheeded = ahead < gate.room and part["type"] not in BARRIERS
+            is_unheeded = ahead < self._gate.room and part["type"] not in BARRIERS
         except (TypeError, KeyError, AttributeError):
             is_unheeded = False  # it is not a part; the gate knows what to do
         if is_unheeded:
@@ -127,12 +127,12 @@ class GatedInbox(Inbox):
             if not ahead:
                 self._on_part()
             return True
-        behind = self._behind
+        gate, behind = self._gate, self._behind
         (behind or parts).append(part)
         ahead = len(parts) + len(behind)
         goes_on = gate.produced(part, ahead)
-        if gate.heeds:
-            self._put_behind(gate.unheeded(ahead))
+        if gate.heeds and (unheeded := gate.unheeded(ahead)) < ahead:
+            self._put_behind(unheeded)
         if goes_on:
             if ahead == 1:
                 self._on_part()
