@@ -1,7 +1,8 @@
 """What arguments of the command line name: graphs, transformers, JSON.
 
 `package.module:attribute` or `path/to/file.py:attribute`; the attribute may be dotted. What is named is a graph, or a
-callable that builds one: a class or plain function that takes nothing, or the configuration as its `config`.
+callable that builds one: a class or plain function that takes nothing, or the configuration as its `config`. Where
+graphs are served, it may also be a function that returns an asynchronous context manager, which opens one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any, Literal, cast
 from anyiostream import StreamTransformer, TransformerFactory
 from anyiostream.tooling import Lookalike, called, holds_parts, is_langgraph, lookalike, wraps, wrong_call
 
-__all__ = ["BrokenModule", "UsageError", "load_graph", "load_json", "load_object", "load_transformer"]
+__all__ = ["BrokenModule", "UsageError", "check_graph", "load_graph", "load_json", "load_object", "load_transformer"]
 
 
 class UsageError(Exception):
@@ -31,18 +32,21 @@ class UsageError(Exception):
 
 
 class BrokenModule(UsageError):
-    """A module that cannot be imported, because of an error of its own; with the traceback of the user's own code."""
+    """A module that cannot be imported, because of an error of its own; with the traceback of the user's own code.
 
-    def __init__(self, place: str, error: BaseException) -> None:
+    Or a graph that cannot be opened.
+    """
+
+    def __init__(self, place: str, error: BaseException, *, doing: str = "importing") -> None:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
         lines = traceback.format_list(frames) + traceback.format_exception_only(error)
         hint = NO_LOOP if str(error) == "no running event loop" else ""
-        super().__init__(f"importing {place} fails:\n{''.join(lines).rstrip()}{hint}")
+        super().__init__(f"{doing} {place} fails:\n{''.join(lines).rstrip()}{hint}")
 
 
 NO_LOOP = (
-    "\nA module is imported before there is an event loop. Make what needs one, such as an asynchronous checkpointer, "
-    "in a program of your own: docs/stores.md shows how."
+    "\nA module is imported before there is an event loop. Open what needs one, such as an asynchronous checkpointer, "
+    "in a function with @asynccontextmanager that yields the graph, and serve that: docs/stores.md shows how."
 )
 
 
@@ -56,8 +60,13 @@ def _is_users(filename: str) -> bool:
     return not path.is_relative_to(Path(os.__file__).resolve().parent)
 
 
-def load_graph(target: str, config: Mapping[str, Any] | None = None) -> Any:
+def load_graph(target: str, config: Mapping[str, Any] | None = None, *, may_open: bool = False) -> Any:
     """The graph that `target` names; if it names a callable that builds one, that is called.
+
+    Args:
+        target: The argument.
+        config: What a callable that builds a graph is called with.
+        may_open: Whether it may build an asynchronous context manager that opens the graph, which is returned then.
 
     Raises:
         UsageError: There is no such thing, or it neither is nor builds a graph.
@@ -67,13 +76,28 @@ def load_graph(target: str, config: Mapping[str, Any] | None = None) -> Any:
     found = _find(target, "graph")
     if _is_builder(found):
         built = _build(target, found, config)
-        if _problem(built) is not None:
-            raise UsageError(f"{target} builds a {type(built).__name__}, which is not a graph: {_problem(built)}")
+        if not (may_open and isinstance(built, AbstractAsyncContextManager)):
+            check_graph(built, f"{target} builds")
         return built
     problem = _problem(found)
     if problem is not None:
         raise UsageError(f"{target} is not a graph: {problem}")
     return found
+
+
+def check_graph(built: Any, whence: str) -> None:
+    """Refuse what is not a graph.
+
+    Args:
+        built: What may be one.
+        whence: What it comes from, as the beginning of a sentence.
+
+    Raises:
+        UsageError: It is none.
+    """
+    problem = _problem(built)
+    if problem is not None:
+        raise UsageError(f"{whence} a {type(built).__name__}, which is not a graph: {problem}")
 
 
 def load_transformer(target: str) -> TransformerFactory:
@@ -281,8 +305,8 @@ NO_GRAPH = (
 )
 
 NOT_ENTERED = (
-    "it is a context manager, and nothing enters it; open what the graph needs in a program of your own: "
-    "docs/stores.md shows how"
+    "it is a context manager, and only `serve` enters one that a function returns; otherwise open what the graph needs "
+    "in a program of your own"
 )
 
 

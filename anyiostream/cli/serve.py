@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import anyio
 from anyiostream.cli.limits import add_limits, limits_of
 from anyiostream.cli.listening import LEVELS, configured, listen, logged, say
 from anyiostream.cli.loading import UsageError, load_graph, load_object, load_transformer
+from anyiostream.cli.opening import opened
 from anyiostream.cli.options import add_run_options, run_options
 from anyiostream.cli.project import PROJECT, graphs_of_project
 from anyiostream.errors import AnyioStreamError, MissingExtra
@@ -104,25 +106,28 @@ def serve(arguments: argparse.Namespace) -> int:
     authorize = load_object(arguments.authorize) if arguments.authorize else None
     limits = limits_of(arguments.limit)
     store = _store(arguments.store)
-    try:
-        served = app(
-            {name: Assistant(graph=graph, options=options) for name, graph in assistants.items()},
-            transformers=transformers,
-            authorize=authorize,
-            limits=limits,
-            hosts=[*LOOPBACK, *arguments.allow_host],
-            origins=arguments.allow_origin,
-            store=store,
-        )
-    except AnyioStreamError as exc:
-        raise UsageError(str(exc)) from exc
-    application = _with_page(served, wanted=not arguments.no_page)
+    make = partial(
+        app,
+        transformers=transformers,
+        authorize=authorize,
+        limits=limits,
+        hosts=[*LOOPBACK, *arguments.allow_host],
+        origins=arguments.allow_origin,
+        store=store,
+    )
     config = configured(arguments.host, arguments.port, arguments.log_level)
-    config.websocket_max_message_size = application.state.service.limits.frame
-    page = " with a page" if any(getattr(route, "path", "") == "/" for route in application.routes) else ""
+    config.websocket_max_message_size = limits.frame
+
+    def made(graphs: Mapping[str, Any]) -> Starlette:
+        try:
+            served = make({name: Assistant(graph=graph, options=options) for name, graph in graphs.items()})
+        except AnyioStreamError as exc:
+            raise UsageError(str(exc)) from exc
+        return _with_page(served, wanted=not arguments.no_page)
+
     _warn(arguments)
     try:
-        anyio.run(_serve, application, config, list(assistants), page, backend=arguments.backend)
+        anyio.run(_serve, made, config, assistants, backend=arguments.backend)
     except KeyboardInterrupt:  # a second one, while the server was stopping
         return 130
     return 0
@@ -151,7 +156,7 @@ def _with_page(application: Starlette, *, wanted: bool) -> Starlette:
 
 def _named(graph: str) -> tuple[str, Any]:
     name, separator, target = graph.rpartition("=")
-    return name if separator else target.rpartition(":")[2].rpartition(".")[2], load_graph(target)
+    return name if separator else target.rpartition(":")[2].rpartition(".")[2], load_graph(target, may_open=True)
 
 
 def _store(name: str) -> Any:
@@ -172,15 +177,23 @@ def _warn(arguments: argparse.Namespace) -> None:
         say("WARNING: only requests for localhost are answered; name other hosts with --allow-host")
 
 
-async def _serve(application: Starlette, config: Config, names: Sequence[str], page: str) -> None:
+async def _serve(made: Callable[[Mapping[str, Any]], Starlette], config: Config, graphs: Mapping[str, Any]) -> None:
     from anyiostream.remote import close_streams  # noqa: PLC0415 -- an extra
-    from anyiostream.remote.store import StoreInUse, StoreUnfit  # noqa: PLC0415 -- likewise
 
-    service = application.state.service
+    async with opened(graphs) as assistants:
+        application = made(assistants)
+        await _check_store(application.state.service)
+        page = " with a page" if any(getattr(route, "path", "") == "/" for route in application.routes) else ""
+        what = f"{', '.join(assistants)}{page}"
+        await listen(logged(application), config, what, lambda: close_streams(application))
+
+
+async def _check_store(service: Any) -> None:
+    """What is wrong with it is said in a line, and not by the server's failure."""
+    from anyiostream.remote.store import StoreInUse, StoreUnfit  # noqa: PLC0415 -- an extra
+
     try:
         async with service.store.open(service.limits):
-            pass  # what is wrong with it is said in a line, and not by the server's failure
+            pass
     except (StoreInUse, StoreUnfit) as exc:
         raise UsageError(str(exc)) from exc
-    what = f"{', '.join(names)}{page}"
-    await listen(logged(application), config, what, lambda: close_streams(application))

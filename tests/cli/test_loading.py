@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -176,14 +177,13 @@ def test_a_module_is_imported_before_there_is_an_event_loop(module: Any) -> None
         load_graph("other_graphs:graph")
 
 
-def test_nothing_enters_a_builders_context_manager(module: Any) -> None:
-    """The graph would be in it."""
+def test_a_builders_context_manager_is_opened_only_where_it_may_be(module: Any) -> None:
+    """The graph is in it."""
     code = "import contextlib\n@contextlib.asynccontextmanager\nasync def graph():\n    yield []\n"
     module("managed_graphs", code)
-    with pytest.raises(
-        UsageError, match=r"builds a \w+, which is not a graph: .* nothing enters it; .*docs/stores\.md"
-    ):
+    with pytest.raises(UsageError, match=r"builds a \w+, which is not a graph: .* only `serve` enters one"):
         load_graph("managed_graphs:graph")
+    assert isinstance(load_graph("managed_graphs:graph", may_open=True), AbstractAsyncContextManager)
 
 
 def test_a_hook_is_not_looked_for_among_graphs(module: Any) -> None:

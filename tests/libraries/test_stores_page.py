@@ -1,25 +1,21 @@
-"""The program of the page on stores serves a graph whose questions outlive the server."""
+"""The programs of the page on stores serve a graph whose questions outlive the server."""
 
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
+import pytest
+
+from ..waiting import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
-
-CHAT = """
-from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.types import interrupt
-
-
-async def ask(state: MessagesState):
-    return {"messages": [("ai", f"You say {interrupt('Really?')}.")]}
-
-
-builder = StateGraph(MessagesState).add_node(ask).add_edge(START, "ask")
-"""
 
 DRIVER = """
 import sys
@@ -45,19 +41,72 @@ else:
 """
 
 
-def test_a_question_is_answered_by_the_next_process(tmp_path: Path) -> None:
-    """The program is run as it is written, twice, in the same folder."""
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the programs as they are written."""
     page = (ROOT / "docs" / "stores.md").read_text(encoding="utf-8")
-    (program,) = re.findall(r"^```py\n(# service\.py\n.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    for name, text in (("service.py", program), ("chat.py", CHAT), ("driver.py", DRIVER)):
-        (tmp_path / name).write_text(text, encoding="utf-8")
+    for name in ("chat.py", "service.py"):
+        (program,) = re.findall(rf"^```py\n(# {re.escape(name)}\n.*?)^```$", page, re.DOTALL | re.MULTILINE)
+        (tmp_path / name).write_text(program, encoding="utf-8")
+    (tmp_path / "driver.py").write_text(DRIVER, encoding="utf-8")
+    return tmp_path
+
+
+def test_a_question_is_answered_by_the_next_process(folder: Path) -> None:
+    """A program of one's own is run twice, in the same folder."""
     shown = []
     for what in ("ask", "answer"):
         done = subprocess.run(
-            [sys.executable, "driver.py", what], cwd=tmp_path, capture_output=True, text=True, check=False
+            [sys.executable, "driver.py", what], cwd=folder, capture_output=True, text=True, check=False
         )
         assert (done.returncode, done.stderr) == (0, "")
         shown.append(done.stdout)
-    assert "Really?" in shown[0]
-    assert "You say" not in shown[0]
-    assert "You say yes." in shown[1]
+    assert_answered(*shown)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_command_opens_what_a_graph_needs(folder: Path, backend: str) -> None:
+    """The server is killed after the question, and the next one stops as it should."""
+    with served(folder, backend) as (process, client):
+        asked = wait(client, input={"messages": [["user", "Hello"]]})
+        process.kill()
+    with served(folder, backend) as (process, client):
+        answered = wait(client, command={"resume": "yes"})
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    assert_answered(asked, answered)
+
+
+@contextmanager
+def served(folder: Path, backend: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+    """The page's command, and a client of it."""
+    command = [sys.executable, "-m", "anyiostream", "serve", "chat:agent", "--store", "sqlite:runs.sqlite"]
+    command += ["--port", "0", "--backend", backend, "--log-level", "error"]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            said = []
+            for line in process.stderr:
+                said.append(line)
+                if found := re.search(r" at (http://\S+)", line):
+                    break
+            else:
+                pytest.fail("".join(said))
+            with httpx.Client(base_url=found[1], timeout=PATIENCE) as client:
+                yield process, client
+        finally:
+            process.kill()
+
+
+def wait(client: httpx.Client, **given: object) -> str:
+    """What a run on the thread comes to."""
+    done = client.post("/threads/t/runs/wait", json={"assistant_id": "agent", **given})
+    assert done.status_code == 200, done.text
+    return done.text
+
+
+def assert_answered(asked: str, answered: str) -> None:
+    """The question was asked first, and answered then."""
+    assert "Really?" in asked
+    assert "You say" not in asked
+    assert "You say yes." in answered

@@ -28,6 +28,9 @@ main = pytest.importorskip("anyiostream.cli.main").main
 ROOT = Path(anyiostream.__file__).parent.parent
 
 GRAPHS = """
+import asyncio
+import contextlib
+
 import anyio
 
 async def greet(given, writer):
@@ -43,6 +46,17 @@ async def endless(given, writer):
 
 def authorize(access):
     return access.headers.get("authorization")
+
+@contextlib.asynccontextmanager
+async def opened():
+    loop = asyncio.get_running_loop()
+
+    async def graph(given, writer):
+        return {"open": given}
+
+    yield graph
+    assert asyncio.get_running_loop() is loop
+    print("closed", flush=True)
 """
 
 
@@ -80,11 +94,13 @@ def started(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[st
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_it_serves_until_it_is_told_to_stop(folder: Path, backend: str) -> None:
-    """Runs are run; on SIGTERM streams are cut, runs are cleaned up, and the process ends well."""
-    with started(folder, "served_graphs:greet", "forever=served_graphs:endless", "--backend", backend) as (
-        process,
-        url,
-    ):
+    """Runs are run; on SIGTERM streams are cut, runs are cleaned up, what was opened is closed, and it ends well."""
+    graphs = ("served_graphs:greet", "forever=served_graphs:endless", "served_graphs:opened")
+    with started(folder, *graphs, "--backend", backend) as (process, url):
+        with Client(url, "v") as client:
+            client.start("opened", "Ada")
+            client.ended()
+            assert client.state().json()["values"] == {"open": "Ada"}
         with Client(url) as client, Client(url, "u") as other:
             client.start("greet", "Ada")
             assert client.ended()[-1]["params"]["data"]["event"] == "completed"
@@ -94,7 +110,7 @@ def test_it_serves_until_it_is_told_to_stop(folder: Path, backend: str) -> None:
                 assert next(events(response))["method"] == "lifecycle"
                 process.send_signal(signal.SIGTERM)
                 out, err = process.communicate()
-        assert (process.returncode, out) == (0, "cleaned up\n")
+        assert (process.returncode, out) == (0, "cleaned up\nclosed\n")
         assert "Traceback" not in err
 
 
@@ -218,7 +234,7 @@ def test_two_graphs_of_one_name(capsys: pytest.CaptureFixture[str]) -> None:
 def test_options_of_runs_are_passed_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """`--grace` and `--max-scheduled` are those of every run that is served; bad values are told in one line."""
     served: list[Any] = []
-    monkeypatch.setattr(anyio, "run", lambda _, application, *__, **___: served.append(application))
+    monkeypatch.setattr(anyio, "run", lambda _, made, __, graphs, **___: served.append(made(graphs)))
     assert main(["serve", "examples.chat:assistant", "--grace", "2.5", "--max-scheduled", "7"]) == 0
     (application,) = served
     assert application.state.service.assistants["assistant"].options == {"grace": 2.5, "max_scheduled": 7}
@@ -238,7 +254,7 @@ def test_idle_connections_are_kept_for_longer_than_by_clients_and_proxies(monkey
 def test_limits_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--limit NAME=VALUE` sets each of the server's bounds; the last one of a name counts."""
     served: list[Any] = []
-    monkeypatch.setattr(anyio, "run", lambda _, application, *__, **___: served.append(application))
+    monkeypatch.setattr(anyio, "run", lambda _, made, __, graphs, **___: served.append(made(graphs)))
     given = ["runs=7", "owner_runs=none", "send=2.5", "runs=200"]
     assert main(["serve", "examples.chat:assistant", *(each for text in given for each in ("--limit", text))]) == 0
     (application,) = served
