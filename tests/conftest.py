@@ -79,15 +79,15 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
-    """Nor through what stays of files that are over: reports, caches, the modules that their tests have imported."""
-    try:
-        return (yield)
-    finally:
-        if nextitem is None or nextitem.path != item.path:
-            gc.collect()
-            gc.freeze()
+@pytest.fixture(scope="module", autouse=True)
+def _frozen_when_over() -> Generator[None]:
+    """Nor through what stays of files that are over: reports, caches, the modules that their tests have imported.
+
+    As a fixture, because what is found here is a matter of this file's tests, and of the warnings that they allow.
+    """
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 def bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
