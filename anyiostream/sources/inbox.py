@@ -111,7 +111,8 @@ class GatedInbox(Inbox):
         part = behind.popleft()
         gate = self._gate
         gate.taken(len(behind))
-        self._put_behind(gate.unheeded(len(behind)))
+        for _ in range(gate.unheeded(len(behind))):
+            parts.append(behind.popleft())
         return part
 
     def put(self, part: Any) -> bool:
@@ -131,8 +132,11 @@ class GatedInbox(Inbox):
         (behind or parts).append(part)
         ahead = len(parts) + len(behind)
         goes_on = gate.produced(part, ahead)
-        if gate.heeds and (unheeded := gate.unheeded(ahead)) < ahead:
-            self._put_behind(unheeded)
+        if gate.heeds:
+            # One by one: while tasks of the graph wait in line this is done for each part, and few change sides.
+            unheeded = gate.unheeded(ahead)
+            while len(parts) > unheeded:
+                behind.appendleft(parts.pop())
         if goes_on:
             if ahead == 1:
                 self._on_part()
@@ -143,14 +147,6 @@ class GatedInbox(Inbox):
         finally:
             gate.pausing = False
         return gate.open
-
-    def _put_behind(self, unheeded: int) -> None:
-        """Let the first `unheeded` parts be at hand, and no others."""
-        every = [*self._parts, *self._behind]
-        self._behind.clear()
-        self._parts.clear()
-        self._parts += every[:unheeded]
-        self._behind += every[unheeded:]
 
 
 def _nothing() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from typing import Any
+
 import pytest
 
 from anyiostream import parts
@@ -20,6 +23,20 @@ def gate(prefetch: int = 4, *, root_depth: int = 0, barriers_below: bool = False
     made.produced(TOKEN, 1)
     made.taken(0)
     return made
+
+
+class Parking:
+    """Lets a task of the graph wait."""
+
+    def __init__(self, suspension: Any) -> None:
+        self.wait = suspension
+
+    def waiter(self) -> Any:
+        """Itself: it is for one wait."""
+        return self
+
+    def wake(self) -> None:
+        """Nothing: the test goes on without it."""
 
 
 def test_parts_come_out_in_order() -> None:
@@ -171,6 +188,28 @@ def test_parts_put_one_over_the_read_ahead_keep_their_order() -> None:
     for n in range(4):
         inbox.put(parts.custom(n))
     assert [part["data"] for part in iter(inbox.pull, NOTHING)] == [0, 1, 2, 3]
+
+
+def test_what_waits_in_line_is_not_copied_for_each_part(drive: Any, suspension: Any) -> None:
+    """Where many tasks wait at the gate of a graph that may run far ahead, a part costs as much as any other."""
+    far, ahead = 8192, gate(8192)
+    inbox = GatedInbox(ahead)
+    while inbox.put(TOKEN):
+        pass
+    assert len(inbox) == far
+    waiting = [drive(ahead.permission(Parking(suspension), offering=True)) for _ in range(3)]
+    inbox.at_hand.clear()
+    inbox.pull()
+    assert (ahead.open, ahead.heeds) == (True, True)
+    tracemalloc.start()
+    try:
+        inbox.pull()
+        inbox.put(TOKEN)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < far
+    assert len(waiting) == 3
 
 
 def test_the_graph_is_pausing_while_it_steps_the_run() -> None:
