@@ -76,10 +76,11 @@ class AsyncCursor(ObjectReceiveStream[T]):
                 and driver.pause_at > driver.pump.parts
                 and not driver.turn.waiting
             ):
-                # Nobody else is to be considered: the item need not go by way of the buffer.
+                # Nobody else is to be considered: the item need not go by way of the buffer. Once it has been taken,
+                # nothing is called any more: an interrupt in a call would lose it.
+                buffer.reader = driver.loop.current_task()
                 item = driver.pump.take_for(buffer)
                 if item is not EMPTY:
-                    buffer.reader = driver.loop.current_task()
                     return item  # type: ignore[no-any-return]  # parts have no types
             step = driver.advance(buffer)
             buffer.reader = driver.loop.current_task() if step is None else await driver.wait_for(buffer, step)

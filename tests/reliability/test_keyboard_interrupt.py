@@ -129,6 +129,40 @@ def test_what_an_interrupt_took_is_not_missing_in_a_success(kind: type[BaseExcep
 
 
 @pytest.mark.anyio
+async def test_what_a_reader_takes_straight_from_the_graph_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt strikes in a call that the cursor makes for the item: it comes before the item is taken."""
+
+    async def graph(given: object) -> object:
+        for n in range(4):
+            yield parts.custom(n)
+
+    async with open_run(graph, transformers=[CustomTransformer]) as run:
+        custom = aiter(run.custom)
+        seen = [await anext(custom)]
+        loop, called = run._run.loop, 0  # noqa: SLF001
+
+        class Striking:
+            """The run's loop, with an interrupt in the first call for the current task."""
+
+            def current_task(self) -> object:
+                nonlocal called
+                called += 1
+                if called == 1:
+                    raise KeyboardInterrupt
+                return loop.current_task()
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(loop, name)
+
+        monkeypatch.setattr(run._run, "loop", Striking())  # noqa: SLF001
+        with pytest.raises(KeyboardInterrupt):
+            await anext(custom)
+        seen += [item async for item in custom]
+    assert called > 1
+    assert seen == [0, 1, 2, 3]
+
+
+@pytest.mark.anyio
 async def test_a_deadline_round_an_abort_is_noticed() -> None:
     """An abort waits for the graph's clean-up, whatever the deadline; then the cancellation goes on."""
     cleaned = False
