@@ -36,7 +36,7 @@ class Unread:
         """`receive` and `send` of a request. If it has no body, or shares its connection with others, as they are."""
         headers = Headers(scope=scope)
         has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-        if scope["type"] != "http" or not scope["http_version"].startswith("1") or not has_body:
+        if scope["type"] != "http" or not scope.get("http_version", "1.1").startswith("1") or not has_body:
             return receive, send
         request = _Request(self, receive, send)
         return request.receive, request.send

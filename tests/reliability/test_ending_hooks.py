@@ -139,6 +139,7 @@ WHERE = ("mux/", "pump.py", "lanes/run_stream.py", "projections/subgraphs.py")
 
 BEFORE = {
     "Mux.__init__",
+    "Dispatch.run_state",
     "Tree.let_ends_wait",
     "Pump.__attrs_post_init__",
     "PreparedRun.__enter__",
