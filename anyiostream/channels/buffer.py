@@ -61,7 +61,8 @@ class Buffer(ABC, Generic[T]):
         left: Whether the reader is gone for good.
         parked: The reader that waits and has not been woken yet.
         line: What waits for room, with its producers, or `None`.
-        feeder: The dispatcher that puts each part's data here, and does nothing else; `None` if there is none.
+        feeder: The dispatcher that puts each part's data here, and does nothing else; `None` if there is none. It is
+            compared by identity with the one that the pump would call, so an outdated one matches nothing.
     """
 
     name: str

@@ -37,8 +37,9 @@ class Driver:
 
     Attributes:
         checkpoint_every: How many items or parts readers take before one of them checkpoints.
-        pause_at: How many parts the pump has dispatched when that is next; one less for each item taken. So a step need
-            not count what it has dispatched, which would be 9 opcodes more per part.
+        pause_at: The value of `pump.parts` at which that is next. Each item taken from a buffer, and each wait, lowers
+            it by one; each part dispatched comes one closer. So a step need not count what it has dispatched, which
+            would be 9 opcodes more per part. It may fall below `pump.parts`.
         loop: The event loop.
         context: Where hooks run.
         pump: The pump.

@@ -56,11 +56,11 @@ class AsyncCursor(ObjectReceiveStream[T]):
             # eighth of what an item costs at each branch.
             item, following, _ = branch.next
             if following is not None:
+                branch.reader = driver.loop.current_task()  # first: an interrupt in this call would lose the item
                 branch.next = following
                 if branch.line:
                     branch.refill()
                 driver.pause_at = pause_at - 1
-                branch.reader = driver.loop.current_task()
                 return item  # type: ignore[no-any-return]  # links have no types
             ready: int = buffer.outcome is not None
         else:

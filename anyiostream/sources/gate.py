@@ -56,10 +56,10 @@ class Gate:
     Attributes:
         open: Whether the graph may produce its next part.
         heeds: Whether it has to be told what is taken: it is full, or somebody waits at it, and not for demand alone.
-        room: While fewer parts than this are ahead, another one that is no barrier changes nothing, and it need not be
-            told of it. None while it is closed, or somebody waits at it.
-        pausing: Whether a graph that waits for permission, and produces nothing else meanwhile, is in that wait; or in
-            the steps of the run that come before it.
+        room: A part that is no barrier need not be told of while fewer parts than this are ahead: one less than are
+            read ahead. 0 or less in lock-step, while it is closed, or while somebody waits: tell it of each part.
+        pausing: Whether a graph with a single task is not at work: it waits for permission, or steps the run after its
+            last part.
         stopped: Whether the graph is to stop. The gate is closed then, and nobody waits at it.
     """
 
