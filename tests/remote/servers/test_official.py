@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -34,13 +33,6 @@ pytestmark = [
 def server(request: pytest.FixtureRequest, servers: dict[str, str]) -> str:
     """The address of a server of each kind: what official clients do is tried with all of them."""
     return servers[request.param]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collected() -> Iterator[None]:
-    """No other module's tests are blamed for what the clients leave."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture

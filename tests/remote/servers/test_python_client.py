@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -39,13 +38,6 @@ Opening = Callable[..., Any]
 def server(request: pytest.FixtureRequest, servers: dict[str, str]) -> str:
     """The address of a server of each kind: what official clients do is tried with all of them."""
     return servers[request.param]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collected() -> Iterator[None]:
-    """No other module's tests are blamed for what the client leaves."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture
