@@ -18,8 +18,8 @@ from anyiostream.remote.commands import Beginning, InputRespond, RunStart, parse
 from anyiostream.remote.jobs import not_branching
 from anyiostream.remote.log import LogGap
 from anyiostream.remote.official.bodies import body_of, checkpoint_in, known_thread, number, only
+from anyiostream.remote.official.followed_run import FollowedRun, Leaving, whose
 from anyiostream.remote.official.modes import CHANNELS, ModeReader, read_modes
-from anyiostream.remote.official.run_stream import Leaving, RunStream, whose
 from anyiostream.remote.official.threads import at_rest
 from anyiostream.remote.refusals import GONE, Refusal
 from anyiostream.remote.requests import answer, caller_of
@@ -115,7 +115,7 @@ class RunEndpoints:
 
     async def _joined(
         self, request: Request, modes: frozenset[str], given: str | None = None, *, whole: bool = True
-    ) -> RunStream:
+    ) -> FollowedRun:
         """A run that is under way, or was the last one: from its start, or after an event; or what is still to come."""
         known = await known_thread(self._service, request)
         run_id, query = _known_run(known, request), request.query_params
@@ -135,11 +135,11 @@ class RunEndpoints:
             raise Refusal("invalid_argument", str(gap), status=GONE) from None
         leaving = Leaving(caller_of(request)) if _is_set(query, "cancel_on_disconnect") else None
         again = _again(modes, subgraphs=subgraphs, leaving=leaving)
-        return RunStream(
+        return FollowedRun(
             self._service, thread, viewer, reader, run_id, own=False, until=until, leaving=leaving, again=again
         )
 
-    async def _started(self, request: Request) -> RunStream:
+    async def _started(self, request: Request) -> FollowedRun:
         service, thread_id = self._service, request.path_params.get("thread_id")
         own = thread_id is None
         thread_id = thread_id or str(uuid4())
@@ -158,7 +158,7 @@ class RunEndpoints:
         reader = ModeReader(run_id, modes, subgraphs=subgraphs)
         await viewer.add("", Subscription(Selection(reader.channels), since=after))
         again = _again(modes, subgraphs=subgraphs, leaving=leaving)
-        return RunStream(service, thread, viewer, reader, run_id, own=own, leaving=leaving, again=again)
+        return FollowedRun(service, thread, viewer, reader, run_id, own=own, leaving=leaving, again=again)
 
     async def _placed(
         self, command: RunStart | InputRespond, checkpoint_id: str | None, thread: Thread

@@ -1,4 +1,4 @@
-"""`RunStream`: a run of the official routes, and the response that shows it to its end: as events, or as one value."""
+"""`FollowedRun`: a run of the official routes, and the response that shows it to its end: events, or one value."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from anyiostream.remote.viewer import Viewer
 from anyiostream.wire.jsonable import encode
 from anyiostream.wire.sse import frame
 
-__all__ = ["Leaving", "RunStream", "whose"]
+__all__ = ["FollowedRun", "Leaving", "whose"]
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Leaving:
 
 
 @final
-class RunStream:
+class FollowedRun:
     """A run that has been started, and the response that streams it: an ASGI response with an end.
 
     Args:
@@ -102,7 +102,7 @@ class RunStream:
         self._again = again
         self._told: Callable[[], Awaitable[Any]] | None = None
 
-    def as_value(self, told: Callable[[], Awaitable[Any]]) -> RunStream:
+    def as_value(self, told: Callable[[], Awaitable[Any]]) -> FollowedRun:
         """The response that has one value, in JSON, when the run has ended; its head is there at once."""
         self._again, self._told = "join", told
         return self
