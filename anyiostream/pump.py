@@ -154,26 +154,28 @@ class Pump:
         the buffer's feeder.
 
         `advance` enters the run's context, calls a dispatcher, and puts the item where it is taken from at once. In a
-        burst of a LangGraph graph a part takes 203 opcodes with this, without it 307.
+        burst of a LangGraph graph that took 104 opcodes of 307 more for each part.
         """
         at_hand = self._at_hand
         if not at_hand or self._special or self.producer.pending:
             return EMPTY
-        part = at_hand[0]
         try:
-            if self._dispatchers[part["ns"]][part["type"]] is not buffer.feeder:
-                return EMPTY
-            data = part["data"]
-        except Exception:  # noqa: BLE001 -- `advance` meets it again, and fails the run with it
-            return EMPTY
-        try:
-            at_hand.popleft()
-            self.parts += 1
-            self._run.seq += 1
+            part = at_hand.popleft()
+            try:
+                if self._dispatchers[part["ns"]][part["type"]] is buffer.feeder:
+                    data = part["data"]
+                    self.parts += 1
+                    self._run.seq += 1
+                    return data
+            except CONTROL_FLOW:
+                raise
+            except BaseException:  # noqa: BLE001, S110 -- `advance` meets it again, and fails the run with it
+                pass
+            at_hand.appendleft(part)
         except CONTROL_FLOW as exc:
             self.interject(exc)  # as in `advance`
             raise
-        return data
+        return EMPTY
 
     def reserve(self) -> None:
         """Dispatch nothing more before `release`."""

@@ -50,6 +50,19 @@ class AsyncCursor(ObjectReceiveStream[T]):
             BaseException: What ended the run, once, after all items.
         """
         buffer, driver = self._buffer, self._driver
+        if (
+            buffer.feeder is not None
+            and not buffer.ready
+            and driver.turn.state is FREE
+            and driver.pause_at > driver.pump.parts
+            and not driver.turn.waiting
+        ):
+            # Nobody else is to be considered: the item need not go by way of the buffer. Once it has been taken,
+            # nothing is called any more: an interrupt in a call would lose it.
+            buffer.reader = driver.loop.current_task()
+            item = driver.pump.take_for(buffer)
+            if item is not EMPTY:
+                return item  # type: ignore[no-any-return]  # parts have no types
         branch = self._branch
         if branch is not None and (pause_at := driver.pause_at) > driver.pump.parts:
             # As `branch.take()`, without the call, and without asking first whether there is an item: that saves an
@@ -70,18 +83,6 @@ class AsyncCursor(ObjectReceiveStream[T]):
                 raise StopAsyncIteration
             if buffer.parked is not None:
                 raise CursorBusy(buffer.name, "atee")
-            if (
-                buffer.feeder is not None
-                and driver.turn.state is FREE
-                and driver.pause_at > driver.pump.parts
-                and not driver.turn.waiting
-            ):
-                # Nobody else is to be considered: the item need not go by way of the buffer. Once it has been taken,
-                # nothing is called any more: an interrupt in a call would lose it.
-                buffer.reader = driver.loop.current_task()
-                item = driver.pump.take_for(buffer)
-                if item is not EMPTY:
-                    return item  # type: ignore[no-any-return]  # parts have no types
             step = driver.advance(buffer)
             buffer.reader = driver.loop.current_task() if step is None else await driver.wait_for(buffer, step)
         else:

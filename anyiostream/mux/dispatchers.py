@@ -107,7 +107,7 @@ def _only_consumer_dispatcher(run: RunState, route: PayloadRoute, method: str, s
         run.seq += counted
 
     queue = queue_behind(consume)
-    if queue is not None and state is None and counted:
+    if queue is not None and not queue.left and state is None and counted:
         queue.feeder = dispatch_payload
     return dispatch_payload
 

@@ -13,6 +13,7 @@ groups and context variables across its yields, and a reader's cancellation does
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, final
@@ -33,6 +34,15 @@ __all__ = ["Execution", "HostLoop", "HostedSource", "Receiver", "Routine"]
 
 class Receiver(Protocol):
     """Where the parts go."""
+
+    @property
+    def at_hand(self) -> deque[Any]:
+        """Parts that have come and have not been taken.
+
+        While there are some, and fewer than the gate has `room` for, one that ends no superstep may be appended: `put`
+        would do no more.
+        """
+        ...
 
     def put(self, part: Any) -> bool:
         """Take a part; whether the next one may be produced at once, as the gate says then."""

@@ -106,11 +106,12 @@ class IteratorRoutine:
         if gate.open or await gate.permission(loop):
             self._gate = gate
             try:
-                await self._advance(receiver.put, gate, loop)
+                await self._advance(receiver, gate, loop)
             finally:
                 self._gate = None
 
-    async def _advance(self, put: Callable[[Any], bool], gate: Gate, loop: HostLoop) -> None:
+    async def _advance(self, receiver: Receiver, gate: Gate, loop: HostLoop) -> None:
+        put = receiver.put
         async for part in self._opened():
             # Asking for permission costs a coroutine; most parts of a burst need not ask.
             if not (put(part) or await gate.permission(loop)):

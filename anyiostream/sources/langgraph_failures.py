@@ -292,9 +292,9 @@ class Unsaid:
         _handler.set(self._failed)
 
     def adds_to(self, part: StreamPart) -> bool:
-        """Whether one of `PRECEDED` is not shown just as it is; then `shown` says how."""
+        """Whether a part is not shown just as it is; then `shown` says how."""
         if part["type"] != "messages":
-            return True
+            return part["type"] in PRECEDED
         # Tokens are most of a stream, and nearly all streams have no failure: this, in place of a look for what comes
         # before each token and one for how it is shown, takes 17 opcodes of 438 off a token.
         return bool(self._preceding) or (not self._chunks and isinstance(part["data"][0], AIMessageChunk))

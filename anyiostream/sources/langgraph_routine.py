@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager
 from typing import Any, final
 
 from anyiostream.events import Namespace, StreamPart
-from anyiostream.sources.gate import Gate
-from anyiostream.sources.hosted import HostLoop
+from anyiostream.sources.gate import BARRIERS, Gate
+from anyiostream.sources.hosted import HostLoop, Receiver
 from anyiostream.sources.iterables import IteratorRoutine
 from anyiostream.sources.langgraph_failures import PRECEDED, Unsaid
 from anyiostream.sources.langgraph_level import Level
@@ -62,13 +62,21 @@ class GraphRoutine(IteratorRoutine):
         self._threads = threads
         self._shown = shown
 
-    async def _advance(self, put: Callable[[Any], bool], gate: Gate, loop: HostLoop) -> None:
+    async def _advance(  # noqa: C901 -- the hot path of bursts: a call costs as much as what is done here
+        self, receiver: Receiver, gate: Gate, loop: HostLoop
+    ) -> None:
+        put, at_hand = receiver.put, receiver.at_hand
         unsaid = Unsaid(**self._shown)
         adds_to, is_nested = unsaid.adds_to, self._level is not None
-        looked_at: Container[str] = _Every() if is_nested else PRECEDED
+        looked_at: Container[str] = _Every() if is_nested else PRECEDED | BARRIERS
         with self._told:
             async for part in self._opened():
-                if part["type"] in looked_at and (is_nested or adds_to(part)):
+                if part["type"] not in looked_at:
+                    if 0 < len(at_hand) < gate.room:
+                        at_hand.append(part)  # as `put`, without the call: 18 opcodes less for a part of a burst
+                    elif not (put(part) or await gate.permission(loop)):
+                        return
+                elif is_nested or adds_to(part):
                     for each in self._moved(unsaid.shown(part)):
                         if not (put(each) or await gate.permission(loop)):
                             return

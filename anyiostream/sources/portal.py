@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any, Final, final
@@ -125,6 +126,7 @@ class RemoteExecution:
         self._portal: Portal | None = None
         self._task: asyncio.Task[None] | None = None
         self._batch: list[Any] = []
+        self.at_hand: Final[deque[Any]] = deque()  # always empty: what has come is in the other thread
         self._ahead = 0
         self._flushing = False
         self._early: list[tuple[Callable[..., None], tuple[Any, ...]]] = []

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import contextvars
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, TypedDict
 
 import anyio
 import pytest
+from langgraph.config import get_stream_writer
+from langgraph.graph import START, StateGraph
 
 from anyiostream import CustomTransformer, StreamTransformer, UpdatesTransformer, open_run, parts
 from anyiostream.testing import run_seeded
@@ -26,6 +28,12 @@ BARRIERS = {
 }
 
 
+class Counted(TypedDict):
+    """The state of a graph of LangGraph's."""
+
+    count: int
+
+
 @pytest.mark.parametrize("prefetch", [1, 8, 32])
 async def test_the_graph_runs_at_most_prefetch_parts_ahead(prefetch: int, script: Any) -> None:
     """Custom parts are read ahead up to `prefetch`, and counted as the inbox."""
@@ -39,6 +47,28 @@ async def test_the_graph_runs_at_most_prefetch_parts_ahead(prefetch: int, script
             assert figures.inbox <= prefetch
             assert source.produced <= n + 1 + max(prefetch, 1)
         assert source.produced > 100 if prefetch > 1 else True
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 8])
+async def test_a_langgraph_graph_runs_at_most_prefetch_parts_ahead(prefetch: int) -> None:
+    """Also where LangGraph has all of a node's custom data at once: the rest stays with LangGraph."""
+
+    def write(_: Any) -> dict[str, Any]:
+        writer = get_stream_writer()
+        for n in range(100):
+            writer(n)
+        return {"count": 100}
+
+    builder = StateGraph(Counted)
+    builder.add_node("write", write)
+    builder.add_edge(START, "write")
+    async with open_run(builder.compile(), {"count": 0}, prefetch=prefetch, transformers=[CustomTransformer]) as run:
+        custom = aiter(run.custom)
+        for n in range(100):
+            assert await anext(custom) == n
+            await anyio.wait_all_tasks_blocked()
+            assert run.statistics().inbox <= max(prefetch, 1)
+        assert await run.output() == {"count": 100}
 
 
 async def test_without_prefetch_the_graph_moves_only_while_a_reader_waits(script: Any) -> None:
