@@ -213,7 +213,8 @@ class Service:
     ) -> dict[str, Any]:
         """Stop a run, at once or at the end of its step (`drain`).
 
-        With `wait`, return when nothing of it is alive, or when it has had `Limits.shutdown` for that.
+        Returns when the store knows, so that no server resumes the run should this one die; with `wait`, when nothing
+        of it is alive. The store and the run have `Limits.shutdown` each for that.
 
         Returns:
             With `wait`, whether it has `stopped`, and the names of its nodes that are still `running`: synchronous ones
@@ -238,6 +239,8 @@ class Service:
         else:
             # The caller may leave, and the run is stopped all the same.
             self._tasks.start_soon(self.runner.workload.abort, *here)
+            with anyio.move_on_after(self.limits.shutdown):
+                await here[1].stop_noted.wait()
         if not wait:
             return {}
         job = here[1]

@@ -235,15 +235,22 @@ class Thread:
             job.forget()
             self.ledger.give_back(job)
             job.done.set()
-            await self.log.cancel(job.place)
+            await self._note_stop(job)
             return
         self.advanced()
         try:
-            await self.log.cancel(job.place)
+            await self._note_stop(job)
         finally:
             if job.run is not None:
                 await job.run.abort()
         await job.done.wait()
+
+    async def _note_stop(self, job: Job) -> None:
+        """Let the store know, so that no other server goes on with the run."""
+        try:
+            await self.log.cancel(job.place)
+        finally:
+            job.stop_noted.set()
 
     async def drain(self, job: Job) -> None:
         """Let a run stop at the end of its step: before its first one, if its turn has not come. Returns at once."""

@@ -558,6 +558,42 @@ async def test_a_run_that_was_to_be_stopped_is_not_gone_on_with(world: World) ->
     assert after.calls == []
 
 
+@pytest.mark.parametrize("wait", [False, True])
+@pytest.mark.parametrize("queued", [False, True])
+async def test_a_stop_that_was_answered_is_kept(
+    world: World, queued: bool, wait: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store knows of it before the client is told: a server that dies then leaves no run that goes on."""
+    note, may_note, answered = StoredLog.cancel, anyio.Event(), anyio.Event()
+
+    async def cancel(log: StoredLog, place: int, **options: Any) -> None:
+        await may_note.wait()
+        await note(log, place, **options)
+
+    async def stop(service: Service, run_id: str) -> None:
+        await service.cancel(CALLER, "t", run_id, wait=wait)
+        answered.set()
+
+    monkeypatch.setattr(StoredLog, "cancel", cancel)
+    world.shut.add("a")
+    async with world.served() as service, anyio.create_task_group() as tasks:
+        run_id = await start(service, "steps", {"trail": []})
+        await until(lambda: "a" in world.waiting)
+        if queued:
+            run_id = await start(service, "steps", {"trail": []})
+        tasks.start_soon(stop, service, run_id)
+        await turns(50)
+        assert not answered.is_set()
+        may_note.set()
+        await answered.wait()
+        after = world.died()
+        world.shut.clear()
+    async with after.served() as service:
+        await settled(service)
+        assert ends(await log_of(service))[-1] == ("failed", run_id)
+    assert after.calls == (["a", "b", "c"] if queued else [])
+
+
 async def test_a_graph_that_is_served_no_more(world: World) -> None:
     """Its runs fail and say so, those that wait as well as the one under way."""
     world.shut.add("a")
