@@ -48,6 +48,27 @@ def bundled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return folder
 
 
+class Held:
+    """Holds the scripted model back, so that something happens in the middle of an answer, however slow the page is."""
+
+    def __init__(self) -> None:
+        self.words: float = math.inf
+
+    async def think(self) -> None:
+        """Before a word."""
+        await until(lambda: self.words > 0)
+        self.words -= 1
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Held:
+    """What holds it back after three words."""
+    made = Held()
+    made.words = 3
+    monkeypatch.setattr(service, "think", made.think)
+    return made
+
+
 def asked(tab: Any, url: str) -> list[int]:
     """Ask the question of a page; the statuses of the requests for runs."""
     statuses: list[int] = []
@@ -77,36 +98,17 @@ def test_event_source_sees_one_run(tab: Any, served: str, monkeypatch: pytest.Mo
     assert statuses == [200, 204]
 
 
-def test_fetch_reads_the_words(tab: Any, served: str) -> None:
+def test_fetch_reads_the_words(tab: Any, served: str, held: Held) -> None:
     """And stops the run, if its user says so."""
+    held.words = math.inf
     asked(tab, f"{served}/fetch.html")
     tab.locator("#status", has_text="completed").wait_for()
     assert tab.locator("#answer").inner_text() == ANSWER
+    held.words = 3
     tab.get_by_role("button", name="Ask").click()
     tab.locator("#answer", has_text="asked").wait_for()
     tab.get_by_role("button", name="Stop").click()
     tab.locator("#status", has_text="stopped").wait_for()
-
-
-class Held:
-    """Holds the scripted model back, so that the page is loaded anew in the middle of an answer, however slow it is."""
-
-    def __init__(self) -> None:
-        self.words: float = math.inf
-
-    async def think(self) -> None:
-        """Before a word."""
-        await until(lambda: self.words > 0)
-        self.words -= 1
-
-
-@pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Held:
-    """What holds it back after three words."""
-    made = Held()
-    made.words = 3
-    monkeypatch.setattr(service, "think", made.think)
-    return made
 
 
 @pytest.fixture
