@@ -33,6 +33,7 @@ from anyiostream.channels.overflow import Policy
 from anyiostream.channels.producer import Home, Producer, current_producer
 from anyiostream.errors import BackpressureDeadlock, ChannelFull
 from anyiostream.outcome import Outcome
+from anyiostream.state import GraphState
 
 __all__ = ["EMPTY", "Arrival", "Buffer", "Queue", "queue_behind"]
 
@@ -61,8 +62,9 @@ class Buffer(ABC, Generic[T]):
         left: Whether the reader is gone for good.
         parked: The reader that waits and has not been woken yet.
         line: What waits for room, with its producers, or `None`.
-        feeder: The dispatcher that puts each part's data here, and does nothing else; `None` if there is none. It is
-            compared by identity with the one that the pump would call, so an outdated one matches nothing.
+        feeder: The dispatcher that puts each part's data here, and does no more than update `state`; `None` if there is
+            none. It is compared by identity with the one that the pump would call, so an outdated one matches nothing.
+        state: The state of the graph whose snapshots the feeder puts here, or `None`.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Buffer(ABC, Generic[T]):
     _end_steps: int = attrs.field(default=0, init=False)
     line: deque[tuple[T, Producer]] | None = attrs.field(default=None, init=False)
     feeder: object = attrs.field(default=None, init=False)
+    state: GraphState | None = attrs.field(default=None, init=False)
 
     @property
     @abstractmethod

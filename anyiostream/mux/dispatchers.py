@@ -107,8 +107,8 @@ def _only_consumer_dispatcher(run: RunState, route: PayloadRoute, method: str, s
         run.seq += counted
 
     queue = queue_behind(consume)
-    if queue is not None and not queue.left and state is None and counted:
-        queue.feeder = dispatch_payload
+    if queue is not None and not queue.left and counted:
+        queue.feeder, queue.state = dispatch_payload, state
     return dispatch_payload
 
 

@@ -13,6 +13,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Awaitable
 from typing import Any, Final, Protocol, final
@@ -55,6 +56,7 @@ class Gate:
 
     Attributes:
         open: Whether the graph may produce its next part.
+        barrier_depth: Length of the longest namespace at which a part of one of `BARRIERS` ends a superstep.
         heeds: Whether it has to be told what is taken: it is full, or somebody waits at it, and not for demand alone.
         room: A part that is no barrier need not be told of while fewer parts than this are ahead: one less than are
             read ahead. 0 or less in lock-step, while it is closed, or while somebody waits: tell it of each part.
@@ -65,12 +67,11 @@ class Gate:
 
     __slots__ = (
         "_at_barrier",
-        "_barriers_below",
         "_low",
         "_offering",
         "_pausing",
         "_prefetch",
-        "_root_depth",
+        "barrier_depth",
         "heeds",
         "open",
         "pausing",
@@ -88,8 +89,7 @@ class Gate:
         """
         self._prefetch = prefetch
         self._low = prefetch // 2 if prefetch else -1
-        self._root_depth = root_depth
-        self._barriers_below = barriers_below
+        self.barrier_depth: float = math.inf if barriers_below else root_depth
         self._offering: deque[Parked] = deque()
         self._pausing: deque[Parked] = deque()
         self._at_barrier = True  # nothing runs before the first demand
@@ -156,10 +156,10 @@ class Gate:
     def produced(self, part: Any, ahead: int) -> bool:
         """A part has been produced, and `ahead` have not been taken; whether the next one may be produced.
 
-        Need not be called while there is `room`, unless the part is of one of the types of `BARRIERS`.
+        Need not be called while there is `room`, unless the part ends a superstep.
         """
         try:
-            if part["type"] in BARRIERS and (self._barriers_below or len(part["ns"]) <= self._root_depth):
+            if part["type"] in BARRIERS and len(part["ns"]) <= self.barrier_depth:
                 self._close(at_barrier=True)
             elif ahead >= self._prefetch:
                 self._close()

@@ -117,10 +117,10 @@ class GatedInbox(Inbox):
 
     def put(self, part: Any) -> bool:
         """Add a part; whether the next one may be produced at once."""
-        parts = self._parts
+        parts, gate = self._parts, self._gate
         ahead = len(parts)
         try:
-            is_unheeded = ahead < self._gate.room and part["type"] not in BARRIERS
+            is_unheeded = ahead < gate.room and (part["type"] not in BARRIERS or len(part["ns"]) > gate.barrier_depth)
         except (TypeError, KeyError, AttributeError):
             is_unheeded = False  # it is not a part; the gate knows what to do
         if is_unheeded:
@@ -128,7 +128,7 @@ class GatedInbox(Inbox):
             if not ahead:
                 self._on_part()
             return True
-        gate, behind = self._gate, self._behind
+        behind = self._behind
         (behind or parts).append(part)
         ahead = len(parts) + len(behind)
         goes_on = gate.produced(part, ahead)

@@ -188,6 +188,20 @@ async def test_one_backlog_too_many_spoils_one_projection_only(lane: Any) -> Non
         assert [each["event"] for each in await lane.collect(handle.lifecycle)] == ["started", "completed"]
 
 
+@pytest.mark.parametrize("asks", [False, True])
+async def test_the_output_of_a_handle_is_what_was_read_last(lane: Any, asks: bool) -> None:
+    """Also where its snapshots wait already, and its only reader takes them as they come: questions are noted."""
+    interrupts = [{"id": "i1", "value": "well?"}] if asks else []
+    snapshots = [parts.values(n) for n in range(10)]
+    snapshots.insert(5, parts.values("asks", interrupts=interrupts))
+    script = subgraph("0", lambda ns: [{**each, "ns": ns} for each in snapshots])
+    async with lane.open(lane.source(script)) as run:
+        handle = await lane.next(lane.cursor(run.subgraphs))
+        assert await lane.collect(handle.values) == [*range(5), "asks", *range(5, 10)]
+        assert await lane.output(handle) == 9
+        assert await lane.interrupts(handle) == interrupts
+
+
 async def test_the_output_of_a_handle_does_not_drain_its_siblings(lane: Any) -> None:
     """It moves the run to the end of that subgraph, counted in parts."""
     script = side_by_side(3, 4)

@@ -160,6 +160,21 @@ def test_a_part_for_one_reader_alone_goes_straight_to_it(make_port: Any) -> None
     assert rig.pump.take_for(buffer) is EMPTY  # there is none left
 
 
+def test_a_snapshot_for_one_reader_alone_is_noted(make_port: Any) -> None:
+    """It is the state from then on; one that asks goes the usual way, which notes what it asks."""
+    asks = parts.values("asks", interrupts=[{"id": "i1", "value": "well?"}])
+    snapshots = [parts.values(n) for n in range(3)]
+    rig = Rig(make_port(), (), (ValuesTransformer,), (*snapshots, asks))
+    (buffer,) = rig.extensions["values"].subscribe(is_async=False)
+    assert rig.step() is Step.SPENT
+    assert buffer.take() == 0
+    for n in (1, 2):
+        assert (rig.pump.take_for(buffer), rig.pump.mux.state.latest) == (n, n)
+    assert rig.pump.take_for(buffer) is EMPTY
+    assert rig.step() is Step.SPENT
+    assert (buffer.take(), rig.pump.mux.state.latest, rig.pump.mux.state.interrupted) == ("asks", "asks", True)
+
+
 def test_a_part_that_a_hook_wants_too_is_dispatched(make_port: Any) -> None:
     """It does not go straight to the reader."""
     rig, buffer = at_hand(make_port, parts.custom(1), notes=True)
