@@ -117,7 +117,6 @@ class Job:
         drained: Whether it is to stop at the end of its step, because a client wants that.
         tasks: Names of the tasks that have begun and not ended, by id.
         end: How it ended, as the log has it; `None` before.
-        stop_noted: Set when the store has been told that it is to be stopped at once, or could not be told.
         done: Set when nothing of it is alive.
     """
 
@@ -141,7 +140,6 @@ class Job:
     drained: bool = False
     tasks: dict[Any, str] = attrs.field(factory=dict)
     end: str | None = None
-    stop_noted: anyio.Event = attrs.field(factory=anyio.Event)
     done: anyio.Event = attrs.field(factory=anyio.Event)
 
     @property

@@ -87,7 +87,7 @@ async def begun_before(thread: Thread, run_id: str) -> Earlier | None:
     job = thread.find(run_id)
     if job is not None and not job.ended:
         return None if job.aborted else Earlier(began if is_last else max(began, first))
-    if thread.is_stopped(run_id):
+    if thread.stopped_before(run_id) is not None:
         return None
     try:
         return await _ended(thread, run_id, began if is_last else first)

@@ -202,20 +202,14 @@ class Responder:
         return answer(ui_messages(found.state()["values"], asked, finished=not found.running))
 
     async def _stop(self, request: Request, thread_id: str, *, drain: bool) -> Response:
-        caller = caller_of(request)
-        identity = await self._service.admit(caller, "abort", thread_id)
+        identity = await self._service.admit(caller_of(request), "abort", thread_id)
         found = await self._service.known_thread(thread_id, identity)
-        jobs = [] if found is None else found.jobs
-        cannot = next(filter(None, (job.not_draining for job in jobs)), None) if drain else None
+        if found is None:
+            return Response(status_code=NOTHING)
+        cannot = next(filter(None, (job.not_draining for job in found.jobs)), None) if drain else None
         if cannot is not None:  # of none of them, then: another request may stop them at once
             raise not_draining(cannot)
-        for job in reversed(jobs):
-            try:
-                await self._service.cancel(caller, thread_id, job.run_id, wait=False, drain=drain)
-            except Refusal as refusal:
-                if refusal.code != "no_such_run":
-                    raise
-                # It has ended meanwhile.
+        await self._service.stop(found, found.jobs, drain=drain)
         return Response(status_code=NOTHING)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, final
@@ -213,8 +213,8 @@ class Service:
     ) -> dict[str, Any]:
         """Stop a run, at once or at the end of its step (`drain`).
 
-        Returns when the store knows, so that no server resumes the run should this one die; with `wait`, when nothing
-        of it is alive. The store and the run have `Limits.shutdown` each for that.
+        Returns when the store knows, so that no server goes on with the run should this one die; with `wait`, when
+        nothing of it is alive, or when it has had `Limits.shutdown` for that.
 
         Returns:
             With `wait`, whether it has `stopped`, and the names of its nodes that are still `running`: synchronous ones
@@ -222,28 +222,43 @@ class Service:
 
         Raises:
             Refusal: It is not allowed, there is no such run (404), or its graph cannot be drained.
+            StoreFailed: The store does not know. The run is stopped here all the same, but may be gone on with.
         """
         identity = await self.admit(caller, "abort", thread_id)
         thread = await self.known_thread(thread_id, identity)
         found = None if thread is None else thread.find(run_id)
         if thread is None or found is None:
+            if thread is not None and (stopped := thread.stopped_before(run_id)) is not None:
+                await thread.log.cancel(stopped.place)  # whoever has stopped it may not have been answered yet
             raise Refusal("no_such_run", "no such run is under way.", status=404)
-        assert self._tasks is not None
         if drain and (cannot := found.not_draining) is not None:
             raise not_draining(cannot)
         here = self.runner.find_job(thread, run_id)
-        if here is None:
-            return await self._cancel_elsewhere(thread, found, wait=wait, drain=drain)
-        if drain:
-            await here[0].drain(here[1])
-        else:
-            # The caller may leave, and the run is stopped all the same.
-            self._tasks.start_soon(self.runner.workload.abort, *here)
-            with anyio.move_on_after(self.limits.shutdown):
-                await here[1].stop_noted.wait()
+        await self.stop(thread, [found], drain=drain)
         if not wait:
             return {}
-        job = here[1]
+        return await (self._ended_elsewhere(thread, found) if here is None else self._ended_here(here[1]))
+
+    async def stop(self, thread: Thread, jobs: Sequence[Job], *, drain: bool) -> None:
+        """Stop runs of a thread, at once or at the end of their step; return when the store knows.
+
+        Raises:
+            StoreFailed: It does not know of all of them. Those that are run here are stopped all the same.
+        """
+        assert self._tasks is not None
+        # The last one first, so that none begins when the one before it has been stopped.
+        here = [self.runner.find_job(thread, job.run_id) for job in reversed(jobs)]
+        for found in here:
+            if found is not None and not drain:
+                # The caller may leave, and the run is stopped all the same.
+                self._tasks.start_soon(self.runner.workload.abort, *found)
+        for job, found in zip(reversed(jobs), here, strict=True):
+            if found is not None and drain:
+                await found[0].drain(found[1])
+            else:
+                await thread.log.cancel(job.place, drain=drain)
+
+    async def _ended_here(self, job: Job) -> dict[str, Any]:
         with anyio.move_on_after(self.limits.shutdown):
             await job.done.wait()
         tasks = sorted(set(job.tasks.values()))
@@ -251,14 +266,11 @@ class Service:
         running = job.assistant.left_running(tasks) if job.assistant is not None and stopped else tasks
         return {"stopped": job.done.is_set() and not running, "running": running}
 
-    async def _cancel_elsewhere(self, thread: Thread, job: Job, *, wait: bool, drain: bool) -> dict[str, Any]:
-        """Let whichever server has a run know that it is to be stopped. Only that one knows its nodes.
+    async def _ended_elsewhere(self, thread: Thread, job: Job) -> dict[str, Any]:
+        """Of a run that another server has. Only that one knows its nodes.
 
         It is over when its command has left the inbox; one that others are before will not be run.
         """
-        await thread.log.cancel(job.place, drain=drain)
-        if not wait:
-            return {}
         with anyio.move_on_after(self.limits.shutdown):
             thread = await self.runner.thread(thread.key)
             while True:

@@ -217,9 +217,9 @@ class Thread:
         """The run of that id, if it is under way or waits."""
         return next((job for job in self.jobs if job.run_id == run_id), None)
 
-    def is_stopped(self, run_id: str) -> bool:
-        """Whether that run was cancelled before its turn, which has not come yet."""
-        return any(job.run_id == run_id and job.aborted for job in self._jobs)
+    def stopped_before(self, run_id: str) -> Job | None:
+        """The run of that id, if it was cancelled before its turn, which has not come yet."""
+        return next((job for job in self._jobs if job.run_id == run_id and job.aborted), None)
 
     @property
     def jobs(self) -> list[Job]:
@@ -235,22 +235,15 @@ class Thread:
             job.forget()
             self.ledger.give_back(job)
             job.done.set()
-            await self._note_stop(job)
+            await self.log.cancel(job.place)
             return
         self.advanced()
         try:
-            await self._note_stop(job)
+            await self.log.cancel(job.place)
         finally:
             if job.run is not None:
                 await job.run.abort()
         await job.done.wait()
-
-    async def _note_stop(self, job: Job) -> None:
-        """Let the store know, so that no other server goes on with the run."""
-        try:
-            await self.log.cancel(job.place)
-        finally:
-            job.stop_noted.set()
 
     async def drain(self, job: Job) -> None:
         """Let a run stop at the end of its step: before its first one, if its turn has not come. Returns at once."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import Annotated, Any, TypedDict
 
 import anyio
@@ -23,7 +23,7 @@ from ..waiting import until
 
 __all__ = ["ASSISTANTS", "reached", "release"]
 
-_gates: defaultdict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(0))
+_gates: dict[str, threading.Semaphore] = {}
 
 reached: Counter[str] = Counter()
 """How many gates the runs of a thread have come to."""
@@ -32,13 +32,18 @@ reached: Counter[str] = Counter()
 def release(thread_id: str, times: int = 1) -> None:
     """Let the runs of a thread pass some gates."""
     for _ in range(times):
-        _gates[thread_id].release()
+        _gate(thread_id).release()
+
+
+def _gate(thread_id: str) -> threading.Semaphore:
+    """The same one for the server's thread and the test's, which may ask at once."""
+    return _gates.setdefault(thread_id, threading.Semaphore(0))
 
 
 async def gate() -> None:
     """Wait until a test lets this run go on."""
     thread_id = run_context.get().thread_id
-    semaphore = _gates[thread_id]
+    semaphore = _gate(thread_id)
     reached[thread_id] += 1
     await until(lambda: semaphore.acquire(blocking=False))
 

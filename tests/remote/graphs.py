@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import threading
-from collections import defaultdict
 from typing import Annotated, Any, TypedDict
 
 import anyio
@@ -23,18 +22,22 @@ from ..waiting import until
 
 __all__ = ["ASSISTANTS", "Progress", "release"]
 
-_gates: defaultdict[str, threading.Event] = defaultdict(threading.Event)
+_gates: dict[str, threading.Event] = {}
+
+
+def gate(thread_id: str) -> threading.Event:
+    """What the runs of a thread wait for; the same one for a server's thread and a test's that ask at once."""
+    return _gates.setdefault(thread_id, threading.Event())
 
 
 def release(thread_id: str) -> None:
     """Let the runs of a thread go on."""
-    _gates[thread_id].set()
+    gate(thread_id).set()
 
 
 async def held() -> None:
     """Wait until the thread of this run is released."""
-    gate = _gates[run_context.get().thread_id]
-    await until(gate.is_set)
+    await until(gate(run_context.get().thread_id).is_set)
 
 
 class Progress(StreamTransformer):

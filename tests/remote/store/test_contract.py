@@ -192,7 +192,7 @@ async def test_a_hole_may_be_what_is_forgotten_up_to(opened: Any) -> None:
 
 async def test_a_thread_that_is_erased_is_gone(store: Any) -> None:
     """With its events, its commands and what was remembered of them; its writer is fenced."""
-    await store.accept(offer(once="k"), most=8, within=30)
+    await store.accept(offer(once="k"), most=8, within=3600)
     log = store.log(await claimed(store))
     await log.append(draft(), Changes(fold=b"fold", pending=("i",)))
     await store.erase(KEY)
@@ -202,7 +202,7 @@ async def test_a_thread_that_is_erased_is_gone(store: Any) -> None:
         await log.append(draft())
     claim = await claimed(store, "2")
     assert (claim.record.fold, claim.record.pending, list(claim.inbox)) == (None, (), [])
-    assert not (await store.accept(offer(once="k"), most=8, within=30)).repeated
+    assert not (await store.accept(offer(once="k"), most=8, within=3600)).repeated
 
 
 # --- the inbox ---
@@ -245,9 +245,9 @@ async def test_a_repeated_command_is_accepted_once(opened: Any) -> None:
 async def test_replies_are_not_remembered_without_limit(store: Any) -> None:
     """The newest 256 of a thread are."""
     for n in range(258):
-        await store.accept(offer(f"r{n}", once=f"k{n}"), most=1000, within=30)
-    assert (await store.accept(offer("x", once="k2"), most=1000, within=30)).reply == b"r2"
-    assert (await store.accept(offer("x", once="k1"), most=1000, within=30)).reply == b"x"
+        await store.accept(offer(f"r{n}", once=f"k{n}"), most=1000, within=3600)
+    assert (await store.accept(offer("x", once="k2"), most=1000, within=3600)).reply == b"r2"
+    assert (await store.accept(offer("x", once="k1"), most=1000, within=3600)).reply == b"x"
 
 
 async def test_a_question_is_answered_once(store: Any) -> None:

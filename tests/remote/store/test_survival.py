@@ -10,6 +10,7 @@ import operator
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -592,6 +593,60 @@ async def test_a_stop_that_was_answered_is_kept(
         await settled(service)
         assert ends(await log_of(service))[-1] == ("failed", run_id)
     assert after.calls == (["a", "b", "c"] if queued else [])
+
+
+@pytest.mark.parametrize("queued", [False, True])
+async def test_a_stop_that_the_store_does_not_note(world: World, queued: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks is told, each time, and may ask again; it is stopped here."""
+
+    async def cancel(log: StoredLog, place: int, **options: Any) -> None:
+        raise StoreFailed(f"it is full, {log}, {place}, {options}")
+
+    world.shut.add("a")
+    async with world.served() as service:
+        run_id = await start(service, "steps", {"trail": []})
+        await until(lambda: "a" in world.waiting)
+        if queued:
+            run_id = await start(service, "steps", {"trail": []})
+        with monkeypatch.context() as patch:
+            patch.setattr(StoredLog, "cancel", cancel)
+            for _ in range(2):
+                with pytest.raises(StoreFailed, match="it is full"):
+                    await service.cancel(CALLER, "t", run_id, wait=False)
+                await turns()
+                if not queued:
+                    break  # nothing of it is left that could be stopped
+        world.shut.clear()
+        while ("failed", run_id) not in ends(await log_of(service)):
+            await turns()
+    assert world.calls == (["a", "b", "c"] if queued else ["a"])
+
+
+async def test_all_of_a_thread_are_stopped_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None begins while the store takes its time to note that the one before it is to be stopped."""
+    note, may_note = StoredLog.cancel, anyio.Event()
+
+    async def cancel(log: StoredLog, place: int, **options: Any) -> None:
+        await may_note.wait()
+        await note(log, place, **options)
+
+    monkeypatch.setattr(StoredLog, "cancel", cancel)
+    world.shut.add("a")
+    async with world.served() as service, anyio.create_task_group() as tasks:
+        run_ids = [await start(service, "steps", {"trail": []})]
+        await until(lambda: "a" in world.waiting)
+        run_ids += [await start(service, "steps", {"trail": []}) for _ in range(3)]
+        thread = await service.thread("t", "")
+        tasks.start_soon(partial(service.stop, thread, thread.jobs, drain=False))
+        await turns()
+        world.shut.clear()
+        while ends(await log_of(service))[-1][0] == "running":
+            await turns()  # the run under way ends by itself meanwhile
+        await turns(1000)
+        may_note.set()
+        while {("failed", run_id) for run_id in run_ids[1:]} - {*ends(await log_of(service))}:
+            await turns()
+    assert world.calls.count("a") == 1
 
 
 async def test_a_graph_that_is_served_no_more(world: World) -> None:
