@@ -156,26 +156,24 @@ class Pump:
         at_hand = self._at_hand
         if not at_hand or self._special or self.producer.pending:
             return EMPTY
+        part = at_hand[0]
         try:
-            part = at_hand.popleft()
-            try:
-                state, dispatch = buffer.state, self._dispatchers[part["ns"]][part["type"]]
-                if dispatch is buffer.feeder and (state is None or not part.get("interrupts")):
-                    data = part["data"]
-                    if state is not None:
-                        state.latest = data
-                    self.parts += 1
-                    self._run.seq += 1
-                    return data
-            except CONTROL_FLOW:
-                raise
-            except BaseException:  # noqa: BLE001, S110 -- `advance` meets it again, and fails the run with it
-                pass
-            at_hand.appendleft(part)
+            state, dispatch = buffer.state, self._dispatchers[part["ns"]][part["type"]]
+            if dispatch is not buffer.feeder or (state is not None and part.get("interrupts")):
+                return EMPTY
+            data = part["data"]
+        except Exception:  # noqa: BLE001 -- `advance` meets it again, and fails the run with it
+            return EMPTY
+        try:
+            at_hand.popleft()
+            if state is not None:
+                state.latest = data
+            self.parts += 1
+            self._run.seq += 1
+            return data  # noqa: TRY300 -- an interrupt here would lose it, too
         except CONTROL_FLOW as exc:
             self.interject(exc)  # as in `advance`
             raise
-        return EMPTY
 
     def reserve(self) -> None:
         """Dispatch nothing more before `release`."""

@@ -40,7 +40,7 @@ class AsyncCursor(ObjectReceiveStream[T]):
         """Itself."""
         return self
 
-    async def __anext__(self) -> T:  # noqa: C901 -- the hot path: a call costs as much as what is done here
+    async def __anext__(self) -> T:  # noqa: C901, PLR0912 -- the hot path: a call costs as much as what is done here
         """The next item. If cancelled, nothing is lost.
 
         Raises:
@@ -92,6 +92,8 @@ class AsyncCursor(ObjectReceiveStream[T]):
             buffer.reader = driver.loop.current_task()
         item = buffer.take()
         if item is EMPTY:
+            if buffer.outcome is None and not self._ended:
+                return await self.__anext__()  # another task has taken it while this one let others run
             self._end()
             raise StopAsyncIteration
         return item

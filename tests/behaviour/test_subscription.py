@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import threading
 import warnings
+from collections.abc import AsyncIterator
 from typing import Any, Self
 
 import anyio
 import pytest
 from anyio.abc import ObjectReceiveStream
 
-from anyiostream import CustomTransformer, ItemsMissed, open_run, parts
+from anyiostream import CustomTransformer, ItemsMissed, UpdatesTransformer, open_run, parts
 from anyiostream.errors import AlreadySubscribed, CursorBusy, ItemsDroppedWarning
 
 pytestmark = pytest.mark.anyio
@@ -430,3 +431,52 @@ async def test_a_forgotten_cursor_is_no_leak_to_warn_about(lane: Any, script: An
     gc.collect()
     await anyio.lowlevel.checkpoint()
     gc.collect()
+
+
+CURSORS = {
+    "cursor": lambda run: aiter(run.updates),
+    "branch": lambda run: run.updates.atee(2)[0],
+    "interleave": lambda run: aiter(run.interleave("updates", "values")),
+    "raw log": aiter,
+}
+
+
+@pytest.mark.parametrize("kind", CURSORS)
+async def test_closing_a_cursor_ends_the_wait_for_it(kind: str) -> None:
+    """In another task, at once: an aborted run would never wake that one up."""
+
+    async def graph(_: Any) -> AsyncIterator[Any]:
+        await anyio.sleep_forever()
+        yield
+
+    ended = []
+
+    async def wait(cursor: Any) -> None:
+        ended.append([item async for item in cursor])
+
+    async with open_run(graph, transformers=[UpdatesTransformer]) as run, anyio.create_task_group() as tasks:
+        cursor = CURSORS[kind](run)
+        tasks.start_soon(wait, cursor)
+        await anyio.wait_all_tasks_blocked()
+        await cursor.aclose()
+        await anyio.wait_all_tasks_blocked()
+        assert ended == [[]]
+        await run.abort()
+
+
+async def test_two_tasks_that_share_a_cursor_get_an_item_each(script: Any) -> None:
+    """Both go for the first, and let others run before they take it: the one that comes too late waits for the next."""
+    source = script(*[part for n in range(3) for part in (parts.updates({"n": n}), parts.custom(n))])
+    taken: list[Any] = []
+
+    async def take(cursor: Any) -> None:
+        taken.append(await anext(cursor))
+
+    transformers = [UpdatesTransformer, CustomTransformer]
+    async with open_run(source.agen(), transformers=transformers, checkpoint_every=1) as run:
+        updates, custom = aiter(run.updates), aiter(run.custom)
+        assert await anext(custom) == 0
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(take, updates)
+            tasks.start_soon(take, updates)
+        assert taken == [{"n": 0}, {"n": 1}]

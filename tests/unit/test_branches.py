@@ -113,7 +113,7 @@ def test_an_item_is_freed_when_who_had_not_taken_it_leaves(make: Any) -> None:
         leaves.leave()
     gc.collect()
     assert [each() for each in kept] == [None, None]
-    assert (leaves.depth, leaves.ready, leaves.take()) == (0, 0, EMPTY)
+    assert (leaves.depth, leaves.ready, leaves.take()) == (0, 1, EMPTY)  # one step: to be told that it is over
 
 
 def test_the_end_comes_after_the_items(make: Any) -> None:

@@ -112,9 +112,9 @@ export class Waterfall extends Component {
     const stop = focused || selected || model.bars.at(-1)?.seq;
     const bands = model.bands.filter((band) => band.at >= from && band.at <= to);
     const bar = (/** @type {import("./fold.js").Bar} */ each, /** @type {number} */ at, /** @type {import("./fold.js").Bar[]} */ among) => {
-      // Those that begin in the same moment stand side by side.
+      // Those that begin in nearly the same moment stand side by side: none is covered, however short.
       let beside = 0;
-      while (at - beside > 0 && each.begin - among[at - beside - 1].begin < (to - from) / 250) beside += 1;
+      while (at - beside > 0 && each.begin - among[at - beside - 1].begin < (to - from) / 100) beside += 1;
       const begin = Math.max(each.begin, from);
       const end = Math.min(each.end ?? now, to);
       return html`<button key=${each.seq} data-seq=${each.seq} tabindex=${each.seq === stop ? 0 : -1}
