@@ -25,7 +25,7 @@ from anyiostream.remote.identity import CheckpointThread, checkpoint_thread
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.official import not_served, official_routes
 from anyiostream.remote.refusals import PLACE, Refusal
-from anyiostream.remote.requests import answer, answer_encoded, caller_of, refused, sent_once
+from anyiostream.remote.requests import answer, answer_encoded, caller_of, number_in, refused, sent_once
 from anyiostream.remote.responding import Responder
 from anyiostream.remote.service import Accepted, Service
 from anyiostream.remote.sse import EventStream, resumed_from
@@ -137,6 +137,7 @@ class ServerApplication(Starlette, Responder):
     def __init__(self, service: Service, **options: Any) -> None:
         Starlette.__init__(self, **options)
         Responder.__init__(self, service)
+        self.router.redirect_slashes = False  # a path that is not served is answered with what is
         self.state.service = service
 
 
@@ -220,8 +221,7 @@ class Endpoints:
         identity = await service.admit(caller_of(request), "read", thread_id)
         query = request.query_params
         channels = [name for each in query.getlist("channels") for name in each.split(",")]
-        since = query.get("since")
-        asked = {"channels": channels, "since": int(since) if since and since.isdigit() else since}
+        asked = {"channels": channels, "since": number_in(query, "since")}
         return await self._stream(request, parse_subscription(asked, service.limits), identity)
 
     async def _stream(self, request: Request, subscription: Subscription, identity: str) -> Any:

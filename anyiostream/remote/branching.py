@@ -119,7 +119,7 @@ def _has(values: Any, message_id: str) -> bool:
 
 
 def _is_user(message: Any) -> bool:
-    return isinstance(message, Mapping) and (message.get("type") or message.get("role")) in {"human", "user"}
+    return isinstance(message, Mapping) and (message.get("type") or message.get("role")) in ("human", "user")
 
 
 def _id_of(message: Any) -> Any:

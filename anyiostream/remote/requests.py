@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final
 
@@ -12,13 +13,16 @@ from anyiostream.remote.access import Caller
 from anyiostream.remote.refusals import Refusal
 from anyiostream.wire.jsonable import encode
 
-__all__ = ["HEADERS", "answer", "answer_encoded", "caller_of", "refused", "sent_once"]
+__all__ = ["HEADERS", "answer", "answer_encoded", "caller_of", "number_in", "refused", "sent_once"]
 
 TOO_MUCH: Final = frozenset({408, 429})
 """HTTP statuses after which the rest of a request is not waited for."""
 
 LONGEST_KEY: Final = 200
 """Characters of a client's key that count."""
+
+LONGEST_NUMBER: Final = 19
+"""Digits of a number in a query."""
 
 HEADERS: Final = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 """Of a response in JSON."""
@@ -36,6 +40,14 @@ def sent_once(body: bytes, key: str | None = None) -> str:
     Clients that have had no answer to a command repeat it, byte for byte.
     """
     return f"key {key[:LONGEST_KEY]}" if key else f"body {sha256(body).hexdigest()}"
+
+
+def number_in(query: Mapping[str, str], name: str) -> int | str | None:
+    """A number in a query, or the text there if it is none: it is refused where numbers of bodies are."""
+    given = query.get(name)
+    if given is None or not (given.isascii() and given.isdigit()) or len(given) > LONGEST_NUMBER:
+        return given
+    return int(given)
 
 
 def answer(value: Any, status: int = 200) -> Response:

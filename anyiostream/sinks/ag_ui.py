@@ -17,7 +17,7 @@ from anyiostream import Namespace
 from anyiostream.sinks.approvals import Approval
 from anyiostream.sinks.json_patch import difference
 from anyiostream.sinks.parts import Block, Call, Graph, Message
-from anyiostream.sinks.requests import digest_of, listed, mapping_of, text_of
+from anyiostream.sinks.requests import digest_of, items_of, listed, mapping_of, text_of
 from anyiostream.sinks.sink import DEFAULT_INCLUDE, MalformedRequest, Request, Status
 from anyiostream.sinks.turn_sink import TurnSink, data_frame
 
@@ -251,15 +251,16 @@ def parse(body: Any) -> Request:
     run_id = text_of(PROTOCOL, "`runId`", given.get("runId"))
     messages = listed(PROTOCOL, "`messages`", given.get("messages"))
     answers: dict[str, Any] = {}
-    for each in listed(PROTOCOL, "`resume`", given.get("resume") or []):
+    for each in listed(PROTOCOL, "`resume`", given.get("resume"), needed=False):
         interrupt_id = text_of(PROTOCOL, "`interruptId`", each.get("interruptId"))
         assert interrupt_id is not None
         answers[interrupt_id] = each.get("payload") if each.get("status") == "resolved" else None
     new: list[dict[str, Any]] = []
     for message in messages:
-        if message.get("role") == "user":
+        role = text_of(PROTOCOL, "a message's `role`", message.get("role"), needed=False)
+        if role == "user":
             new.append(_message(message))
-        elif message.get("role") in {"assistant", "tool"}:
+        elif role in {"assistant", "tool"}:
             new.clear()
     if not new and not answers:
         raise MalformedRequest(PROTOCOL, "it has neither a new user message nor an answer to a question.")
@@ -284,10 +285,11 @@ def _users(messages: list[Mapping[str, Any]]) -> Iterator[str]:
 def _calls(messages: list[Mapping[str, Any]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for message in messages:
-        for call in message.get("toolCalls") or ():
+        for call in items_of(PROTOCOL, "`toolCalls`", message.get("toolCalls")):
             if isinstance(call, Mapping) and isinstance(call.get("id"), str):
                 function = call.get("function")
-                found[call["id"]] = str(function.get("name")) if isinstance(function, Mapping) else "tool"
+                name = function.get("name") if isinstance(function, Mapping) else None
+                found[call["id"]] = text_of(PROTOCOL, "a function's `name`", name, needed=False) or "tool"
     return found
 
 
@@ -302,10 +304,18 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
 def _block(part: Mapping[str, Any]) -> dict[str, Any]:
     source = part.get("source")
     if part.get("type") == "text" or not isinstance(source, Mapping):
-        return {"type": "text", "text": str(part.get("text") or "")}
-    kind = str(part.get("type"))
+        return {"type": "text", "text": _text(part, "text")}
+    kind = _text(part, "type")
     block = {"type": kind if kind in {"image", "audio", "video"} else "file"}
     if isinstance(source.get("mimeType"), str):
         block["mime_type"] = source["mimeType"]
-    field = {"data": "base64", "url": "url"}.get(str(source.get("type")), "file_id")
-    return {**block, field: str(source.get("value") or "")}
+    field = {"data": "base64", "url": "url"}.get(_text(source, "type"), "file_id")
+    return {**block, field: _text(source, "value")}
+
+
+def _text(given: Mapping[str, Any], name: str) -> str:
+    """A text that may be empty, or missing."""
+    found = given.get(name)
+    if found is not None and not isinstance(found, str):
+        raise MalformedRequest(PROTOCOL, f"`{name}` of a message's content must be a string.")
+    return found or ""

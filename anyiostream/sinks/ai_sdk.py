@@ -25,7 +25,7 @@ from anyiostream import Namespace
 from anyiostream.sinks.ai_sdk_types import InterruptData, SubgraphData
 from anyiostream.sinks.approvals import Approval, answer_of
 from anyiostream.sinks.parts import Block, Call, Graph, Message
-from anyiostream.sinks.requests import digest_of, listed, mapping_of, text_of
+from anyiostream.sinks.requests import digest_of, items_of, listed, mapping_of, text_of
 from anyiostream.sinks.sink import DEFAULT_INCLUDE, MalformedRequest, Request, Status
 from anyiostream.sinks.turn_sink import TurnSink, data_frame
 
@@ -245,19 +245,20 @@ def parse(body: Any) -> Request:
     given = mapping_of(PROTOCOL, "the body", body)
     messages = listed(PROTOCOL, "`messages`", given.get("messages"))
     thread = text_of(PROTOCOL, "`id`", given.get("id"), needed=False)
-    answers = dict(mapping_of(PROTOCOL, "`answers`", given.get("answers") or {}))
+    answers = dict(mapping_of(PROTOCOL, "`answers`", given.get("answers"), needed=False))
     last = messages[-1] if messages else {}
+    role = text_of(PROTOCOL, "a message's `role`", last.get("role"), needed=False)
     extra = {name: value for name, value in given.items() if name not in {"id", "messages", "trigger", "messageId"}}
     calls: dict[str, str] = {}
     continues: str | None = None
-    if last.get("role") == "assistant":
-        parts = [each for each in last.get("parts") or () if isinstance(each, Mapping)]
+    if role == "assistant":
+        parts = [each for each in _parts(last) if isinstance(each, Mapping)]
         answers = {**_consents(parts), **answers}
         if answers:
             continues = text_of(PROTOCOL, "a message's `id`", last.get("id"), needed=False)
             calls = dict(_calls(parts))
     # If the assistant's message is last, only answers are new: its user's question has been asked already.
-    asked = last if last.get("role") == "user" and not answers else None
+    asked = last if role == "user" and not answers else None
     regenerate: str | None = None
     # The messages end with the one that is answered; `messageId` may be that one's, its answer's, or not be there.
     if asked is not None and (given.get("trigger") == "regenerate-message" or given.get("messageId") is not None):
@@ -283,10 +284,13 @@ def _consents(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     asked: dict[str, Any] = {}
     for part in parts:
         approval, data = part.get("approval"), part.get("data")
-        if isinstance(approval, Mapping) and part.get("state") in ANSWERED and isinstance(approval.get("id"), str):
+        state = text_of(PROTOCOL, "a part's `state`", part.get("state"), needed=False)
+        if isinstance(approval, Mapping) and state in ANSWERED and isinstance(approval.get("id"), str):
             said[approval["id"]] = approval
         elif part.get("type") == "data-interrupt" and isinstance(data, Mapping):
-            asked[str(data.get("interruptId"))] = data.get("value")
+            interrupt_id = text_of(PROTOCOL, "`interruptId`", data.get("interruptId"))
+            assert interrupt_id is not None
+            asked[interrupt_id] = data.get("value")
     found = {interrupt_id: answer_of(interrupt_id, value, said) for interrupt_id, value in asked.items()}
     return {interrupt_id: answer for interrupt_id, answer in found.items() if answer is not None}
 
@@ -295,17 +299,23 @@ def _calls(parts: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
     for part in parts:
         kind, call_id = part.get("type"), part.get("toolCallId")
         if isinstance(kind, str) and isinstance(call_id, str):
-            yield call_id, str(part.get("toolName") or kind.removeprefix("tool-"))
+            name = text_of(PROTOCOL, "`toolName`", part.get("toolName"), needed=False)
+            yield call_id, name or kind.removeprefix("tool-")
+
+
+def _parts(message: Mapping[str, Any]) -> list[Any]:
+    return items_of(PROTOCOL, "a message's `parts`", message.get("parts"))
 
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:
     """A user's message as a graph takes it: text, or blocks if there is more than that."""
     blocks = []
-    for part in message.get("parts") or ():
+    for part in _parts(message):
         if isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str):
             blocks.append({"type": "text", "text": part["text"]})
         elif isinstance(part, Mapping) and part.get("type") == "file" and isinstance(part.get("url"), str):
-            blocks.append(_file(part["url"], str(part.get("mediaType") or "application/octet-stream")))
+            media_type = text_of(PROTOCOL, "`mediaType`", part.get("mediaType") or None, needed=False)
+            blocks.append(_file(part["url"], media_type or "application/octet-stream"))
     content: Any = blocks
     if all(each["type"] == "text" for each in blocks):
         content = "".join(each["text"] for each in blocks)

@@ -64,9 +64,10 @@ def _parts(message: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
     for block in blocks if isinstance(blocks, list) else ():
         kind = block.get("type") if isinstance(block, Mapping) else None
-        if kind in SPOKEN and isinstance(block.get(kind), str) and block[kind]:
+        if isinstance(kind, str) and kind in SPOKEN and isinstance(block.get(kind), str) and block[kind]:
             yield {"type": kind, "text": block[kind], "state": "done"}
-    for call in message.get("tool_calls") or ():
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
         if isinstance(call, Mapping):
             yield {
                 "type": "dynamic-tool",

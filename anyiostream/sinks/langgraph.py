@@ -96,5 +96,5 @@ def parse(body: Any) -> Request:
         input=given.get("input"),
         thread=thread if isinstance(thread, str) else None,
         assistant=assistant if isinstance(assistant, str) else None,
-        answers=dict(mapping_of(PROTOCOL, "`answers`", given.get("answers") or {})),
+        answers=dict(mapping_of(PROTOCOL, "`answers`", given.get("answers"), needed=False)),
     )

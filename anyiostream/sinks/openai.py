@@ -218,7 +218,7 @@ def parse(body: Any) -> Request:
     messages = listed(PROTOCOL, "`messages`", given.get("messages"))
     if not messages:
         raise MalformedRequest(PROTOCOL, "`messages` is empty.")
-    if given.get("n") not in {None, 1}:
+    if given.get("n") not in (None, 1):
         raise MalformedRequest(PROTOCOL, "`n` must be 1: a run gives one answer.")
     if given.get("tools") or given.get("functions"):
         raise MalformedRequest(PROTOCOL, "`tools` are not accepted: the graph has its own.")

@@ -7,7 +7,7 @@ from typing import Any, final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from anyiostream.remote.official.bodies import body_of, number, only
+from anyiostream.remote.official.bodies import body_of, number, only, text
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.requests import answer, caller_of
 from anyiostream.remote.service import Service
@@ -27,16 +27,17 @@ class AssistantEndpoints:
         identity = await self._service.admit(caller_of(request), "describe")
         body = await body_of(self._service, request, identity)
         only(body, {"graph_id", "name", "limit", "offset"}, {"sort_by", "sort_order", "select"})
+        graph_id, part = text(body, "graph_id"), text(body, "name") or ""
+        first, most = number(body, "offset", 0), number(body, "limit", 10)
         found = []
         for name in sorted(self._service.assistants):
-            if body.get("graph_id") in {None, name} and str(body.get("name") or "") in name:
+            if graph_id in {None, name} and part in name:
                 try:
                     await self._service.admit(caller_of(request), "describe", assistant_id=name)
                 except Refusal:
                     continue
                 found.append(_shown(name))
-        first = number(body, "offset", 0)
-        return answer(found[first : first + number(body, "limit", 10)])
+        return answer(found[first : first + most])
 
     async def get(self, request: Request) -> Response:
         """`GET /assistants/{id}`."""

@@ -12,7 +12,7 @@ from anyiostream.remote.requests import caller_of
 from anyiostream.remote.service import Service
 from anyiostream.remote.thread import Thread
 
-__all__ = ["MOST", "body_of", "checkpoint_in", "known_thread", "number", "only"]
+__all__ = ["MOST", "body_of", "checkpoint_in", "known_thread", "number", "only", "text"]
 
 MOST: Final = 1000
 """Most items that one answer lists."""
@@ -52,6 +52,18 @@ def number(body: Mapping[str, Any], name: str, default: int) -> int:
         return default
     if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= MOST:
         raise Refusal("invalid_argument", f"`{name}` must be a number from 0 to {MOST}.", status=400)
+    return given
+
+
+def text(body: Mapping[str, Any], name: str) -> str | None:
+    """A text in a body; `None` if there is none.
+
+    Raises:
+        Refusal: It is not one.
+    """
+    given = body.get(name)
+    if given is not None and not isinstance(given, str):
+        raise Refusal("invalid_argument", f"`{name}` must be a string.", status=400)
     return given
 
 

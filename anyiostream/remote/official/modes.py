@@ -30,9 +30,9 @@ def read_modes(given: Any) -> frozenset[str]:
     Raises:
         Refusal: One of them is not served; HTTP status 400.
     """
-    modes = [given] if isinstance(given, str) else given if isinstance(given, list) else ["values"]
+    modes = ["values"] if given is None else given if isinstance(given, list) else [given]
     for mode in modes:
-        if mode not in CHANNELS:
+        if not isinstance(mode, str) or mode not in CHANNELS:
             known = ", ".join(sorted(CHANNELS))
             raise Refusal(
                 "not_supported", f"the stream mode {mode!r} is not supported; these are: {known}.", status=400

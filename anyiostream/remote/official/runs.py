@@ -22,7 +22,7 @@ from anyiostream.remote.official.followed_run import FollowedRun, Leaving, whose
 from anyiostream.remote.official.modes import CHANNELS, ModeReader, read_modes
 from anyiostream.remote.official.threads import at_rest
 from anyiostream.remote.refusals import GONE, Refusal
-from anyiostream.remote.requests import answer, caller_of
+from anyiostream.remote.requests import answer, caller_of, number_in
 from anyiostream.remote.service import Service
 from anyiostream.remote.sse import resumed_from
 from anyiostream.remote.subscriptions import Selection, Subscription
@@ -83,12 +83,12 @@ class RunEndpoints:
     async def list(self, request: Request) -> Response:
         """`GET /threads/{id}/runs`: those under way, and the last one that has ended."""
         thread = await known_thread(self._service, request)
-        query = {name: int(value) for name, value in request.query_params.items() if value.isdigit()}
+        query = {name: number_in(request.query_params, name) for name in ("offset", "limit")}
+        first, most = number(query, "offset", 0), number(query, "limit", 10)
         runs = [_shown(thread, run_id) for run_id in _ids(thread)]
         wanted = request.query_params.get("status")
-        first = number(query, "offset", 0)
         found = [run for run in runs if wanted is None or run["status"] == wanted]
-        return answer(found[first : first + number(query, "limit", 10)])
+        return answer(found[first : first + most])
 
     async def get(self, request: Request) -> Response:
         """`GET /threads/{id}/runs/{run}`."""
@@ -197,7 +197,9 @@ def _command(body: Mapping[str, Any], thread: Thread) -> dict[str, Any]:
     """The command of the streaming protocol that a body stands for."""
     given, command = body.get("input"), body.get("command")
     about = {name: body[name] for name in ("config", "metadata") if body.get(name)}
-    if not isinstance(command, dict):
+    if command is not None and not isinstance(command, dict):
+        raise Refusal("invalid_argument", "`command` must be an object.", status=400)
+    if command is None:
         params = {"assistant_id": body.get("assistant_id"), "input": given, **about}
         return {"id": 1, "method": "run.start", "params": params}
     only(command, {"resume", "update", "goto"})
@@ -260,7 +262,7 @@ def _modes(given: Sequence[str]) -> list[Any]:
         return list(given)
     try:
         found = json.loads(given[0])
-    except ValueError:
+    except (ValueError, RecursionError):
         return list(given)
     return found if isinstance(found, list) else list(given)
 
@@ -280,6 +282,6 @@ def _again(modes: frozenset[str], *, subgraphs: bool, leaving: Leaving | None) -
 def _cancels(body: Mapping[str, Any]) -> bool:
     """Whether the run is to be stopped when its viewer leaves."""
     given = body.get("on_disconnect")
-    if given not in {None, "continue", "cancel"}:
+    if given not in (None, "continue", "cancel"):
         raise Refusal("invalid_argument", "`on_disconnect` must be 'continue' or 'cancel'.", status=400)
     return bool(given == "cancel")

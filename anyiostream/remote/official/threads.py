@@ -17,7 +17,7 @@ from anyiostream import asyncio_host
 from anyiostream.remote.access import check_thread_id
 from anyiostream.remote.label import Label
 from anyiostream.remote.listing import PAGE, Listing
-from anyiostream.remote.official.bodies import body_of, checkpoint_in, known_thread, number, only
+from anyiostream.remote.official.bodies import body_of, checkpoint_in, known_thread, number, only, text
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.requests import answer, answer_encoded, caller_of
 from anyiostream.remote.service import Service
@@ -44,11 +44,12 @@ class ThreadEndpoints:
         identity = await service.admit(caller_of(request), "start")
         body = await body_of(service, request, identity)
         only(body, {"thread_id", "if_exists"})
-        thread_id = body.get("thread_id") or str(uuid4())
+        thread_id = text(body, "thread_id") or str(uuid4())
+        if_exists = text(body, "if_exists")
         check_thread_id(thread_id)
         identity = await service.admit(caller_of(request), "start", thread_id)
         found = await service.known_thread(thread_id, identity)
-        if found is not None and body.get("if_exists", "raise") != "do_nothing":
+        if found is not None and if_exists != "do_nothing":
             raise Refusal("invalid_argument", "this thread exists already.", status=409)
         return answer(_shown(found or await service.thread(thread_id, identity)))
 
@@ -189,11 +190,12 @@ class Filter:
 
 
 def _filter(body: Mapping[str, Any]) -> Filter:
-    ids, metadata = body.get("ids") or (), body.get("metadata") or {}
-    is_list = isinstance(ids, list | tuple) and all(isinstance(each, str) for each in ids)
+    ids, metadata, status = body.get("ids"), body.get("metadata"), text(body, "status")
+    ids, metadata = [] if ids is None else ids, {} if metadata is None else metadata
+    is_list = isinstance(ids, list) and all(isinstance(each, str) for each in ids)
     if not is_list or not isinstance(metadata, dict):
         raise Refusal("invalid_argument", "`metadata` must be an object, `ids` a list of ids.", status=400)
-    return Filter(frozenset(ids), {**metadata, **({"status": body["status"]} if body.get("status") else {})})
+    return Filter(frozenset(ids), {**metadata, **({"status": status} if status else {})})
 
 
 async def _found(
