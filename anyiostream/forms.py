@@ -37,7 +37,6 @@ __all__ = [
     "fields_of",
     "is_light",
     "listed",
-    "loggable",
     "name_of",
     "ordered",
     "represent",
@@ -50,9 +49,6 @@ T = TypeVar("T")
 
 LONG: Final = 10_000
 """Items of an error's arguments that are written out."""
-
-WIDE: Final = 1000
-"""Errors in a group, causes and arguments included, that are written to a log."""
 
 LIGHT: Final = 200
 """Items of a model that need not be weighed."""
@@ -124,11 +120,6 @@ def text_of(error: BaseException) -> str:
         if Scales(LONG).weigh(arguments) > LONG:
             return attempt(lambda: ", ".join(map(shortened.repr, arguments))) or ""
     return exact(attempt(lambda: str(error))) or exact(attempt(lambda: ", ".join(map(str, error.args)))) or ""
-
-
-def loggable(error: BaseException) -> BaseException | None:
-    """`error` for a log, with its traceback; `None` if Python would not get to the end of writing it out."""
-    return error if Scales(WIDE).weigh(error) <= WIDE else None
 
 
 def represent(value: object) -> str:

@@ -28,7 +28,7 @@ async def opened(graphs: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any]]:
                 if isinstance(graph, AbstractAsyncContextManager):
                     try:
                         entered[name] = await stack.enter_async_context(host.open(graph))
-                    except Exception as exc:
+                    except (Exception, SystemExit) as exc:
                         raise BrokenModule(name, exc, doing="opening") from exc
                     check_graph(entered[name], f"{name} opens")
             yield entered

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from anyiostream.forms import loggable, name_of, text_of
+from anyiostream.forms import name_of, text_of
+from anyiostream.logged import loggable
 
 __all__ = ["close_block"]
 
@@ -22,7 +23,7 @@ def close_block(errors: list[BaseException], body: BaseException | None) -> Base
             if error is not body:
                 shown = loggable(error)
                 logger.error("while leaving the run's block, an error that no reader received", exc_info=shown)
-                text = f"{name_of(error)}: {text_of(error)}" if shown is None else repr(shown)
+                text = f"{name_of(error)}: {text_of(error)}" if shown is None else repr(error)
                 body.add_note(f"while leaving the run's block, unreceived: {text}")
         return None
     if not errors:

@@ -27,7 +27,7 @@ from anyiostream.channels.producer import FullBuffer, Producer, current_producer
 from anyiostream.errors import HookStopped, ScheduleRefused
 from anyiostream.events import Namespace
 from anyiostream.foreign import is_cancellation
-from anyiostream.forms import loggable
+from anyiostream.logged import loggable
 from anyiostream.mux.ports import RunPort, SpawnedTask, TaskPort
 from anyiostream.mux.scope import Lineage, Scope
 from anyiostream.transformer import OnError, StreamTransformer

@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from anyiostream.errors import AnyioStreamError
+from anyiostream.remote.containing import pass_on_own
 from anyiostream.remote.refusals import Refusal
+from anyiostream.tooling import name_of
 
 __all__ = [
     "LOOPBACK",
@@ -18,6 +21,7 @@ __all__ = [
     "Action",
     "Authorize",
     "Caller",
+    "HookFailed",
     "authorized",
     "check_host",
     "check_origin",
@@ -65,17 +69,32 @@ theirs, whatever it is called. `None` refuses it. To let a caller use another ow
 Sync or async."""
 
 
+@final
+class HookFailed(AnyioStreamError):
+    """The `authorize` hook has raised what would have ended more than its request."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"authorize has raised {name_of(error)}; a hook refuses by returning None.")
+
+
 async def authorized(hook: Authorize | None, access: Access) -> str:
     """On whose behalf a request is made; `""` without a hook.
 
     Raises:
         Refusal: The hook refuses it (401).
         TypeError: The hook returned neither a string nor `None`.
+        HookFailed: The hook has raised what is no `Exception`, such as `SystemExit`, which is the cause.
     """
     if hook is None:
         return ""
-    answer = hook(access)
-    identity = await answer if inspect.isawaitable(answer) else answer
+    try:
+        answer = hook(access)
+        identity = await answer if inspect.isawaitable(answer) else answer
+    except BaseException as exc:
+        if isinstance(exc, Exception):
+            raise
+        await pass_on_own(exc, "the `authorize` hook")
+        raise HookFailed(exc) from exc
     if identity is None:
         raise Refusal("permission_denied", "the credentials are missing or wrong.", status=401)
     if not isinstance(identity, str):

@@ -21,6 +21,7 @@ from anyiostream import TransformerFactory
 from anyiostream.remote.access import LOOPBACK, Authorize, check_host, check_origin
 from anyiostream.remote.assistants import Assistant
 from anyiostream.remote.commands import command_id, parse_command
+from anyiostream.remote.failing import contained, failure
 from anyiostream.remote.identity import CheckpointThread, checkpoint_thread
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.official import not_served, official_routes
@@ -286,7 +287,7 @@ def _xray(given: str | None) -> int | bool:
 
 
 def guarded(endpoint: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Any]]:
-    """An endpoint whose refusals are answers."""
+    """An endpoint whose refusals are answers, and whose errors are its own."""
 
     async def guarded(request: Request) -> Any:
         try:
@@ -298,6 +299,8 @@ def guarded(endpoint: Callable[[Request], Awaitable[Any]]) -> Callable[[Request]
             return refused(Refusal("unknown_error", "the server cannot store anything at the moment.", status=503))
         except ClientDisconnect:
             return Response(status_code=400)  # which nobody reads
+        except BaseException as exc:  # noqa: BLE001 -- what is the server's own is passed on
+            return refused(await failure(exc, request.scope))
 
     return guarded
 
@@ -336,7 +339,7 @@ class Doorkeeper:
                 else:
                     await refused(refusal)(scope, receive, patient)
                 return
-            await self._inner(scope, receive, patient)
+            await contained(self._inner, scope, receive, patient)
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)

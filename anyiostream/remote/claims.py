@@ -34,6 +34,7 @@ from anyiostream.remote.store import Fenced, OutOfStep, Store, StoreFailed, thre
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.threads import Threads
 from anyiostream.remote.workload import Workload
+from anyiostream.tooling import loggable
 
 __all__ = ["Claims"]
 
@@ -238,7 +239,7 @@ class Claims:
                 self.fenced += 1
                 logger.warning("thread %s is no longer this server's: %s", thread.thread_id, exc)
             else:
-                logger.exception("thread %s cannot go on", thread.thread_id)
+                logger.exception("thread %s cannot go on", thread.thread_id, exc_info=loggable(exc))
             if not (is_others and isinstance(exc, Fenced)):
                 await self._take_up_anew(thread.key)
         else:

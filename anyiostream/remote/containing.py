@@ -1,4 +1,4 @@
-"""A run's end is its own: whatever a graph raises ends its run, and nothing else of the server.
+"""A run's end is its own: whatever a graph raises ends its run, and nothing else of the server. So is a request's.
 
 Any `BaseException` may come out of a node, a transformer, a hook: from `sys.exit()` in a library, from a framework that
 ends its tests by one, from another event loop's cancellation. Two things that look like it are the server's own:
@@ -9,8 +9,8 @@ ends its tests by one, from another event loop's cancellation. Two things that l
   from an interrupt that a graph raises: a `raise` of the graph's, or the handler of a signal.
 
 On asyncio that is not enough. A task that ends with `SystemExit` or `KeyboardInterrupt` ends the loop, whoever awaits
-it, and a graph's tasks are made by libraries. So in tasks that are made inside a run these become `TaskExit`, which
-asyncio treats like any error. trio has no such rule.
+it, and a graph's tasks are made by libraries. So in tasks that are made inside a run or a request these become
+`TaskExit`, which asyncio treats like any error. trio has no such rule.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import math
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
-from contextvars import Context
+from contextvars import Context, ContextVar
 from typing import Any, Final, final
 
 import anyio
@@ -31,19 +31,22 @@ import sniffio
 from anyiostream.remote.assistants import run_context
 from anyiostream.tooling import leaves, loggable, name_of, text_of
 
-__all__ = ["TaskExit", "contained_tasks", "is_interrupt", "pass_on_own"]
+__all__ = ["TaskExit", "contained_tasks", "in_request", "is_interrupt", "pass_on_own"]
 
 logger = logging.getLogger(__name__)
 
 HANDLERS: Final = frozenset({"trio._core._ki", "asyncio.runners", "signal"})
 """Modules that raise `KeyboardInterrupt` in answer to the signal."""
 
+in_request: ContextVar[bool] = ContextVar("in_request", default=False)
+"""Set in what answers a request, and in tasks that it makes."""
+
 RAISES: Final = frozenset({"RAISE_VARARGS", "RERAISE"})
 
 
 @final
 class TaskExit(BaseException):
-    """A task of a run's has ended with `SystemExit` or `KeyboardInterrupt`, which is its cause."""
+    """A task of a run's or of a request's has ended with `SystemExit` or `KeyboardInterrupt`, which is its cause."""
 
     def __init__(self, error: BaseException) -> None:
         text = text_of(error)
@@ -95,7 +98,7 @@ def _is_from_signal(error: BaseException) -> bool:
 
 @contextmanager
 def contained_tasks() -> Generator[None]:
-    """A block in which, on asyncio, no task that is made inside a run ends the loop."""
+    """A block in which, on asyncio, no task that is made inside a run or a request ends the loop."""
     if sniffio.current_async_library() != "asyncio":
         yield
         return
@@ -104,8 +107,7 @@ def contained_tasks() -> Generator[None]:
 
     def make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
         context: Context | None = options.get("context")
-        run = run_context.get(None) if context is None else context.get(run_context)
-        if run is not None:
+        if _is_foreign(context):
             coroutine = Contained(coroutine)
         make: Callable[..., Any] = before or _make_task
         return make(loop, coroutine, **options)
@@ -116,6 +118,13 @@ def contained_tasks() -> Generator[None]:
     finally:
         if loop.get_task_factory() is make_task:
             loop.set_task_factory(before)
+
+
+def _is_foreign(context: Context | None) -> bool:
+    """Whether a task of this context is made inside a run or a request."""
+    if context is None:
+        return run_context.get(None) is not None or in_request.get()
+    return context.get(run_context) is not None or context.get(in_request, False)
 
 
 def _make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from typing import Final, final
 
 from anyiostream.remote.assistants import Assistant
+from anyiostream.remote.containing import is_interrupt
 from anyiostream.remote.fold import Fold
 from anyiostream.remote.identity import CheckpointThread, ThreadKey
 from anyiostream.remote.jobs import decoded_job
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.performing import perform
+from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.store import Claim, Record, SharedStore, Standing, Store, StoredLog, log_of, thread_key
 from anyiostream.remote.thread import Shared, Thread
+from anyiostream.tooling import loggable
 from anyiostream.wire.drafts import Draft
 
 __all__ = ["Loader"]
+
+logger = logging.getLogger(__name__)
 
 READ_AT_A_TIME: Final = 256
 """Events."""
@@ -78,7 +84,14 @@ class Loader:
         return thread
 
     def _made(self, key: ThreadKey, log: StoredLog, shared: Shared | None = None) -> Thread:
-        name = self._checkpoint_thread(key.owner, key.thread_id)
+        try:
+            name = self._checkpoint_thread(key.owner, key.thread_id)
+        except BaseException as exc:
+            if is_interrupt(exc):
+                raise
+            logger.exception("`checkpoint_thread` has failed; mend it", exc_info=loggable(exc))
+            text = "the server cannot name this thread's checkpoints; its log says why."
+            raise Refusal("unknown_error", text, status=500) from exc
         return Thread(key.thread_id, key.owner, log, self._limits, perform, name, shared=shared)
 
     async def _restore(self, thread: Thread, found: Claim | Standing, known: Thread | None = None) -> None:

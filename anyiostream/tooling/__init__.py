@@ -19,7 +19,8 @@ from typing import Any
 
 from anyiostream.encoding import CUT, Encoder, encode
 from anyiostream.foreign import leaves
-from anyiostream.forms import loggable, name_of, text_of
+from anyiostream.forms import name_of, text_of
+from anyiostream.logged import loggable, visible
 from anyiostream.loops import on_trio
 from anyiostream.mux.registrations import make_transformer
 from anyiostream.namespaces import around, is_call, task_path
@@ -72,6 +73,7 @@ __all__ = [
     "task_path",
     "text_of",
     "threaded_nodes",
+    "visible",
     "wraps",
     "wrong_call",
 ]

@@ -22,7 +22,7 @@ from typing import Any, Final, final
 import attrs
 
 from anyiostream import Namespace, ProtocolEvent, RunAborted
-from anyiostream.tooling import name_of, text_of
+from anyiostream.tooling import loggable, name_of, text_of
 from anyiostream.wire.drafts import Draft
 from anyiostream.wire.jsonable import plain
 from anyiostream.wire.messages import MessageEncoder, Shown
@@ -87,7 +87,9 @@ class WireEncoder:
         try:
             return list(self._drafts(event))
         except Exception as exc:
-            logger.warning("a part of the type %s cannot be read, and is left out", event["method"], exc_info=exc)
+            logger.warning(
+                "a part of the type %s cannot be read, and is left out", event["method"], exc_info=loggable(exc)
+            )
             return []
 
     def _drafts(self, event: ProtocolEvent) -> Iterator[Draft]:

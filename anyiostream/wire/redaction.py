@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from anyiostream.tooling import visible
+
 __all__ = ["LONGEST", "one_line", "redacted"]
 
 LONGEST: Final = 1000
@@ -39,4 +41,4 @@ def redacted(text: str) -> str:
 
 def one_line(text: object) -> str:
     """A text made safe for a log: whatever would begin a new line, or move a terminal's cursor, is escaped."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in str(text))
+    return visible(str(text))

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, RootModel, field_serializer
 
 from anyiostream.encoding import CUT, LOCAL, NAME, OBJECT, SLOW, Encoder
 from anyiostream.foreign import is_cancellation, leaves
-from anyiostream.forms import loggable, text_of
+from anyiostream.forms import text_of
+from anyiostream.logged import loggable
 from anyiostream.outcome import Outcome
 from anyiostream.wire.jsonable import WIRE
 

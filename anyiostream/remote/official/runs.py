@@ -13,8 +13,10 @@ import attrs
 from starlette.requests import Request
 from starlette.responses import Response
 
+from anyiostream.remote.assistants import Assistant
 from anyiostream.remote.branching import has_checkpoint
 from anyiostream.remote.commands import Beginning, InputRespond, RunStart, parse_command
+from anyiostream.remote.failing import unreadable
 from anyiostream.remote.jobs import not_branching
 from anyiostream.remote.log import LogGap
 from anyiostream.remote.official.bodies import body_of, checkpoint_in, known_thread, number, only
@@ -175,14 +177,21 @@ class RunEndpoints:
             assistant = thread.ledger.asker.assistant
         if assistant.not_branching is not None:
             raise not_branching(beginning, assistant.not_branching)
-        where = {"configurable": {"thread_id": thread.checkpoint_thread}}
         if isinstance(command, RunStart):
-            if not await has_checkpoint(assistant, where, checkpoint_id):
+            if not await _has_checkpoint(assistant, thread, checkpoint_id):
                 raise Refusal("no_such_checkpoint", "this thread has no such checkpoint.", status=404)
             return attrs.evolve(command, beginning=beginning)
-        if not await has_checkpoint(assistant, where, checkpoint_id, newest=True):
+        if not await _has_checkpoint(assistant, thread, checkpoint_id, newest=True):
             raise Refusal("no_such_checkpoint", "the thread does not wait for answers at this checkpoint.", status=400)
         return command
+
+
+async def _has_checkpoint(assistant: Assistant, thread: Thread, checkpoint_id: str, *, newest: bool = False) -> bool:
+    where = {"configurable": {"thread_id": thread.checkpoint_thread}}
+    try:
+        return await has_checkpoint(assistant, where, checkpoint_id, newest=newest)
+    except BaseException as exc:
+        raise await unreadable(exc, thread.thread_id) from exc
 
 
 def _checkpoint(body: Mapping[str, Any]) -> str | None:

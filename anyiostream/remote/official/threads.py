@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from itertools import chain
-from typing import Any, Final, final
+from typing import Any, Final, TypeVar, final
 from uuid import uuid4
 
 import attrs
@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from anyiostream import asyncio_host
 from anyiostream.remote.access import check_thread_id
+from anyiostream.remote.failing import unreadable
 from anyiostream.remote.label import Label
 from anyiostream.remote.listing import PAGE, Listing
 from anyiostream.remote.official.bodies import body_of, checkpoint_in, known_thread, number, only, text
@@ -26,6 +27,8 @@ from anyiostream.remote.thread import Thread
 from anyiostream.wire.jsonable import encode, plain
 
 __all__ = ["ThreadEndpoints", "at_rest", "forget"]
+
+T = TypeVar("T")
 
 LARGEST: Final = 8 * PAGE
 """How many threads a search asks for at a time, at most."""
@@ -110,8 +113,7 @@ class ThreadEndpoints:
                 await checkpoint()  # a saver need not, and there may be a thousand large ones
             return b"[%b]" % b",".join(shown)
 
-        async with asyncio_host() as host:
-            return answer_encoded(await host.run(collect))
+        return answer_encoded(await _read(thread, collect))
 
     async def state_at(self, request: Request) -> Response:
         """`POST /threads/{id}/state/checkpoint`, `GET /threads/{id}/state/{checkpoint}`: the state then, or now."""
@@ -130,11 +132,28 @@ class ThreadEndpoints:
         config = {"configurable": {"thread_id": thread.checkpoint_thread}}
         if checkpoint_id is not None:
             config["configurable"]["checkpoint_id"] = checkpoint_id
-        async with asyncio_host() as host:
-            state = await host.run(graph.aget_state, config)
-        if state.created_at is None:
+
+        async def read() -> bytes | None:
+            state = await graph.aget_state(config)
+            return None if state.created_at is None else encode(_snapshot(state, thread.thread_id))
+
+        found = await _read(thread, read)
+        if found is None:
             raise Refusal("invalid_argument", "there is no such checkpoint.", status=404)
-        return answer(_snapshot(state, thread.thread_id))
+        return answer_encoded(found)
+
+
+async def _read(thread: Thread, read: Callable[[], Awaitable[T]]) -> T:
+    """What is read of a thread's checkpoints, and encoded. It is made of a graph's objects, which may raise anything.
+
+    Raises:
+        Refusal: They have (500).
+    """
+    try:
+        async with asyncio_host() as host:
+            return await host.run(read)
+    except BaseException as exc:
+        raise await unreadable(exc, thread.thread_id) from exc
 
 
 async def at_rest(thread: Thread) -> list[str]:

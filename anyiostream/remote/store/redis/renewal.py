@@ -20,6 +20,7 @@ import anyio
 from anyiostream.remote.store.failures import StoreFailed
 from anyiostream.remote.store.redis.lane import Lane
 from anyiostream.remote.store.redis.scripts import Script
+from anyiostream.tooling import loggable
 
 __all__ = ["Renewal"]
 
@@ -90,8 +91,8 @@ class Renewal:
     def _run(self) -> None:
         try:
             anyio.run(self._renew, backend="asyncio")
-        except Exception:
-            logger.exception("the lease of this server can no longer be renewed")
+        except Exception as exc:
+            logger.exception("the lease of this server can no longer be renewed", exc_info=loggable(exc))
 
     async def _renew(self) -> None:
         async with anyio.create_task_group() as tasks:
