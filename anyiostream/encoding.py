@@ -46,6 +46,7 @@ from anyiostream.forms import (
     text_of,
     told,
 )
+from anyiostream.names import Name, distinct, whole
 
 __all__ = ["CUT", "Encoder", "encode", "plain"]
 
@@ -108,9 +109,11 @@ class Encoder:
 
     def encode(self, value: Any) -> str:
         """`value` as one line of JSON."""
-        text = self.written(self.plain(value))
-        # A lone surrogate has no UTF-8; it becomes a question mark.
-        return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+        return self.whole(self.written(self.plain(value)))
+
+    def whole(self, text: str) -> str:
+        """JSON as it can be written in UTF-8, which has no lone surrogates: Python's escape stands for each."""
+        return whole(text, self.written)
 
     def written(self, value: Any) -> str:
         """`value`, which is plain, as one line of JSON; lone surrogates are as they were.
@@ -142,13 +145,14 @@ class Encoder:
 class Walk:
     """Goes through one value."""
 
-    __slots__ = ("_encoder", "_inside", "_left", "_room", "_scales")
+    __slots__ = ("_encoder", "_inside", "_left", "_names", "_room", "_scales")
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self._inside: set[int] = set()
         self._left = encoder.most
         self._room = encoder.longest
+        self._names = 0  # keys so far that are not their own names
         self._scales: Scales | None = None
 
     def show(self, value: Any, depth: int) -> Any:
@@ -220,8 +224,9 @@ class Walk:
     def _dict(self, value: dict[Any, Any], depth: int) -> dict[str, Any]:
         depth += 1
         self._left -= len(value)
+        names = self._names
         try:
-            return {
+            shown = {
                 key if type(key) is str and len(key) <= NAME else self._key(key): self.show(item, depth)
                 for key, item in value.items()
             }
@@ -230,17 +235,20 @@ class Walk:
         except RuntimeError:
             # Another thread has changed it meanwhile; copying it is atomic.
             return self._pairs(value.copy().items(), depth)
+        return shown if self._names == names else distinct(shown)
 
     def _pairs(self, pairs: Iterable[tuple[Any, Any]], depth: int, each: int = 1) -> dict[str, Any]:
         """The object that consists of `pairs`, as many of them as may be shown."""
-        shown: dict[str, Any] = {}
+        names = self._names
+        shown: dict[Any, Any] = {}
         for key, item in pairs:
             if self._left <= 0:
-                shown[CUT] = CUT
+                shown[self._name(CUT)] = CUT
                 break
             self._left -= each
-            shown[self._key(key)] = self.show(item, depth)
-        return shown
+            name = self._key(key)
+            shown[self._name(name) if name in shown else name] = self.show(item, depth)
+        return shown if self._names == names else distinct(shown)
 
     def _items(self, items: Sequence[Any], depth: int, each: int = 1) -> list[Any]:
         depth += 1
@@ -289,11 +297,16 @@ class Walk:
         each = 1 if isinstance(value, BUILT_IN) else OBJECT
         return each, max(self._left, 0) // each + 2
 
-    def _key(self, key: Any) -> str:
+    def _key(self, key: Any) -> Any:
+        """The name of a key; a text is its own."""
         shown = self.show(key, self._encoder.deepest - 1)
         if type(shown) is str:
-            return shown
-        return repr(tuple(shown) if isinstance(key, tuple) else shown)
+            return shown if shown is key else self._name(shown)
+        return self._name(repr(tuple(shown) if isinstance(key, tuple) else shown))
+
+    def _name(self, text: str) -> Name:
+        self._names += 1
+        return Name(text)
 
     # --- everything else ---
 

@@ -20,7 +20,7 @@ ROOT = Path(anyiostream.__file__).parent
 LAYERS = (
     # What things are: no behaviour, no state of a run.
     ("errors.*", "statistics", "foreign"),
-    ("events", "outcome", "inline", "state", "forms", "encoding", "logged"),
+    ("events", "outcome", "inline", "state", "forms", "names", "encoding", "logged"),
     ("namespaces", "failed_subgraphs"),
     ("parts",),
     # What readers read.

@@ -26,7 +26,7 @@ from anyiostream.remote.identity import CheckpointThread, checkpoint_thread
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.official import not_served, official_routes
 from anyiostream.remote.refusals import PLACE, Refusal
-from anyiostream.remote.requests import answer, answer_encoded, caller_of, number_in, refused, sent_once
+from anyiostream.remote.requests import answer, answer_encoded, caller_of, key_of, number_in, refused, sent_once
 from anyiostream.remote.responding import Responder
 from anyiostream.remote.service import Accepted, Service
 from anyiostream.remote.sse import EventStream, resumed_from
@@ -194,7 +194,7 @@ class Endpoints:
         # read is not read.
         identity = await service.admit(caller_of(request), "read", thread_id)
         body, message = await service.intake.body(request.stream(), identity)
-        once = sent_once(body, request.headers.get("idempotency-key"))
+        once = sent_once(body, key_of(request))
         given = command_id(message)
         try:
             command = parse_command(message, service.limits)

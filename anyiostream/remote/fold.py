@@ -17,7 +17,8 @@ from anyiostream.remote.snapshot import ThreadSnapshot
 from anyiostream.remote.totals import Totals
 from anyiostream.remote.tree import RunTree
 from anyiostream.wire.drafts import Draft
-from anyiostream.wire.jsonable import encode
+from anyiostream.wire.jsonable import encode, kept
+from anyiostream.wire.jsonable import shown as shown_again
 
 __all__ = ["Fold"]
 
@@ -123,11 +124,11 @@ class Fold:
         """The answer to a request for the state, as JSON; `values` are the snapshot's, if they have been encoded."""
         shown = self.snapshot.shown(running=running)
         made = shown.pop("values")
-        return b'{"values":%b,%b' % (encode(made) if values is None else values, encode(shown)[1:])
+        return b'{"values":%b,%b' % (encode(made) if values is None else shown_again(values), encode(shown)[1:])
 
     def dump(self, values: bytes | None = None) -> bytes:
         """As plain JSON; `values` are the snapshot's, if they have been encoded already."""
-        rest = encode(
+        rest = kept(
             {
                 "snapshot": self.snapshot.dump(),
                 "tree": self.tree.dump(),
@@ -146,18 +147,18 @@ class Fold:
                 "handed_over": self.handed_over,
             }
         )
-        return b'{"values":%b,%b' % (encode(self.snapshot.values) if values is None else values, rest[1:])
+        return b'{"values":%b,%b' % (kept(self.snapshot.values) if values is None else values, rest[1:])
 
     @classmethod
     def load(cls, dumped: bytes) -> Fold:
         """From plain JSON."""
-        kept = json.loads(dumped)
+        found = json.loads(dumped)
         parts: dict[str, Any] = {
-            "snapshot": ThreadSnapshot.load(kept.pop("snapshot"), kept.pop("values")),
-            "tree": RunTree.load(kept.pop("tree")),
-            "totals": Totals(**kept.pop("totals", {})),  # which earlier versions have not kept
-            "opened": Opened.load(kept.pop("opened")),
-            "questions": frozenset(kept.pop("questions")),
-            "left_out": frozenset(kept.pop("left_out")),
+            "snapshot": ThreadSnapshot.load(found.pop("snapshot"), found.pop("values")),
+            "tree": RunTree.load(found.pop("tree")),
+            "totals": Totals(**found.pop("totals", {})),  # which earlier versions have not kept
+            "opened": Opened.load(found.pop("opened")),
+            "questions": frozenset(found.pop("questions")),
+            "left_out": frozenset(found.pop("left_out")),
         }
-        return cls(**parts, **kept)
+        return cls(**parts, **found)

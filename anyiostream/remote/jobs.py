@@ -25,7 +25,7 @@ from anyiostream.remote.snapshot import ThreadSnapshot
 from anyiostream.remote.store import Acceptance, InboxFull, NotPending, Stored, StoredLog
 from anyiostream.wire.drafts import Draft
 from anyiostream.wire.encoder import WireEncoder, WireInterrupt
-from anyiostream.wire.jsonable import encode
+from anyiostream.wire.jsonable import kept
 
 __all__ = [
     "Asker",
@@ -324,12 +324,12 @@ def not_pending() -> Refusal:
 
 
 def encoded_command(job: Job) -> bytes:
-    """A job as an inbox keeps it."""
+    """A job as an inbox keeps it: its run is given what the client has sent, whichever server runs it."""
     kind = "respond" if isinstance(job.command, InputRespond) else "start"
     command = attrs.asdict(job.command)
     if command.pop("beginning", None) is not None and job.beginning is not None:
         command["anew"] = job.beginning.dump()
-    return encode(
+    return kept(
         {
             "kind": kind,
             "assistant_id": job.assistant_id,
@@ -342,10 +342,10 @@ def encoded_command(job: Job) -> bytes:
 
 def decoded_job(stored: Stored, assistants: Mapping[str, Assistant]) -> Job:
     """The job that an inbox has kept."""
-    kept = json.loads(stored.body)
-    given = kept["command"]
+    found = json.loads(stored.body)
+    given = found["command"]
     command: Run
-    if kept["kind"] == "respond":
+    if found["kind"] == "respond":
         answers = [
             Answer(each["interrupt_id"], tuple(each["namespace"]), each["response"]) for each in given["answers"]
         ]
@@ -354,11 +354,11 @@ def decoded_job(stored: Stored, assistants: Mapping[str, Assistant]) -> Job:
     else:
         command = RunStart(beginning=Beginning.load(given.pop("anew", None)), **given)
     return Job(
-        kept["assistant_id"],
-        assistants.get(kept["assistant_id"]),
+        found["assistant_id"],
+        assistants.get(found["assistant_id"]),
         command,
-        answered=kept["answered"],
-        resumes=kept["resumes"],
+        answered=found["answered"],
+        resumes=found["resumes"],
         run_id=stored.run_id,
         place=stored.place,
         attempts=stored.attempts,

@@ -24,7 +24,7 @@ from anyiostream.remote.label import Label
 from anyiostream.remote.store import NOTHING, Changes, StoredLog
 from anyiostream.wire.drafts import RUN_ENDS, Draft
 from anyiostream.wire.encoder import WireInterrupt
-from anyiostream.wire.jsonable import encode
+from anyiostream.wire.jsonable import encode, kept
 
 __all__ = ["Ledger"]
 
@@ -173,7 +173,7 @@ class Ledger:
         """Nothing is left to run. What is kept is kept as bytes, so that it can be counted."""
         snapshot = self.fold.snapshot
         if snapshot.values is not None:
-            self._values, snapshot.values = encode(snapshot.values), None
+            self._values, snapshot.values = kept(snapshot.values), None
         if self.asker is not None and not snapshot.waits:
             self.asker = attrs.evolve(self.asker, values=None)
         self.fold.rest(self._log.first)

@@ -13,13 +13,13 @@ from anyiostream.remote.access import Caller
 from anyiostream.remote.refusals import Refusal
 from anyiostream.wire.jsonable import encode
 
-__all__ = ["HEADERS", "answer", "answer_encoded", "caller_of", "number_in", "refused", "sent_once"]
+__all__ = ["HEADERS", "answer", "answer_encoded", "caller_of", "key_of", "number_in", "refused", "sent_once"]
 
 TOO_MUCH: Final = frozenset({408, 429})
 """HTTP statuses after which the rest of a request is not waited for."""
 
 LONGEST_KEY: Final = 200
-"""Characters of a client's key that count."""
+"""Characters of a client's key that are kept as they are. Of a longer one the digest is kept: stores have no room."""
 
 LONGEST_NUMBER: Final = 19
 """Digits of a number in a query."""
@@ -39,7 +39,16 @@ def sent_once(body: bytes, key: str | None = None) -> str:
 
     Clients that have had no answer to a command repeat it, byte for byte.
     """
-    return f"key {key[:LONGEST_KEY]}" if key else f"body {sha256(body).hexdigest()}"
+    if not key:
+        return f"body {sha256(body).hexdigest()}"
+    if len(key) > LONGEST_KEY:
+        return f"digest {sha256(key.encode(errors='surrogatepass')).hexdigest()}"
+    return f"key {key}"
+
+
+def key_of(request: HTTPConnection) -> str | None:
+    """A client's key for what it sends, from `Idempotency-Key`; `None` without one, or with an empty one."""
+    return request.headers.get("idempotency-key") or None
 
 
 def number_in(query: Mapping[str, str], name: str) -> int | str | None:

@@ -18,7 +18,7 @@ from anyiostream.remote.jobs import not_draining
 from anyiostream.remote.log import LogGap
 from anyiostream.remote.refusals import GONE, Refusal
 from anyiostream.remote.repeats import MOST_AGAIN, Known, begun_before, known_as
-from anyiostream.remote.requests import answer, caller_of, refused
+from anyiostream.remote.requests import answer, caller_of, key_of, refused
 from anyiostream.remote.service import Accepted, Service
 from anyiostream.remote.store import StoreFailed
 from anyiostream.remote.thread import Thread
@@ -139,7 +139,7 @@ class Responder:
         if asked.answers:
             answers = tuple(Answer(interrupt_id, (), said) for interrupt_id, said in asked.answers.items())
             command = InputRespond(answers, None, None, {}, {})
-        known = known_as(asked, protocol, assistant, request.headers.get("idempotency-key"))
+        known = known_as(asked, protocol, assistant, key_of(request))
         found, run_id, after = await self._begun(caller_of(request), thread_id, command, known)
         sink = open_sink(protocol, run_id=asked.run_id or run_id, request=asked, include=include, message_id=run_id)
         return TurnResponse(self._service, found, sink, run_id, after, ())

@@ -6,12 +6,13 @@ without a JSON form becomes its class's name, because a `repr` shows addresses a
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from anyiostream.tooling import CUT, Encoder, name_of
 from anyiostream.wire.redaction import redacted
 
-__all__ = ["encode", "plain"]
+__all__ = ["encode", "kept", "plain", "shown"]
 
 LINE_SEPARATORS = ("\x85", "\u2028", "\u2029")
 """`str.splitlines` breaks at these, and so do some readers of event streams."""
@@ -40,11 +41,33 @@ plain: Final = WIRE.plain
 
 def encode(value: Any) -> bytes:
     """`value`, which should be plain, as JSON on one line, in UTF-8. Never raises."""
+    text = _written(value)
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:  # not every reader of JSON takes lone surrogates
+        return _on_one_line(WIRE.whole(text)).encode("utf-8")
+
+
+def kept(value: Any) -> bytes:
+    """The same for what is kept to be used again: `json.loads` makes of it just what was there. Never raises."""
+    return _written(value).encode("utf-8", "backslashreplace")  # as JSON writes lone surrogates, too
+
+
+def shown(value: bytes) -> bytes:
+    """What was `kept`, as `encode` has it."""
+    return encode(json.loads(value)) if b"\\ud" in value else value
+
+
+def _written(value: Any) -> str:
     try:
         text = WIRE.written(value)
     except (TypeError, ValueError, RecursionError):
-        text = WIRE.encode(value)
+        text = WIRE.written(WIRE.plain(value))
+    return _on_one_line(text)
+
+
+def _on_one_line(text: str) -> str:
     if not text.isascii():
         for each in LINE_SEPARATORS:
             text = text.replace(each, f"\\u{ord(each):04x}")
-    return text.encode("utf-8", "replace")  # a lone surrogate has no UTF-8; it becomes a question mark
+    return text

@@ -7,6 +7,7 @@ import sqlite3
 import attrs
 
 from anyiostream.remote.store.protocol import Listed
+from anyiostream.remote.store.schema import kept_name
 
 __all__ = ["label", "listed"]
 
@@ -18,7 +19,7 @@ def listed(db: sqlite3.Connection, owner: str, since: int, skip: int, most: int)
         " (SELECT count(*) FROM commands WHERE commands.generation = threads.generation),"
         " (SELECT label FROM labels WHERE labels.generation = threads.generation) FROM threads"
         " WHERE owner = ? AND touched >= ? ORDER BY touched DESC LIMIT ? OFFSET ?",
-        (owner, since, most, skip),
+        (kept_name(owner), since, most, skip),
     )
     names = [each.name for each in attrs.fields(Listed)]
     return [Listed(**dict(zip(names, row, strict=True))) for row in rows.fetchall()]

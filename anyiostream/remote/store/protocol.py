@@ -59,7 +59,7 @@ Clock = Callable[[], int]
 
 def thread_key(owner: str, thread_id: str) -> str:
     """The name of a thread in a store. Nobody can reach another owner's thread by its id."""
-    parts = (owner.encode(), thread_id.encode())
+    parts = tuple(part.encode(errors="surrogatepass") for part in (owner, thread_id))
     return hashlib.sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).hexdigest()
 
 

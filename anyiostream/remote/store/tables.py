@@ -126,7 +126,7 @@ class Tables:
         head = self._heads.get(key)  # newer than the row inside a transaction
         return Record(
             key=key,
-            owner=owner,
+            owner=shown_name(owner),
             thread_id=thread_id,
             generation=generation,
             epoch=epoch,
@@ -329,7 +329,7 @@ class Tables:
             self._db.execute(
                 "INSERT INTO threads (generation, key, owner, thread_id, touched)"
                 " SELECT max(?1, coalesce(max(generation), 0) + 1), ?2, ?3, ?4, ?1 FROM threads",
-                (at, key, owner, thread_id),
+                (at, key, kept_name(owner), thread_id),
             )
             head = self._head(key)
             assert head is not None

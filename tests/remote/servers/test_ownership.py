@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from langgraph.graph import START, StateGraph
 
 from anyiostream.remote import Assistant, Limits, RunContext, app, run_context
 from anyiostream.remote.identity import checkpoint_thread
+from anyiostream.remote.store import MemoryStore, SqliteStore
 
 from ..graphs import ASSISTANTS, State, ask, asking_graph
 from .raw import Client, root_event
@@ -169,6 +171,22 @@ def test_an_operator_names_the_checkpoints() -> None:
             assert end(client) == "completed"
         names += saver.storage
     assert names == ["t", "ada/t", "t@ada"]
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_an_owner_may_have_half_a_character_in_its_name(serve: Serve, kind: str, tmp_path: Path) -> None:
+    """As a hook has it that decodes names by `surrogateescape`: all owners are served alike."""
+    owners = {"ada": "a\ud800", "bob": "a\udfff", "eve": "a?"}
+    store = MemoryStore() if kind == "memory" else SqliteStore(tmp_path / "runs.sqlite")
+    graph = StateGraph(State).add_node("a", ask("a")).add_edge(START, "a").compile(checkpointer=InMemorySaver())
+    with serve({"g": graph}, authorize=lambda access: owners[access.headers["x-who"]], store=store) as client:
+        for who in owners:
+            client(who).start("g", {"answers": [who]})
+        for who in owners:
+            each = client(who)
+            assert end(each) == "interrupted"
+            assert each.state().json()["values"]["answers"] == [who]
+            assert len(client(who, "search").http.post("/threads/search", json={}).json()) == 1
 
 
 @pytest.mark.parametrize(

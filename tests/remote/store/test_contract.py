@@ -47,6 +47,22 @@ def test_the_name_of_a_thread_is_its_owners() -> None:
     assert len(names) == 5
 
 
+@pytest.mark.parametrize("owner", ["", "\ud800", "a\udfff", "\0", "é/😀", "x" * 100_000])
+async def test_an_owner_may_have_any_name(store: Any, owner: str) -> None:
+    """Hooks choose it: halves of characters are as good as others, and tell owners apart."""
+    claim = await store.claim(owner, "t", holder="s", nonce="1")
+    await store.accept(attrs.evolve(offer(), owner=owner), most=8, within=30)
+    for other in ("?", "\\ud800", "\udc00", "\ufffd"):
+        assert (await store.claim(other, "t", holder="s", nonce="1")).record.key != claim.record.key
+    key = thread_key(owner, "t")
+    record = await store.record(key)
+    assert (record.key, record.owner, record.thread_id) == (key, owner, "t")
+    assert (await store.look(key)).record.owner == owner
+    assert [each.key for each in await store.listed(owner, most=8)] == [key]
+    await store.erase(key)
+    assert await store.listed(owner, most=8) == []
+
+
 async def test_a_thread_is_made_by_what_is_first_asked_of_it(store: Any) -> None:
     """By a claim or by a command; the record says whose it is, and ids of others are others' threads."""
     assert await store.record(KEY) is None
