@@ -51,6 +51,8 @@ class AiSdkSink(TurnSink):
     Args:
         message_id: The message's id.
         run_id: The run's id, which is told in the message's metadata.
+        turn_id: What the ids of numbered parts begin with: a message that goes on in another run keeps its parts. By
+            default the run's id.
         include: Which state to show.
         calls: Tool calls that the front end has already.
     """
@@ -62,10 +64,11 @@ class AiSdkSink(TurnSink):
         *,
         message_id: str,
         run_id: str = "",
+        turn_id: str = "",
         include: Collection[str] = DEFAULT_INCLUDE,
         calls: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(include=include, calls=calls)
+        super().__init__(include=include, calls=calls, turn_id=turn_id or run_id)
         self._message_id = message_id
         self._run_id = run_id
         self._open = 0
@@ -150,7 +153,7 @@ class AiSdkSink(TurnSink):
         if isinstance(url, str):
             self._sources += 1
             named = {"title": title} if isinstance(title, str) else {}
-            source_id = str(annotation.get("id") or f"{message.id}:source-{self._sources}")
+            source_id = str(annotation.get("id") or self.own_id(message.id, f"source-{self._sources}"))
             self._chunk("source-url", sourceId=source_id, url=url, **named, **_whose(message.namespace))
 
     # --- tools ---
@@ -206,11 +209,11 @@ class AiSdkSink(TurnSink):
         self._chunk(f"data-{method}", id="/".join((method, *namespace)), data=data)
 
     def custom(self, name: str, namespace: Namespace, payload: Any) -> None:
-        """Each is a part of its own, but the same one when a turn is replayed."""
+        """Each is a part of its own, but the same one when a turn is replayed: its number is its place in the turn."""
         self._customs += 1
         kind = "data-restarted" if name == RESTARTED else f"data-{name}"
-        whose = f"{'/'.join(namespace)}:" if namespace else ""
-        self._chunk(kind, id=f"{whose}{name}-{self._customs}", data=payload)
+        part_id = self.own_id("/".join(namespace), f"{name}-{self._customs}")
+        self._chunk(kind, id=part_id, data=payload)
 
 
 def _whose(namespace: Namespace) -> dict[str, Any]:
@@ -219,7 +222,14 @@ def _whose(namespace: Namespace) -> dict[str, Any]:
 
 def make(request: Request, *, run_id: str, message_id: str, include: Collection[str]) -> AiSdkSink:
     """The sink that answers a request."""
-    return AiSdkSink(message_id=request.continues or message_id, run_id=run_id, include=include, calls=request.calls)
+    return AiSdkSink(
+        message_id=request.continues or message_id,
+        run_id=run_id,
+        # The one id that is the same for whoever comes back: a front end may have chosen the run's.
+        turn_id=message_id,
+        include=include,
+        calls=request.calls,
+    )
 
 
 # --- requests ---

@@ -62,6 +62,7 @@ class Turn:
         teller: Who is told.
         include: Methods that show state, and are told of.
         calls: Tool calls that the teller's reader has already: id -> name.
+        turn_id: Told apart by it are messages and calls of several turns that the graph has given no id.
 
     Attributes:
         over: Whether it has ended.
@@ -70,17 +71,25 @@ class Turn:
     """
 
     def __init__(
-        self, teller: Teller, *, include: Collection[str] = (), calls: Mapping[str, str] | None = None
+        self,
+        teller: Teller,
+        *,
+        include: Collection[str] = (),
+        calls: Mapping[str, str] | None = None,
+        turn_id: str = "",
     ) -> None:
         self.over = False
         self.questions: Final[dict[str, Question]] = {}
         self.usage: Final[dict[tuple[str, str], Usage]] = {}
         self._tell = teller
         self._include = frozenset(include)
+        self._own = f"{turn_id}:" if turn_id else ""
         self._begun = False
         self._messages: dict[tuple[Any, ...], Message] = {}
         self._blocks: dict[str, Block] = {}
-        self._calls = Calls(teller, calls or {}, at_work=self._graph, unique=self._unique)
+        self._calls = Calls(
+            teller, calls or {}, at_work=self._graph, unique=lambda name: self._unique(self._own + name)
+        )
         self._graphs: dict[Namespace, Graph] = {}
         self._used: set[str] = set()
         self._read = {
@@ -155,7 +164,7 @@ class Turn:
         metadata = data.get("metadata")
         described: Mapping[str, Any] = metadata if isinstance(metadata, Mapping) else {}
         self._messages[key] = made = Message(
-            id=self._unique(str(data.get("id") or data.get("run_id") or "message")),
+            id=self._unique(str(data.get("id") or data.get("run_id") or f"{self._own}message")),
             namespace=draft.namespace,
             node=draft.extra.get("node"),
             role=str(data.get("role") or ""),

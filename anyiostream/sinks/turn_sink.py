@@ -27,6 +27,12 @@ def data_frame(value: Any) -> bytes:
 class TurnSink(Teller):
     """Made from the steps of a turn, which `Turn` tells in an order that holds whatever happens.
 
+    Args:
+        include: Which state to show.
+        calls: Tool calls that the front end has already.
+        turn_id: What ids begin with that the sink makes itself, by counting. It is the turn's own, and the same when
+            the turn is replayed: what a front end has of earlier turns keeps its ids.
+
     Attributes:
         turn: What the turn amounts to so far.
         timestamp: Of the event that is being shown, in ms.
@@ -37,11 +43,18 @@ class TurnSink(Teller):
     in_band: bool = True
     eager: bool = True
 
-    def __init__(self, *, include: Collection[str] = DEFAULT_INCLUDE, calls: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        include: Collection[str] = DEFAULT_INCLUDE,
+        calls: Mapping[str, str] | None = None,
+        turn_id: str = "",
+    ) -> None:
         unknown = set(include) - INCLUDABLE
         if unknown:
             raise UnknownInclude(unknown)
-        self.turn: Final = Turn(self, include=include, calls=calls)
+        self._turn_id = turn_id
+        self.turn: Final = Turn(self, include=include, calls=calls, turn_id=turn_id)
         self.timestamp = 0
         self._frames: list[bytes] = []
 
@@ -68,6 +81,10 @@ class TurnSink(Teller):
     def heartbeat(self) -> bytes:
         """A comment, which readers pass over."""
         return HEARTBEAT
+
+    def own_id(self, *names: str) -> str:
+        """An id that the graph has not given: of this turn, and of no other one that the front end shows."""
+        return ":".join(filter(None, (self._turn_id, *names)))
 
     def emit(self, frame: bytes) -> None:
         """One frame more."""

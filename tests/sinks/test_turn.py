@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from anyiostream.sinks import Status, open_sink
+from anyiostream.sinks import Request, Status, open_sink
 from anyiostream.sinks.json_patch import difference
 from anyiostream.wire import Draft
 
@@ -163,6 +163,44 @@ def test_an_id_that_is_used_again_is_another_one() -> None:
     """Readers would take the second message for the first one's end."""
     told = chunks(text("a"), message("message-finish"), message("message-start", role="ai"), text("b"))
     assert [each["id"] for each in told if each["type"] == "text-start"] == ["m", "m#2"]
+
+
+OWN_IDS = {
+    "data-progress": "id",
+    "source-url": "sourceId",
+    "tool-input-start": "toolCallId",
+    "TOOL_CALL_START": "toolCallId",
+    "TOOL_CALL_RESULT": "messageId",
+}
+"""Where a chunk has an id that the sink may have made: by the chunk's type."""
+
+
+def own_ids(protocol: str, run_id: str, request: Request | None = None) -> list[str]:
+    """The ids that a sink makes by counting, in a turn whose graph gives none."""
+    block = {"type": "text", "text": "x", "annotations": [{"type": "citation", "url": "http://x"}]}
+    drafts = [
+        *[Draft("custom", (), {"name": "progress", "payload": done}, 1) for done in range(2)],
+        Draft("custom", ("a:1",), {"name": "progress", "payload": 2}, 1),
+        message("content-block-finish", index=0, content=block),
+        message("content-block-finish", index=1, content={"type": "tool_call", "name": "t", "args": {}}),
+        tool("tool-finished", output=1),
+    ]
+    sink = open_sink(protocol, run_id=run_id, message_id=run_id.partition(" ")[0], request=request)
+    lines = b"".join(map(sink.encode, placed(drafts))).decode().split("\n")
+    told = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+    return [each[OWN_IDS[each["type"]]] for each in told if each["type"] in OWN_IDS]
+
+
+@pytest.mark.parametrize("protocol", ["ai-sdk", pytest.param("ag-ui", marks=pytest.mark.protocol("ag-ui"))])
+def test_a_run_that_goes_on_gives_no_id_of_the_run_before(protocol: str) -> None:
+    """It would replace what the page has of that one. Who comes back is told the same ids, whatever was asked for."""
+    first = own_ids(protocol, "1")
+    first.remove("c")
+    assert len(first) == len({*first}) > 1
+    asked = Request(continues="1", calls=dict.fromkeys(["c", *first], "t"))
+    then = own_ids(protocol, "2", asked)
+    assert {*first} & {*then} == set()
+    assert then == [each for each in own_ids(protocol, "2 as its front end calls it") if each != "c"]
 
 
 def test_a_model_that_is_called_after_a_tool_begins_a_step() -> None:
