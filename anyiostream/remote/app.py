@@ -34,6 +34,7 @@ from anyiostream.remote.store import Store, StoreFailed, named_store
 from anyiostream.remote.subscriptions import Subscription, parse_subscription
 from anyiostream.remote.unread import Unread
 from anyiostream.remote.websocket import converse
+from anyiostream.wire import checked_heartbeat
 
 __all__ = ["app", "close_streams", "guarded"]
 
@@ -80,11 +81,12 @@ def app(
         limits: How much it takes on.
         store: Where threads live: `"memory"`, `"sqlite:FILE"`, which outlives the process, `"redis://HOST:PORT"`, which
             several servers share, or an object of yours.
-        heartbeat: Seconds of silence after which an SSE stream says that it is alive.
+        heartbeat: Seconds of silence after which an SSE stream says that it is alive; `math.inf` for never.
         checkpoint_thread: Names an owner's thread for a LangGraph checkpointer, if existing checkpoints have other
             names; by default the id, or `owner/id` where an `authorize` hook tells owners apart.
 
     Raises:
+        InvalidBound: `heartbeat` is not a number above 0.
         StoreUnfit: There is no such store, or it does not fit the limits.
         NotAsynchronous: A graph's checkpointer works without an event loop only.
         NotShared: Servers share the store, but not the checkpoints of a graph.
@@ -97,7 +99,7 @@ def app(
         authorize=authorize,
         limits=limits or Limits(),
         store=named_store(store) if isinstance(store, str) else store,
-        heartbeat=heartbeat,
+        heartbeat=checked_heartbeat(heartbeat),
         checkpoint_thread=checkpoint_thread,
     )
 

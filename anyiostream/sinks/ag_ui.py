@@ -1,6 +1,7 @@
 """AG-UI 1.0, for CopilotKit and any other client of it.
 
-- A run that is stopped is `RUN_FINISHED` with the outcome `cancelled`; one that fails is `RUN_ERROR`, the last event.
+- A run that is stopped is `RUN_FINISHED` with the outcome `cancelled`, at once or after its step; one that fails is
+  `RUN_ERROR`, the last event.
 - Graphs inside the run's are `SUBAGENT_*`; what they say has their `subagentRunId`. All have ended before the run does.
 - Questions are the outcome `interrupt`; the front end answers with `resume`.
 - State, if it is asked for, is a `STATE_SNAPSHOT` and then `STATE_DELTA`; other state is `CUSTOM`, by its method.
@@ -72,14 +73,20 @@ class AgUiSink(TurnSink):
         self._event("RUN_STARTED", **self._ids, protocolVersion=VERSION)
 
     def ended(self, status: Status, error: str, approvals: list[Approval]) -> None:
-        """Its outcome."""
+        """Its outcome.
+
+        AG-UI 1.0 has three. `cancelled` is a run that was stopped before it has completed, and has not failed: one
+        that was aborted, and one that was drained, of which nobody must think that it has its result. `interrupt` needs
+        at least one question to answer. A run that has come to a breakpoint has none: nobody has stopped it, it has
+        done all that its program lets it do, and the next run is an ordinary one, so it is a `success`.
+        """
         if status in {"failed", "cut"}:
             code: dict[str, Any] = {"code": "connection_ended"} if status == "cut" else {}
             self._event("RUN_ERROR", message=error or "The connection ended before the run.", **code, **self._usage())
             return
         outcome: dict[str, Any] = {"type": "success"}
-        if status == "aborted":
-            outcome = {"type": "cancelled"}
+        if status in {"aborted", "drained"}:
+            outcome = {"type": CANCELLED}
         elif status == "interrupted" and self.turn.questions:
             outcome = {"type": "interrupt", "interrupts": self._interrupts(approvals)}
         self._event("RUN_FINISHED", **self._ids, outcome=outcome, **self._usage())

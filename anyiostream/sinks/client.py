@@ -11,7 +11,7 @@ from anyio.lowlevel import checkpoint
 from anyiostream.sinks.sink import Sink
 from anyiostream.wire import Placed
 
-__all__ = ["FAILED", "HEADERS", "Client", "raw_headers"]
+__all__ = ["FAILED", "HEADERS", "Client", "merged", "raw_headers"]
 
 HEADERS: Final = {
     "cache-control": "no-store, no-transform",
@@ -21,6 +21,9 @@ HEADERS: Final = {
 """Keeps proxies from buffering or compressing the response, and browsers from guessing its type."""
 
 FAILED: Final = 500
+
+STOPPED: Final = frozenset({"aborted", "drained"})
+"""Reasons for which a run has ended that somebody wanted; the wire has no event of its own for them."""
 
 Send = Callable[[Any], Awaitable[None]]
 """ASGI's."""
@@ -57,10 +60,13 @@ class Client:
         await self._body(self._sink.opening(f"{self._run_id}-0"))
 
     async def show(self, event: Placed) -> None:
-        """Send what an event makes. If the run has failed before anything was sent, that is the response."""
+        """Send what an event makes. If the run has failed before anything was sent, that is the response.
+
+        A run that was stopped has not failed: its answer is whole, and empty.
+        """
         draft = event.draft
         body = self._sink.encode(event)
-        if self.begun or draft.root_event != "failed":
+        if self.begun or draft.root_event != "failed" or draft.data.get("reason") in STOPPED:
             await self._say(body)
             return
         media_type, body = self._sink.failure(str(draft.data.get("error") or "the run has failed."))
@@ -121,5 +127,10 @@ class Client:
 def raw_headers(media_type: str, further: Mapping[str, str]) -> RawHeaders:
     """The headers of a response."""
     charset = "; charset=utf-8" if media_type.startswith("text/") else ""
-    shown = {"content-type": media_type + charset, **HEADERS, **further}
-    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in shown.items()]
+    shown = merged({"content-type": media_type + charset}, HEADERS, further)
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in shown.items()]
+
+
+def merged(*headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers of several origins, each once, in whatever case they are written: later ones stand."""
+    return {name.lower(): value for each in headers for name, value in each.items()}

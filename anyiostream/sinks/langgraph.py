@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final, final
 
 from anyiostream.sinks.requests import mapping_of
-from anyiostream.sinks.sink import DEFAULT_INCLUDE, INCLUDABLE, Request, Status, UnknownInclude
+from anyiostream.sinks.sink import DEFAULT_INCLUDE, INCLUDABLE, Request, Status, check_include
 from anyiostream.sinks.turn_sink import HEARTBEAT, JSON, SSE
 from anyiostream.wire import Draft, Placed, encode, frame, id_frame, now
 
@@ -35,9 +35,7 @@ class LangGraphSink:
     eager = True
 
     def __init__(self, *, include: Collection[str] = DEFAULT_INCLUDE) -> None:
-        unknown = set(include) - INCLUDABLE
-        if unknown:
-            raise UnknownInclude(unknown)
+        check_include(include)
         self._left_out = INCLUDABLE - set(include)
         self._over = False
 

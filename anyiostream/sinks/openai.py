@@ -15,7 +15,7 @@ from anyiostream.sinks.approvals import Approval
 from anyiostream.sinks.flat import FlatText
 from anyiostream.sinks.parts import Block
 from anyiostream.sinks.requests import listed, mapping_of, text_of
-from anyiostream.sinks.sink import MalformedRequest, Request, Status
+from anyiostream.sinks.sink import MalformedRequest, Request, Status, check_include
 from anyiostream.sinks.turn_sink import JSON, TurnSink, data_frame
 from anyiostream.wire import encode
 
@@ -198,7 +198,8 @@ def models(names: Collection[str]) -> dict[str, Any]:
 
 def make(request: Request, *, run_id: str, message_id: str, include: Collection[str]) -> OpenAiSink | OpenAiWholeSink:
     """The sink that answers a request."""
-    del message_id, include
+    del message_id
+    check_include(include)
     completion_id, model = f"chatcmpl-{run_id}", request.assistant or "agent"
     if not request.stream:
         return OpenAiWholeSink(completion_id=completion_id, model=model)

@@ -14,7 +14,16 @@ import attrs
 from anyiostream import AnyioStreamError
 from anyiostream.wire import Placed
 
-__all__ = ["DEFAULT_INCLUDE", "INCLUDABLE", "MalformedRequest", "Request", "Sink", "Status", "UnknownInclude"]
+__all__ = [
+    "DEFAULT_INCLUDE",
+    "INCLUDABLE",
+    "MalformedRequest",
+    "Request",
+    "Sink",
+    "Status",
+    "UnknownInclude",
+    "check_include",
+]
 
 Status = Literal["completed", "failed", "aborted", "drained", "interrupted", "cut"]
 """How what a sink shows has ended: the run by itself, by its error, by being stopped, by being drained, by a question
@@ -129,3 +138,14 @@ class UnknownInclude(AnyioStreamError, ValueError):
     def __init__(self, unknown: Collection[str]) -> None:
         names = ", ".join(map(repr, sorted(unknown)))
         super().__init__(f"There is no {names} to include. Choose from {', '.join(sorted(INCLUDABLE))}.")
+
+
+def check_include(include: Collection[str]) -> None:
+    """Refuse what names no state, also where a protocol shows none.
+
+    Raises:
+        UnknownInclude: It does.
+    """
+    unknown = set(include) - INCLUDABLE
+    if unknown:
+        raise UnknownInclude(unknown)

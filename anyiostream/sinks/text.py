@@ -12,7 +12,7 @@ from typing import Any, Final, final
 from anyiostream.sinks.flat import FlatText
 from anyiostream.sinks.parts import Block
 from anyiostream.sinks.requests import mapping_of
-from anyiostream.sinks.sink import MalformedRequest, Request
+from anyiostream.sinks.sink import MalformedRequest, Request, check_include
 from anyiostream.sinks.turn_sink import TurnSink
 
 __all__ = ["TextSink", "make", "parse"]
@@ -64,7 +64,8 @@ class TextSink(TurnSink):
 
 def make(request: Request, *, run_id: str, message_id: str, include: Collection[str]) -> TextSink:
     """The sink that answers a request."""
-    del request, run_id, message_id, include
+    del request, run_id, message_id
+    check_include(include)
     return TextSink()
 
 

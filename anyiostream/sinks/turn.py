@@ -87,9 +87,7 @@ class Turn:
         self._begun = False
         self._messages: dict[tuple[Any, ...], Message] = {}
         self._blocks: dict[str, Block] = {}
-        self._calls = Calls(
-            teller, calls or {}, at_work=self._graph, unique=lambda name: self._unique(self._own + name)
-        )
+        self._calls = Calls(teller, calls or {}, at_work=self._graph, unique=self._unique_own)
         self._graphs: dict[Namespace, Graph] = {}
         self._used: set[str] = set()
         self._read = {
@@ -338,6 +336,9 @@ class Turn:
 
     def _state(self, draft: Draft) -> None:
         self._tell.state(draft.method, draft.namespace, draft.data)
+
+    def _unique_own(self, wanted: str) -> str:
+        return self._unique(self._own + wanted)
 
     def _unique(self, wanted: str) -> str:
         found, count = wanted, 1

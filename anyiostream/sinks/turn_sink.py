@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from anyiostream.sinks.sink import DEFAULT_INCLUDE, INCLUDABLE, Status, UnknownInclude
+from anyiostream.sinks.sink import DEFAULT_INCLUDE, Status, check_include
 from anyiostream.sinks.teller import Teller
 from anyiostream.sinks.turn import Turn
 from anyiostream.wire import Placed, encode, id_frame
@@ -50,9 +50,7 @@ class TurnSink(Teller):
         calls: Mapping[str, str] | None = None,
         turn_id: str = "",
     ) -> None:
-        unknown = set(include) - INCLUDABLE
-        if unknown:
-            raise UnknownInclude(unknown)
+        check_include(include)
         self._turn_id = turn_id
         self.turn: Final = Turn(self, include=include, calls=calls, turn_id=turn_id)
         self.timestamp = 0

@@ -20,9 +20,9 @@ from starlette.types import Receive, Scope, Send
 
 from anyiostream import AnyioStreamError, PreparedRun
 from anyiostream.sinks import Protocol, Request, Sink, open_sink
-from anyiostream.sinks.client import FAILED, HEADERS, Client
+from anyiostream.sinks.client import FAILED, HEADERS, Client, merged
 from anyiostream.tooling import loggable
-from anyiostream.wire import WireRun
+from anyiostream.wire import WireRun, checked_heartbeat
 
 __all__ = ["RunResponse", "UnknownOnDisconnect"]
 
@@ -73,12 +73,13 @@ class RunResponse(Response):
         heartbeat: Seconds of silence after which the stream sends a heartbeat; `math.inf` for never.
         run_id: The run's id; by default the front end's, or a new one.
         sink: A sink of your own, in place of a protocol's.
-        headers: Further headers.
+        headers: Further headers; they stand in place of those that a response has by itself.
         background: What Starlette is to run after the response.
 
     Raises:
         NotPrepared: `run` is not what `open_run` returns, or has been entered.
         UnknownProtocol, UnknownInclude, UnknownOnDisconnect: The argument has an unknown value.
+        InvalidBound: `heartbeat` is not a number above 0.
     """
 
     def __init__(
@@ -97,12 +98,12 @@ class RunResponse(Response):
     ) -> None:
         if on_disconnect not in {"stop", "finish"}:
             raise UnknownOnDisconnect(on_disconnect)
+        self._heartbeat: Final = checked_heartbeat(heartbeat)
         run_id = run_id or (request.run_id if request is not None else None) or uuid4().hex
         self._sink: Final = sink or open_sink(protocol, run_id=run_id, request=request, include=include)
         self._run: Final = WireRun(run, run_id)
         self._finish: Final = on_disconnect == "finish"
-        self._heartbeat: Final = heartbeat
-        shown = {**HEADERS, **self._sink.headers, **(headers or {})}
+        shown = merged(HEADERS, self._sink.headers, headers or {})
         super().__init__(headers=shown, media_type=self._sink.media_type, background=background)
         del self.headers["content-length"]
 

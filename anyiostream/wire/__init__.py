@@ -17,7 +17,7 @@ from anyiostream.wire.encoder import WireEncoder, WireInterrupt, failure_text, n
 from anyiostream.wire.jsonable import encode, plain
 from anyiostream.wire.local import NotPrepared, WireRun
 from anyiostream.wire.redaction import one_line, redacted
-from anyiostream.wire.sse import frame, id_frame
+from anyiostream.wire.sse import checked_heartbeat, frame, id_frame
 from anyiostream.wire.transformer import WireTransformer
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "WireRun",
     "WireTransformer",
     "channel_of",
+    "checked_heartbeat",
     "compacted",
     "encode",
     "failure_text",

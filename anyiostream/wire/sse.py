@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["frame", "id_frame"]
+from anyiostream.errors import InvalidBound
+
+__all__ = ["checked_heartbeat", "frame", "id_frame"]
 
 FIELD_ENDS: Final = str.maketrans("", "", "\r\n\0")
 """What would end a field of an event, or spoil its id."""
+
+
+def checked_heartbeat(seconds: float) -> float:
+    """Seconds of silence before a heartbeat, which have to be a number above 0.
+
+    Raises:
+        InvalidBound: They are not.
+    """
+    # Not a number is not above 0 either.
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not seconds > 0:
+        raise InvalidBound("heartbeat", seconds, "a positive number, in s, or math.inf")
+    return seconds
 
 
 def frame(event: str, data: bytes, event_id: str | None = None) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from anyiostream import GraphWriter, parts
+from anyiostream.errors import InvalidBound
 from anyiostream.remote import Access, ServerApplication, app
 from anyiostream.remote.access import Caller
 from anyiostream.remote.commands import RunStart
@@ -91,7 +93,12 @@ async def service(held: Held) -> AsyncIterator[ServerApplication]:
             with anyio.CancelScope(shield=True):
                 await held.go_on.wait()
 
-    application = app({"held": holding, "asking": asking, "broken": broken, "stubborn": stubborn})
+    async def silent(_: Any, __: GraphWriter) -> None:
+        held.said.set()
+        await anyio.sleep_forever()
+
+    graphs = {"held": holding, "asking": asking, "broken": broken, "stubborn": stubborn, "silent": silent}
+    application = app(graphs)
     async with application.router.lifespan_context(application):
         yield application
         held.go_on.set()
@@ -277,6 +284,26 @@ async def test_what_fails_before_the_first_word_has_a_status(service: ServerAppl
     browser = Browser()
     await opened(browser, service.respond(request(browser), "broken", {}, thread="t", protocol="openai"))
     assert (browser.status, "<path>" in browser.body) == (500, True)
+
+
+async def test_what_is_stopped_before_the_first_word_is_an_empty_answer(service: ServerApplication, held: Held) -> None:
+    """To be stopped is no failure."""
+    browser = Browser()
+    async with anyio.create_task_group() as tasks:
+        answer = service.respond(request(browser), "silent", {}, thread="t", protocol="openai")
+        tasks.start_soon(opened, browser, answer)
+        await held.said.wait()
+        await service.stop(request(Browser()), thread="t")
+    assert browser.status == 200
+    assert browser.events[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+def test_a_heartbeat_is_a_number_above_zero() -> None:
+    """It is refused where the server is made."""
+    for heartbeat in (0, math.nan, True):
+        with pytest.raises(InvalidBound, match="heartbeat"):
+            app({}, heartbeat=heartbeat)
+    app({}, heartbeat=math.inf)
 
 
 async def test_what_is_wrong_has_a_status(service: ServerApplication) -> None:

@@ -75,6 +75,23 @@ def test_whatever_ends_the_turn_closes_what_is_open(end: Draft, last: list[str])
     assert told == ["start", "start-step", *opened, *last]
 
 
+@pytest.mark.protocol("ag-ui")
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [
+        (root("completed"), "success"),
+        (root("failed", error="no", reason="aborted"), "cancelled"),
+        (root("interrupted", reason="drained"), "cancelled"),
+        (root("interrupted"), "success"),
+    ],
+)
+def test_an_outcome_of_ag_ui_says_whether_the_run_was_stopped(end: Draft, outcome: str) -> None:
+    """A breakpoint without a question stops nothing, and there is nothing to answer."""
+    sink = open_sink("ag-ui", run_id="r")
+    *_, last = b"".join(map(sink.encode, placed([root("running"), text("a"), end]))).decode().split("data: ")
+    assert json.loads(last)["outcome"] == {"type": outcome}
+
+
 def test_a_turn_without_an_end_is_cut() -> None:
     """Which is no success."""
     told = chunks(text("a"))

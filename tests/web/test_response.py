@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from typing import Any
 
 import anyio
@@ -11,10 +12,11 @@ import pytest
 import trio.testing
 
 from anyiostream import GraphWriter, open_run, parts
-from anyiostream.errors import NotAGraph, RunReentered
-from anyiostream.sinks import PROTOCOLS, Request, UnknownInclude, UnknownProtocol
+from anyiostream.errors import InvalidBound, NotAGraph, RunReentered
+from anyiostream.sinks import PROTOCOLS, Request, UnknownInclude, UnknownProtocol, open_sink
+from anyiostream.sinks.client import Client
 from anyiostream.web import RunResponse, UnknownOnDisconnect
-from anyiostream.wire import NotPrepared
+from anyiostream.wire import Draft, NotPrepared, Placed
 
 from ..browsing import Browser
 from ..waiting import turns
@@ -69,6 +71,17 @@ async def test_the_headers_keep_proxies_from_holding_it_back() -> None:
     assert browser.headers == wanted
 
 
+@pytest.mark.parametrize("name", ["Cache-Control", "cache-control", "CACHE-CONTROL"])
+async def test_a_header_is_sent_once_and_the_programs_stands(name: str) -> None:
+    """In whatever case it is written."""
+    given = {name: "private", "X-Vercel-AI-UI-Message-Stream": "v2"}
+    browser = await Browser().open(RunResponse(open_run(talking, "Ada"), headers=given, protocol="ai-sdk"))
+    sent = browser.messages[0]["headers"]
+    assert len(sent) == len(browser.headers)
+    assert (b"cache-control", b"private") in sent
+    assert (b"x-vercel-ai-ui-message-stream", b"v2") in sent
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_no_state_goes_out_unless_it_is_asked_for(protocol: Any) -> None:
     """State may hold secrets."""
@@ -110,6 +123,29 @@ async def test_a_failure_before_the_first_word_has_a_status(protocol: Any) -> No
     if protocol == "openai":
         assert browser.events == []
         assert json.loads(browser.body)["error"]["type"] == "server_error"
+
+
+@pytest.mark.parametrize("end", [("failed", "aborted"), ("failed", "drained"), ("interrupted", "drained")])
+@pytest.mark.parametrize(("protocol", "stream"), [("openai", True), ("openai", False), ("text", True)])
+async def test_a_run_that_is_stopped_before_the_first_word_has_an_empty_answer(
+    protocol: str, end: tuple[str, str], *, stream: bool
+) -> None:
+    """Which is whole: to be stopped is no failure."""
+    browser = Browser()
+    sink = open_sink(protocol, run_id="r", request=Request(stream=stream, assistant="m"))
+    client = Client(browser.send, sink, "r")
+    data = {"event": end[0], "reason": end[1], "error": "it was aborted."}
+    await client.show(Placed(1, "r-1", Draft("lifecycle", (), data, 1)))
+    await client.close()
+    await client.end()
+    assert browser.status == 200
+    assert browser.whole
+    assert "aborted" not in browser.body
+    if protocol == "openai":
+        shown = browser.events[-1] if stream else json.loads(browser.body)
+        assert shown["choices"][0]["finish_reason"] == "stop"
+    else:
+        assert browser.body == ""
 
 
 async def test_half_a_text_is_not_taken_for_the_whole() -> None:
@@ -233,8 +269,13 @@ async def test_mistakes_are_told_where_they_are_made() -> None:
     run = open_run([parts.values(1)])
     with pytest.raises(UnknownProtocol):
         RunResponse(run, protocol="soap")  # type: ignore[arg-type]
-    with pytest.raises(UnknownInclude):
-        RunResponse(run, include=["secrets"])
+    for protocol in PROTOCOLS:
+        with pytest.raises(UnknownInclude, match="'secrets'"):
+            RunResponse(run, protocol=protocol, include=["secrets"])  # type: ignore[arg-type]
+    for heartbeat in (0, -1, math.nan, True, "x", None):
+        with pytest.raises(InvalidBound, match="heartbeat must be a positive number"):
+            RunResponse(run, heartbeat=heartbeat)  # type: ignore[arg-type]
+    RunResponse(open_run(talking, "Ada"), heartbeat=math.inf)
     with pytest.raises(UnknownOnDisconnect):
         RunResponse(run, on_disconnect="ignore")  # type: ignore[arg-type]
     async with run as entered:
