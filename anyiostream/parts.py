@@ -7,7 +7,11 @@ def countdown(n):
 ```
 
 Each returns a `StreamPart`; `ns` is the namespace it is produced at, `()` for the graph's own level. A graph that
-is an `async def` gets the same as methods of its writer.
+is an `async def` gets the same as methods of its writer. Those whose names end with `_block`, and `tool_call_chunk`,
+return a content block, for `block_start` and `block_finish`.
+
+There is none for `lifecycle` events: graphs do not produce them. The run makes them of its tasks, `task_start` and
+`task_result`, and no transformer is given them.
 """
 
 from __future__ import annotations
@@ -23,14 +27,22 @@ __all__ = [
     "checkpoints",
     "custom",
     "debug",
+    "invalid_tool_call_block",
     "message_error",
     "message_finish",
     "message_start",
     "messages",
+    "non_standard_block",
+    "reasoning_block",
     "reasoning_delta",
+    "server_tool_call_block",
+    "server_tool_result_block",
     "task_result",
     "task_start",
+    "text_block",
     "text_delta",
+    "tool_call_block",
+    "tool_call_chunk",
     "tool_call_delta",
     "tool_error",
     "tool_finished",
@@ -87,10 +99,10 @@ def message_start(
 
     graph = [
         parts.message_start("m1"),
-        parts.block_start("m1", {"type": "text", "text": ""}),
+        parts.block_start("m1", parts.text_block()),
         parts.text_delta("m1", "At "),
         parts.text_delta("m1", "six."),
-        parts.block_finish("m1", {"type": "text", "text": "At six."}),
+        parts.block_finish("m1", parts.text_block("At six.")),
         parts.message_finish("m1", usage={"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}),
     ]
     with open_run(graph) as run:
@@ -109,7 +121,7 @@ def message_start(
 
 
 def block_start(message_id: str, content: Mapping[str, Any], *, index: int = 0, ns: Namespace = ()) -> StreamPart:
-    """A block begins: `{"type": "text", "text": ""}`, or `{"type": "tool_call_chunk", "id", "name", "args": ""}`."""
+    """A block begins: `text_block()`, `reasoning_block()`, or `tool_call_chunk("c1", "search")`."""
     return _of(message_id, ns, "content-block-start", index=index, content=content)
 
 
@@ -130,8 +142,103 @@ def tool_call_delta(message_id: str, args: str, *, index: int = 0, ns: Namespace
 
 
 def block_finish(message_id: str, content: Mapping[str, Any], *, index: int = 0, ns: Namespace = ()) -> StreamPart:
-    """All of a content block: `{"type": "text", "text": ...}`, `{"type": "tool_call", "id", "name", "args": {...}}`."""
+    """All of a content block: `text_block("At six.")`, `tool_call_block("c1", "search", {"q": "tides"})`."""
     return _of(message_id, ns, "content-block-finish", index=index, content=content)
+
+
+def text_block(text: str = "") -> dict[str, Any]:
+    """Text; without any where the block begins.
+
+    ```python
+    assert parts.text_block("At six.") == {"type": "text", "text": "At six."}
+    ```
+    """
+    return {"type": "text", "text": text}
+
+
+def reasoning_block(reasoning: str = "") -> dict[str, Any]:
+    """Reasoning; without any where the block begins.
+
+    ```python
+    assert parts.reasoning_block("Hm.") == {"type": "reasoning", "reasoning": "Hm."}
+    ```
+    """
+    return {"type": "reasoning", "reasoning": reasoning}
+
+
+def tool_call_chunk(tool_call_id: str | None, name: str | None, args: str = "") -> dict[str, Any]:
+    """A tool call that begins, with the first piece of its arguments, which are JSON. What is not known yet is `None`.
+
+    ```python
+    from anyiostream import open_run, parts
+
+    graph = [
+        parts.message_start("m1"),
+        parts.block_start("m1", parts.tool_call_chunk("c1", "search")),
+        parts.tool_call_delta("m1", '{"q": "tides"}'),
+        parts.block_finish("m1", parts.tool_call_block("c1", "search", {"q": "tides"})),
+        parts.message_finish("m1"),
+    ]
+    with open_run(graph) as run:
+        (message,) = run.messages
+        assert message.output.tool_calls[0]["args"] == {"q": "tides"}
+    ```
+    """
+    return {"type": "tool_call_chunk", "id": tool_call_id, "name": name, "args": args}
+
+
+def tool_call_block(tool_call_id: str, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    """A whole tool call.
+
+    ```python
+    block = parts.tool_call_block("c1", "search", {"q": "tides"})
+    assert block == {"type": "tool_call", "id": "c1", "name": "search", "args": {"q": "tides"}}
+    ```
+    """
+    return {"type": "tool_call", "id": tool_call_id, "name": name, "args": dict(args)}
+
+
+def invalid_tool_call_block(tool_call_id: str, name: str, args: str, error: str) -> dict[str, Any]:
+    """A tool call whose arguments are no JSON object.
+
+    ```python
+    block = parts.invalid_tool_call_block("c1", "search", "{", "it breaks off")
+    assert (block["type"], block["args"], block["error"]) == ("invalid_tool_call", "{", "it breaks off")
+    ```
+    """
+    return {"type": "invalid_tool_call", "id": tool_call_id, "name": name, "args": args, "error": error}
+
+
+def server_tool_call_block(tool_call_id: str, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    """A call of a tool that the provider runs itself.
+
+    ```python
+    block = parts.server_tool_call_block("s1", "web", {"q": "tides"})
+    assert block == {"type": "server_tool_call", "id": "s1", "name": "web", "args": {"q": "tides"}}
+    ```
+    """
+    return {"type": "server_tool_call", "id": tool_call_id, "name": name, "args": dict(args)}
+
+
+def server_tool_result_block(tool_call_id: str, output: Any) -> dict[str, Any]:
+    """What came of it.
+
+    ```python
+    block = parts.server_tool_result_block("s1", ["a page"])
+    assert block == {"type": "server_tool_result", "tool_call_id": "s1", "output": ["a page"]}
+    ```
+    """
+    return {"type": "server_tool_result", "tool_call_id": tool_call_id, "output": output}
+
+
+def non_standard_block(value: Any) -> dict[str, Any]:
+    """What only its provider knows.
+
+    ```python
+    assert parts.non_standard_block({"x": 1}) == {"type": "non_standard", "value": {"x": 1}}
+    ```
+    """
+    return {"type": "non_standard", "value": value}
 
 
 def message_finish(message_id: str, *, usage: Mapping[str, int] | None = None, ns: Namespace = ()) -> StreamPart:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from anyiostream import StreamPart, ToolCallTransformer, convert_to_protocol_event, open_run, parts
+from anyiostream import StreamPart, ToolCallTransformer, convert_to_protocol_event, open_run, parts, payloads
 
 BUILT: dict[str, Callable[..., StreamPart]] = {
     "values": lambda **ns: parts.values({"n": 1}, **ns),
@@ -33,6 +33,18 @@ BUILT: dict[str, Callable[..., StreamPart]] = {
     "task_result": lambda **ns: parts.task_result("1", "node", **ns),
 }
 
+BLOCKS: dict[str, tuple[type, Mapping[str, Any]]] = {
+    "text_block": (payloads.TextBlock, parts.text_block("At six.")),
+    "reasoning_block": (payloads.ReasoningBlock, parts.reasoning_block("Hm.")),
+    "tool_call_chunk": (payloads.ToolCallChunk, parts.tool_call_chunk("c1", "search")),
+    "tool_call_block": (payloads.ToolCallBlock, parts.tool_call_block("c1", "search", {"q": 1})),
+    "invalid_tool_call_block": (payloads.InvalidToolCallBlock, parts.invalid_tool_call_block("c1", "s", "{", "no")),
+    "server_tool_call_block": (payloads.ServerToolCallBlock, parts.server_tool_call_block("s1", "web", {})),
+    "server_tool_result_block": (payloads.ServerToolResultBlock, parts.server_tool_result_block("s1", ["a page"])),
+    "non_standard_block": (payloads.NonStandardBlock, parts.non_standard_block({"x": 1})),
+}
+"""Builders of content blocks: the type of what each builds, and an example."""
+
 METHODS = {
     "task": "tasks",
     "tool": "tools",
@@ -44,7 +56,33 @@ METHODS = {
 
 def test_every_builder_is_tested_here() -> None:
     """The table of this module names every builder."""
-    assert sorted(BUILT) == sorted(parts.__all__)
+    assert sorted([*BUILT, *BLOCKS]) == sorted(parts.__all__)
+
+
+def test_every_event_of_a_run_has_a_builder() -> None:
+    """But `lifecycle`, which the run makes of other parts."""
+    methods = {get_args(get_type_hints(each)["method"])[0] for each in get_args(payloads.RunEvent)}
+    built = {convert_to_protocol_event(build())["method"] for build in BUILT.values()}
+    assert methods - built == {"lifecycle"}
+    with open_run([parts.task_start("1", "search", ns=("a:1",)), parts.task_result("1", "a")]) as run:
+        assert [event["method"] for event in run] == ["lifecycle", "lifecycle"]
+
+
+def test_every_content_block_has_a_builder() -> None:
+    """Of a message as it is finished, and as it comes."""
+    assert {kind for kind, _ in BLOCKS.values()} == set(get_args(payloads.AnyBlock))
+
+
+@pytest.mark.parametrize("name", sorted(BLOCKS))
+def test_a_builder_makes_a_content_block(name: str) -> None:
+    """With the keys of its type, and the type that tells it."""
+    kind, block = BLOCKS[name]
+    hints = get_type_hints(kind)
+    assert block.keys() == hints.keys()
+    assert (block["type"],) == get_args(hints["type"])
+    for build in (parts.block_start, parts.block_finish):
+        payload, _ = build("m1", block)["data"]
+        assert payload["content"] == block
 
 
 @pytest.mark.parametrize("name", sorted(BUILT))
