@@ -7,6 +7,8 @@ until Ctrl-C.
 
 `POST /chats/{id}?question=...`, `GET` and `DELETE` of the same: the client's leaving does not stop the run, which lives
 in the server; who comes back is shown the turn from its start.
+
+`POST /v1/chat/completions` and `GET /v1/models`: the agent as a model of OpenAI's, for chat programs that speak that.
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ from typing import Any
 import anyio
 import httpx
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 
 from anyiostream import GraphWriter, open_run
 from anyiostream.remote import app as server
+from anyiostream.sinks import MalformedRequest, openai, parse
 from anyiostream.web import RunResponse
 
 WORDS = 40
@@ -85,6 +88,23 @@ async def come_back(request: Request, chat: str) -> Response:
 async def stop(request: Request, chat: str) -> Response:
     """Stop what is under way."""
     return await chats.stop(request, thread=chat)
+
+
+@app.get("/v1/models")
+async def models() -> dict[str, Any]:
+    """Which models there are: chat programs let their user choose."""
+    return openai.models(["agent"])
+
+
+@app.post("/v1/chat/completions")
+async def complete(request: Request) -> Response:
+    """Answer the last message of a conversation."""
+    try:
+        asked = parse("openai", await request.json())
+    except MalformedRequest as exc:
+        raise HTTPException(400, str(exc)) from exc
+    question = str(asked.input["messages"][-1].get("content"))
+    return RunResponse(open_run(agent, question), protocol="openai", request=asked)
 
 
 # --- its own client ---

@@ -29,6 +29,16 @@ def client(request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
     """A client of a service under a server, with an agent for each protocol."""
     api, graphs = FastAPI(), {protocol: agent() for protocol in PROTOCOLS}
 
+    @api.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        from anyiostream.sinks import openai  # a protocol may be left out
+
+        return openai.models(["agent", "another"])
+
+    @api.post("/v1/chat/completions", response_model=None)
+    async def complete(request: Request) -> RunResponse:
+        return await answer(request, "openai")
+
     @api.post("/{protocol}", response_model=None)
     async def answer(request: Request, protocol: Any) -> RunResponse:
         asked = parse(protocol, await request.json())
@@ -91,3 +101,16 @@ def test_it_asks_and_goes_on(client: httpx.Client, protocol: str) -> None:
     assert "saw x" in then.text
     assert "paid 3" in then.text
     assert "done" in then.text
+
+
+def test_the_client_of_openai_lists_the_models(client: httpx.Client) -> None:
+    """And asks one of them."""
+    pytest.importorskip("anyiostream.sinks.openai")
+    from openai import OpenAI  # not at the top, where it takes each worker a second
+
+    with OpenAI(api_key="none", base_url=f"{client.base_url}/v1", max_retries=0, timeout=PATIENCE) as official:
+        listed = list(official.models.list())
+        assert [(each.id, each.object) for each in listed] == [("agent", "model"), ("another", "model")]
+        asked: Any = {"model": listed[0].id, "messages": [{"role": "user", "content": "pay 3"}]}
+        whole = official.chat.completions.create(**asked)
+        assert whole.choices[0].message.content == "Let me see."
