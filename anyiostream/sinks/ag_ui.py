@@ -38,8 +38,6 @@ class AgUiSink(TurnSink):
     Args:
         thread_id: The thread's id.
         run_id: The run's id.
-        turn_id: What ids that are made by counting begin with: results of an earlier run keep theirs. By default the
-            run's id.
         include: Which state to show.
         calls: Tool calls that the front end has already.
     """
@@ -49,16 +47,14 @@ class AgUiSink(TurnSink):
         *,
         thread_id: str,
         run_id: str,
-        turn_id: str = "",
         include: Collection[str] = DEFAULT_INCLUDE,
         calls: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(include=include, calls=calls, turn_id=turn_id or run_id)
+        super().__init__(include=include, calls=calls, run_id=run_id)
         self._ids: dict[str, Any] = {"threadId": thread_id, "runId": run_id}
         self._graphs: dict[Namespace, str] = {}
         self._state: Any = None
         self._has_state = False
-        self._parts = 0
 
     def _event(self, kind: str, namespace: Namespace = (), **fields: Any) -> None:
         event: dict[str, Any] = {"type": kind, **fields}
@@ -185,9 +181,8 @@ class AgUiSink(TurnSink):
         self._result(call, error, metadata={"error": True})
 
     def _result(self, call: Call, content: str, **fields: Any) -> None:
-        self._parts += 1
         # A run that goes on may call the tool anew: the front end keeps the messages of all runs in one list.
-        message_id = self.own_id(call.id, f"result-{self._parts}")
+        message_id = self.numbered(call.id, "result")
         shown = {"messageId": message_id, "toolCallId": call.id, "content": content, "role": "tool", **fields}
         self._event("TOOL_CALL_RESULT", call.namespace, **shown)
 
@@ -236,13 +231,9 @@ class AgUiSink(TurnSink):
 
 def make(request: Request, *, run_id: str, message_id: str, include: Collection[str]) -> AgUiSink:
     """The sink that answers a request."""
+    del message_id  # messages keep their own ids
     return AgUiSink(
-        thread_id=request.thread or run_id,
-        run_id=request.run_id or run_id,
-        # Not the front end's choice: whoever comes back is told the same ids.
-        turn_id=message_id,
-        include=include,
-        calls=request.calls,
+        thread_id=request.thread or run_id, run_id=request.run_id or run_id, include=include, calls=request.calls
     )
 
 

@@ -51,8 +51,6 @@ class AiSdkSink(TurnSink):
     Args:
         message_id: The message's id.
         run_id: The run's id, which is told in the message's metadata.
-        turn_id: What the ids of numbered parts begin with: a message that goes on in another run keeps its parts. By
-            default the run's id.
         include: Which state to show.
         calls: Tool calls that the front end has already.
     """
@@ -64,17 +62,15 @@ class AiSdkSink(TurnSink):
         *,
         message_id: str,
         run_id: str = "",
-        turn_id: str = "",
         include: Collection[str] = DEFAULT_INCLUDE,
         calls: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(include=include, calls=calls, turn_id=turn_id or run_id)
+        super().__init__(include=include, calls=calls, run_id=run_id)
         self._message_id = message_id
         self._run_id = run_id
         self._open = 0
         self._answered = False
-        self._sources = 0
-        self._customs = 0
+        self._graphs: dict[Graph, str] = {}
 
     def _chunk(self, kind: str, **fields: Any) -> None:
         self.emit(data_frame({"type": kind, **fields}))
@@ -151,9 +147,8 @@ class AiSdkSink(TurnSink):
         """A page that is cited."""
         url, title = annotation.get("url"), annotation.get("title")
         if isinstance(url, str):
-            self._sources += 1
             named = {"title": title} if isinstance(title, str) else {}
-            source_id = str(annotation.get("id") or self.own_id(message.id, f"source-{self._sources}"))
+            source_id = str(annotation.get("id") or self.numbered(message.id, "source"))
             self._chunk("source-url", sourceId=source_id, url=url, **named, **_whose(message.namespace))
 
     # --- tools ---
@@ -202,18 +197,21 @@ class AiSdkSink(TurnSink):
         data: SubgraphData = {"namespace": list(graph.namespace), "name": graph.name, "status": status}
         if error:
             data["error"] = error
-        self._chunk("data-subgraph", id=graph.id, data=data)
+        if graph not in self._graphs:
+            # A graph that goes on after a question is the same one in each run of the message.
+            path = "/".join(graph.namespace)
+            place = self.place("subgraph", path)
+            self._graphs[graph] = path if place == 1 else f"{path}#{place}"
+        self._chunk("data-subgraph", id=self._graphs[graph], data=data)
 
     def state(self, method: str, namespace: Namespace, data: Any) -> None:
         """State that was asked for; the last one of each graph stands."""
         self._chunk(f"data-{method}", id="/".join((method, *namespace)), data=data)
 
     def custom(self, name: str, namespace: Namespace, payload: Any) -> None:
-        """Each is a part of its own, but the same one when a turn is replayed: its number is its place in the turn."""
-        self._customs += 1
+        """Each is a part of its own, but the same one when a turn is replayed: its number is its place in the run."""
         kind = "data-restarted" if name == RESTARTED else f"data-{name}"
-        part_id = self.own_id("/".join(namespace), f"{name}-{self._customs}")
-        self._chunk(kind, id=part_id, data=payload)
+        self._chunk(kind, id=self.numbered("/".join(namespace), name), data=payload)
 
 
 def _whose(namespace: Namespace) -> dict[str, Any]:
@@ -222,14 +220,7 @@ def _whose(namespace: Namespace) -> dict[str, Any]:
 
 def make(request: Request, *, run_id: str, message_id: str, include: Collection[str]) -> AiSdkSink:
     """The sink that answers a request."""
-    return AiSdkSink(
-        message_id=request.continues or message_id,
-        run_id=run_id,
-        # The one id that is the same for whoever comes back: a front end may have chosen the run's.
-        turn_id=message_id,
-        include=include,
-        calls=request.calls,
-    )
+    return AiSdkSink(message_id=request.continues or message_id, run_id=run_id, include=include, calls=request.calls)
 
 
 # --- requests ---

@@ -16,7 +16,7 @@ take quadratic time.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, final
 
 from anyiostream import Namespace
@@ -62,7 +62,7 @@ class Turn:
         teller: Who is told.
         include: Methods that show state, and are told of.
         calls: Tool calls that the teller's reader has already: id -> name.
-        turn_id: Told apart by it are messages and calls of several turns that the graph has given no id.
+        own_id: Makes an id for what the graph has given none.
 
     Attributes:
         over: Whether it has ended.
@@ -76,14 +76,14 @@ class Turn:
         *,
         include: Collection[str] = (),
         calls: Mapping[str, str] | None = None,
-        turn_id: str = "",
+        own_id: Callable[[str], str] = str,
     ) -> None:
         self.over = False
         self.questions: Final[dict[str, Question]] = {}
         self.usage: Final[dict[tuple[str, str], Usage]] = {}
         self._tell = teller
         self._include = frozenset(include)
-        self._own = f"{turn_id}:" if turn_id else ""
+        self._own_id = own_id
         self._begun = False
         self._messages: dict[tuple[Any, ...], Message] = {}
         self._blocks: dict[str, Block] = {}
@@ -162,7 +162,7 @@ class Turn:
         metadata = data.get("metadata")
         described: Mapping[str, Any] = metadata if isinstance(metadata, Mapping) else {}
         self._messages[key] = made = Message(
-            id=self._unique(str(data.get("id") or data.get("run_id") or f"{self._own}message")),
+            id=self._unique(str(data.get("id") or data.get("run_id") or self._own_id("message"))),
             namespace=draft.namespace,
             node=draft.extra.get("node"),
             role=str(data.get("role") or ""),
@@ -338,7 +338,7 @@ class Turn:
         self._tell.state(draft.method, draft.namespace, draft.data)
 
     def _unique_own(self, wanted: str) -> str:
-        return self._unique(self._own + wanted)
+        return self._unique(self._own_id(wanted))
 
     def _unique(self, wanted: str) -> str:
         found, count = wanted, 1

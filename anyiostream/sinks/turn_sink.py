@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -30,8 +31,8 @@ class TurnSink(Teller):
     Args:
         include: Which state to show.
         calls: Tool calls that the front end has already.
-        turn_id: What ids begin with that the sink makes itself, by counting. It is the turn's own, and the same when
-            the turn is replayed: what a front end has of earlier turns keeps its ids.
+        run_id: What ids begin with that the sink makes itself, until an event names the run. Then it is that one's id,
+            so that each run of a turn that has several has its own, and the same ones when the turn is replayed.
 
     Attributes:
         turn: What the turn amounts to so far.
@@ -48,11 +49,12 @@ class TurnSink(Teller):
         *,
         include: Collection[str] = DEFAULT_INCLUDE,
         calls: Mapping[str, str] | None = None,
-        turn_id: str = "",
+        run_id: str = "",
     ) -> None:
         check_include(include)
-        self._turn_id = turn_id
-        self.turn: Final = Turn(self, include=include, calls=calls, turn_id=turn_id)
+        self._own_run = run_id
+        self._counted: Counter[str] = Counter()
+        self.turn: Final = Turn(self, include=include, calls=calls, own_id=self.own_id)
         self.timestamp = 0
         self._frames: list[bytes] = []
 
@@ -63,6 +65,8 @@ class TurnSink(Teller):
     def encode(self, event: Placed) -> bytes:
         """What an event makes."""
         draft = event.draft
+        if draft.root_event == "running" and isinstance(draft.data.get("run_id"), str):
+            self._goes_on(draft.data["run_id"])
         self.timestamp = draft.timestamp
         self.turn.read(draft)
         return self._taken()
@@ -81,8 +85,24 @@ class TurnSink(Teller):
         return HEARTBEAT
 
     def own_id(self, *names: str) -> str:
-        """An id that the graph has not given: of this turn, and of no other one that the front end shows."""
-        return ":".join(filter(None, (self._turn_id, *names)))
+        """An id that the graph has not given: of this run, and of no other one that the front end shows."""
+        return ":".join(filter(None, (self._own_run, *names)))
+
+    def numbered(self, *names: str) -> str:
+        """The same, and each time another one: with its place among those of these names in the run."""
+        return f"{self.own_id(*names)}-{self.place(*names)}"
+
+    def place(self, *names: str) -> int:
+        """How often it has been asked for in this run."""
+        name = ":".join(names)
+        self._counted[name] += 1
+        return self._counted[name]
+
+    def _goes_on(self, run_id: str) -> None:
+        """Events of a run follow. A server's turn goes on in another one after each answer to a question."""
+        if run_id != self._own_run:
+            self._own_run = run_id
+            self._counted.clear()
 
     def emit(self, frame: bytes) -> None:
         """One frame more."""

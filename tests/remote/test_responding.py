@@ -47,7 +47,8 @@ class Held:
 
 
 async def asking(given: Any, writer: GraphWriter) -> Any:
-    """A graph that asks whether it may call a tool, and calls it."""
+    """A graph that asks whether it may call a tool, and calls it; it says how far it is."""
+    await writer.custom({"asked": hasattr(given, "answers")})
     if not hasattr(given, "answers"):
         async with writer.message() as message:
             await message.tool_call("pay", {"sum": 3}, tool_call_id="c1")
@@ -249,7 +250,7 @@ async def test_a_consent_goes_on_with_the_run(service: ServerApplication) -> Non
         "type": "tool-approval-request", "approvalId": "i1", "toolCallId": "c1",
     }  # fmt: skip
     assert chunks["finish"]["finishReason"] == "other"
-    message_id = chunks["start"]["messageId"]
+    message_id, progress = chunks["start"]["messageId"], chunks["data-custom"]
     part = {"type": "dynamic-tool", "toolName": "pay", "toolCallId": "c1", "state": "approval-responded"}
     consent = {**part, "approval": {"id": "i1", "approved": True}}
     question = {"type": "data-interrupt", "id": "i1", "data": chunks["data-interrupt"]["data"]}
@@ -259,6 +260,11 @@ async def test_a_consent_goes_on_with_the_run(service: ServerApplication) -> Non
     await opened(again, service.respond(request(again), "asking", answer))
     chunks = {each["type"]: each for each in again.events}
     assert chunks["start"]["messageId"] == message_id
+    # What the graph has told before is not replaced; who comes back is told the same.
+    assert chunks["data-custom"]["id"] != progress["id"]
+    back = Browser()
+    await opened(back, service.resume(request(back), thread="chat", ended=True))
+    assert [each for each in back.events if each["type"] == "data-custom"] == [progress, chunks["data-custom"]]
     assert chunks["tool-output-available"]["output"] == {"approved": True}
     assert "tool-input-start" not in chunks
     assert chunks["text-delta"]["delta"] == "done"

@@ -18,7 +18,7 @@ from anyiostream import open_run
 from anyiostream.sinks import Request, open_sink, parse
 from anyiostream.sinks.ai_sdk_history import ui_messages
 from anyiostream.sinks.parts import Question
-from anyiostream.wire import Placed, WireRun, plain
+from anyiostream.wire import Draft, Placed, WireRun, plain
 
 from .readers import READERS, Readers
 
@@ -129,6 +129,21 @@ def told(message: dict[str, Any]) -> list[Any]:
         if part.get("state") == "output-available":
             part.pop("approval", None)  # which only the stream has
     return shown
+
+
+@pytest.mark.parametrize("reader", ["ai-6", "ai-7"])
+def test_a_message_that_goes_on_keeps_what_the_graph_has_told(readers: Readers, reader: str) -> None:
+    """Each run of it tells how far it is."""
+    log = [
+        Placed(place, f"run-{place}", Draft("custom", (), {"name": "progress", "payload": place}, 1))
+        for place in (1, 2)
+    ]
+    (first,) = readers.read([{"protocol": reader, "body": shown("ai-sdk", log)}])
+    message = first["folded"]["message"]
+    asked = Request(continues=message["id"])
+    (then,) = readers.read([{"protocol": reader, "body": shown("ai-sdk", log, asked), "message": message}])
+    parts = then["folded"]["message"]["parts"]
+    assert [part["data"] for part in parts if part["type"] == "data-progress"] == [1, 2, 1, 2]
 
 
 @pytest.mark.protocol("ag-ui")

@@ -192,17 +192,21 @@ OWN_IDS = {
 """Where a chunk has an id that the sink may have made: by the chunk's type."""
 
 
-def own_ids(protocol: str, run_id: str, request: Request | None = None) -> list[str]:
-    """The ids that a sink makes by counting, in a turn whose graph gives none."""
+def own_ids(protocol: str, run_ids: str, request: Request | None = None) -> list[str]:
+    """The ids that a sink makes by counting, in a turn of these runs, whose graph gives none."""
     block = {"type": "text", "text": "x", "annotations": [{"type": "citation", "url": "http://x"}]}
-    drafts = [
-        *[Draft("custom", (), {"name": "progress", "payload": done}, 1) for done in range(2)],
-        Draft("custom", ("a:1",), {"name": "progress", "payload": 2}, 1),
-        message("content-block-finish", index=0, content=block),
-        message("content-block-finish", index=1, content={"type": "tool_call", "name": "t", "args": {}}),
-        tool("tool-finished", output=1),
-    ]
-    sink = open_sink(protocol, run_id=run_id, message_id=run_id.partition(" ")[0], request=request)
+    call = {"type": "tool_call", "name": "t", "args": {}}
+    drafts: list[Draft] = []
+    for run_id in run_ids:
+        drafts += [
+            root("running", run_id=run_id),
+            *[Draft("custom", (), {"name": "progress", "payload": done}, 1) for done in range(2)],
+            Draft("custom", ("a:1",), {"name": "progress", "payload": 2}, 1),
+            message("content-block-finish", message_id=run_id, index=0, content=block),
+            message("content-block-finish", message_id=run_id, index=1, content=call),
+            tool("tool-finished", output=1),
+        ]
+    sink = open_sink(protocol, run_id="as its front end calls it", request=request)
     lines = b"".join(map(sink.encode, placed(drafts))).decode().split("\n")
     told = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
     return [each[OWN_IDS[each["type"]]] for each in told if each["type"] in OWN_IDS]
@@ -210,14 +214,32 @@ def own_ids(protocol: str, run_id: str, request: Request | None = None) -> list[
 
 @pytest.mark.parametrize("protocol", ["ai-sdk", pytest.param("ag-ui", marks=pytest.mark.protocol("ag-ui"))])
 def test_a_run_that_goes_on_gives_no_id_of_the_run_before(protocol: str) -> None:
-    """It would replace what the page has of that one. Who comes back is told the same ids, whatever was asked for."""
+    """It would replace what the page has of that one. Who comes back is told all of it with the same ids."""
     first = own_ids(protocol, "1")
-    first.remove("c")
-    assert len(first) == len({*first}) > 1
-    asked = Request(continues="1", calls=dict.fromkeys(["c", *first], "t"))
-    then = own_ids(protocol, "2", asked)
-    assert {*first} & {*then} == set()
-    assert then == [each for each in own_ids(protocol, "2 as its front end calls it") if each != "c"]
+    mine = {*first} - {"c"}
+    assert len(first) == len(mine) + 1 > 2
+    then = own_ids(protocol, "2", Request(continues="1", calls=dict.fromkeys(first, "t")))
+    assert mine & {*then} == set()
+    replayed = own_ids(protocol, "12")
+    assert [each for each in replayed if each != "c"] == [each for each in first + then if each != "c"]
+
+
+def test_a_run_that_has_no_id_of_its_own_has_that_of_its_response() -> None:
+    """Runs in a response do not say theirs."""
+    custom = Draft("custom", (), {"name": "progress", "payload": 1}, 1)
+    assert [each["id"] for each in chunks(custom) if "id" in each] == ["r:progress-1"]
+
+
+def test_a_graph_that_goes_on_after_a_question_is_the_same_part() -> None:
+    """In each run of the message, and when it is replayed; one that is called twice in a run is two."""
+    inside = [Draft("lifecycle", ("a:1",), {"event": event}, 1) for event in ("started", "interrupted")]
+    again = [root("running", run_id="2"), *inside]
+
+    def ids(*drafts: Draft) -> list[str]:
+        return [each["id"] for each in chunks(*drafts) if each["type"] == "data-subgraph"]
+
+    assert ids(root("running", run_id="1"), *inside, *again) == ids(*again) * 2 == ["a:1"] * 4
+    assert ids(*again, *inside) == ["a:1", "a:1", "a:1#2", "a:1#2"]
 
 
 def test_a_model_that_is_called_after_a_tool_begins_a_step() -> None:
