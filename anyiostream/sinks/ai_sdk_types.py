@@ -164,10 +164,11 @@ class _Writer:
             return "number" if is_flag else " | ".join(dict.fromkeys(map(_literal, kind))) or "never"
         if _is_typed_dict(kind) or dataclasses.is_dataclass(kind):
             return self._named(kind, depth)
-        if issubclass(kind, tuple) and hasattr(kind, "_fields"):
-            hints = get_type_hints(kind, include_extras=True)
-            return self._tuple([hints.get(name, Any) for name in kind._fields], depth)
-        return None
+        names: Any = getattr(kind, "_fields", None) if issubclass(kind, tuple) else None
+        if names is None:
+            return None
+        hints = get_type_hints(kind, include_extras=True)
+        return self._tuple([hints.get(name, Any) for name in names], depth)
 
     def _tuple(self, arguments: Iterable[Any], depth: int) -> str:
         return f"[{', '.join(self.type(each, depth) for each in arguments)}]"
