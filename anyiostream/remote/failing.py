@@ -35,7 +35,7 @@ async def failure(error: BaseException, scope: Scope) -> Refusal:
     what = _named(scope)
     await pass_on_own(error, what)
     logger.error(
-        "%s has failed with %s: %s. Mend what has raised it: the graph, its checkpointer, or the `authorize` hook",
+        "%s has failed with %s: %s. Mend what has raised it: the graph, its checkpointer, or the hook that authorizes",
         what, name_of(error), one_line(text_of(error)), exc_info=loggable(error),
     )  # fmt: skip
     return Refusal("unknown_error", "the server cannot answer this; its log says why.", status=500)

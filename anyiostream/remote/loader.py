@@ -89,7 +89,7 @@ class Loader:
         except BaseException as exc:
             if is_interrupt(exc):
                 raise
-            logger.exception("`checkpoint_thread` has failed; mend it", exc_info=loggable(exc))
+            logger.exception("checkpoint_thread() has failed; mend it", exc_info=loggable(exc))
             text = "the server cannot name this thread's checkpoints; its log says why."
             raise Refusal("unknown_error", text, status=500) from exc
         return Thread(key.thread_id, key.owner, log, self._limits, perform, name, shared=shared)
