@@ -19,9 +19,9 @@ class AnswersMayMixWarning(RuntimeWarning):
     def __init__(self, tools: Iterable[str]) -> None:
         names = ", ".join(map(repr, tools))
         super().__init__(
-            f"the synchronous tools {names} ask with `interrupt`. If several are called at once, LangGraph may mix up "
-            "their answers, because this run streams tool calls. Make them `async def`, or let their `ToolNode` call "
-            "them one by one: `awrap_tool_call=in_order`, from `anyiostream.sources.langgraph_tools`."
+            f"one task has called the synchronous tools {names}, which ask with `interrupt`, at once. LangGraph may "
+            "mix up their answers, because this run streams tool calls. Make them `async def`, or let their `ToolNode` "
+            "call them one by one: `awrap_tool_call=in_order`, from `anyiostream.sources.langgraph_tools`."
         )
 
 

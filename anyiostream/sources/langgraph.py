@@ -36,6 +36,7 @@ from anyiostream.sources.langgraph_level import own_level
 from anyiostream.sources.langgraph_pauses import PauseWatch
 from anyiostream.sources.langgraph_routine import GraphRoutine
 from anyiostream.sources.langgraph_threads import ThreadWatch, threaded_nodes
+from anyiostream.sources.langgraph_tools import asking_tools
 from anyiostream.sources.langgraph_transformers import adapt_transformers
 from anyiostream.transformer import TransformerFactory
 
@@ -58,10 +59,6 @@ def open_async_graph(call: GraphCall, scope: Namespace, modes: list[str]) -> Asy
     """The graph as a source of the async lane, on the loop that is running."""
     gate = Gate(call.prefetch, root_depth=len(scope), barriers_below=False)
     threaded = threaded_nodes(call.graph)
-    if "tools" in modes:
-        from anyiostream.sources.langgraph_tools import warn_of_mixed_answers  # noqa: PLC0415 -- where it may concern
-
-        warn_of_mixed_answers(call.graph)
     watch = PauseWatch()
     config = watch.watched(_config(call))
     drains = Drains(call)
@@ -79,7 +76,7 @@ def open_async_graph(call: GraphCall, scope: Namespace, modes: list[str]) -> Asy
         scope=scope,
         told=drains.told(),
         threads=ThreadWatch(scope, threaded, call.name) if threaded else None,
-        shown=_shown(modes),
+        shown=_shown(call.graph, modes),
     )
     return asyncio_source(Execution(routine, call.name, gate, assemble_ai_message, drains.request))
 
@@ -116,7 +113,7 @@ def _stream(call: GraphCall, scope: Namespace, modes: list[str], drains: Drains)
             version="v2",
             **{**call.options, **drains.options},
         )
-        yield from own_level(show_failures_inline(stream, drains.told(), **_shown(modes)), scope)
+        yield from own_level(show_failures_inline(stream, drains.told(), **_shown(call.graph, modes)), scope)
     except TypeError as exc:
         if not only_runs_async(exc):
             raise
@@ -128,9 +125,11 @@ def _stream(call: GraphCall, scope: Namespace, modes: list[str], drains: Drains)
         raise paused
 
 
-def _shown(modes: list[str]) -> dict[str, bool]:
-    """What the stream shows."""
-    return {"tools": "tools" in modes, "chunks": CONTENT_BLOCKS_KEY is None}
+def _shown(graph: Any, modes: list[str]) -> dict[str, Any]:
+    """What the stream shows: the options of `Unsaid`."""
+    if "tools" not in modes:
+        return {"tools": False, "chunks": CONTENT_BLOCKS_KEY is None}
+    return {"tools": True, "chunks": CONTENT_BLOCKS_KEY is None, "asking": asking_tools(graph)}
 
 
 def _config(call: GraphCall) -> Mapping[str, Any]:

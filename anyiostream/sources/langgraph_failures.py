@@ -12,7 +12,7 @@ that made the call ends, and when the stream does.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, final
@@ -29,6 +29,7 @@ from anyiostream.events import StreamPart
 from anyiostream.loops import current_asyncio_task
 from anyiostream.namespaces import checkpoint_path
 from anyiostream.sources.langgraph_nested import CUT_OFF, NestedGraphs, graph_of
+from anyiostream.sources.langgraph_tools import AskingTools, warn_of_mixed_answers
 
 if TYPE_CHECKING:
     import asyncio
@@ -279,13 +280,19 @@ def _is_inside(call: Call, depth: int, suffix: str) -> bool:
 class Unsaid:
     """What a graph's stream does not say of itself."""
 
-    def __init__(self, *, tools: bool, chunks: bool) -> None:
+    def __init__(
+        self, *, tools: bool, chunks: bool, asking: Mapping[str, AskingTools] | None = None, is_async: bool = True
+    ) -> None:
         """Listen to the calls of what runs in this context.
 
         Args:
             tools: Whether the stream shows calls of tools.
             chunks: Whether it shows tokens as message chunks; otherwise as events.
+            asking: Name of a node -> its tools whose answers LangGraph may mix up.
+            is_async: Whether the graph is run on the async lane.
         """
+        self._asking = asking
+        self._is_async = is_async
         self._failed = FailedCalls(tools=tools, chunks=chunks)
         self._preceding = self._failed.preceding
         self._chunks = chunks
@@ -301,6 +308,8 @@ class Unsaid:
 
     def shown(self, part: StreamPart) -> Iterator[StreamPart]:
         """A part of the stream as it is shown, after the failures that come before it."""
+        if self._asking and part["type"] == "tasks":
+            warn_of_mixed_answers(self._asking, part["data"], is_async=self._is_async)
         yield from self._failed.before(part)
         if part["type"] == "messages" and not self._chunks:
             said, about = part["data"]
@@ -314,9 +323,7 @@ class Unsaid:
         return self._failed.rest()
 
 
-def show_failures_inline(
-    stream: Iterator[Any], told: AbstractContextManager[object], **options: bool
-) -> Generator[Any]:
+def show_failures_inline(stream: Iterator[Any], told: AbstractContextManager[object], **options: Any) -> Generator[Any]:
     """The parts of a graph's stream, and the failures that it does not show, on the sync lane.
 
     Args:
@@ -324,7 +331,7 @@ def show_failures_inline(
         told: Which exceptions it ends with: a block that it is read in.
         options: As `Unsaid`.
     """
-    unsaid = Unsaid(**options)
+    unsaid = Unsaid(**options, is_async=False)
     with told, closing(stream):  # type: ignore[type-var]  # LangGraph's is a generator
         for part in stream:
             if part["type"] in PRECEDED and unsaid.adds_to(part):

@@ -44,7 +44,7 @@ class GraphRoutine(IteratorRoutine):
         scope: Namespace,
         told: AbstractContextManager[object],
         threads: ThreadWatch | None,
-        shown: dict[str, bool],
+        shown: dict[str, Any],
     ) -> None:
         """Nothing is opened yet.
 

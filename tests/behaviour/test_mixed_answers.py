@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import threading
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
 import pytest
+from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
@@ -21,6 +22,8 @@ from langgraph.types import Command, interrupt
 from anyiostream import ToolCallTransformer, open_run
 from anyiostream.errors import AnswersMayMixWarning
 from anyiostream.sources.langgraph_tools import in_order
+from anyiostream.testing import Reply
+from anyiostream.testing.langchain import FakeStreamingChatModel
 
 CALLS: Any = [
     {"name": "pay", "id": "1", "args": {"who": "Ann"}},
@@ -141,16 +144,113 @@ def test_calls_of_one_task_do_not_overlap() -> None:
     assert seen.index("x begins") < seen.index("a ends")
 
 
-def test_open_run_warns_of_such_tools() -> None:
-    """It names them; not where they are called in order, and not where tool calls are not streamed."""
+def pay(who: str) -> str:
+    """Pay."""
+    return str(interrupt(who))
 
-    async def open_once(made: Any, *transformers: Any) -> None:
-        async with open_run(
-            made, {"messages": []}, config={"configurable": {"thread_id": "1"}}, transformers=transformers
-        ):
-            pass
 
-    with pytest.warns(AnswersMayMixWarning, match="'pay', 'refund'"):
-        anyio.run(open_once, graph(threading.Event()), ToolCallTransformer)
-    anyio.run(open_once, graph(), ToolCallTransformer)
-    anyio.run(open_once, graph(threading.Event()))
+def refund(who: str) -> str:
+    """Refund, by way of another function."""
+    return _ask(lambda: who)
+
+
+def _ask(what: Any) -> str:
+    return str(interrupt(what()))
+
+
+def look_up(who: str) -> str:
+    """Ask nobody."""
+    return who
+
+
+async def wire(who: str) -> str:
+    """Ask, asynchronously."""
+    return str(interrupt(who))
+
+
+def tool_node(*tools: Any, **options: Any) -> Any:
+    """A graph of one node, which calls these tools."""
+    builder = StateGraph(MessagesState)
+    builder.add_node("tools", ToolNode(tools, **options))
+    builder.add_edge(START, "tools")
+    return builder.compile(checkpointer=InMemorySaver())
+
+
+def outer(inner: Any) -> Any:
+    """A graph that has another one as a node."""
+    builder = StateGraph(MessagesState)
+    builder.add_node("inner", inner)
+    builder.add_edge(START, "inner")
+    return builder.compile(checkpointer=InMemorySaver())
+
+
+def calls(*names: str) -> Any:
+    """An input that calls these tools."""
+    called: Any = [{"name": name, "id": str(n), "args": {"who": "x"}} for n, name in enumerate(names)]
+    return {"messages": [AIMessage("", tool_calls=called)]}
+
+
+def agent() -> Any:
+    """An agent whose model calls two tools that ask, each of which has a task of its own."""
+    called = [{"name": name, "args": {"who": "x"}} for name in ("pay", "refund")]
+    model = FakeStreamingChatModel(Reply(tool_calls=called), "Done.")
+    return create_agent(model, [pay, refund], checkpointer=InMemorySaver())
+
+
+async def retried(request: Any, execute: Any) -> Any:
+    """Some other wrapper around calls of tools."""
+    return await execute(request)
+
+
+ASKED: Final = {"configurable": {"thread_id": "1"}}
+
+WARNED = {
+    "two": (lambda: tool_node(pay, refund), calls("pay", "refund"), "'pay', 'refund'"),
+    "one twice": (lambda: tool_node(pay), calls("pay", "pay"), "'pay'"),
+    "inside": (lambda: outer(tool_node(pay, refund)), calls("pay", "refund"), "'pay', 'refund'"),
+    "wrapped": (lambda: tool_node(pay, refund, awrap_tool_call=retried), calls("pay", "refund"), "'pay', 'refund'"),
+}
+
+QUIET = {
+    "one": (lambda: tool_node(pay, look_up), calls("pay", "look_up")),
+    "asynchronous": (lambda: tool_node(pay, wire), calls("pay", "wire")),
+    "in order": (lambda: tool_node(pay, refund, awrap_tool_call=in_order), calls("pay", "refund")),
+    "agent": (agent, {"messages": [("user", "x")]}),
+}
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("case", WARNED)
+def test_a_run_warns_of_tools_that_ask_at_once(case: str, backend: str) -> None:
+    """It names them."""
+    make, given, named = WARNED[case]
+    with pytest.warns(AnswersMayMixWarning, match=f"tools {named},"):
+        anyio.run(streamed, make(), given, ASKED, backend=backend)
+
+
+@pytest.mark.parametrize("case", QUIET)
+def test_a_run_does_not_warn_where_nothing_is_mixed_up(case: str) -> None:
+    """Where one alone asks, or not in a thread, or one after the other, or in tasks of their own."""
+    make, given = QUIET[case]
+    anyio.run(streamed, make(), given, ASKED)
+
+
+def test_a_run_does_not_warn_where_it_does_not_stream_tool_calls() -> None:
+    """LangGraph asks in order then."""
+
+    async def read() -> None:
+        async with open_run(tool_node(pay, refund), calls("pay", "refund"), config=ASKED) as run:
+            await run.output()
+
+    anyio.run(read)
+
+
+def test_the_sync_lane_warns_as_well() -> None:
+    """Its threads ask in any order, too."""
+    with (
+        pytest.warns(AnswersMayMixWarning, match="'pay', 'refund'"),
+        open_run(
+            tool_node(pay, refund), calls("pay", "refund"), config=ASKED, transformers=[ToolCallTransformer]
+        ) as run,
+    ):
+        assert run.interrupted
