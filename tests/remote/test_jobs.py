@@ -33,7 +33,8 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=8,
 )
-OBJECTS = st.dictionaries(TEXTS, VALUES, max_size=3)
+OBJECTS = st.dictionaries(TEXTS.map("x{}".format), VALUES, max_size=3)
+"""With no key that clients may not set, such as those that begin with `_`."""
 
 
 def accepted(method: str, params: Any) -> Any:
