@@ -112,7 +112,7 @@ class Encoder:
         return self.whole(self.written(self.plain(value)))
 
     def whole(self, text: str) -> str:
-        """JSON as it can be written in UTF-8, which has no lone surrogates: Python's escape stands for each."""
+        """JSON as it can be written in UTF-8, which has no lone surrogates: a question mark is shown for each."""
         return whole(text, self.written)
 
     def written(self, value: Any) -> str:

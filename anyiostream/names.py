@@ -1,8 +1,8 @@
 """Names of what is shown in one JSON object: no two are the same, whatever the keys were that they stand for.
 
 A key that is no text is shown as one, and may then look like another key. Half a character (a lone surrogate) has no
-UTF-8; it is shown as Python writes it, with a backslash. A name that is taken gets a number: `same`, `same (2)`. Keys
-that are their own names always keep them.
+UTF-8; a question mark is shown for it. A name that is taken gets a number: `same`, `same (2)`. Keys that are their own
+names always keep them.
 """
 
 from __future__ import annotations
@@ -49,19 +49,15 @@ def whole(text: str, write: Callable[[Any], str]) -> str:
         return text
     with suppress(ValueError, RecursionError):  # what is so deep may have names that are the same
         text = write(json.loads(text, object_pairs_hook=_named))
-    return HALF.sub(lambda half: "\\" + _spelled(half), text)
+    return HALF.sub("?", text)
 
 
 def _named(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     shown: dict[str | Name, Any] = {}
     for key, item in pairs:
-        name = HALF.sub(_spelled, key)
+        name = HALF.sub("?", key)
         shown[key if name == key and key not in shown else Name(name)] = item
     return distinct(shown)
-
-
-def _spelled(half: re.Match[str]) -> str:
-    return f"\\u{ord(half[0]):04x}"
 
 
 def _free(text: str, taken: Container[str], numbers: dict[str, int]) -> str:

@@ -339,7 +339,7 @@ def test_a_dictionary_that_changes_meanwhile(where: str) -> None:
 @pytest.mark.parametrize("text", ["\ud800", "a\r\nevent: x\r\n\r\ndata: {}\u2028\x85\x00", "\U0001f469\u200d"])
 def test_any_text(text: str, where: str) -> None:
     """Is written in one line, and halves of characters do no harm, in keys either."""
-    assert shown({text: text}, where) in ({text: text}, {"\\ud800": "\\ud800"})
+    assert shown({text: text}, where) in ({text: text}, {"?": "?"})
 
 
 def test_what_is_opaque_shows_no_secret_to_strangers() -> None:
