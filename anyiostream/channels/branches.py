@@ -204,7 +204,6 @@ class Branch(Buffer[T], Generic[T]):
     def leave(self) -> None:
         """The reader is gone for good. Idempotent."""
         super().leave()
-        self._end_steps = 1  # as `Queue`
         self.log.left_by(self)
 
     def _forget(self) -> None:

@@ -211,6 +211,7 @@ class Buffer(ABC, Generic[T]):
         if not self.left:
             self.left = True
             self.feeder = None
+            self._end_steps = 1  # another task that waits for it is not to wait for ever
             self.discard()
             self.wake()
 
@@ -358,7 +359,6 @@ class Queue(Buffer[T], Generic[T]):
         """The reader is gone for good. Idempotent; later puts are ignored."""
         self._fits_below = 0
         super().leave()
-        self.ready = self._end_steps = 1  # another task that waits for it is not to wait for ever
 
     # --- inside ---
 
