@@ -99,6 +99,7 @@ def in_terminal(
 
     main, terminal = pty.openpty()
     resize(rows, columns)(main)
+    keep_output(terminal)
     if python is not None:
         return forked(python, arguments, steps, main, terminal)
     process = subprocess.Popen(
@@ -166,6 +167,15 @@ def watch(main: int, steps: Sequence[tuple[str, Callable[[int], Any]]]) -> str:
             waiting.pop(0)[1](main)
     assert not waiting, f"{waiting[0][0]!r} was never shown"
     return seen.decode("utf-8", "replace")
+
+
+def keep_output(terminal: int) -> None:
+    """Let Ctrl-C drop nothing that was written: a test may have read half a frame when it types that."""
+    import termios
+
+    attributes = termios.tcgetattr(terminal)
+    attributes[3] |= termios.NOFLSH
+    termios.tcsetattr(terminal, termios.TCSANOW, attributes)
 
 
 def resize(rows: int, columns: int) -> Callable[[int], None]:
