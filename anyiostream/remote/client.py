@@ -27,16 +27,14 @@ import httpx
 from anyiostream import (
     AsyncGraphRunStream,
     GraphInterrupt,
-    Namespace,
-    ProtocolEvent,
     RunDrained,
-    StreamChannel,
     StreamPart,
-    StreamTransformer,
     TransformerFactory,
     open_run,
 )
+from anyiostream.remote.extensions import channels_for, extension
 from anyiostream.remote.receiving import (
+    Attempts,
     EventDecoder,
     RemoteGap,
     RemoteMalformed,
@@ -53,12 +51,6 @@ from anyiostream.remote.refusals import PLACE
 from anyiostream.remote.transport import LONGEST_TEXT, RETRIED, Transport, TryAgain
 
 __all__ = ["RemoteClient", "RemoteThread", "connect"]
-
-ALWAYS: Final = ("values", "messages", "tasks", "lifecycle")
-"""Channels that the projections of every run are made from."""
-
-MODES: Final = frozenset({"updates", "checkpoints", "tools", "custom"})
-"""Stream modes of further transformers; each has a channel of the same name."""
 
 UNKNOWN: Final = 404
 """HTTP status for a thread that the server does not know."""
@@ -126,12 +118,15 @@ class RemoteThread:
         assistant: The graph that its runs are of.
         thread_id: Its id.
         run_id: The id of the last run that was started from here, or `None`.
+        attempt: How often the run that is read was begun, as far as it has been read: more than 1 once a server has
+            died under it. The final messages of later attempts have theirs in `metadata["attempt"]`.
     """
 
     def __init__(self, client: RemoteClient, assistant: str, thread_id: str) -> None:
         self.assistant: Final = assistant
         self.thread_id: Final = thread_id
         self.run_id: str | None = None
+        self.attempt: int = 1
         self._client = client
         self._path = f"/threads/{quote(thread_id, safe='')}"
         self._commands = 0
@@ -248,9 +243,9 @@ class RemoteThread:
         for name in extensions:
             if not name or name.startswith("_"):
                 raise RemoteRefused("invalid_argument", f"{name!r} is not the name of an extension", 200)
-        made = [*transformers, *(_extension(name) for name in extensions)]
+        made = [*transformers, *(extension(name) for name in extensions)]
         async with open_run(
-            self._parts(run_id, _channels(made, extensions), place), transformers=made, **options
+            self._parts(run_id, channels_for(made, extensions), place), transformers=made, **options
         ) as run:
             yield run
 
@@ -283,12 +278,14 @@ class RemoteThread:
             channels: What is asked for.
             place: The id of an event after which it begins, if the server has told.
         """
-        begun = run_id is None
+        begun, attempts = run_id is None, Attempts()
         async with aclosing(self._events(channels, place, known=not begun)) as events:
             async for event in events:
                 end = root_end(event)
+                if begun:
+                    self.attempt = attempts.observe(event)
                 if end is None:
-                    part = part_of(event) if begun else None
+                    part = part_of(attempts.marked(event)) if begun else None
                     if part is not None:
                         yield part
                     continue
@@ -361,37 +358,3 @@ class RemoteThread:
                         raise RemoteGap(str(event.get("message"))[:LONGEST_TEXT])
                     yield event
         raise TryAgain
-
-
-def _channels(transformers: Sequence[TransformerFactory], extensions: Sequence[str]) -> list[str]:
-    """The channels that transformers need: those of the stream modes they name; all, if one names none."""
-    wanted = dict.fromkeys(ALWAYS)
-    for each in transformers:
-        modes = getattr(each, "required_stream_modes", None)
-        wanted |= dict.fromkeys(sorted(MODES) if modes is None else [mode for mode in modes if mode in MODES])
-    return [*wanted, *(f"custom:{name}" for name in extensions)]
-
-
-def _extension(name: str) -> TransformerFactory:
-    """A transformer whose projection repeats the server's channel of that name."""
-
-    class Extension(StreamTransformer):
-        methods = ("custom", f"custom:{name}")
-
-        def __init__(self, scope: Namespace = ()) -> None:
-            super().__init__(scope)
-            self._channel: StreamChannel[Any] = StreamChannel()
-
-        def init(self) -> dict[str, Any]:
-            return {name: self._channel}
-
-        def process(self, event: ProtocolEvent) -> bool:
-            data = event["params"]["data"]
-            if event["method"] != "custom":
-                self._channel.push(data)
-            elif isinstance(data, dict) and data.get("name") == name and "payload" in data:
-                # The graph has written it itself; to the server it is the channel's.
-                self._channel.push(data["payload"])
-            return True
-
-    return Extension

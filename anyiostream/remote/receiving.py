@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NoReturn, final
 
 from anyiostream import AnyioStreamError, PendingInterrupt, StreamPart, parts
+from anyiostream.remote.totals import RESTARTED
 
 LINE: Final = 64
 """Bytes that a line of an event counts for besides its own."""
 
 __all__ = [
+    "Attempts",
     "EventDecoder",
     "RemoteGap",
     "RemoteMalformed",
@@ -207,6 +209,33 @@ def event_place(event: Mapping[str, Any]) -> tuple[str, int]:
     return name, int(event["seq"])
 
 
+@final
+class Attempts:
+    """Tells the messages of a run that was taken up after a crash from those of the attempt that was lost."""
+
+    def __init__(self) -> None:
+        self._number = 1
+
+    def observe(self, event: Mapping[str, Any]) -> int:
+        """Which attempt an event is of, counted from 1."""
+        end = root_end(event)
+        if end is not None and end["event"] == "running":
+            self._number = 1
+        if event["method"] == "custom" and _channel(event["params"]) == RESTARTED:
+            self._number += 1
+        return self._number
+
+    def marked(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The event, which says the attempt if it starts a message of a later one than the first."""
+        params = event["params"]
+        data = params["data"]
+        if self._number == 1 or event["method"] != "messages" or data.get("event") != "message-start":
+            return event
+        said = data.get("metadata")
+        metadata = {**(said if isinstance(said, dict) else {}), "attempt": self._number}
+        return {**event, "params": {**params, "data": {**data, "metadata": metadata}}}
+
+
 def root_end(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What an event says of the run itself, if it is a `lifecycle` event of the root."""
     params = event["params"]
@@ -229,11 +258,19 @@ def part_of(event: Mapping[str, Any]) -> StreamPart | None:
         metadata = {"run_id": data.get("run_id"), "langgraph_node": params.get("node")}
         return parts.messages(data, metadata, ns=namespace)
     if method == "custom":
-        if not isinstance(data, dict) or "payload" not in data or params.get("written"):
+        name = _channel(params)
+        if name is None:
             return parts.custom(data, ns=namespace)
-        name = data.get("name")
-        kind = f"custom:{name}" if isinstance(name, str) else "custom"
-        return {"type": kind, "ns": namespace, "data": data["payload"]}
+        return {"type": f"custom:{name}" if name else "custom", "ns": namespace, "data": data["payload"]}
     if method in {"updates", "tools", "tasks", "checkpoints"}:
         return {"type": method, "ns": namespace, "data": data}
     return None
+
+
+def _channel(params: Mapping[str, Any]) -> str | None:
+    """The named channel that has pushed what a `custom` event holds; `None` if the graph has written it itself."""
+    data = params["data"]
+    if not isinstance(data, dict) or "payload" not in data or params.get("written"):
+        return None
+    name = data.get("name")
+    return name if isinstance(name, str) else ""

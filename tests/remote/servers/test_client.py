@@ -330,6 +330,54 @@ async def test_a_thread_that_was_begun_anew_is_a_gap() -> None:
                 await anext(values)
 
 
+def spoken(seq: int, said: str, **metadata: Any) -> list[Any]:
+    """The events of a message, the first of them at this place."""
+    told = [
+        {"event": "message-start", "role": "ai", "id": said, "run_id": said, "metadata": metadata},
+        {"event": "content-block-delta", "index": 0, "run_id": said, "delta": {"type": "text-delta", "text": said}},
+        {"event": "message-finish", "run_id": said},
+    ]
+    return [event(seq + n, each, "messages") for n, each in enumerate(told)]
+
+
+def taken_up(seq: int, **written: Any) -> dict[str, Any]:
+    """What a log says where another server goes on with a run."""
+    payload = {"run_id": "r", "attempt": 2, "checkpoint_id": None, "after": 1}
+    told = event(seq, {"name": "run.restarted", "payload": payload}, "custom")
+    told["params"].update(written)
+    return told
+
+
+async def test_messages_of_a_later_attempt_say_so() -> None:
+    """Those of the first one do not; whoever wants to know of the crash itself reads it as a channel."""
+    first = [BEGUN, *spoken(2, "lost", model="m")]
+    again = [taken_up(5), *spoken(6, "said", model="m"), taken_up(9), *spoken(10, "once more")]
+    ended = event(13, {"event": "completed", "run_id": "r"}, "lifecycle")
+    with scripted(first, [*again, ended]) as (url, resumed):
+        async with connected(url) as client:
+            thread = client.thread("x")
+            async with thread.run(extensions=["run.restarted"]) as run:
+                crashes = aiter(run.extensions["run.restarted"])
+                told = [(await message).metadata async for message in run.messages]
+                assert told == [{"model": "m"}, {"model": "m", "attempt": 2}, {"attempt": 3}]
+                assert [crash["run_id"] async for crash in crashes] == ["r", "r"]
+            assert thread.attempt == 3
+    assert resumed == [None, "log-4"]
+
+
+async def test_attempts_are_of_one_run() -> None:
+    """Another run of the thread begins with its first one; and a graph may write what looks like a crash."""
+    ended = event(3, {"event": "completed", "run_id": "other"}, "lifecycle")
+    mine = event(4, {"event": "running", "run_id": "r"}, "lifecycle")
+    other = [event(1, {"event": "running", "run_id": "other"}, "lifecycle"), taken_up(2), ended]
+    with scripted([*other, mine, taken_up(5, written=True), *spoken(6, "said"), END]) as (url, _):
+        async with connected(url) as client:
+            thread = client.thread("x")
+            async with thread.run() as run:
+                assert [(await message).metadata async for message in run.messages] == [{}]
+            assert thread.attempt == 1
+
+
 async def test_a_stream_that_is_refused_for_good() -> None:
     """Is not asked for again."""
     with scripted([BEGUN, event(2, "a")]) as (url, resumed):
