@@ -32,17 +32,21 @@ from langgraph_sdk import get_client
 
 from anyiostream.remote import Reconnection, connect
 
+from ...npm import installed
 from ...ports import free_port
 from ...waiting import PATIENCE
 from .archive import Archive, Kept
 
-__all__ = ["JAVASCRIPT", "Report", "is_alive", "kill_often", "run_and_leave"]
+__all__ = ["PACKAGES", "Report", "is_alive", "kill_often", "kinds_here", "run_and_leave"]
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[3]
 
 JAVASCRIPT = Path(__file__).with_name("viewer.mjs")
+
+PACKAGES = Path(__file__).parents[1] / "servers" / "javascript"
+"""Where the packages are that it imports."""
 
 STEPS = 6
 """Of a run."""
@@ -491,6 +495,15 @@ VIEWERS: dict[str, Callable[[Kit, int, list[tuple[str, Any]]], Awaitable[None]]]
 }
 
 
+def kinds_here() -> tuple[str, ...]:
+    """The kinds of viewers that there are on this machine; the packages of the JavaScript client are installed."""
+    if shutil.which("node") is None:
+        print("there is no Node, and so no viewer in JavaScript", flush=True)  # noqa: T201 -- says what is not tried
+        return tuple(kind for kind in VIEWERS if kind != "javascript")
+    installed(PACKAGES)
+    return tuple(VIEWERS)
+
+
 def kill_often(
     folder: Path,
     *,
@@ -512,12 +525,9 @@ def kill_often(
         pause: Seconds after which a server that is up is killed, at most.
         kinds: Of viewers, in turn; by default all that there are here.
     """
-    if kinds is None:
-        node = shutil.which("node") and (JAVASCRIPT.parents[1] / "javascript" / "node_modules").exists()
-        kinds = tuple(kind for kind in VIEWERS if kind != "javascript" or node)
 
     async def run() -> Report:
-        return await Kit(folder, seed, backend, kinds).run(kills, threads, pause)
+        return await Kit(folder, seed, backend, kinds or kinds_here()).run(kills, threads, pause)
 
     return run_and_leave(run())
 

@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
 const [url, threadId, transport] = process.argv.slice(2);
-const require = createRequire(new URL("../javascript/scenarios.mjs", import.meta.url));
+const require = createRequire(new URL("../servers/javascript/scenarios.mjs", import.meta.url));
 const { Client } = await import(pathToFileURL(require.resolve("@langchain/langgraph-sdk")));
 
 process.on("unhandledRejection", (error) => console.error(String(error)));

@@ -25,7 +25,7 @@ from valkey import Valkey as Client
 from ...faults.tcp_proxy import Proxy, proxy
 from ...ports import free_port
 from ...waiting import PATIENCE
-from ..kills.kit import GRAPHS, VIEWERS, Kit, Report, is_alive, run_and_leave
+from ..kills.kit import GRAPHS, Kit, Report, is_alive, kinds_here, run_and_leave
 from ..store.valkey import Valkey, valkey
 
 __all__ = ["SharedKit", "kill_several"]
@@ -170,7 +170,7 @@ def kill_several(folder: Path, **options: Any) -> tuple[Report, Counter[str]]:
         ports = [free_port() for _ in range(options["servers"])]
         with valkey(folder, "--appendonly", "yes") as store:
             async with proxy(*(("127.0.0.1", port) for port in ports)) as between:
-                kinds = options.get("kinds") or tuple(kind for kind in VIEWERS if kind != "javascript")
+                kinds = options.get("kinds") or kinds_here()
                 given = {name: options[name] for name in ("drawn", "shifts") if name in options}
                 kit = SharedKit(
                     folder, options["seed"], options["backend"], kinds, options.get("viewers", 1),
