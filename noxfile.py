@@ -104,6 +104,13 @@ def tests_servers(session: nox.Session) -> None:
     run_tests(session, *(() if session.posargs else (f"tests/{folder}" for folder in APART)))
 
 
+@nox.session(name="tests-deleted")
+def tests_deleted(session: nox.Session) -> None:
+    """Delete each protocol, and `web`, from a copy, and run the tests of the others: `nox -s tests-deleted -- web`."""
+    install(session, "test")
+    session.run("python", "-m", "tests.deleted", *session.posargs, env={"PYTHONDONTWRITEBYTECODE": None})
+
+
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Run the tests with branch coverage, which takes half as long again. Arguments go to pytest."""

@@ -16,6 +16,7 @@ import anyio
 import pytest
 from hypothesis import HealthCheck, settings
 
+from .deleted import pytest_runtest_call  # noqa: F401 -- a hook
 from .thorough import THOROUGH
 from .waiting import PATIENCE
 

@@ -25,10 +25,15 @@ PROTOCOLS: Final[dict[str, str]] = {
 
 @final
 class UnknownProtocol(AnyioStreamError, ValueError):
-    """There is no such protocol."""
+    """There is no such protocol.
+
+    Attributes:
+        protocol: What was asked for.
+    """
 
     def __init__(self, protocol: object) -> None:
         super().__init__(f"There is no protocol {protocol!r}. Choose from {', '.join(map(repr, PROTOCOLS))}.")
+        self.protocol: Final = protocol
 
 
 def open_sink(
