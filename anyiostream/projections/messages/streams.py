@@ -97,12 +97,13 @@ class AsyncMessageProjection(Generic[T, R]):
         ```
     """
 
-    __slots__ = ("_final", "_log", "_run")
+    __slots__ = ("_final", "_log", "_run", "_what")
 
-    def __init__(self, run: Port, log: DeltaLog[T], final: Callable[[], R]) -> None:
+    def __init__(self, run: Port, log: DeltaLog[T], final: Callable[[], R], what: str) -> None:
         self._run = run
         self._log = log
         self._final = final
+        self._what = what
 
     def __aiter__(self) -> AsyncDeltaCursor[T]:
         """The pieces from the first on, as they arrive."""
@@ -118,19 +119,19 @@ class AsyncMessageProjection(Generic[T, R]):
         return self._wait().__await__()
 
     def __repr__(self) -> str:
-        return f"<{self._log.name}: `await` it for the whole, `async for` for the pieces>"
+        return f"<{self._what}: `await` it for the whole, `async for` for the pieces>"
 
     if not TYPE_CHECKING:  # for type checkers it is not iterable, and has no value yet
 
         def __iter__(self) -> NoReturn:
-            raise WrongLane(self._log.name, "async", "use 'async for' instead.")
+            raise WrongLane(self._what, "async", "use 'async for' instead.")
 
         def __getattr__(self, name: str) -> NoReturn:
             if name.startswith("_"):
                 raise AttributeError(name)
             if name == "get":
-                raise WrongLane(self._log.name, "async", "await it instead.")
-            raise NotAwaited(self._log.name, example=f"(await message.output).{name}")
+                raise WrongLane(self._what, "async", "await it instead.")
+            raise NotAwaited(self._what, example=f"(await {self._what}).{name}")
 
     async def _wait(self) -> R:
         await await_end(self._run, self._log)
@@ -275,22 +276,26 @@ class AsyncChatModelStream(MessageStream):
     @property
     def text(self) -> AsyncMessageProjection[str, str]:
         """Its text: pieces if iterated, the whole if awaited."""
-        return AsyncMessageProjection(self._run, self._record.text, self._record.final_text)
+        return AsyncMessageProjection(self._run, self._record.text, self._record.final_text, "message.text")
 
     @property
     def reasoning(self) -> AsyncMessageProjection[str, str]:
         """Its reasoning, in the same forms."""
-        return AsyncMessageProjection(self._run, self._record.reasoning, self._record.final_reasoning)
+        return AsyncMessageProjection(
+            self._run, self._record.reasoning, self._record.final_reasoning, "message.reasoning"
+        )
 
     @property
     def tool_calls(self) -> AsyncMessageProjection[dict[str, Any], list[dict[str, Any]]]:
         """Its tool calls: chunks `{"type", "id", "name", "args": str}` if iterated, the finished calls if awaited."""
-        return AsyncMessageProjection(self._run, self._record.tool_call_chunks, self._record.final_tool_calls)
+        return AsyncMessageProjection(
+            self._run, self._record.tool_call_chunks, self._record.final_tool_calls, "message.tool_calls"
+        )
 
     @property
     def usage(self) -> AsyncMessageProjection[Mapping[str, Any], Mapping[str, Any] | None]:
         """Token counts if awaited, or `None` if the model reports none."""
-        return AsyncMessageProjection(self._run, self._record.events, self._final_usage)
+        return AsyncMessageProjection(self._run, self._record.events, self._final_usage, "message.usage")
 
     @property
     def output(self) -> AsyncMessageProjection[Mapping[str, Any], Any]:
@@ -300,7 +305,7 @@ class AsyncChatModelStream(MessageStream):
             RunAborted: The run was aborted before; `partial` has the message so far.
             BaseException: The error that ended the message, each time it is asked for.
         """
-        return AsyncMessageProjection(self._run, self._record.events, self._message)
+        return AsyncMessageProjection(self._run, self._record.events, self._message, "message.output")
 
     def __await__(self) -> Generator[Any, Any, Any]:
         """The final message, as `output`."""
