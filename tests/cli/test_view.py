@@ -112,6 +112,27 @@ def test_a_tool_call_goes_from_the_tree_to_the_log() -> None:
     assert node.tools == {}
 
 
+@pytest.mark.parametrize(
+    ("status", "text", "ended"),
+    [
+        ("interrupted", "interrupted", "interrupted"),
+        ("aborted", "aborted", "aborted"),
+        ("failed", "its graph failed", "failed"),
+        ("completed", "it broke off", "failed"),
+    ],
+)
+def test_a_tool_call_that_its_graph_leaves_open_says_why(status: str, text: str, ended: str) -> None:
+    """One that asks its user has not failed."""
+    model = model_of(
+        lifecycle("started", *SUB, graph_name="researcher"),
+        parts.tools({"event": "tool-started", "tool_call_id": "t", "tool_name": "search", "input": {}}, ns=SUB),
+        lifecycle(status, *SUB),
+    )
+    (entry,) = model.take_log()
+    assert isinstance(entry, ToolUse)
+    assert (entry.error, entry.ended) == (text, ended)
+
+
 def test_events_of_unknown_calls_are_passed_over() -> None:
     """Those whose start was not seen, and payloads of another shape."""
     model = model_of(
@@ -299,6 +320,9 @@ def test_entries_of_the_log() -> None:
         "  → search(q=é)",
     ]
     assert recorded(entry_lines(ToolUse((), "search", {"q": 1}, [2], None, 0.2))) == "⚙ search(q=1) = [2]  200 ms\n"
+    asks = ToolUse((), "book", {}, None, "interrupted", 0.2, "interrupted")
+    assert recorded(entry_lines(asks)) == "⚙ book() ‖ interrupted  200 ms\n"
+    assert recorded(entry_lines(ToolUse((), "book", {}, None, "no", 0.2))) == "⚙ book() ✗ no  200 ms\n"
     assert recorded(entry_lines(Data(("a", "b"), "custom", {"n": 1}))) == 'a / b / custom {"n": 1}\n'
 
 

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from anyiostream.cli.terminal.model import RunModel
 from anyiostream.cli.terminal.nodes import Data, Entry, Message, ToolUse
-from anyiostream.cli.terminal.render import node_line
+from anyiostream.cli.terminal.render import MARKS, node_line
 from anyiostream.cli.terminal.text import one_line, printable, shortened, wrapped
 from anyiostream.cli.terminal.values import LONGEST_VALUE, arguments_line, duration, labelled, value_line
 from anyiostream.tooling import encode
@@ -153,7 +153,8 @@ def _tool_line(tool: ToolUse) -> Text:
     if tool.error is None:
         line.append(f" = {value_line(getattr(tool.output, 'content', tool.output), LONGEST_VALUE)}")
     else:
-        line.append(f" ✗ {one_line(tool.error, LONGEST_VALUE)}", style="red")
+        sign, style = MARKS[tool.ended]
+        line.append(f" {sign} {one_line(tool.error, LONGEST_VALUE)}", style=style)
     line.append(f"  {duration(tool.seconds)}", style="dim")
     return line
 

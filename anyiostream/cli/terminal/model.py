@@ -193,7 +193,9 @@ class RunModel:
             self._spoken(node, speech, now, ended if status == "completed" else status)
         for tool in node.tools.values():
             where = self._where(node.namespace)
-            self._note(ToolUse(where, tool.name, tool.given, None, f"the run {status}", now - tool.since))
+            text = CUT_OFF.get(status, status)
+            ended = "failed" if status == "completed" else status
+            self._note(ToolUse(where, tool.name, tool.given, None, text, now - tool.since, ended))
         node.messages.clear()
         node.tools.clear()
         node.end(status, now, error)
@@ -220,6 +222,9 @@ class RunModel:
             self.missed += 1
         self._log.append(entry)
 
+
+CUT_OFF: Final[Mapping[str, str]] = {"completed": "it broke off", "failed": "its graph failed"}
+"""Status of a graph -> what became of the tool calls that it left open, where the status does not say it."""
 
 HANDLERS: Final[Mapping[str, Callable[[RunModel, Namespace, ProtocolEvent, float], None]]] = {
     "lifecycle": RunModel._on_lifecycle,  # noqa: SLF001 -- a table of its own methods

@@ -58,8 +58,9 @@ class ToolUse:
         name: The tool.
         given: Its arguments.
         output: What it returned.
-        error: The text of its error, if it failed.
+        error: The text of its error, if it failed; if its graph ended before it, what became of it.
         seconds: How long it took.
+        ended: `"failed"`, or the status of the graph that ended before it, if it has an `error`.
     """
 
     where: tuple[str, ...]
@@ -68,6 +69,7 @@ class ToolUse:
     output: Any
     error: str | None
     seconds: float
+    ended: str = "failed"
 
 
 @final

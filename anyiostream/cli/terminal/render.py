@@ -18,7 +18,7 @@ from anyiostream.cli.terminal.nodes import Node, Speech, ToolCall
 from anyiostream.cli.terminal.text import one_line, tail
 from anyiostream.cli.terminal.values import LONGEST_VALUE, arguments_line, count, duration, value_line
 
-__all__ = ["node_line", "region_lines", "waits"]
+__all__ = ["MARKS", "node_line", "region_lines", "waits"]
 
 SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 PACE: Final = 10
