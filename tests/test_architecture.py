@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-NAMED = sorted(set(re.findall(r"`([a-z_/]+(?:\.py|\.md|/))`", PAGE)))
+NAMED = sorted(set(re.findall(r"`([a-z_/]+(?:\.py|\.js|\.md|/))`", PAGE)))
 
 
 def test_files_are_named() -> None:

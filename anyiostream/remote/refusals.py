@@ -1,4 +1,7 @@
-"""`Refusal`: why the server does not do what a client asked for, in the terms of the protocol and of HTTP."""
+"""`Refusal`: why the server does not do what a client asked for, in the terms of the protocol and of HTTP.
+
+`requests.refused` makes the response.
+"""
 
 from __future__ import annotations
 

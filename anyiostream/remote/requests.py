@@ -1,4 +1,4 @@
-"""Who makes a request; answering in JSON."""
+"""Who makes a request, and the answers in JSON, refusals included."""
 
 from __future__ import annotations
 
