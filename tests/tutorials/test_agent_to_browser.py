@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from ..browser.chromium import Watched, launched
@@ -22,7 +23,7 @@ from ..waiting import PATIENCE
 from .steps import ROOT, commands, programs, write_files
 
 TUTORIAL = "agent-to-browser.md"
-INSTALL, TERMINAL, READ, ENTER, NPM, BUNDLE, LEAVE, SERVE = commands(TUTORIAL)
+INSTALL, TERMINAL, READ, ENTER, NPM, BUNDLE, LEAVE, SERVE, SERVE_SHORT = commands(TUTORIAL)
 NODE_MODULES = Path(__file__).parent / "node_modules"
 
 
@@ -85,6 +86,15 @@ def test_a_run_in_a_response_asks_as_well(folder: Path) -> None:
     assert "Book the flight to Bergen?" in done.stdout
 
 
+def test_the_short_service_answers_at_the_address_that_is_shown(folder: Path) -> None:
+    """With the run's events, the question last but one."""
+    text = (ROOT / "docs" / "tutorials" / TUTORIAL).read_text(encoding="utf-8")
+    (shown,) = re.findall(r"<http://127\.0\.0\.1:8001(/answer\?.*?)>", text)
+    with served(folder, SERVE_SHORT) as url:
+        answered = httpx.get(url + shown, timeout=PATIENCE).text
+    assert re.findall(r"^event: (\S+)$", answered, re.MULTILINE)[-2:] == ["input.requested", "lifecycle"]
+
+
 @pytest.fixture(scope="module")
 def bundled(folder: Path) -> Path:
     """The folder, with the page's script; packages are installed once for all runs of this test."""
@@ -108,9 +118,9 @@ def bundled(folder: Path) -> Path:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
+def served(folder: Path, command_line: str = SERVE) -> Iterator[str]:
     """The tutorial's server, on a port that is free; its address."""
-    command = [sys.executable, "-m", *shlex.split(SERVE), "--port", "0"]
+    command = [sys.executable, "-m", *shlex.split(command_line), "--port", "0"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     pipes: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=folder, env=environment, **pipes) as process:
