@@ -225,10 +225,13 @@ def _suggestion(name: str, owner: object, wanted: str) -> str:
     close = difflib.get_close_matches(name, public, n=3)
     listing = wanted == "graph" and isinstance(owner, ModuleType)
     graphs = [each for each in public if _is_graph(there[each])] if listing else []
-    listed = f"; its graphs: {', '.join(graphs[:20])}" if graphs else ""
+    listed = ", ".join(graphs[:20])
     if close:
-        return f"; did you mean {' or '.join(repr(each) for each in close)}?{listed}"
-    return listed or (f"; it has {', '.join(public[:10])}" if public else "")
+        meant = f"; did you mean {' or '.join(repr(each) for each in close)}?"
+        return f"{meant} Its graphs: {listed}" if graphs else meant
+    if graphs:
+        return f"; its graphs: {listed}"
+    return f"; it has {', '.join(public[:10])}" if public else ""
 
 
 def _is_graph(found: object) -> bool:

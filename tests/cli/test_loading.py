@@ -191,5 +191,7 @@ def test_a_hook_is_not_looked_for_among_graphs(module: Any) -> None:
     module("hooked_graphs", "async def graph(input, writer): ...\nasync def authorize(access): ...\n")
     with pytest.raises(UsageError, match=r"no attribute 'nothing'; its graphs: graph$"):
         load_graph("hooked_graphs:nothing")
+    with pytest.raises(UsageError, match=r"no attribute 'grph'; did you mean 'graph'\? Its graphs: graph$"):
+        load_graph("hooked_graphs:grph")
     with pytest.raises(UsageError, match=r"no attribute 'nothing'; it has authorize, graph$"):
         load_object("hooked_graphs:nothing")
