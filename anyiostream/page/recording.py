@@ -7,6 +7,7 @@ lines that `anyiostream run --json` writes, which are events of the raw log. The
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, final
@@ -181,7 +182,11 @@ def recorded(*recordings: Recording, hosts: Collection[str] = LOOPBACK) -> Starl
 
     async def events(request: Request) -> Response:
         recording = named(request)
-        since = (await request.json()).get("since") or 0
+        try:
+            since = (await request.json()).get("since") or 0
+            since = max(0, operator.index(since))
+        except (AttributeError, TypeError, ValueError):
+            raise Refusal("invalid_argument", "`since` must be a place in the recording.", status=400) from None
         return _stream([frame(each.method, each.body, each.event_id) for each in recording.entries[since:]])
 
     return Starlette(

@@ -127,6 +127,24 @@ async def hostile(given: Any, writer: GraphWriter) -> Any:
     return None
 
 
+async def babbles(_: Any, writer: GraphWriter) -> Any:
+    """Always has something to say, until a test lets it go on."""
+    thread_id = run_context.get().thread_id
+    while not _gate(thread_id).acquire(blocking=False):
+        await writer.custom({"name": "count", "payload": None})
+        await anyio.sleep(0.02)
+    return None
+
+
+async def reviewed(given: Any, writer: GraphWriter) -> Any:
+    """Asks whether tools may be called, as agents do."""
+    if hasattr(given, "answers"):
+        return {"answer": given.answer}
+    configs = [{"action_name": "search", "allowed_decisions": given}]
+    await writer.interrupt({"action_requests": [{"name": "search", "args": {}}], "review_configs": configs})
+    return None
+
+
 class State(TypedDict, total=False):
     messages: Annotated[list[Any], add_messages]
     answers: Annotated[list[Any], operator.add]
@@ -165,6 +183,8 @@ ASSISTANTS: dict[str, Any] = {
     "counts": counts,
     "runs on": runs_on,
     "hostile": hostile,
+    "babbles": babbles,
+    "reviewed": reviewed,
     "chat": chat_graph(),
     "two questions": two_questions(),
 }

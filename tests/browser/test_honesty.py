@@ -239,3 +239,17 @@ def test_eight_tabs_at_once(site: Site, context: Any) -> None:
     site.release()
     for tab in tabs:
         tab.locator("main").get_by_text("completed", exact=True).first.wait_for()
+
+
+def test_eight_tabs_of_a_run_that_never_pauses(site: Site, context: Any) -> None:
+    """Those without a place of their own take turns all the same: none is left out."""
+    site.start("babbles")
+    tabs = [context.new_page() for _ in range(8)]
+    for tab in tabs:
+        tab.goto(f"{site.url}/#/t/{site.thread}")
+    for tab in tabs:
+        tab.locator("main").get_by_text("running", exact=True).first.wait_for()
+    tabs[-1].get_by_role("button", name="Stop").click()
+    tabs[-1].get_by_role("button", name="Really stop").click()
+    for tab in tabs:
+        tab.locator("main").get_by_text("it was aborted").first.wait_for()

@@ -218,6 +218,9 @@ def test_the_page_asks_who_looks(loop: str, context: Any) -> None:
         site.start("fails")
         site.tab.goto(url)
         form = site.tab.get_by_role("form", name="Credentials")
+        form.get_by_label("Authorization").fill("Bearer \u201calice\u201d")  # which no header can be
+        form.get_by_role("button", name="Continue").click()
+        assert "such characters" in form.get_by_label("Authorization").evaluate("field => field.validationMessage")
         form.get_by_label("Authorization").fill("Bearer alice")
         form.get_by_role("button", name="Continue").click()
         site.see("No thread has run yet.")

@@ -67,6 +67,29 @@ def test_parallel_graphs_have_lanes_of_their_own(site: Site) -> None:
     site.button("Graph researcher #1 tides").wait_for(state="detached")
 
 
+def test_lanes_of_earlier_turns(site: Site) -> None:
+    """Are there if one looks at their time."""
+    for topic in ("tides", "dunes", "caves"):
+        site.start("team", {"topics": [topic]}, gates=1)
+        site.client.ended()
+    site.look()
+    site.see("completed")
+    graphs = lanes(site).get_by_text("researcher #")
+    lanes(site).get_by_text("researcher caves").or_(lanes(site).get_by_text("researcher", exact=True)).first.wait_for()
+    assert graphs.count() == 0
+    site.tab.get_by_label("Whole thread").check()
+    lanes(site).get_by_text("researcher #3 caves").wait_for()
+    assert graphs.count() == 3
+
+
+def test_a_bar_can_be_reached_by_tab_wherever_the_lanes_are(site: Site) -> None:
+    """Also when the newest one is out of sight."""
+    site.start("team", {"topics": [f"topic {n}" for n in range(8)]}, gates=8)
+    site.look()
+    site.see("completed")
+    assert lanes(site).locator("button.bar[tabindex='0']").count() == 1
+
+
 def test_the_details_of_a_message(site: Site) -> None:
     """Its text as it streams, its reasoning folded, when it began and its first piece came."""
     site.start("team", {"topics": ["tides"]})
@@ -154,6 +177,17 @@ def test_the_graph(site: Site) -> None:
     site.tab.get_by_role("img", name="left, visited 1 time").wait_for()
 
 
+def test_a_drawing_that_fails_for_now(site: Site, context: Any) -> None:
+    """Is asked for again."""
+    context.watched.expected += ["503"]
+    busy = {"message": "the server is busy"}
+    site.tab.route("**/graph?xray=true", lambda route: route.fulfill(status=503, json=busy), times=1)
+    site.start("two questions", {})
+    site.look()
+    tab_of(site, "Graph")
+    site.tab.get_by_role("img", name="left, visited 1 time").wait_for()
+
+
 def test_running_nodes_are_lit(site: Site) -> None:
     """A function graph is one node, whose subgraphs are not drawn."""
     site.start("chat", {"messages": [["user", "hi"]]})
@@ -204,6 +238,33 @@ def test_a_run_is_shown_again(site: Site, speed: str) -> None:
     site.see("completed")
     site.tab.get_by_label("Speed").select_option(speed)
     site.button("Replay").click()
+    site.button("Replay").wait_for()
+    site.see("completed")
+
+
+def test_the_speed_of_what_is_shown_again(site: Site) -> None:
+    """Is that of what comes from then on; and what is now can be asked for in the middle."""
+    site.start("counts", {"to": 2, "gates": [1]})
+    site.held(1, written=1)
+    site.tab.wait_for_timeout(8000)
+    site.release()
+    site.look()
+    site.see("completed")
+    site.button("Replay").click()
+    site.tab.wait_for_timeout(2000)
+    site.tab.evaluate(  # at once, however slow the machine is
+        """() => {
+            const select = [...document.querySelectorAll("label")].find(each => each.innerText.includes("Speed"));
+            for (const speed of ["20", "1"]) {
+                select.control.value = speed;
+                select.control.dispatchEvent(new Event("change", { bubbles: true }));
+            }
+        }"""
+    )
+    site.tab.wait_for_timeout(100)
+    assert site.button("Pause").is_visible()
+    site.tab.evaluate("id => { location.hash = `#/t/${id}?at=1`; }", site.thread)
+    site.tab.evaluate("id => { location.hash = `#/t/${id}`; }", site.thread)
     site.button("Replay").wait_for()
     site.see("completed")
 
@@ -313,11 +374,42 @@ def test_questions_of_one_step_are_answered_together(site: Site) -> None:
     site.look()
     questions = site.tab.get_by_role("form", name="Question")
     questions.nth(1).wait_for()
-    questions.nth(0).get_by_role("button", name="Yes").click()
+    questions.nth(0).get_by_role("button", name="No").click()
     site.see("Your answer is sent when the other questions are answered.")
+    questions.nth(0).get_by_role("button", name="Change").click()
+    questions.nth(0).get_by_role("button", name="Yes").click()
     questions.nth(1).get_by_role("button", name="No").click()
     site.see("completed")
     tab_of(site, "State").get_by_role("region", name="State").get_by_text("=True").wait_for()
+
+
+def test_what_was_answered_here_before_a_reload(site: Site) -> None:
+    """Was not somebody else's answer; nor is another's answer to a question of the same id this tab's."""
+    site.start("asks", {})
+    site.look()
+    site.button("Yes").click()
+    site.see("completed")
+    site.start("asks", {})
+    site.button("Yes").wait_for()
+    (task,) = site.client.state().json()["tasks"]
+    site.client.command("input.respond", {"interrupt_id": task["interrupts"][0]["id"], "response": 1})
+    site.see("Answered questions: 2")
+    site.tab.reload()
+    site.tab.get_by_text("Answered questions: 2").click()
+    answered = site.tab.get_by_role("region", name="Questions").get_by_role("listitem")
+    answered.nth(0).get_by_text("answered here: true").wait_for()
+    answered.nth(1).get_by_text("answered by another client").wait_for()
+
+
+@pytest.mark.parametrize("allowed", [["approve", "reject"], ["edit", "reject"], ["edit"]])
+def test_decisions_that_are_allowed(site: Site, allowed: list[str]) -> None:
+    """Only these are offered for a click."""
+    site.start("reviewed", allowed)
+    site.look()
+    question = site.tab.get_by_role("form", name="Question")
+    question.get_by_role("button", name="Answer").wait_for()
+    offered = [each.lower() for each in question.get_by_role("button").all_inner_texts()]
+    assert offered == [*(each for each in allowed if each != "edit"), "answer"]
 
 
 def test_another_client_answers(site: Site) -> None:

@@ -68,4 +68,6 @@ async def test_what_is_served() -> None:
         digest = (await client.get("/live/x")).json()
         assert (digest["recorded"], digest["events"], digest["last"]) == (True, 3, 3)
         assert (await client.get("/live/y")).status_code == 404
+        for body in ("", "[]", '{"since": "x"}', '{"since": 1.5}'):
+            assert (await client.post("/threads/x/stream/events", content=body)).status_code == 400
         assert (await client.get("/live/x", headers={"host": "evil.example"})).status_code == 421

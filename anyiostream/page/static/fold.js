@@ -102,7 +102,7 @@ export class Model {
     /** What is said of the log itself: gaps, restarts, reconnections. @type {any[]} */
     this.bands = [];
     this.sums = { events: 0, input: 0, output: 0, attempt: 0, droppedEvents: 0, droppedBars: 0 };
-    /** When messages ended, and how many tokens they had, of the last run. @type {{at: number, tokens: number}[]} */
+    /** How many tokens messages of the last run had, and how long they took. @type {{tokens: number, ms: number}[]} */
     this.rates = [];
     /** How often each node of the root has begun in the last run. @type {Map<string, number>} */
     this.visits = new Map();
@@ -199,7 +199,7 @@ export class Model {
     });
     this.sums.input += given;
     this.sums.output += said;
-    if (said) this.rates.push({ at: event.params.timestamp, tokens: said });
+    if (said) this.rates.push({ tokens: said, ms: event.params.timestamp - (bar.first ?? bar.begin) });
     if (this.rates.length > 256) this.rates.splice(0, 128);
   }
 

@@ -3,19 +3,24 @@
 import { around, keyOf, nameOf } from "./fold.js";
 
 /** @typedef {import("./fold.js").Bar} Bar @typedef {import("./fold.js").Model} Model */
-/** @typedef {{key: string, namespace: string[], children: Lane[], rows: Bar[][], born: number}} Lane */
+/** @typedef {{key: string, namespace: string[], children: Lane[], rows: Bar[][], newest: number}} Lane */
 
 /** Model -> its lanes, and how many of its bars stand in them. */
 const kept = new WeakMap();
 
-/** @param {Map<string, Lane>} lanes @param {string[]} namespace @param {number} born @returns {Lane} */
-function laneOf(lanes, namespace, born) {
+/** The lane of a namespace, in which a bar begins; so it does in those round it. @param {Map<string, Lane>} lanes @param {string[]} namespace @param {number} seq @returns {Lane} */
+function laneOf(lanes, namespace, seq) {
   const key = keyOf(namespace);
   let lane = lanes.get(key);
   if (lane === undefined) {
-    lane = { key, namespace, children: [], rows: [], born };
+    lane = { key, namespace, children: [], rows: [], newest: 0 };
     lanes.set(key, lane);
-    if (namespace.length) laneOf(lanes, around(namespace), born).children.push(lane);
+    if (namespace.length) laneOf(lanes, around(namespace), seq).children.push(lane);
+  }
+  lane.newest = seq;
+  for (let at = namespace; at.length;) {
+    at = around(at);
+    /** @type {Lane} */ (lanes.get(keyOf(at))).newest = seq;
   }
   return lane;
 }
@@ -30,7 +35,7 @@ function lanesOf(model) {
   }
   for (; found.placed < model.bars.length; found.placed += 1) {
     const bar = model.bars[found.placed];
-    if (bar.kind === "task") found.inputs.set(keyOf([...bar.namespace, `${bar.name}:${bar.id}`]), bar.input);
+    if (bar.kind === "task") found.inputs.set(keyOf([...bar.namespace, `${bar.name}:${bar.id}`]), { input: bar.input, text: null });
     const { rows } = laneOf(found.lanes, bar.namespace, bar.seq);
     const free = rows.find((row) => {
       const before = row[row.length - 1];
@@ -54,14 +59,24 @@ function notesOf(among, inputs) {
   });
   return among.map(({ namespace, key }, at) => {
     if (counts.get(nameOf(namespace)) < 2) return "";
-    const input = inputs.get(key);
-    const given = input === undefined || input === null ? "" : ` ${typeof input === "string" ? input : JSON.stringify(input)}`;
-    return `#${numbers[at]}${given.slice(0, 200)}`;
+    return `#${numbers[at]}${shortly(inputs.get(key))}`;
   });
 }
 
-/** The rows of the waterfall, outer before inner; of a folded lane its head only. @param {Model} model @param {Set<string>} folded @param {string} root */
-export function rowsOf(model, folded, root) {
+/** What a graph was given, as text: made once, as it may be long, and is asked for with each frame. @param {{input: any, text: string | null} | undefined} given @returns {string} */
+function shortly(given) {
+  if (given === undefined) return "";
+  const { input } = given;
+  given.text ??= input === undefined || input === null ? "" : ` ${typeof input === "string" ? input : JSON.stringify(input)}`.slice(0, 200);
+  return given.text;
+}
+
+/**
+ * The rows of the waterfall, outer before inner; of a folded lane its head only.
+ * @param {Model} model @param {Set<string>} folded @param {string} root
+ * @param {number} [since] leaves out what has no bar that began after this place
+ */
+export function rowsOf(model, folded, root, since = 0) {
   /** @type {Row[]} */
   const rows = [];
   const { lanes, inputs } = lanesOf(model);
@@ -72,11 +87,13 @@ export function rowsOf(model, folded, root) {
     const graph = model.graphs.get(lane.key);
     const name = lane.namespace.length ? graph?.graph_name ?? nameOf(lane.namespace) : root;
     const isFolded = folded.has(lane.key);
-    const own = isFolded ? [lane.rows.flat()] : lane.rows.length ? lane.rows : [[]];
+    const recent = lane.rows.filter((row) => row[row.length - 1].seq > since || row[row.length - 1].end === null);
+    const own = isFolded ? [recent.flat()] : recent.length ? recent : [[]];
     own.forEach((bars, at) => rows.push({ lane, depth, name, note, folded: isFolded, head: at === 0, bars }));
     if (isFolded) continue;
-    const notes = notesOf(lane.children, inputs);
-    for (let at = lane.children.length - 1; at >= 0; at -= 1) pending.push([lane.children[at], depth + 1, notes[at]]);
+    const children = lane.children.filter((each) => each.newest > since);
+    const notes = notesOf(children, inputs);
+    for (let at = children.length - 1; at >= 0; at -= 1) pending.push([children[at], depth + 1, notes[at]]);
   }
   return rows;
 }

@@ -54,6 +54,25 @@ export const start = (threadId, assistantId, input) =>
 /** @param {string} threadId @param {{interrupt_id: string, namespace: string[], response: any}[]} responses */
 export const respond = (threadId, responses) => command(threadId, "input.respond", { responses });
 
+const ANSWERED = "anyiostream answers";
+
+/** What was answered in this tab, also before it was loaded anew: place of the question -> the beginning of the answer. */
+export const answered = {
+  /** @returns {Record<string, string>} */
+  get all() {
+    try {
+      return JSON.parse(sessionStorage.getItem(ANSWERED) ?? "{}");
+    } catch {
+      return {};
+    }
+  },
+  /** @param {string} threadId @param {number} seq @param {string} text */
+  add(threadId, seq, text) {
+    const newest = Object.entries(this.all).slice(-200);
+    sessionStorage.setItem(ANSWERED, JSON.stringify(Object.fromEntries([...newest, [`${threadId} ${seq}`, text.slice(0, 400)]])));
+  },
+};
+
 /** A stream that is open only while the tab is looked at. @param {Stream} stream @returns {() => void} ends it */
 function whileVisible(stream) {
   const look = () => (document.visibilityState === "hidden" ? stream.stop() : stream.start());

@@ -3,11 +3,13 @@
 //
 // The stream connects again by itself, from the last event that it has; what is no longer there is a gap, of which its
 // reader is told. A browser has six connections for one server, so not every tab can have a stream all the time: a tab
-// that gets none of the places reads what there is, and comes back a little later.
+// that gets none of the places reads what there is, for a moment at most, and comes back a little later.
 
 const PLACES = 4;
 /** ms that a tab without a place reads on when nothing comes, and after which it comes back. */
 const LINGER = 400;
+/** ms that it reads on at most, however much comes: others wait for the connection. */
+const TURN = 1000;
 const RETURN = 1500;
 /** ms of silence after which a connection is given up: the server says every 5 s that it is alive. */
 const SILENCE = 16_000;
@@ -151,11 +153,14 @@ export class Stream {
     const leave = () => request.abort();
     signal.addEventListener("abort", leave, { once: true });
     let timer = setTimeout(leave, SILENCE);
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let turn;
     try {
       const response = await this.#open(request.signal);
       if (!response.ok || response.body === null) throw await refusalOf(response);
       this.#say(signal, held ? "live" : "taking turns", "");
       heard();
+      if (!held) turn = setTimeout(leave, TURN);
       const frames = new Frames();
       const reader = response.body.getReader();
       for (;;) {
@@ -172,6 +177,7 @@ export class Stream {
       if (held || !request.signal.aborted) throw error;
     } finally {
       clearTimeout(timer);
+      clearTimeout(turn);
       signal.removeEventListener("abort", leave);
       request.abort();
     }

@@ -3,6 +3,7 @@
 import { Connection, Live, State, count, duration, html, line } from "./dom.js";
 import { Model, asOf } from "./fold.js";
 import { cancel, drawing, followThread, look } from "./session.js";
+import { Refused } from "./stream.js";
 import { Chat, Events, Graph, Pressure, StateTab } from "./tabs.js";
 import { Credentials, Start } from "./threads.js";
 import { Waiting } from "./waiting.js";
@@ -12,6 +13,8 @@ const TABS = ["Chat", "State", "Events", "Graph", "Back-pressure"];
 const SPEEDS = [1, 5, 20];
 /** ms between two looks at what is not in the log. */
 const LOOK = 1000;
+/** HTTP statuses that may be others a moment later. */
+const PASSING = new Set([401, 408, 429, 500, 502, 503, 504]);
 
 export class Thread extends Live {
   /** @param {any} props */
@@ -22,9 +25,8 @@ export class Thread extends Live {
     this.past = null;
     this.digest = null;
     this.drawing = null;
+    this.drawn = false;
     this.connection = { state: "connecting", text: "" };
-    /** @type {Map<string, any>} */
-    this.answers = new Map();
     this.leave = () => {};
     this.replaying = 0;
     this.state = { tab: "Chat", selected: 0, sure: false, speed: 1, problem: "" };
@@ -77,12 +79,20 @@ export class Thread extends Live {
     if (document.visibilityState === "hidden") return;
     try {
       this.digest = await look(this.props.id);
-      if (this.digest.assistant_id && this.drawing === null) {
-        this.drawing = "The graph is being drawn…";
-        this.drawing = this.digest.recorded ? "The recording has no drawing of the graph." : await drawing(this.digest.assistant_id).catch((error) => error.message);
-      }
+      if (this.digest.assistant_id && !this.drawn) await this.draw();
     } catch { /* the stream tells */ }
     this.refresh();
+  }
+
+  /** Ask for the graph's drawing; once more with the next look, if that has failed for now. */
+  async draw() {
+    this.drawn = true;
+    try {
+      this.drawing = this.digest.recorded ? "The recording has no drawing of the graph." : await drawing(this.digest.assistant_id);
+    } catch (error) {
+      this.drawing = error.message;
+      this.drawn = error instanceof Refused && !PASSING.has(error.status);
+    }
   }
 
   // --- time ---
@@ -125,13 +135,16 @@ export class Thread extends Live {
     if (this.replaying % 2 === 1) { this.replaying += 1; return this.refresh(); }
     const mine = this.replaying += 1;
     const from = this.past !== null && this.past.last < model.last ? this.indexOf(this.past.last) : this.indexOf((model.run?.seq ?? 1) - 1);
-    const begun = performance.now();
-    const first = model.events[Math.max(0, from)]?.params.timestamp ?? 0;
+    let before = performance.now();
+    let until = model.events[Math.max(0, from)]?.params.timestamp ?? 0;
     this.past = asOf(model, model.events[Math.max(0, from)]?.seq ?? 0);
     const step = () => {
       if (this.replaying !== mine || this.gone) return;
-      const until = first + (performance.now() - begun) * this.state.speed;
-      let at = this.indexOf(/** @type {Model} */ (this.past).last);
+      if (this.past === null) { this.replaying += 1; return this.refresh(); } // somebody wants what is now
+      const now = performance.now();
+      until += (now - before) * this.state.speed;
+      before = now;
+      let at = this.indexOf(this.past.last);
       while (at + 1 < model.events.length && model.events[at + 1].params.timestamp <= until) at += 1;
       if (at >= 0) this.advance(model.events[at].seq);
       if (at + 1 >= model.events.length) {
@@ -169,11 +182,11 @@ export class Thread extends Live {
   head(model, now) {
     const { run, sums } = model;
     const { digest } = this;
-    const seconds = model.bars.slice(-200).filter((bar) => bar.kind === "message" && bar.end !== null && bar.seq > (run?.seq ?? 0)).reduce((sum, bar) => sum + /** @type {number} */ (bar.end) - (bar.first ?? bar.begin), 0) / 1000;
+    const seconds = model.rates.reduce((sum, each) => sum + each.ms, 0) / 1000;
     const said = model.rates.reduce((sum, each) => sum + each.tokens, 0);
     const stands = model.running ? "running" : model.waits.length ? "waiting" : model.status ?? digest?.state ?? "idle";
     return html`<div class="facts">
-      <${State} state=${stands} />
+      <span role="status"><${State} state=${stands} /></span>
       ${run ? html`<span>run <code title=${line(run.id)}>${line(run.id, 8)}</code>${model.runs.length > 1 ? ` (${model.runs.length} on this thread)` : ""}</span>` : ""}
       ${sums.attempt > 1 ? html`<span>attempt ${sums.attempt}</span>` : ""}
       ${run ? html`<span>${duration((run.end ?? now) - run.begin)}</span>` : ""}
@@ -208,9 +221,8 @@ export class Thread extends Live {
       ${shown.run?.error ? html`<p class="problem" role="alert">${line(shown.run.error, 1000)}</p>` : ""}
       ${problem ? html`<p class="problem" role="alert">${line(problem, 400)}</p>` : ""}
       ${shown.bands.length ? html`<ul class="bands" aria-label="What happened to the log">${shown.bands.slice(-20).map((each) => html`<li class=${each.kind}>${line(each.text, 300)}</li>`)}</ul>` : ""}
-      ${live ? html`<${Waiting} threadId=${id} recorded=${recorded} waits=${model.waits} answers=${this.answers}
-        answered=${model.bars.filter((each) => each.kind === "wait" && each.end !== null)}
-        onAnswered=${(key, value) => this.answers.set(key, value)} />` : ""}
+      ${live ? html`<${Waiting} threadId=${id} recorded=${recorded} waits=${model.waits}
+        answered=${model.bars.filter((each) => each.kind === "wait" && each.end !== null)} />` : ""}
       <div class="time tools">
         <label class="wide">Place <input type="range" min="0" max=${Math.max(0, model.events.length - 1)} value=${index} disabled=${!model.events.length}
           aria-valuetext=${`event ${index + 1} of ${model.events.length}`}

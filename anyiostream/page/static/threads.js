@@ -10,13 +10,20 @@ const STATES = ["running", "waiting", "queued", "idle", "failed"];
 export function Credentials({ onGiven, text }) {
   const given = (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
-    const form = /** @type {HTMLFormElement} */ (event.target);
-    credentials.value = String(new FormData(form).get("value") ?? "");
+    const field = /** @type {HTMLInputElement} */ ((/** @type {HTMLFormElement} */ (event.target)).elements.namedItem("value"));
+    try {
+      new Headers({ authorization: field.value });
+    } catch {
+      field.setCustomValidity("A header cannot have such characters.");
+      field.reportValidity();
+      return;
+    }
+    credentials.value = field.value;
     onGiven();
   };
   return html`<form class="card" aria-label="Credentials" onSubmit=${given}>
     <p>${line(text, 200)}</p>
-    <label>Value of the <code>Authorization</code> header <input name="value" type="password" autocomplete="off" required /></label>
+    <label>Value of the <code>Authorization</code> header <input name="value" type="password" autocomplete="off" required onInput=${(event) => event.target.setCustomValidity("")} /></label>
     <p class="dim">It is kept for this tab, until it is closed, and sent to this server only.</p>
     <button>Continue</button>
   </form>`;
@@ -106,12 +113,14 @@ export class Threads extends Live {
     this.assistants = [];
     this.connection = { state: "connecting", text: "" };
     this.leave = () => {};
+    this.drawn = 0;
     this.state = { text: "", of: "", assistant: "", most: PAGE };
   }
 
   componentDidMount() {
     document.title = "Runs";
-    this.timer = setInterval(() => this.refresh(), 1000);
+    // What comes shows how old things are as well: a list that changes all the time needs no more than that.
+    this.timer = setInterval(() => { if (performance.now() - this.drawn > 900) this.refresh(); }, 1000);
     this.listen();
   }
 
@@ -148,6 +157,7 @@ export class Threads extends Live {
 
   render(_, { text, of, assistant, most }) {
     const shown = this.shown();
+    this.drawn = performance.now();
     const now = Date.now();
     const choose = (/** @type {string} */ name) => (/** @type {any} */ event) => this.setState({ [name]: event.target.value });
     return html`<main>

@@ -103,13 +103,17 @@ export class Waterfall extends Component {
   }
 
   render({ model, now, name, selected, onSelect, live }, { top, window, whole, focused, drag }) {
-    const rows = rowsOf(model, this.folded, name);
     const [from, to] = this.window(model, now);
+    // What only earlier runs had needs no lane, unless one looks at their time.
+    const rows = rowsOf(model, this.folded, name, model.run !== null && from >= model.run.begin && !whole ? model.run.seq : 0);
     const first = Math.max(0, Math.floor(top / ROW) - 3);
     const shown = rows.slice(first, first + HEIGHT / ROW + 6);
     const most = Math.min(MOST, ALL / shown.length);
     const share = (/** @type {number} */ at) => `${(100 * (at - from)) / (to - from)}%`;
-    const stop = focused || selected || model.bars.at(-1)?.seq;
+    const tracks = shown.map((row) => within(row.bars, from, to, now, most));
+    // One bar can be reached by Tab, and it is one of those that are there.
+    const there = tracks.flat();
+    const stop = (there.find((each) => each.seq === focused) ?? there.find((each) => each.seq === selected) ?? there[there.length - 1])?.seq;
     const bands = model.bands.filter((band) => band.at >= from && band.at <= to);
     const bar = (/** @type {import("./fold.js").Bar} */ each, /** @type {number} */ at, /** @type {import("./fold.js").Bar[]} */ among) => {
       // Those that begin in nearly the same moment stand side by side: none is covered, however short.
@@ -141,7 +145,7 @@ export class Waterfall extends Component {
               ? html`${row.lane.children.length || row.lane.rows.length > 1 ? html`<button class="fold" aria-expanded=${!row.folded} aria-label=${`Graph ${line(`${row.name} ${row.note}`, 90)}`} onClick=${() => this.fold(row.lane.key)}>${row.folded ? "▸" : "▾"}</button>` : ""}<span title=${line(`${row.name} ${row.note}`, 200)}>${line(row.name, 60)} ${line(row.note, 60)}</span>` : ""}</div>
             <div class="track" onPointerDown=${(event) => this.setState({ drag: this.place(event) })} onPointerUp=${(event) => this.drop(event)} onPointerLeave=${() => drag !== null && this.setState({ drag: null })}>
               ${bands.map((band) => html`<i class=${`band ${band.kind}`} style=${{ left: share(band.at) }} title=${line(band.text, 200)}></i>`)}
-              ${within(row.bars, from, to, now, most).map(bar)}
+              ${tracks[at].map(bar)}
             </div>
           </div>`)}
         </div>

@@ -1,11 +1,11 @@
 // `node --test`: what the page makes of logs is what Python makes of them, in whatever pieces they come.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 
 const { CASES, STATIC } = process.env;
 const { Model, asOf, treeOf } = await import(`${STATIC}/fold.js`);
-const { Frames } = await import(`${STATIC}/stream.js`);
+const { Frames, Stream } = await import(`${STATIC}/stream.js`);
 const { rowsOf, within, layered } = await import(`${STATIC}/layout.js`);
 
 const cases = JSON.parse(readFileSync(CASES, "utf8"));
@@ -93,6 +93,95 @@ test("no bar stands over another one, and every one stands somewhere", () => {
 test("a folded lane is one row", () => {
   const model = fold(cases[0].events);
   assert.equal(rowsOf(model, new Set(["[]"]), "graph").length, 1);
+});
+
+/** Runs of a graph that begins so many subgraphs at once, each of which is given something. */
+function wide(model, runs, subgraphs, given) {
+  let seq = model.last;
+  const apply = (method, namespace, data) => model.apply({ seq: seq += 1, method, params: { namespace, timestamp: seq, data } });
+  for (let run = model.runs.length, end = run + runs; run < end; run += 1) {
+    apply("lifecycle", [], { event: "running", run_id: `${run}` });
+    for (let n = 0; n < subgraphs; n += 1) {
+      apply("tasks", [], { id: `${run}-${n}`, name: "worker", input: given(n) });
+      apply("tasks", [`worker:${run}-${n}`], { id: "0", name: "step", input: 1 });
+    }
+    for (let n = 0; n < subgraphs; n += 1) {
+      apply("tasks", [`worker:${run}-${n}`], { id: "0", name: "step", result: 1 });
+      apply("tasks", [], { id: `${run}-${n}`, name: "worker", result: 1 });
+    }
+    apply("lifecycle", [], { event: "completed", run_id: `${run}` });
+  }
+  return model;
+}
+
+test("lanes and rows of earlier runs can be left out", () => {
+  const model = wide(wide(new Model(), 3, 5, (n) => `task ${n}`), 1, 2, (n) => `task ${n}`);
+  const notes = (since) => rowsOf(model, new Set(), "graph", since).filter((row) => row.head && row.depth).map((row) => row.note);
+  assert.equal(notes(0).length, 17);
+  assert.deepEqual(notes(model.run.seq), ["#1 task 0", "#2 task 1"]);
+  assert.equal(rowsOf(model, new Set(), "graph", model.run.seq).length, 4);
+  assert.equal(rowsOf(model, new Set(["[]"]), "graph", model.run.seq).length, 1);
+});
+
+test("what a subgraph was given is written once, however often it is drawn", () => {
+  let written = 0;
+  const model = wide(new Model(), 1, 3, (n) => ({ toJSON: () => { written += 1; return n; } }));
+  for (let frame = 0; frame < 10; frame += 1) rowsOf(model, new Set(), "graph");
+  assert.equal(written, 3);
+});
+
+test("how fast a run's messages came is told of all of them", () => {
+  const model = new Model();
+  let seq = 0;
+  const apply = (method, timestamp, data) => model.apply({ seq: seq += 1, method, params: { namespace: [], timestamp, data } });
+  apply("lifecycle", 0, { event: "running", run_id: "r" });
+  for (let n = 0; n < 100; n += 1) {
+    apply("messages", n * 1000, { event: "message-start", id: `${n}` });
+    apply("messages", n * 1000 + 500, { event: "content-block-delta", index: 0, id: `${n}`, delta: { type: "text-delta", text: "x" } });
+    apply("messages", n * 1000 + 600, { event: "message-finish", id: `${n}`, usage: { output_tokens: 7 } });
+    for (let task = 0; task < 10; task += 1) apply("tasks", n * 1000 + 700, { id: `${n} ${task}`, name: "step" });
+  }
+  const sum = (name) => model.rates.reduce((total, each) => total + each[name], 0);
+  assert.deepEqual([sum("tokens"), sum("ms")], [700, 10_000]);
+});
+
+test("a tab without a place leaves its connection to others, however much comes", async () => {
+  const before = Object.getOwnPropertyDescriptor(globalThis, "navigator");
+  const locks = { request: (name, options, work) => work(null) };
+  Object.defineProperty(globalThis, "navigator", { value: { locks }, configurable: true });
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const settled = () => new Promise(setImmediate);
+  let open = 0, opened = 0;
+  const stream = new Stream({
+    open: async (signal) => {
+      open += 1;
+      opened += 1;
+      const body = new ReadableStream({
+        start: (controller) => signal.addEventListener("abort", () => { open -= 1; controller.error(signal.reason); }),
+        async pull(controller) {
+          await new Promise(setImmediate);
+          if (!signal.aborted) controller.enqueue(new TextEncoder().encode(": more\n\n"));
+        },
+      });
+      return new Response(body);
+    },
+    take: () => {},
+    tell: () => {},
+  });
+  try {
+    stream.start();
+    for (let n = 0; n < 9; n += 1) { await settled(); mock.timers.tick(100); await settled(); }
+    assert.deepEqual([open, opened], [1, 1]);
+    for (let n = 0; n < 5; n += 1) { mock.timers.tick(100); await settled(); }
+    assert.deepEqual([open, opened], [0, 1]);
+    for (let n = 0; n < 20; n += 1) { mock.timers.tick(100); await settled(); }
+    assert.equal(opened, 2);
+  } finally {
+    stream.stop();
+    mock.timers.reset();
+    if (before) Object.defineProperty(globalThis, "navigator", before);
+    else delete globalThis.navigator;
+  }
 });
 
 test("bars that cannot be told apart are one", () => {
