@@ -33,6 +33,9 @@ On trio hypercorn closes it when they have passed, even if a request has just co
 
 REFUSED: Final = 400
 
+ERROR: Final = b'{"type":"error"'
+"""How the answer to a command begins that is refused, whatever its status."""
+
 FIRST: Final = 2000
 """Bytes of a refusal that are searched for its reason."""
 
@@ -70,22 +73,28 @@ def logged(application: Any) -> Application:
         if scope["type"] != "http":
             await application(scope, receive, send)
             return
-        status, reason = 0, b""
+        status, reason, begun, refused = 0, b"", False, False
 
         async def noting(message: Any) -> None:
-            nonlocal status, reason
+            nonlocal status, reason, begun, refused
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if status < REFUSED:
-                    logger.info("%s %s %s", scope["method"], shown(scope["path"]), status)
-            elif status >= REFUSED and len(reason) < FIRST:
-                reason += message.get("body", b"")[:FIRST]
+                refused = status >= REFUSED
+            else:
+                body = message.get("body", b"")
+                if not begun and not refused:
+                    refused = body.startswith(ERROR)
+                    if not refused:
+                        logger.info("%s %s %s", scope["method"], shown(scope["path"]), status)
+                begun = True
+                if refused and len(reason) < FIRST:
+                    reason += body[:FIRST]
             await send(message)
 
         try:
             await application(scope, receive, noting)
         finally:
-            if status >= REFUSED:
+            if refused:
                 logger.warning("%s %s %s: %s", scope["method"], shown(scope["path"]), status, _reason(reason))
 
     return wrapped

@@ -303,8 +303,8 @@ PROBLEMS = {
 }
 
 NO_GRAPH = (
-    "it is a {}; a graph is a compiled LangGraph graph, an `async def graph(input, writer)`, a generator function, or "
-    "an iterable of parts"
+    "it is of type {}; a graph is a compiled LangGraph graph, an `async def graph(input, writer)`, a generator "
+    "function, or an iterable of parts"
 )
 
 NOT_ENTERED = (

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import traceback
+from itertools import islice
 from typing import Any, Protocol, final
 
 import attrs
 
 from anyiostream import ProtocolEvent, RunStatistics
+from anyiostream.foreign import leaves
 
-__all__ = ["EXIT_CODES", "STOPPED", "Outcome", "Output", "OutputClosed"]
+__all__ = ["EXIT_CODES", "STOPPED", "Outcome", "Output", "OutputClosed", "in_short"]
 
 EXIT_CODES = {"completed": 0, "failed": 1, "interrupted": 3, "drained": 1, "aborted": 1}
 """How a run ended -> exit code."""
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
+
+
+TOLD = 10
+"""Errors of a group that are told."""
+
+
+def in_short(error: BaseException) -> str:
+    """An error with its type, and its notes; a group says little by itself, so the errors in it follow."""
+    text = "".join(traceback.format_exception_only(error)).strip()
+    if not isinstance(error, BaseExceptionGroup):
+        return text
+    return f"{text}: {'; '.join(map(in_short, islice(leaves(error), TOLD)))}"
 
 
 class OutputClosed(Exception):
@@ -83,7 +97,5 @@ class Outcome:
 
     @property
     def error_text(self) -> str | None:
-        """The error with its type, and its notes."""
-        if self.error is None:
-            return None
-        return "".join(traceback.format_exception_only(self.error)).strip()
+        """The error with its type, its notes, and those in it."""
+        return None if self.error is None else in_short(self.error)

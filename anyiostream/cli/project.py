@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,18 @@ from anyiostream.cli.loading import UsageError
 __all__ = ["PROJECT", "graphs_of_project"]
 
 PROJECT: Final = "langgraph.json"
+
+VARIABLE: Final = re.compile(r"(?:export\s+)?([^\W\d][\w.-]*)\s*=\s*(.*)")
+"""A line of a `.env` file that sets a variable."""
+
+QUOTED: Final = re.compile(r"""(["'])((?:\\.|(?!\1).)*)\1\s*(?:#.*)?""")
+"""A value in quotes, and a comment."""
+
+ESCAPES: Final = {
+    '"': {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"},
+    "'": {"'": "'", "\\": "\\"},
+}
+"""The quotes round a value -> what a character after a backslash stands for in it."""
 
 
 def graphs_of_project(path: Path) -> dict[str, str]:
@@ -63,23 +76,29 @@ def _set_environment(given: Any, folder: Path, path: Path) -> None:
         return
     if isinstance(given, str):
         try:
-            lines = (folder / given).read_text(encoding="utf-8").splitlines()
+            lines = (folder / given).read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError as exc:
+            raise UsageError(f"{path}: its `env`, {given}, is not text in UTF-8") from exc
         except OSError as exc:
             raise UsageError(f"{path}: cannot read its `env`, {given}: {exc.strerror}") from exc
         given = dict(filter(None, map(_variable, lines)))
     if not isinstance(given, dict):
         raise UsageError(f"{path}: `env` must be the name of a file, or an object")
     for name, value in given.items():
-        os.environ.setdefault(name, str(value))
+        try:
+            os.environ.setdefault(name, str(value))
+        except (OSError, ValueError) as exc:
+            raise UsageError(f"{path}: `env` cannot set {name!r}: {exc}") from exc
 
 
 def _variable(line: str) -> tuple[str, str] | None:
     """The variable that a line of a `.env` file sets, if it does."""
-    line = line.strip().removeprefix("export ").strip()
-    name, separator, value = line.partition("=")
-    if not separator or line.startswith("#"):
+    found = VARIABLE.fullmatch(line.strip())
+    if found is None:
         return None
-    value = value.strip()
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-        return name.strip(), value[1:-1]
-    return name.strip(), value.partition(" #")[0].strip()
+    name, value = found.groups()
+    quoted = QUOTED.fullmatch(value)
+    if quoted is None:
+        return name, re.sub(r"\s+#.*", "", value)
+    escapes = ESCAPES[quoted[1]]
+    return name, re.sub(r"\\(.)", lambda escape: escapes.get(escape[1], escape[0]), quoted[2])

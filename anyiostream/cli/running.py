@@ -31,7 +31,7 @@ from anyiostream.cli.conversing import Conversation, said
 from anyiostream.cli.json_lines import JsonLines
 from anyiostream.cli.loading import UsageError, load_graph, load_json, load_transformer
 from anyiostream.cli.options import add_run_options, run_options
-from anyiostream.cli.outcome import STOPPED, Outcome, Output, OutputClosed
+from anyiostream.cli.outcome import STOPPED, Outcome, Output, OutputClosed, in_short
 from anyiostream.cli.terminal.given import GivenTransformer
 from anyiostream.cli.watching import NotOpened, watch, watch_inline
 from anyiostream.errors import MissingExtra
@@ -227,7 +227,6 @@ def _watched(
 
 def _tell(error: BaseException, *, whole: bool) -> None:
     """Say on standard error what the run failed with; the graph's own words are shown as characters only."""
-    lines = traceback.format_exception(error) if whole else traceback.format_exception_only(error)
-    text = "".join(lines)
+    text = "".join(traceback.format_exception(error)) if whole else f"{in_short(error)}\n"
     visible = "".join(character if character.isprintable() or character in "\n\t" else "\ufffd" for character in text)
     sys.stderr.write(visible.encode(sys.stderr.encoding or "utf-8", "replace").decode(sys.stderr.encoding or "utf-8"))

@@ -210,7 +210,7 @@ def test_a_builder_gets_the_configuration(run: Run) -> None:
     ("graph", "options", "said"),
     [
         ("gret", (), "did you mean 'greet'"),
-        ("not_a_graph", (), "it is a int"),
+        ("not_a_graph", (), "it is of type int"),
         ("unready", (), "has not been compiled"),
         ("neither", (), "it takes (one, other)"),
         ("greet", ("--input", "{a"), "is not JSON"),

@@ -125,13 +125,13 @@ def test_langgraph_graphs() -> None:
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("graph = 'text'", "it is a str"),
-        ("graph = {}", "it is a dict"),
+        ("graph = 'text'", "it is of type str"),
+        ("graph = {}", "it is of type dict"),
         ("async def graph(): ...", "is called as `graph(input, writer)`"),
         ("def graph(a, b):\n    yield", "is called as `graph(input)`"),
         ("def graph(a, b): ...", "it takes (a, b) and is not asynchronous"),
         ("def graph(): return 1", "builds a int, which is not a graph"),
-        ("from langchain_core.messages import AIMessage\ngraph = AIMessage('')", "it is a AIMessage"),
+        ("from langchain_core.messages import AIMessage\ngraph = AIMessage('')", "it is of type AIMessage"),
         ("from langgraph.graph import StateGraph\ngraph = StateGraph(dict)", "has not been compiled"),
     ],
 )

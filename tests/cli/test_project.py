@@ -44,6 +44,38 @@ def test_graphs_and_environment(project: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ('V="x" # comment', "x"),
+        ("V='#' # comment", "#"),
+        ("V = spaced", "spaced"),
+        ("export\tV=1", "1"),
+        ("V=", ""),
+        ("V=a#b", "a#b"),
+        ("V=a=b", "a=b"),
+        (r'V="one\ntwo \"\\ \d"', 'one\ntwo "\\ \\d'),
+        (r"V='one\ntwo \''", r"one\ntwo '"),
+        ('V="it\'s"', "it's"),
+        ('V="half', '"half'),
+        ("\ufeffV=first", "first"),
+        ("=nothing\nV=1", "1"),
+    ],
+)
+def test_a_line_of_the_environment(project: Any, tmp_path: Path, line: str, value: str) -> None:
+    """Is read as others read it: quotes, what follows them, and backslashes in them."""
+    (tmp_path / ".env").write_text(line, encoding="utf-8")
+    graphs_of_project(project({"graphs": {"a": "m:g"}, "env": ".env"}))
+    assert os.environ["V"] == value
+
+
+def test_an_environment_that_is_no_text(project: Any, tmp_path: Path) -> None:
+    """Is refused in words."""
+    (tmp_path / ".env").write_bytes(b"A=\xff")
+    with pytest.raises(UsageError, match=r"\.env, is not text in UTF-8"):
+        graphs_of_project(project({"graphs": {"a": "m:g"}, "env": ".env"}))
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         ("{", "is not JSON"),
@@ -86,3 +118,26 @@ def test_requests_and_refusals_are_logged(caplog: pytest.LogCaptureFixture) -> N
     anyio.run(ask, "/a\nb\x1b")
     assert caplog.messages == ["GET /ok 200", "GET /a\\nb\\x1b 400: too \\x1b[31m many"]
     assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
+
+
+def test_commands_that_are_refused_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Their answer has the status of a good one."""
+    from anyiostream.cli.listening import logged
+
+    bodies = {"/bad": b'{"type":"error","id":1,"message":"there is none."}', "/good": b'{"type":"success"}'}
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": bodies[scope["path"]]})
+
+    async def ask(path: str) -> None:
+        async def send(_: Any) -> None:
+            pass
+
+        await logged(application)({"type": "http", "method": "POST", "path": path}, None, send)
+
+    caplog.set_level(logging.INFO, "anyiostream.requests")
+    anyio.run(ask, "/bad")
+    anyio.run(ask, "/good")
+    assert caplog.messages == ["POST /bad 200: there is none.", "POST /good 200"]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]

@@ -388,6 +388,14 @@ def test_the_result() -> None:
     assert result_lines(model, 4, error="ValueError: \x1b[0m")[-1].plain == "error ValueError: ␛[0m"
 
 
+def test_a_question_of_langgraph_is_shown_without_its_id() -> None:
+    """What is asked is what matters."""
+    interrupt = pytest.importorskip("langgraph.types").Interrupt(value={"ask": "this?"}, id="1234")
+    model = model_of()
+    model.conclude("interrupted", 1)
+    assert result_lines(model, 1, interrupts=[interrupt])[1].plain == 'interrupt {"ask": "this?"}'
+
+
 def test_markup_is_text() -> None:
     """Nothing that the graph says is taken for markup, wherever it turns up."""
     evil = "[red]x[/red] [link=http://a]b[/link]"

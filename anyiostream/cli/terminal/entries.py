@@ -63,7 +63,8 @@ def result_lines(
     """How the run ended: its status and time, what it waits for or failed with, and its final state."""
     line = node_line(model.root, now)
     line.append(f"  {model.events} events", style="dim")
-    lines = [line, *(labelled("interrupt", value_line(each, LONGEST_STATE), style="yellow") for each in interrupts)]
+    asked = (getattr(each, "value", each) for each in interrupts)  # LangGraph's have ids, which mean nothing here
+    lines = [line, *(labelled("interrupt", value_line(each, LONGEST_STATE), style="yellow") for each in asked)]
     if error is not None:
         lines.append(labelled("error", printable(shortened(error, LONGEST_STATE)), style="red"))
     if output is not None:
