@@ -197,6 +197,8 @@ def budgets(session: nox.Session) -> None:
     session.run(
         "python", "-m", "pytest", "tests/browser/test_budgets.py", *session.posargs, env={"ANYIOSTREAM_BUDGETS": "1"}
     )
+    if not session.posargs:
+        session.run("python", "-m", "benchmarks.index")
 
 
 @nox.session

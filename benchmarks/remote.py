@@ -58,6 +58,7 @@ class Server:
     """A server, by its address."""
 
     def __init__(self, url: str, pid: int) -> None:
+        self.url = url
         address = urlsplit(url)
         assert address.hostname is not None
         assert address.port is not None
@@ -75,10 +76,13 @@ class Server:
         assert b" 200 " in status, status
         return reader, writer
 
-    async def start(self, thread: str, given: dict[str, Any]) -> None:
+    async def start(self, thread: str, given: dict[str, Any], assistant: str = "count") -> None:
         """Start a run."""
-        params = {"assistant_id": "count", "input": given}
-        _, writer = await self.post(f"/threads/{thread}/commands", {"id": 1, "method": "run.start", "params": params})
+        params = {"assistant_id": assistant, "input": given}
+        reader, writer = await self.post(
+            f"/threads/{thread}/commands", {"id": 1, "method": "run.start", "params": params}
+        )
+        await reader.readuntil(b"}")  # it has been accepted
         writer.close()
 
     async def view(self, thread: str, seen: Seen, opened: asyncio.Semaphore) -> None:
@@ -103,9 +107,9 @@ class Server:
                 break
         writer.close()
 
-    def memory(self) -> float:
-        """MiB that the process has had at most."""
-        return self._status("VmHWM") / 1024
+    def memory(self, kind: str = "VmHWM") -> float:
+        """MiB that the process has had at most; or `VmRSS`, those that it has now."""
+        return self._status(kind) / 1024
 
     def processor(self) -> float:
         """Seconds of processor time so far."""
@@ -120,9 +124,9 @@ class Server:
 
 
 @contextmanager
-def started(backend: str, store: str) -> Iterator[Server]:
+def started(backend: str, store: str, graph: str = "benchmarks.remote:count", *options: str) -> Iterator[Server]:
     """A server process on a free port."""
-    command = [sys.executable, "-m", "anyiostream", "serve", "benchmarks.remote:count"]
+    command = [sys.executable, "-m", "anyiostream", "serve", graph, *options]
     process = subprocess.Popen(
         [*command, "--backend", backend, "--store", store, "--port", "0"],
         stderr=subprocess.PIPE,
