@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, RemoveMessage
+from langchain_core.messages.ai import add_ai_message_chunks
 
 from anyiostream.parts import messages
+from anyiostream.projections.messages.langchain import assemble_ai_message
+from anyiostream.projections.messages.record import MessageRecord
 
 from ..conformance.adapter import Lab, Script
 from .reading import output, usage, whole
@@ -79,6 +82,12 @@ PARALLEL: dict[str, list[AIMessageChunk]] = {
         chunk(call(ROME, id="c1", name="weather")),
         chunk(call("", id="c1", name="weather")),
     ],
+    "a call that comes in pieces, and again as a whole": [
+        chunk(call(OSLO[:4], id="c0", name="weather", index=0)),
+        chunk(call(OSLO[4:], index=0)),
+        chunk(call(OSLO, id="c0", name="weather", index=0)),
+        chunk(call(ROME, id="c1", name="weather", index=1)),
+    ],
 }
 
 
@@ -140,6 +149,16 @@ async def test_calls_of_one_id_are_told_apart_by_their_index(lab: Lab) -> None:
         chunk(call(OSLO[:3], id="x", name="weather", index=0), call(ROME[:4], id="x", name="weather", index=1)),
         chunk(call(ROME[4:], index=1), call(OSLO[3:], index=0)),
     ]
+    async with lab.open(script(*chunks, LAST)) as run:
+        (stream,) = await lab.items(run.messages)
+        final: Any = await agreed(lab, stream)
+        assert short(final.tool_calls) == [("x", "Oslo"), ("x", "Rome")]
+
+
+@pytest.mark.parametrize("index", [None, 0])
+async def test_a_call_that_is_complete_is_not_continued(lab: Lab, index: int | None) -> None:
+    """Some models give all calls one id."""
+    chunks = [chunk(call(args, id="x", name="weather", index=index)) for args in (OSLO, ROME)]
     async with lab.open(script(*chunks, LAST)) as run:
         (stream,) = await lab.items(run.messages)
         final: Any = await agreed(lab, stream)
@@ -226,11 +245,97 @@ async def test_chunks_of_one_message_may_change_their_id(lab: Lab) -> None:
         assert (await whole(lab, stream.text), stream.status) == ("ab", "finished")
 
 
+async def test_an_id_may_come_late(lab: Lab) -> None:
+    """Chunks that have none are of the message that the next one names."""
+    named = [AIMessageChunk("b", id="own"), AIMessageChunk("c"), AIMessageChunk("d", id="own", chunk_position="last")]
+    async with lab.open(script(AIMessageChunk("a"), *named, AIMessage("abcd", id="own"))) as run:
+        (stream,) = await lab.items(run.messages)
+        assert (await agreed(lab, stream)).text == "abcd"
+        assert (stream.message_id, stream.status) == ("own", "finished")
+
+
 async def test_langchains_own_chunks_say_which_is_the_last(lab: Lab) -> None:
     """Of a provider's or a hand-made message nobody knows; of theirs, one without a last chunk broke off."""
     async with lab.open(script(AIMessageChunk("a", id="lc_run--1"), AIMessageChunk("b", id="own"))) as run:
         first, second = await lab.items(run.messages)
         assert (first.status, second.status) == ("failed", "finished")
+
+
+def of(provider: str, *blocks: dict[str, Any]) -> list[AIMessageChunk]:
+    """A chunk for each block."""
+    return [chunk(content=[block], response_metadata={"model_provider": provider}) for block in blocks]
+
+
+def said_of(message: BaseMessage) -> list[dict[str, Any]]:
+    """The content of a message in the standard form, without places."""
+    return [{name: value for name, value in block.items() if name != "index"} for block in message.content_blocks]
+
+
+DETAILED: dict[str, list[AIMessageChunk]] = {
+    "signature and citation": of(
+        "anthropic",
+        {"type": "thinking", "thinking": "hm", "index": 0},
+        {"type": "thinking", "thinking": "", "signature": "s", "index": 0},
+        {"type": "text", "text": "yes", "index": 1},
+        {"type": "text", "text": "", "citations": [{"type": "char_location", "cited_text": "x"}], "index": 1},
+    ),
+    "call of a server's tool": of(
+        "anthropic",
+        {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}, "index": 0},
+        {"type": "input_json_delta", "partial_json": '{"query": ', "index": 0},
+        {"type": "input_json_delta", "partial_json": '"x"}', "index": 0},
+        {"type": "web_search_tool_result", "tool_use_id": "s", "content": [{"url": "u"}], "index": 1},
+        {"type": "text", "text": "done", "index": 2},
+    ),
+    "ids and annotations": of(
+        "openai",
+        {"type": "reasoning", "id": "r", "summary": [], "index": 0},
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm", "index": 0}], "index": 0},
+        {"type": "text", "text": "yes", "id": "t", "index": 1},
+        {"type": "text", "text": "", "annotations": [{"type": "url_citation", "url": "u"}], "index": 1},
+    ),
+    "refusal": of("openai", *({"type": "refusal", "refusal": piece, "index": 0} for piece in ("I ca", "nnot"))),
+    "fields of the provider": [
+        chunk(additional_kwargs={"audio": {"transcript": piece}}, response_metadata={"logprobs": [piece]})
+        for piece in ("a", "b")
+    ],
+}
+
+
+@pytest.mark.parametrize("summed", [False, True], ids=["chunk by chunk", "summed"])
+@pytest.mark.parametrize("chunks", DETAILED.values(), ids=DETAILED)
+async def test_events_say_all_that_the_message_does(lab: Lab, chunks: list[AIMessageChunk], summed: bool) -> None:
+    """Clients and front ends have nothing else."""
+    given = [add_ai_message_chunks(*chunks)] if summed else chunks
+    async with lab.open(script(*(each.model_copy(deep=True) for each in given), LAST)) as run:
+        (stream,) = await lab.items(run.messages)
+        final: Any = await agreed(lab, stream)
+        record = MessageRecord()
+        for event in await lab.items(stream):
+            record.dispatch(event)
+    told = assemble_ai_message(record)
+    assert said_of(told) == said_of(final)
+    assert told.additional_kwargs == final.additional_kwargs
+    assert told.response_metadata == {**final.response_metadata, "output_version": "v1"}
+
+
+async def test_thinking_of_a_provider_that_is_not_named_keeps_its_signature(lab: Lab) -> None:
+    """A model that is given the message again asks for it; and a call in the provider's form is not another block."""
+    chunks = [
+        chunk(content=[{"type": "thinking", "thinking": "hm", "index": 0}]),
+        chunk(content=[{"type": "thinking", "thinking": "", "signature": "s", "index": 0}]),
+        chunk(
+            call(OSLO, id="c0", name="weather", index=1),
+            content=[{"type": "tool_use", "id": "c0", "name": "weather", "input": {}, "index": 1}],
+        ),
+    ]
+    async with lab.open(script(*chunks, LAST)) as run:
+        (stream,) = await lab.items(run.messages)
+        final = await agreed(lab, stream)
+        assert said_of(final) == [
+            {"type": "reasoning", "reasoning": "hm", "extras": {"signature": "s"}},
+            {"type": "tool_call", "id": "c0", "name": "weather", "args": {"city": "Oslo"}},
+        ]
 
 
 SHAPES: list[Any] = [

@@ -12,8 +12,8 @@ Rules:
   task failed, it ends with the task's graph.
 - Message chunks need not say which one is the last. Such a message is complete when its task, or the stream, ends well;
   but LangChain's own streams do say so, and one of them without a last chunk broke off.
-- Chunks of one message have one id, or it changes between a provider's and LangChain's. Anything after the last one, or
-  after the whole message, is a repetition.
+- Chunks of one message have one id, or it changes between a provider's and LangChain's, or the first ones have none.
+  Anything after the last one, or after the whole message, is a repetition.
 - Tool messages and removals are not messages of a model call, and events of calls whose start was not seen are passed
   over.
 """
@@ -241,24 +241,29 @@ class ModelCalls:
             yield CallEvent(call, event, metadata)
 
     def _renamed(self, namespace: Namespace, message_id: str | None, metadata: Mapping[str, Any]) -> ModelCall | None:
-        """The open call that a chunk belongs to which has no id, or LangChain's, after chunks with a provider's.
+        """The open call that a chunk belongs to whose id is not that of the chunks before.
 
-        Only if there is but one such call in its task.
+        It has none, or LangChain's after a provider's, or those before had none. Only if there is but one such call in
+        its task.
         """
-        if message_id is not None and not _is_langchains(message_id):
-            return None
         about = (namespace, _node(metadata), checkpoint_path(metadata))
         calls = [
             call
             for call in self._open.values()
             if call.chunks is not None
             and (call.namespace, call.node, call.path) == about
-            and (message_id is None or (call.alias in {None, message_id} and not _is_langchains(call.message_id)))
+            and (message_id is None or call.message_id is None or _may_be_alias(message_id, call))
         ]
         if len(calls) != 1:
             return None
-        calls[0].alias = calls[0].alias or message_id
-        return calls[0]
+        call = calls[0]
+        if call.message_id is not None:
+            call.alias = call.alias or message_id
+        elif message_id is not None:
+            del self._open[call.key]
+            call.message_id, call.key = message_id, (namespace, "chunks", message_id)
+            self._open[call.key] = call
+        return call
 
     def _begin(
         self, key: Hashable, namespace: Namespace, metadata: Mapping[str, Any], message_id: str | None
@@ -297,6 +302,11 @@ def interruption(result: Mapping[str, Any]) -> str | None:
     if result.get("aborted"):
         return "it was aborted"
     return "its task was interrupted" if result.get("interrupts") else None
+
+
+def _may_be_alias(message_id: str, call: ModelCall) -> bool:
+    """Whether LangChain may have given this id to the message of a call, which its provider has named."""
+    return _is_langchains(message_id) and call.alias in {None, message_id} and not _is_langchains(call.message_id)
 
 
 def _is_langchains(message_id: str | None) -> bool:

@@ -3,11 +3,13 @@
 A chunk is read as LangChain reads it (`content_blocks`), completed where that misses something. Which piece belongs to
 which block is decided here, because providers identify blocks in more ways than LangChain's sum of chunks allows for:
 
-- Text and reasoning continue the block with their index; without one, the block of their type that was last written.
+- Text, reasoning, refusals and calls of a server's tools continue the block with their index; without one, the block of
+  their type that was last written. What else their pieces say (signatures, citations, ids) is theirs when they finish.
 - A piece of a tool call belongs to the call of its id, unless its index says otherwise; without an id, to the latest
   call of its index; without either, to the latest call.
 - A piece that names a tool begins a call, unless its id or index says that it continues one: then it repeats the name,
-  or goes on with it. An index says so only until the call has all of its arguments.
+  or goes on with it. They say so only until the call has all of its arguments, except to a piece without any; a piece
+  with the same id, index and arguments repeats the call.
 
 Imported only where such chunks have been seen.
 """
@@ -15,6 +17,7 @@ Imported only where such chunks have been seen.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, final
 
 import attrs
@@ -22,11 +25,19 @@ import attrs
 from anyiostream.projections.messages.output import arguments_of, finish_tool_call
 
 if TYPE_CHECKING:
-    from langchain_core.messages import AIMessageChunk, BaseMessage
+    from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 
 __all__ = ["ChunkReader"]
 
 CALLS = frozenset({"tool_call_chunk", "tool_call", "invalid_tool_call"})
+
+SERVER_CALL = "server_tool_call_chunk"
+
+WRITTEN = {"text": "text", "reasoning": "reasoning", "refusal": "refusal", SERVER_CALL: "args"}
+"""Types of blocks that are written in pieces -> the field that has a piece."""
+
+DELTAS = {"text": "text-delta", "reasoning": "reasoning-delta", SERVER_CALL: "tool-call-delta"}
+"""Types of such blocks -> the type of a delta. The protocol has none for a refusal, which comes with its finish."""
 
 
 @final
@@ -36,9 +47,10 @@ class Part:
 
     Attributes:
         index: Its place in the message.
-        kind: `"text"`, `"reasoning"`, `"tool_call_chunk"`, or the type of a block that comes in one piece.
+        kind: `"text"`, `"reasoning"`, that of a piece of a call, or the type of a block that comes in one piece.
         pieces: Its text, its reasoning, or its arguments.
-        fields: What else is known of it: a call's id, name and index; the whole of a block that came in one piece.
+        fields: What else is known of it: a call's id, name and index; citations, a signature; the whole of a block that
+            came in one piece.
     """
 
     index: int
@@ -53,11 +65,16 @@ class Part:
 
     def finished(self) -> dict[str, Any]:
         """The block as it finishes."""
-        if self.kind in {"text", "reasoning"}:
-            return {"type": self.kind, self.kind: self.joined}
         if self.kind == "tool_call_chunk":
             return finish_tool_call({**self.fields, "args": self.joined})
-        return self.fields
+        if self.kind not in WRITTEN:
+            return self.fields
+        block = {"type": self.kind, **self.fields, WRITTEN[self.kind]: self.joined}
+        if self.kind == SERVER_CALL:
+            call = finish_tool_call(block)
+            if call["type"] == "tool_call":
+                return {**call, "type": "server_tool_call"}
+        return block
 
 
 @final
@@ -73,14 +90,15 @@ class ChunkReader:
         "_metadata",
         "_parts",
         "_provider",
-        "_spoken",
+        "_summed",
         "_usage",
+        "_written",
     )
 
     def __init__(self) -> None:
         self._chunks: list[AIMessageChunk] = []
         self._parts: list[Part] = []
-        self._spoken: dict[tuple[str, Any], Part] = {}
+        self._written: dict[tuple[str, Any], Part] = {}
         self._by_id: dict[str, Part] = {}
         self._by_index: dict[Any, Part] = {}
         self._by_both: dict[tuple[str, Any], Part] = {}
@@ -88,6 +106,7 @@ class ChunkReader:
         self._usage: dict[str, Any] | None = None
         self._metadata: dict[str, Any] = {}
         self._provider: str | None = None
+        self._summed: AIMessage | None = None
 
     def events(self, chunk: AIMessageChunk) -> Iterator[Mapping[str, Any]]:
         """The events of one chunk."""
@@ -103,8 +122,8 @@ class ChunkReader:
         self._provider = self._provider or self._metadata.get("model_provider")
         for block in langchain.blocks_of_chunk(chunk, self._provider):
             kind = block.get("type", "")
-            if kind in {"text", "reasoning"}:
-                yield from self._speak(kind, block)
+            if kind in WRITTEN:
+                yield from self._write(kind, block)
             elif kind not in CALLS:
                 yield from self._whole_block(block)
             elif not chunk.tool_call_chunks:
@@ -118,35 +137,54 @@ class ChunkReader:
         Args:
             message: The whole of it, if the graph has given that as well; what it says counts.
         """
+        if message is None and any(chunk.response_metadata or chunk.additional_kwargs for chunk in self._chunks):
+            with suppress(TypeError, ValueError):  # what LangChain cannot add up
+                message = self.message()
+        finish: dict[str, Any] = {"event": "message-finish"}
         if message is not None:
             usage = getattr(message, "usage_metadata", None)
             self._usage = self._usage if usage is None else dict(usage)
             self._metadata.update(message.response_metadata or {})
+            if message.additional_kwargs:
+                finish["additional_kwargs"] = dict(message.additional_kwargs)
         for part in self._parts:
             yield {"event": "content-block-finish", "index": part.index, "content": part.finished()}
-        yield {"event": "message-finish", "usage": self._usage, "metadata": self._metadata}
+        yield {**finish, "usage": self._usage, "metadata": self._metadata}
 
-    def message(self) -> BaseMessage:
+    def message(self) -> AIMessage:
         """The final message: LangChain's sum of the chunks, corrected where that misses or confuses something."""
         from anyiostream.projections.messages import langchain  # noqa: PLC0415 -- see above
 
-        return langchain.sum_of(self._chunks, [part.finished() for part in self._parts], self._provider, self._usage)
+        if self._summed is None:
+            blocks = [part.finished() for part in self._parts]
+            self._summed = langchain.sum_of(self._chunks, blocks, self._provider, self._usage)
+        return self._summed
 
     # --- inside ---
 
-    def _speak(self, kind: str, block: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        piece, index = block.get(kind), block.get("index")
-        if not isinstance(piece, str) or not piece:
+    def _write(self, kind: str, block: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        field = WRITTEN[kind]
+        piece, index = block.get(field), block.get("index")
+        besides = {name: value for name, value in block.items() if name not in {"type", field, "index"} and value}
+        piece = piece if isinstance(piece, str) else ""
+        if not piece and not besides:
             return
-        part = self._spoken.get((kind, index if isinstance(index, (int, str)) else None))
-        if part is None:
+        known = isinstance(index, (int, str))
+        part = self._written.get((kind, index if known else None))
+        if part is None or (not known and besides.get("id") not in {None, part.fields.get("id")}):
             part = self._new(kind)
-            if isinstance(index, (int, str)):
-                self._spoken[kind, index] = part
-            yield {"event": "content-block-start", "index": part.index, "content": {"type": kind, kind: ""}}
-        self._spoken[kind, None] = part
-        part.pieces.append(piece)
-        yield {"event": "content-block-delta", "index": part.index, "delta": {"type": f"{kind}-delta", kind: piece}}
+            if known:
+                self._written[kind, index] = part
+            started = {**besides, "type": kind} if kind == SERVER_CALL else {"type": kind}
+            yield {"event": "content-block-start", "index": part.index, "content": {**started, field: ""}}
+        self._written[kind, None] = part
+        if besides:
+            part.fields = merged(part.fields, besides)
+        if piece:
+            part.pieces.append(piece)
+            if kind in DELTAS:
+                delta = {"type": DELTAS[kind], field: piece}
+                yield {"event": "content-block-delta", "index": part.index, "delta": delta}
 
     def _whole_block(self, block: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         part = self._new(block.get("type", ""))
@@ -154,6 +192,9 @@ class ChunkReader:
         yield {"event": "content-block-start", "index": part.index, "content": {"type": part.kind}}
 
     def _call(self, piece: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        part = self._by_both.get((piece.get("id"), piece.get("index")))
+        if part is not None and piece.get("args") == part.joined and _begins_another(piece, part):
+            return  # the whole of a call whose pieces have come
         part = self._call_of(piece)
         if part is None:
             part = self._new("tool_call_chunk")
@@ -189,7 +230,7 @@ class ChunkReader:
             if part is not None and index is not None and part.fields.get("index") not in {None, index}:
                 part = self._by_both.get((call_id, index))
             if part is not None:
-                return part
+                return None if piece.get("args") and _begins_another(piece, part) else part
         # The call of that index, or the one that has had none so far.
         part = self._by_index.get(index) if index is not None else latest
         if part is None and latest is not None and latest.fields.get("index") is None:
@@ -227,6 +268,22 @@ def _begins_another(piece: Mapping[str, Any], part: Part) -> bool:
     if not part.pieces:
         return part.fields.get("id") is None and name != part.fields["name"]
     return part.pieces[-1].rstrip().endswith("}") and finish_tool_call({"args": part.joined})["type"] == "tool_call"
+
+
+def merged(fields: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """What the pieces of a block say of it, together: lists and texts are added up, repetitions are not."""
+    together = dict(fields)
+    for name, value in more.items():
+        have = together.get(name)
+        if isinstance(have, Mapping) and isinstance(value, Mapping):
+            together[name] = merged(have, value)
+        elif isinstance(have, list) and isinstance(value, list):
+            together[name] = have + value
+        elif isinstance(have, str) and isinstance(value, str) and name != "id":
+            together[name] = have if have == value else have + value
+        elif have is None or name != "id":
+            together[name] = value
+    return together
 
 
 def add_usage(total: Mapping[str, Any] | None, more: Mapping[str, Any]) -> dict[str, Any]:

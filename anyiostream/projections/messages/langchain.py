@@ -44,6 +44,9 @@ SPOKEN: Final = frozenset({"text", "reasoning"})
 
 CALLS: Final = frozenset({"tool_call", "invalid_tool_call", "tool_call_chunk"})
 
+THEIR_CALLS: Final = frozenset({"function_call", "input_json_delta", "tool_use"})
+"""Types of blocks in which providers have calls of tools, which are among a message's calls, too."""
+
 LATER_FIELDS: Final = frozenset(
     {"annotations", "args", "base64", "data", "index", "output", "reasoning", "text", "transcript", "value"}
 )
@@ -76,6 +79,8 @@ def blocks_of(message: BaseMessage) -> list[dict[str, Any]]:
     blocks = [block for block in _standard(message) if block.get("type") not in CALLS or "args" in block]
     if not isinstance(message, AIMessage):
         return blocks
+    if message.tool_calls or message.invalid_tool_calls:
+        blocks = [block for block in blocks if not _is_theirs(block)]
     # The message's own lists of calls count: content may name them in a provider's form, or not at all.
     calls = [dict(call) for call in (*message.tool_calls, *message.invalid_tool_calls)]
     placed: list[dict[str, Any]] = []
@@ -99,7 +104,8 @@ def blocks_of_chunk(chunk: AIMessageChunk, provider: str | None) -> list[dict[st
     """
     if isinstance(chunk.content, str) and not chunk.additional_kwargs:
         return [{"type": "text", "text": chunk.content}] if chunk.content else []
-    return _standard(chunk, provider)
+    blocks = _standard(chunk, provider)
+    return [block for block in blocks if not _is_theirs(block)] if chunk.tool_call_chunks else blocks
 
 
 def _standard(message: BaseMessage, provider: str | None = None) -> list[dict[str, Any]]:
@@ -143,6 +149,12 @@ def _block(given: str | Mapping[str, Any]) -> dict[str, Any]:
         reasoning["extras"] = {"signature": value["signature"]}
     index = value.get("index", block.get("index"))
     return reasoning if index is None else {**reasoning, "index": index}
+
+
+def _is_theirs(block: Mapping[str, Any]) -> bool:
+    """Whether a block is a call of a tool in the form of a provider that is not named."""
+    value = block.get("value") if block.get("type") == "non_standard" else None
+    return isinstance(value, Mapping) and value.get("type") in THEIR_CALLS
 
 
 def _words(given: Any) -> str:

@@ -134,6 +134,7 @@ class MessagesTransformer(PayloadTransformer):
                 record = self._start(call)
             if call.message is not None:
                 record.message = call.message
+                record.message_id = call.message_id
             record.dispatch(event)
             if record.status is not STREAMING:
                 self._end(call, record)
