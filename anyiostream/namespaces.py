@@ -7,6 +7,8 @@ Rules, as LangGraph writes namespaces:
   that call as one more segment: `1`, `2`, ... They are siblings of the first, not inside it.
 - A function of the functional API (`@task`) that a task calls is a task of the same graph. Its segment, and those of
   what it runs, come after its caller's: the graph around it is the one in which the call was started.
+- So is a task that handles the error of another one (`add_node(..., error_handler=...)`): its segment comes after that
+  of the task that failed. Only its result is reported.
 - The namespace of a graph that keeps its own history has names without ids.
 """
 
@@ -19,10 +21,14 @@ import attrs
 
 from anyiostream.events import Namespace
 
-__all__ = ["TaskCalls", "around", "checkpoint_path", "is_call", "task_path"]
+__all__ = ["TaskCalls", "around", "checkpoint_path", "handles_error", "is_call", "task_path"]
 
 PUSHED: Final = (("__pregel_push",), ["__pregel_push"])
 """What triggers a task that another one has called, or that a step has sent; in memory, and in JSON."""
+
+
+HANDLERS: Final = ("__error_handler__", "__default_error_handler__")
+"""What the names of tasks begin with that handle the errors of others."""
 
 
 def task_path(namespace: Namespace) -> Namespace:
@@ -44,9 +50,10 @@ def checkpoint_path(metadata: Mapping[str, Any]) -> Namespace:
 @final
 @attrs.define(eq=False)
 class TaskCalls:
-    """The tasks in progress that other tasks of the run have called, and the graph of each."""
+    """The tasks in progress that other tasks of the run have called, those that have failed, and the graph of each."""
 
     _started_in: dict[str, Namespace] = attrs.field(factory=dict)
+    _failed_in: dict[str, Namespace] = attrs.field(factory=dict)
 
     def note(self, namespace: Namespace, task: Mapping[str, Any]) -> bool:
         """A task has started in the graph at `namespace`; whether another task has called it."""
@@ -60,9 +67,19 @@ class TaskCalls:
         """The task has ended; whether it was one of these."""
         return self._started_in.pop(task_id, None) is not None
 
+    def fail(self, namespace: Namespace, task_id: str) -> None:
+        """A task of the graph at `namespace` has failed; its error may be handled."""
+        self._failed_in[task_id] = namespace
+
+    def forget_failed(self, namespace: Namespace) -> None:
+        """The graph at `namespace` has ended, or goes on: the errors of its tasks have been handled."""
+        if self._failed_in:
+            self._failed_in = {task: graph for task, graph in self._failed_in.items() if graph != namespace}
+
     def clear(self) -> None:
         """The run has ended."""
         self._started_in.clear()
+        self._failed_in.clear()
 
     def around(self, namespace: Namespace) -> Namespace:
         """The namespace of the graph around the one at `namespace`."""
@@ -71,7 +88,8 @@ class TaskCalls:
             graph = self._started_in.get(path[-1].partition(":")[2])
             if graph is not None and path[: len(graph)] == graph:
                 return graph
-        return path[:-1]
+        graph = path[:-1]
+        return self._failed_in.get(graph[-1].partition(":")[2], graph) if graph and self._failed_in else graph
 
     def outwards(self, namespace: Namespace) -> Iterator[Namespace]:
         """`namespace`, and where graphs around it may be, inner before outer."""
@@ -79,6 +97,12 @@ class TaskCalls:
             yield namespace
             namespace = self.around(namespace)
         yield namespace
+
+
+def handles_error(task: Mapping[str, Any]) -> bool:
+    """Whether a task handles the error of another one."""
+    name = task.get("name")
+    return isinstance(name, str) and name.startswith(HANDLERS)
 
 
 def is_call(task: Mapping[str, Any]) -> bool:

@@ -48,15 +48,18 @@ class SubgraphTracker:
 
     @property
     def any_calls(self) -> bool:
-        """Whether a task has called another one, in a graph that is open."""
+        """Whether a task has called another one, or has failed, in a graph that is open."""
         return bool(self._calling)
 
     def start(self, namespace: Namespace, data: Mapping[str, Any]) -> Subgraph | None:
         """Record that a task starts at `namespace`; returns the subgraph that this reveals, or `None`."""
         if data.get("input") is not None:
             self._note_tool_call(data)
-        if data.get("triggers") and self._calls.note(namespace, data):
-            self._calling[namespace] = None
+        if data.get("triggers"):
+            if self._calls.note(namespace, data):
+                self._calling[namespace] = None
+            else:
+                self._calls.forget_failed(namespace)
         known = self._open.get(namespace)
         if known is not None:
             known.task_started()
@@ -98,6 +101,9 @@ class SubgraphTracker:
         graph = self._open.get(namespace)
         if graph is not None:
             graph.task_ended(data, called=called)
+        if data.get("error") and not called and (graph is not None or namespace == self.scope):
+            self._calls.fail(namespace, task_id)
+            self._calling[namespace] = None
         outermost = self._by_task.get((namespace, task_id))
         if self._by_name:
             outermost = [*(outermost or ()), *self._by_name.get((namespace, str(data.get("name"))), ())]
@@ -117,12 +123,13 @@ class SubgraphTracker:
     def writer_of(self, namespace: Namespace) -> Namespace:
         """The graph that has written something at `namespace`.
 
-        That is the graph there; but what a called task writes comes with the namespace of the task that called it. So
-        if no graph is there, or none that does anything, it is the nearest one around it in which tasks have called.
+        That is the graph there; but what a called task writes comes with the namespace of the task that called it, and
+        what a handler of errors writes with that of the task that failed. So if no graph is there, or none that does
+        anything, it is the nearest one around it in which tasks have called or failed.
         """
         while self._calling and len(namespace) > len(self.scope):
             here = self._open.get(namespace)
-            if here is not None and here.under_way:
+            if here is not None and (here.under_way or here.failure is not None):
                 break
             outer = self._calls.outwards(self._calls.around(namespace))
             graph = next((each for each in outer if each in self._open), self.scope)
@@ -170,6 +177,7 @@ class SubgraphTracker:
     def _forget(self, subgraph: Subgraph) -> None:
         self._open.pop(subgraph.namespace, None)
         self._calling.pop(subgraph.namespace, None)
+        self._calls.forget_failed(subgraph.namespace)
         runs, key = self._run_by(subgraph)
         left = [each for each in runs.get(key, ()) if each is not subgraph]
         if left:

@@ -83,13 +83,14 @@ class SubgraphFollower:
             if self._task_ends.watched:
                 self._task_ends.ended(namespace, data)
             ended = self._tracker.result(namespace, data)
+            if data.get("error"):
+                self._expect_calls()
             if ended:
                 self._to_end(ended)
                 return self._now_or_later(self._end(outcome_of_result(data)))
             return None
         started = self._tracker.start(namespace, data)
-        if self._tracker.any_calls and not self._tree.any_calls:
-            self._tree.expect_calls()
+        self._expect_calls()
         if started is not None:
             broken = self._tracker.broken_before(started)
             if broken:
@@ -114,6 +115,10 @@ class SubgraphFollower:
                 first = first or exc
         if first is not None:
             raise first
+
+    def _expect_calls(self) -> None:
+        if self._tracker.any_calls and not self._tree.any_calls:
+            self._tree.expect_calls()
 
     def _now_or_later(self, work: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None] | None:
         if self._tree.ends_may_wait:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, suppress
 from contextvars import ContextVar
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, final
 from uuid import UUID
 
@@ -25,9 +26,9 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
 
 from anyiostream import parts
-from anyiostream.events import StreamPart
+from anyiostream.events import Namespace, StreamPart
 from anyiostream.loops import current_asyncio_task
-from anyiostream.namespaces import checkpoint_path
+from anyiostream.namespaces import checkpoint_path, handles_error
 from anyiostream.sources.langgraph_nested import CUT_OFF, NestedGraphs, graph_of
 from anyiostream.sources.langgraph_tools import AskingTools, warn_of_mixed_answers
 
@@ -81,6 +82,7 @@ class FailedCalls(BaseCallbackHandler):
         self._silent: dict[UUID, Call] = {}
         self._tools: dict[UUID, Call] = {}
         self._failed: list[Call] = []
+        self._failed_tasks: dict[Namespace, list[str]] = {}
         self.preceding: Final[dict[str, list[Call]]] = {}
         self._graphs = NestedGraphs()
 
@@ -208,11 +210,8 @@ class FailedCalls(BaseCallbackHandler):
             elif said.get("event") == "message-start":
                 yield from self._show(self.preceding.pop(str(metadata.get("run_id")), ()))
         elif kind == "tasks":
-            if "result" in data and not data.get("error"):
-                # A task that failed fails its graph, with the error itself, which says more.
-                depth, suffix = len(part["ns"]), f":{data['id']}"
-                self._cut_off(depth, suffix)
-                yield from self._show([call for call in self._failed if _is_inside(call, depth, suffix)])
+            if "result" in data:
+                yield from self._task_ended(part["ns"], data)
             yield from self._graphs.before(part["ns"], data)
 
     def rest(self) -> Iterator[StreamPart]:
@@ -222,6 +221,22 @@ class FailedCalls(BaseCallbackHandler):
         yield from self._graphs.rest()
 
     # --- inside ---
+
+    def _task_ended(self, namespace: Namespace, data: Mapping[str, Any]) -> Iterator[StreamPart]:
+        depth, suffix = len(namespace), f":{data['id']}"
+        if data.get("error"):
+            # It fails its graph, with the error itself, which says more; unless another task handles that.
+            calls = chain(self._failed, self._models.values(), self._tools.values())
+            inside = [call for call in calls if _is_inside(call, depth, suffix)]
+            if inside and not handles_error(data):
+                self._failed_tasks.setdefault(namespace, []).append(suffix)
+                # A task that another one has called fails that one, which may catch the error.
+                yield from self._show([call for call in inside if not call.path[depth].endswith(suffix)])
+            return
+        handled = self._failed_tasks.pop(namespace, []) if self._failed_tasks and handles_error(data) else []
+        for each in (*handled, suffix):
+            self._cut_off(depth, each)
+            yield from self._show([call for call in self._failed if _is_inside(call, depth, each)])
 
     def _has_spoken(self, run_id: UUID) -> None:
         """The stream shows the call from now on; its task tells whether it is cancelled."""

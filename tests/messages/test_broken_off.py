@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
+from langgraph.config import get_stream_writer
+from langgraph.func import entrypoint, task
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import RetryPolicy
 
-from anyiostream import MessageFailed, SubgraphFailed, ToolCallTransformer, open_run
+from anyiostream import CustomTransformer, MessageFailed, SubgraphFailed, ToolCallTransformer, open_run
 from anyiostream.parts import messages, task_result, task_start, values
 from anyiostream.testing import Reply
 from anyiostream.testing.langchain import FakeStreamingChatModel
@@ -122,6 +125,30 @@ async def test_a_call_that_broke_off_in_a_subgraph_has_failed(lab: Lab) -> None:
             if handle.status == "failed":
                 assert isinstance(await caught(lab.output, handle), SubgraphFailed)
     assert seen == [("failed", "one two", "failed"), ("completed", "one two three", "finished")]
+
+
+async def test_a_call_that_broke_off_in_a_called_task_has_failed_with_it(lab: Lab) -> None:
+    """Whoever has called the task catches the error, and goes on without a model."""
+    ask = task(asking(lab, FakeStreamingChatModel(CUT)))
+
+    @entrypoint()
+    async def awaiting(given: Any) -> None:
+        with suppress(ConnectionError):
+            await ask(given)
+        get_stream_writer()("caught")
+
+    @entrypoint()
+    def plain(given: Any) -> None:
+        with suppress(ConnectionError):
+            ask(given).result()
+        get_stream_writer()("caught")
+
+    graph = awaiting if lab.is_async else plain
+    async with lab.open_graph(graph, STATE, transformers=[CustomTransformer]) as run:
+        events = [
+            event["params"]["data"] for event in await lab.items(run) if event["method"] in {"messages", "custom"}
+        ]
+    assert [data if data == "caught" else data[0]["event"] for data in events][-2:] == ["error", "caught"]
 
 
 async def test_the_error_of_a_call_that_fails_the_run_is_the_runs(lab: Lab) -> None:

@@ -347,6 +347,31 @@ def test_what_a_called_task_writes_may_be_a_subgraphs() -> None:
     assert not tracker.any_calls
 
 
+def test_what_a_handler_of_errors_writes_is_its_graphs() -> None:
+    """It comes with the namespace of the task that failed, and so do the graphs that the handler runs."""
+    tracker = SubgraphTracker()
+    step(tracker, (), "1")
+    graph = step(tracker, ("a:1",), "x")
+    result(tracker, ("a:1",), "x", error="no")
+    assert tracker.any_calls
+    assert tracker.writer_of(("a:1", "n:x")) == ("a:1",)
+    assert tracker.writer_of(("a:1",)) == ("a:1",)
+    run_by_handler = step(tracker, ("a:1", "n:x", "handler:h"), "y")
+    assert (run_by_handler and run_by_handler.parent) == (graph and graph.namespace) == ("a:1",)
+    assert result(tracker, ("a:1",), "h") == [("a:1", "n:x", "handler:h")]
+
+
+def test_errors_of_earlier_steps_are_forgotten() -> None:
+    """A graph that starts another task goes on: nothing more comes with the namespace of one that failed."""
+    tracker = SubgraphTracker()
+    step(tracker, (), "1")
+    result(tracker, (), "1", error="no")
+    step(tracker, (), "2")
+    inner = step(tracker, ("a:1", "b:3"), "x")
+    assert inner is not None
+    assert inner.parent == ("a:1",)
+
+
 def test_a_subgraph_without_an_id_ends_with_the_task_of_its_name() -> None:
     """One that keeps its own history is at the names alone, also inside one that is not."""
     tracker = SubgraphTracker()

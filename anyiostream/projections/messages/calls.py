@@ -9,7 +9,7 @@ Rules:
   whose `run_id` tells concurrent calls apart. If there is none, the call's node and checkpoint namespace do.
 - A call ends with its own `message-finish` or `error`. If neither comes, it broke off: it ends with an `error` when
   the task that made it does, when a call with the same key begins, or when the stream ends, whichever is first. If its
-  task failed, it ends with the task's graph.
+  task failed, it ends with the task's graph, or when another task has handled the error.
 - Message chunks need not say which one is the last. Such a message is complete when its task, or the stream, ends well;
   but LangChain's own streams do say so, and one of them without a last chunk broke off.
 - Chunks of one message have one id, or it changes between a provider's and LangChain's, or the first ones have none.
@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, final
 import attrs
 
 from anyiostream.events import Namespace
-from anyiostream.namespaces import checkpoint_path
+from anyiostream.namespaces import checkpoint_path, handles_error
 from anyiostream.projections.messages.chunks import ChunkReader
 from anyiostream.projections.messages.record import text_in
 
@@ -106,12 +106,13 @@ class ModelCalls:
         skipped: Payloads passed over because no open call could be found for them.
     """
 
-    __slots__ = ("_ended", "_ignored", "_open", "skipped")
+    __slots__ = ("_ended", "_failed_tasks", "_ignored", "_open", "skipped")
 
     def __init__(self) -> None:
         self._open: dict[Hashable, ModelCall] = {}
         self._ignored: set[Hashable] = set()
         self._ended: dict[Hashable, None] = {}
+        self._failed_tasks: dict[Namespace, list[str]] = {}
         self.skipped = 0
 
     def __len__(self) -> int:
@@ -146,11 +147,17 @@ class ModelCalls:
             result: The payload of the `tasks` part that reports its result.
         """
         task_id = result.get("id")
-        if not self._open or not isinstance(task_id, str) or result.get("error"):
-            # A task that failed fails its graph: the calls fail with that, and with its error.
+        if not self._open or not isinstance(task_id, str):
             return ()
-        left = [call for call in self._open.values() if call.belongs_to(namespace, task_id)]
-        return self._close(left, interruption(result))
+        left = self._made_by(namespace, task_id)
+        if result.get("error"):
+            # A task that failed fails its graph: the calls fail with that, and with its error; unless that is handled.
+            if left:
+                self._failed_tasks.setdefault(namespace, []).append(task_id)
+            return ()
+        handled = self._failed_tasks.pop(namespace, ()) if self._failed_tasks and handles_error(result) else ()
+        broken = [call for task in handled for call in self._made_by(namespace, task)]
+        return [*self._close(broken, "its task failed"), *self._close(left, interruption(result))]
 
     def end(self, problem: str | None = None) -> Iterable[CallEvent]:
         """The ends of the calls that are open when the stream ends.
@@ -165,8 +172,12 @@ class ModelCalls:
         self._open.clear()
         self._ignored.clear()
         self._ended.clear()
+        self._failed_tasks.clear()
 
     # --- inside ---
+
+    def _made_by(self, namespace: Namespace, task_id: str) -> list[ModelCall]:
+        return [call for call in self._open.values() if call.belongs_to(namespace, task_id)]
 
     def _event(
         self, namespace: Namespace, event: Mapping[str, Any], metadata: Mapping[str, Any]

@@ -101,7 +101,7 @@ class ChunkReader:
         self._written: dict[tuple[str, Any], Part] = {}
         self._by_id: dict[str, Part] = {}
         self._by_index: dict[Any, Part] = {}
-        self._by_both: dict[tuple[str, Any], Part] = {}
+        self._by_both: dict[tuple[Any, Any], Part] = {}
         self._latest_call: Part | None = None
         self._usage: dict[str, Any] | None = None
         self._metadata: dict[str, Any] = {}
