@@ -25,6 +25,7 @@ It relies on this, which is not documented; each has a test in `tests/subgraphs/
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, final
 from uuid import UUID
@@ -34,7 +35,7 @@ from langgraph.errors import GraphBubbleUp
 
 from anyiostream import parts
 from anyiostream.events import Namespace, StreamPart
-from anyiostream.namespaces import checkpoint_path, task_path
+from anyiostream.namespaces import checkpoint_path, handles_error, is_call, task_path
 
 __all__ = ["CUT_OFF", "NestedGraphs", "graph_of"]
 
@@ -87,12 +88,13 @@ class NestedGraph:
 class NestedGraphs:
     """The graphs that the nodes of one graph run."""
 
-    __slots__ = ("_broken", "_by_runner", "_depth", "_graphs")
+    __slots__ = ("_broken", "_by_runner", "_called", "_depth", "_graphs")
 
     def __init__(self) -> None:
         self._graphs: dict[UUID, NestedGraph] = {}
         self._by_runner: dict[str, dict[UUID, NestedGraph]] = {}
         self._broken: set[Namespace] = set()
+        self._called: set[str] = set()
         self._depth: int | None = None
 
     # --- what LangChain tells ---
@@ -133,11 +135,12 @@ class NestedGraphs:
         if self._depth is None:
             self._depth = len(namespace)  # a stream begins with a task of its own graph
         if "result" not in task:
-            if self._broken:
+            if is_call(task):
+                self._called.add(task["id"])
+            elif self._broken:
                 self._broken.discard(namespace)  # what failed was tried again
         elif task.get("error"):
-            # It fails its graph, which fails with it.
-            self._broken.add(namespace)
+            self._failed(namespace, task)
         elif self._by_runner and not task.get("interrupts"):
             for graph in self._run_by(namespace, task):
                 yield from self._left(graph.namespace)
@@ -150,6 +153,17 @@ class NestedGraphs:
                     yield from self._left(graph.namespace)
 
     # --- inside ---
+
+    def _failed(self, namespace: Namespace, task: Mapping[str, Any]) -> None:
+        """A task has failed. Its graph fails with it, unless another task has called it, and may catch the error."""
+        if task["id"] in self._called:
+            self._called.discard(task["id"])
+        elif isinstance(task["error"], CancelledError):
+            # With its graph, which was left; perhaps while it handled the error of another task.
+            if handles_error(task):
+                self._broken.discard(namespace)
+        else:
+            self._broken.add(namespace)
 
     def _run_by(self, namespace: Namespace, task: Mapping[str, Any]) -> list[NestedGraph]:
         runs = self._by_runner.get(task["id"])

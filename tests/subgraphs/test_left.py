@@ -12,7 +12,7 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.errors import GraphBubbleUp, GraphDrained, GraphInterrupt, GraphRecursionError, ParentCommand
-from langgraph.func import task
+from langgraph.func import entrypoint, task
 from langgraph.pregel import _messages
 from langgraph.types import Command, interrupt
 
@@ -254,6 +254,25 @@ async def test_a_subgraph_of_a_called_task_may_be_left_too(lane: Any) -> None:
 
 
 @ON_LOOPS
+async def test_a_subgraph_may_be_left_after_one_of_its_tasks_has_failed(lane: Any) -> None:
+    """Whoever called that task has caught the error; LangGraph tells that the caller was cancelled."""
+    leaving = Leaving(lane)
+
+    @task
+    async def fail() -> None:
+        raise ValueError("broken")
+
+    @entrypoint()
+    async def inner(given: Any) -> None:
+        with suppress(ValueError):
+            await fail()
+        await held(leaving.started)(FRESH)
+
+    leaving.inner = inner
+    assert await statuses(lane, chain(lane, ("node", leaving.scope))) == {("node",): "aborted"}
+
+
+@ON_LOOPS
 async def test_a_subgraph_that_was_left_ends_quietly(lane: Any) -> None:
     """Its readers get what there was; its output raises `RunAborted`, as that of one that its handle has aborted."""
     leaving = Leaving(lane)
@@ -290,6 +309,28 @@ async def test_a_subgraph_that_takes_too_many_steps_has_failed(lane: Any) -> Non
         assert handle.status == "failed"
         assert handle.error.startswith("Recursion limit of 1 reached")
         assert (await lane.output(run))["trail"] == ["went on"]
+
+
+async def test_a_subgraph_that_has_caught_an_error_may_fail_by_itself(lane: Any) -> None:
+    """That error was of a task that one of its nodes called, and is not what it failed with."""
+
+    @task
+    def fail() -> None:
+        raise ValueError("broken")
+
+    def catching(state: State) -> Any:
+        with suppress(ValueError):
+            fail().result()
+        return {"trail": ["caught"]}
+
+    async def acatching(state: State) -> Any:
+        with suppress(ValueError):
+            await fail()
+        return {"trail": ["caught"]}
+
+    inner = chain(lane, ("first", acatching if lane.is_async else catching), "second")
+    graph = chain(lane, ("node", call(lane, inner, config=LIMITED, ignore=GraphRecursionError)))
+    assert await statuses(lane, graph) == {("node",): "failed"}
 
 
 async def test_a_subgraph_whose_nodes_write_the_same_key_has_failed(lane: Any) -> None:
