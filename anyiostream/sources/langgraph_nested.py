@@ -25,7 +25,6 @@ It relies on this, which is not documented; each has a test in `tests/subgraphs/
 
 from __future__ import annotations
 
-from asyncio import CancelledError
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, final
 from uuid import UUID
@@ -35,6 +34,7 @@ from langgraph.errors import GraphBubbleUp
 
 from anyiostream import parts
 from anyiostream.events import Namespace, StreamPart
+from anyiostream.foreign import is_cancellation
 from anyiostream.namespaces import checkpoint_path, handles_error, is_call, task_path
 
 __all__ = ["CUT_OFF", "NestedGraphs", "graph_of"]
@@ -158,7 +158,7 @@ class NestedGraphs:
         """A task has failed. Its graph fails with it, unless another task has called it, and may catch the error."""
         if task["id"] in self._called:
             self._called.discard(task["id"])
-        elif isinstance(task["error"], CancelledError):
+        elif is_cancellation(task["error"]):
             # With its graph, which was left; perhaps while it handled the error of another task.
             if handles_error(task):
                 self._broken.discard(namespace)
