@@ -111,9 +111,9 @@ export class Waterfall extends Component {
     const most = Math.min(MOST, ALL / shown.length);
     const share = (/** @type {number} */ at) => `${(100 * (at - from)) / (to - from)}%`;
     const tracks = shown.map((row) => within(row.bars, from, to, now, most));
-    // One bar can be reached by Tab, and it is one of those that are there.
-    const there = tracks.flat();
-    const stop = (there.find((each) => each.seq === focused) ?? there.find((each) => each.seq === selected) ?? there[there.length - 1])?.seq;
+    // One bar can be reached by Tab: of those that are there, the one that has the focus, or is selected, or is newest.
+    const there = tracks.flat().map((each) => each.seq);
+    const stop = [focused, selected].find((seq) => there.includes(seq)) ?? Math.max(...there);
     const bands = model.bands.filter((band) => band.at >= from && band.at <= to);
     const bar = (/** @type {import("./fold.js").Bar} */ each, /** @type {number} */ at, /** @type {import("./fold.js").Bar[]} */ among) => {
       // Those that begin in nearly the same moment stand side by side: none is covered, however short.
