@@ -9,7 +9,7 @@ from typing import Any, Protocol, final
 import attrs
 
 from anyiostream import ProtocolEvent, RunStatistics
-from anyiostream.foreign import leaves
+from anyiostream.tooling import leaves
 
 __all__ = ["EXIT_CODES", "STOPPED", "Outcome", "Output", "OutputClosed", "in_short"]
 
