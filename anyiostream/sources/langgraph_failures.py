@@ -47,11 +47,13 @@ class Call:
         path: The segments of the checkpoint namespace of the task that made it.
         failure: The part to put into the stream if it breaks off, or has failed.
         task: The task of asyncio that a model's tokens come from, once it has put out something there.
+        failed_in: The graph in which a task has failed that made it, whose error may be handled; `None` if none has.
     """
 
     path: tuple[str, ...]
     failure: StreamPart
     task: asyncio.Task[Any] | None = None
+    failed_in: Namespace | None = None
 
     def fail(self, problem: str) -> None:
         """It has failed for this reason."""
@@ -82,7 +84,6 @@ class FailedCalls(BaseCallbackHandler):
         self._silent: dict[UUID, Call] = {}
         self._tools: dict[UUID, Call] = {}
         self._failed: list[Call] = []
-        self._failed_tasks: dict[Namespace, list[str]] = {}
         self.preceding: Final[dict[str, list[Call]]] = {}
         self._graphs = NestedGraphs()
 
@@ -226,17 +227,18 @@ class FailedCalls(BaseCallbackHandler):
         depth, suffix = len(namespace), f":{data['id']}"
         if data.get("error"):
             # It fails its graph, with the error itself, which says more; unless another task handles that.
+            if handles_error(data):
+                return
             calls = chain(self._failed, self._models.values(), self._tools.values())
             inside = [call for call in calls if _is_inside(call, depth, suffix)]
-            if inside and not handles_error(data):
-                self._failed_tasks.setdefault(namespace, []).append(suffix)
-                # A task that another one has called fails that one, which may catch the error.
-                yield from self._show([call for call in inside if not call.path[depth].endswith(suffix)])
+            for call in inside:
+                call.failed_in = namespace
+            # A task that another one has called fails that one, which may catch the error.
+            yield from self._show([call for call in inside if not call.path[depth].endswith(suffix)])
             return
-        handled = self._failed_tasks.pop(namespace, []) if self._failed_tasks and handles_error(data) else []
-        for each in (*handled, suffix):
-            self._cut_off(depth, each)
-            yield from self._show([call for call in self._failed if _is_inside(call, depth, each)])
+        handled = namespace if handles_error(data) else None
+        self._cut_off(depth, suffix, handled)
+        yield from self._show([call for call in self._failed if _has_made(call, depth, suffix, handled)])
 
     def _has_spoken(self, run_id: UUID) -> None:
         """The stream shows the call from now on; its task tells whether it is cancelled."""
@@ -255,11 +257,11 @@ class FailedCalls(BaseCallbackHandler):
                 call.fail(CUT_OFF)
                 self._failed.append(call)
 
-    def _cut_off(self, depth: int, suffix: str) -> None:
+    def _cut_off(self, depth: int, suffix: str, handled: Namespace | None = None) -> None:
         """The tools that a task has called, and that have not ended with it, have been cancelled."""
         self._note_cancelled()
         for run_id, call in list(self._tools.items()):
-            if _is_inside(call, depth, suffix):
+            if _has_made(call, depth, suffix, handled):
                 del self._tools[run_id]
                 self._failed.append(call)
 
@@ -289,6 +291,11 @@ def _is_inside(call: Call, depth: int, suffix: str) -> bool:
         suffix: What its segment ends with.
     """
     return any(segment.endswith(suffix) for segment in call.path[depth:])
+
+
+def _has_made(call: Call, depth: int, suffix: str, handled: Namespace | None) -> bool:
+    """The same, of a task that has ended well; or it has handled the error of the one that did, in this graph."""
+    return _is_inside(call, depth, suffix) or (handled is not None and call.failed_in == handled)
 
 
 @final

@@ -139,8 +139,13 @@ class NestedGraphs:
                 self._called.add(task["id"])
             elif self._broken:
                 self._broken.discard(namespace)  # what failed was tried again
-        elif task.get("error"):
-            self._failed(namespace, task)
+            return
+        called = task["id"] in self._called
+        self._called.discard(task["id"])
+        if task.get("error"):
+            # A task that another one has called does not fail its graph: the caller may catch the error.
+            if not called:
+                self._failed(namespace, task)
         elif self._by_runner and not task.get("interrupts"):
             for graph in self._run_by(namespace, task):
                 yield from self._left(graph.namespace)
@@ -155,10 +160,8 @@ class NestedGraphs:
     # --- inside ---
 
     def _failed(self, namespace: Namespace, task: Mapping[str, Any]) -> None:
-        """A task has failed. Its graph fails with it, unless another task has called it, and may catch the error."""
-        if task["id"] in self._called:
-            self._called.discard(task["id"])
-        elif is_cancellation(task["error"]):
+        """A task has failed, and its graph with it."""
+        if is_cancellation(task["error"]):
             # With its graph, which was left; perhaps while it handled the error of another task.
             if handles_error(task):
                 self._broken.discard(namespace)

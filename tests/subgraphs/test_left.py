@@ -19,7 +19,7 @@ from langgraph.types import Command, interrupt
 from anyiostream import RunAborted, SubgraphFailed, TasksTransformer
 from anyiostream.namespaces import checkpoint_path
 from anyiostream.remote import app, connect
-from anyiostream.sources.langgraph_nested import graph_of
+from anyiostream.sources.langgraph_nested import NestedGraphs, graph_of
 
 from ..remote.servers.serving import SERVERS, serving
 from ..waiting import PATIENCE
@@ -331,6 +331,18 @@ async def test_a_subgraph_that_has_caught_an_error_may_fail_by_itself(lane: Any)
     inner = chain(lane, ("first", acatching if lane.is_async else catching), "second")
     graph = chain(lane, ("node", call(lane, inner, config=LIMITED, ignore=GraphRecursionError)))
     assert await statuses(lane, graph) == {("node",): "failed"}
+
+
+def test_called_tasks_are_forgotten() -> None:
+    """Also those that end well, of which a long run has many."""
+    graphs = NestedGraphs()
+    for number in range(3):
+        task_id, triggers = f"t{number}", ("__pregel_push",)
+        started: dict[str, Any] = {"id": task_id, "name": "t", "input": ((), {}), "triggers": triggers}
+        assert not list(graphs.before((), started))
+        assert graphs._called == {task_id}  # noqa: SLF001 -- nothing else shows what is kept
+        assert not list(graphs.before((), {"id": task_id, "name": "t", "result": {}}))
+    assert not graphs._called  # noqa: SLF001 -- likewise
 
 
 async def test_a_subgraph_whose_nodes_write_the_same_key_has_failed(lane: Any) -> None:
