@@ -79,3 +79,13 @@ def test_whole_messages_are_marked() -> None:
     assert events[0].event["event"] == "message-start"
     assert events[-1].event["event"] == "message-finish"
     assert all(each.call.whole for each in events)
+
+
+def test_a_call_ends_once_though_its_task_and_its_handler_have() -> None:
+    """A handler of errors may call a task that fails, and catch that."""
+    calls = ModelCalls()
+    (begun,) = calls.events((), (start(), {**A, "langgraph_checkpoint_ns": "n:1|__error_handler__n:2|called:3"}))
+    assert list(calls.task_ended((), {"id": "3", "name": "called", "error": "no"})) == []
+    ended = calls.task_ended((), {"id": "2", "name": "__error_handler__n", "result": {}})
+    assert [(each.call, each.event["event"]) for each in ended] == [(begun.call, "error")]
+    assert len(calls) == 0

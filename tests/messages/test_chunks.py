@@ -14,6 +14,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.messages.ai import add_ai_message_chunks
 
 from anyiostream.parts import messages
+from anyiostream.projections.messages import langchain
 from anyiostream.projections.messages.langchain import assemble_ai_message
 from anyiostream.projections.messages.record import MessageRecord
 
@@ -81,6 +82,11 @@ PARALLEL: dict[str, list[AIMessageChunk]] = {
         chunk(call(OSLO, id="c0", name="weather")),
         chunk(call(ROME, id="c1", name="weather")),
         chunk(call("", id="c1", name="weather")),
+    ],
+    "a trailing piece, with all that identifies its call": [
+        chunk(call(OSLO, id="c0", name="weather", index=0)),
+        chunk(call("\n", id="c0", name="weather", index=0)),
+        chunk(call(ROME, id="c1", name="weather", index=1)),
     ],
     "a call that comes in pieces, and again as a whole": [
         chunk(call(OSLO[:4], id="c0", name="weather", index=0)),
@@ -163,6 +169,15 @@ async def test_a_call_that_is_complete_is_not_continued(lab: Lab, index: int | N
         (stream,) = await lab.items(run.messages)
         final: Any = await agreed(lab, stream)
         assert short(final.tool_calls) == [("x", "Oslo"), ("x", "Rome")]
+
+
+async def test_calls_of_one_id_may_have_the_same_arguments(lab: Lab) -> None:
+    """What is sent again has the same name, too."""
+    chunks = [chunk(call("{}", id="x", name=name, index=0)) for name in ("time", "place", "place")]
+    async with lab.open(script(*chunks, LAST)) as run:
+        (stream,) = await lab.items(run.messages)
+        final: Any = await agreed(lab, stream)
+        assert [each["name"] for each in final.tool_calls] == ["time", "place"]
 
 
 async def test_whole_calls_among_the_content(lab: Lab) -> None:
@@ -254,6 +269,21 @@ async def test_an_id_may_come_late(lab: Lab) -> None:
         assert (stream.message_id, stream.status) == ("own", "finished")
 
 
+@pytest.mark.parametrize(
+    ("ended", "run_ids"),
+    [({"finish_reason": "stop"}, (None, None)), ({}, ("1", "2"))],
+    ids=["it has told why it ended", "it is of another run"],
+)
+async def test_an_id_is_not_that_of_another_message(lab: Lab, ended: dict[str, Any], run_ids: Any) -> None:
+    """A message whose chunks have no id is not continued by every other that has one."""
+    chunks = [AIMessageChunk("a", response_metadata=ended), AIMessageChunk("b", id="own")]
+    told = [{"langgraph_node": "n", **({"run_id": each} if each else {})} for each in run_ids]
+    async with lab.open(Script([messages(*each) for each in zip(chunks, told, strict=True)])) as run:
+        first, second = await lab.items(run.messages)
+        assert [await whole(lab, each.text) for each in (first, second)] == ["a", "b"]
+        assert (first.message_id, second.message_id) == (None, "own")
+
+
 async def test_langchains_own_chunks_say_which_is_the_last(lab: Lab) -> None:
     """Of a provider's or a hand-made message nobody knows; of theirs, one without a last chunk broke off."""
     async with lab.open(script(AIMessageChunk("a", id="lc_run--1"), AIMessageChunk("b", id="own"))) as run:
@@ -319,6 +349,38 @@ async def test_events_say_all_that_the_message_does(lab: Lab, chunks: list[AIMes
     assert told.response_metadata == {**final.response_metadata, "output_version": "v1"}
 
 
+async def test_metadata_that_chunks_repeat_is_said_once(lab: Lab) -> None:
+    """LangChain's sum takes it for text that goes on."""
+    reports = [{"model_name": "large", "logprobs": [each]} for each in ("a", "a", "b")]
+    chunks = [chunk(content="x", response_metadata=each) for each in reports]
+    async with lab.open(script(*chunks, LAST)) as run:
+        (stream,) = await lab.items(run.messages)
+        final = await agreed(lab, stream)
+        (*_, finish) = await lab.items(stream)
+    assert finish["metadata"] == final.response_metadata == {"model_name": "large", "logprobs": ["a", "a", "b"]}
+
+
+async def test_a_message_finishes_whose_chunks_do_not_add_up(lab: Lab) -> None:
+    """Only its output cannot be made."""
+    chunks = [chunk(content="x", additional_kwargs={"y": each}) for each in (1, "one")]
+    async with lab.open(script(*chunks, LAST)) as run:
+        (stream,) = await lab.items(run.messages)
+        assert (await whole(lab, stream.text), stream.status) == ("xx", "finished")
+        with pytest.raises(TypeError):
+            await output(lab, stream)
+
+
+async def test_nothing_is_added_up_that_nobody_asks_for(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message's sum takes as long as reading it."""
+    asked: list[Any] = []
+    monkeypatch.setattr(langchain, "sum_of", lambda *given: asked.append(given))
+    chunks = [chunk(content="x", response_metadata={"model_provider": "openai"}) for _ in range(2)]
+    async with lab.open(script(*chunks, LAST)) as run:
+        (stream,) = await lab.items(run.messages)
+        assert (await whole(lab, stream.text), stream.status) == ("xx", "finished")
+    assert not asked
+
+
 async def test_thinking_of_a_provider_that_is_not_named_keeps_its_signature(lab: Lab) -> None:
     """A model that is given the message again asks for it; and a call in the provider's form is not another block."""
     chunks = [
@@ -342,6 +404,8 @@ SHAPES: list[Any] = [
     [{"type": "thinking", "thinking": [{"type": "text", "text": "h"}, {"type": "text", "text": "m"}]}],
     [{"type": "reasoning", "reasoning": ["h", "m"]}],
     [{"type": "reasoning", "reasoning": "hm", "index": ["u"]}],
+    [{"type": "reasoning", "reasoning": piece, "id": ["u"]} for piece in "hm"],
+    [{"type": "reasoning", "reasoning": "hm"}, {"type": "tool_call", "id": "c", "name": "t", "args": {}, "index": [0]}],
     ["", {"type": "text", "text": 5}, {"type": ["a"]}, {"type": "reasoning", "reasoning": "hm"}],
 ]
 

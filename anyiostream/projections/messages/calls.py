@@ -57,6 +57,7 @@ class ModelCall:
         message: Makes the final message, where the graph has given it in its own class; `None` if it came as events.
         chunks: Reads its chunks, if it comes in such.
         alias: The id that LangChain has given to a message whose provider has named it, too.
+        failed_in: The graph in which a task has failed that made it, whose error may be handled; `None` if none has.
     """
 
     key: Hashable
@@ -69,6 +70,7 @@ class ModelCall:
     message: Callable[[], Any] | None = None
     chunks: ChunkReader | None = None
     alias: str | None = None
+    failed_in: Namespace | None = None
 
     @property
     def task(self) -> str | None:
@@ -106,13 +108,12 @@ class ModelCalls:
         skipped: Payloads passed over because no open call could be found for them.
     """
 
-    __slots__ = ("_ended", "_failed_tasks", "_ignored", "_open", "skipped")
+    __slots__ = ("_ended", "_ignored", "_open", "skipped")
 
     def __init__(self) -> None:
         self._open: dict[Hashable, ModelCall] = {}
         self._ignored: set[Hashable] = set()
         self._ended: dict[Hashable, None] = {}
-        self._failed_tasks: dict[Namespace, list[str]] = {}
         self.skipped = 0
 
     def __len__(self) -> int:
@@ -149,14 +150,15 @@ class ModelCalls:
         task_id = result.get("id")
         if not self._open or not isinstance(task_id, str):
             return ()
-        left = self._made_by(namespace, task_id)
+        left = [call for call in self._open.values() if call.belongs_to(namespace, task_id)]
         if result.get("error"):
             # A task that failed fails its graph: the calls fail with that, and with its error; unless that is handled.
-            if left:
-                self._failed_tasks.setdefault(namespace, []).append(task_id)
+            for call in left:
+                call.failed_in = namespace
             return ()
-        handled = self._failed_tasks.pop(namespace, ()) if self._failed_tasks and handles_error(result) else ()
-        broken = [call for task in handled for call in self._made_by(namespace, task)]
+        broken: list[ModelCall] = []
+        if handles_error(result):
+            broken = [call for call in self._open.values() if call.failed_in == namespace and call not in left]
         return [*self._close(broken, "its task failed"), *self._close(left, interruption(result))]
 
     def end(self, problem: str | None = None) -> Iterable[CallEvent]:
@@ -172,12 +174,8 @@ class ModelCalls:
         self._open.clear()
         self._ignored.clear()
         self._ended.clear()
-        self._failed_tasks.clear()
 
     # --- inside ---
-
-    def _made_by(self, namespace: Namespace, task_id: str) -> list[ModelCall]:
-        return [call for call in self._open.values() if call.belongs_to(namespace, task_id)]
 
     def _event(
         self, namespace: Namespace, event: Mapping[str, Any], metadata: Mapping[str, Any]
@@ -254,16 +252,18 @@ class ModelCalls:
     def _renamed(self, namespace: Namespace, message_id: str | None, metadata: Mapping[str, Any]) -> ModelCall | None:
         """The open call that a chunk belongs to whose id is not that of the chunks before.
 
-        It has none, or LangChain's after a provider's, or those before had none. Only if there is but one such call in
-        its task.
+        It has none, or LangChain's after a provider's, or those before had none and have not told why they ended. Only
+        if there is but one such call in its task.
         """
+        run_id = _run_id(metadata)
         about = (namespace, _node(metadata), checkpoint_path(metadata))
         calls = [
             call
             for call in self._open.values()
             if call.chunks is not None
             and (call.namespace, call.node, call.path) == about
-            and (message_id is None or call.message_id is None or _may_be_alias(message_id, call))
+            and (call.run_id == run_id or not (call.run_id and run_id))
+            and (message_id is None or _may_be_late(call) or _may_be_alias(message_id, call))
         ]
         if len(calls) != 1:
             return None
@@ -313,6 +313,11 @@ def interruption(result: Mapping[str, Any]) -> str | None:
     if result.get("aborted"):
         return "it was aborted"
     return "its task was interrupted" if result.get("interrupts") else None
+
+
+def _may_be_late(call: ModelCall) -> bool:
+    """Whether the message of a call, which has no id so far, may still be given one."""
+    return call.message_id is None and call.chunks is not None and not call.chunks.has_ended
 
 
 def _may_be_alias(message_id: str, call: ModelCall) -> bool:

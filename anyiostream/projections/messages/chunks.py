@@ -36,7 +36,13 @@ SERVER_CALL = "server_tool_call_chunk"
 WRITTEN = {"text": "text", "reasoning": "reasoning", "refusal": "refusal", SERVER_CALL: "args"}
 """Types of blocks that are written in pieces -> the field that has a piece."""
 
-DELTAS = {"text": "text-delta", "reasoning": "reasoning-delta", SERVER_CALL: "tool-call-delta"}
+PLACED = frozenset({"type", "index"})
+"""Fields that tell which block a piece belongs to."""
+
+REASONS = ("finish_reason", "stop_reason", "done_reason")
+"""What providers call the field of the metadata that says why a message ended."""
+
+DELTAS = {"text": "text-delta", "reasoning": "reasoning-delta", "refusal": None, SERVER_CALL: "tool-call-delta"}
 """Types of such blocks -> the type of a delta. The protocol has none for a refusal, which comes with its finish."""
 
 
@@ -90,6 +96,9 @@ class ChunkReader:
         "_metadata",
         "_parts",
         "_provider",
+        "_repeated",
+        "_reports",
+        "_said",
         "_summed",
         "_usage",
         "_written",
@@ -105,29 +114,37 @@ class ChunkReader:
         self._latest_call: Part | None = None
         self._usage: dict[str, Any] | None = None
         self._metadata: dict[str, Any] = {}
+        self._reports: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
+        self._said: dict[str, str] = {}
+        self._repeated: Mapping[str, Any] | None = None
         self._provider: str | None = None
         self._summed: AIMessage | None = None
 
     def events(self, chunk: AIMessageChunk) -> Iterator[Mapping[str, Any]]:
         """The events of one chunk."""
-        from anyiostream.projections.messages import langchain  # noqa: PLC0415 -- imports this one's importers
-
         if not self._chunks:
             yield {"event": "message-start", "role": "ai", "id": chunk.id, "metadata": {}}
         self._chunks.append(chunk)
         if chunk.usage_metadata is not None:
             self._usage = add_usage(self._usage, chunk.usage_metadata)
-        self._metadata.update(chunk.response_metadata or {})
-        # Providers need not name themselves in each chunk.
-        self._provider = self._provider or self._metadata.get("model_provider")
-        for block in langchain.blocks_of_chunk(chunk, self._provider):
+        metadata, additional = chunk.response_metadata, chunk.additional_kwargs
+        if additional or (metadata and metadata != self._repeated):
+            self._note(metadata or {}, additional)
+        if isinstance(chunk.content, str) and not additional:
+            blocks = [{"type": "text", "text": chunk.content}] if chunk.content else []
+        else:
+            from anyiostream.projections.messages import langchain  # noqa: PLC0415 -- imports this one's importers
+
+            blocks = langchain.blocks_of_chunk(chunk, self._provider)
+        for block in blocks:
             kind = block.get("type", "")
-            if kind in WRITTEN:
-                yield from self._write(kind, block)
+            field = WRITTEN.get(kind)
+            if field is not None:
+                yield from self._write(kind, field, block)
             elif kind not in CALLS:
                 yield from self._whole_block(block)
             elif not chunk.tool_call_chunks:
-                yield from self._call({**block, "args": arguments_of(block)})
+                yield from self._call({**_readable(block), "args": arguments_of(block)})
         for piece in chunk.tool_call_chunks:
             yield from self._call(piece)
 
@@ -137,19 +154,28 @@ class ChunkReader:
         Args:
             message: The whole of it, if the graph has given that as well; what it says counts.
         """
-        if message is None and any(chunk.response_metadata or chunk.additional_kwargs for chunk in self._chunks):
-            with suppress(TypeError, ValueError):  # what LangChain cannot add up
-                message = self.message()
+        from anyiostream.projections.messages import langchain  # noqa: PLC0415 -- see above
+
         finish: dict[str, Any] = {"event": "message-finish"}
-        if message is not None:
+        additional: Mapping[str, Any] = {}
+        if message is None:
+            with suppress(Exception):  # whatever LangChain runs into: the message has ended
+                self._metadata, additional = langchain.sum_of_reports(self._reports)
+        else:
             usage = getattr(message, "usage_metadata", None)
             self._usage = self._usage if usage is None else dict(usage)
             self._metadata.update(message.response_metadata or {})
-            if message.additional_kwargs:
-                finish["additional_kwargs"] = dict(message.additional_kwargs)
+            additional = message.additional_kwargs
+        if additional:
+            finish["additional_kwargs"] = dict(additional)
         for part in self._parts:
             yield {"event": "content-block-finish", "index": part.index, "content": part.finished()}
         yield {**finish, "usage": self._usage, "metadata": self._metadata}
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether a chunk has told why the message ended, though not that it was the last one."""
+        return any(self._metadata.get(name) for name in REASONS)
 
     def message(self) -> AIMessage:
         """The final message: LangChain's sum of the chunks, corrected where that misses or confuses something."""
@@ -157,34 +183,55 @@ class ChunkReader:
 
         if self._summed is None:
             blocks = [part.finished() for part in self._parts]
-            self._summed = langchain.sum_of(self._chunks, blocks, self._provider, self._usage)
+            self._summed = langchain.sum_of(self._chunks, blocks, self._provider, self._usage, self._metadata)
         return self._summed
 
     # --- inside ---
 
-    def _write(self, kind: str, block: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        field = WRITTEN[kind]
+    def _note(self, metadata: Mapping[str, Any], additional: Mapping[str, Any]) -> None:
+        """What a chunk reports besides its content. Metadata that it repeats is not text that goes on."""
+        new = {name: value for name, value in metadata.items() if name not in self._said or self._said[name] != value}
+        self._said.update((name, value) for name, value in new.items() if isinstance(value, str))
+        # Most chunks only name their provider again.
+        self._repeated = dict(metadata) if all(isinstance(value, str) for value in metadata.values()) else None
+        if new or additional:
+            self._reports.append((new, additional))
+        self._metadata.update(new)
+        # Providers need not name themselves in each chunk.
+        self._provider = self._provider or self._metadata.get("model_provider")
+
+    def _write(self, kind: str, field: str, block: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         piece, index = block.get(field), block.get("index")
-        besides = {name: value for name, value in block.items() if name not in {"type", field, "index"} and value}
-        piece = piece if isinstance(piece, str) else ""
-        if not piece and not besides:
-            return
-        known = isinstance(index, (int, str))
-        part = self._written.get((kind, index if known else None))
-        if part is None or (not known and besides.get("id") not in {None, part.fields.get("id")}):
+        if not isinstance(piece, str):
+            piece = ""
+        if not isinstance(index, (int, str)):
+            index = None
+        # Nearly every piece is nothing but text, with its index perhaps.
+        if piece and len(block) == (2 if index is None else 3):
+            besides = None
+        else:
+            besides = _besides(block, field)
+            if not piece and not besides:
+                return
+        part = self._written.get((kind, index))
+        if part is None or (besides and index is None and _is_another(besides.get("id"), part)):
             part = self._new(kind)
-            if known:
+            if index is not None:
                 self._written[kind, index] = part
-            started = {**besides, "type": kind} if kind == SERVER_CALL else {"type": kind}
+            started = {**(besides or {}), "type": kind} if kind == SERVER_CALL else {"type": kind}
             yield {"event": "content-block-start", "index": part.index, "content": {**started, field: ""}}
         self._written[kind, None] = part
-        if besides:
+        if besides and besides != {"id": part.fields.get("id")}:
             part.fields = merged(part.fields, besides)
         if piece:
             part.pieces.append(piece)
-            if kind in DELTAS:
-                delta = {"type": DELTAS[kind], field: piece}
-                yield {"event": "content-block-delta", "index": part.index, "delta": delta}
+            shown = DELTAS[kind]
+            if shown:
+                yield {
+                    "event": "content-block-delta",
+                    "index": part.index,
+                    "delta": {"type": shown, field: piece},
+                }
 
     def _whole_block(self, block: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         part = self._new(block.get("type", ""))
@@ -192,9 +239,9 @@ class ChunkReader:
         yield {"event": "content-block-start", "index": part.index, "content": {"type": part.kind}}
 
     def _call(self, piece: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        part = self._by_both.get((piece.get("id"), piece.get("index")))
-        if part is not None and piece.get("args") == part.joined and _begins_another(piece, part):
-            return  # the whole of a call whose pieces have come
+        args = piece.get("args")
+        if isinstance(args, str) and args.rstrip().endswith("}") and self._repeats(piece, args):
+            return
         part = self._call_of(piece)
         if part is None:
             part = self._new("tool_call_chunk")
@@ -211,7 +258,6 @@ class ChunkReader:
                 known[part.fields[field]] = part
         if part.fields.get("id") is not None and part.fields.get("index") is not None:
             self._by_both[part.fields["id"], part.fields["index"]] = part
-        args = piece.get("args")
         if isinstance(args, str) and args:
             part.pieces.append(args)
             yield {
@@ -219,6 +265,16 @@ class ChunkReader:
                 "index": part.index,
                 "delta": {"type": "tool-call-delta", "args": args},
             }
+
+    def _repeats(self, piece: Mapping[str, Any], args: str) -> bool:
+        """Whether a piece is the whole of a call whose pieces have come."""
+        part = self._by_both.get((piece.get("id"), piece.get("index")))
+        return (
+            part is not None
+            and piece.get("name") == part.fields.get("name")
+            and _begins_another(piece, part)
+            and args == part.joined
+        )
 
     def _call_of(self, piece: Mapping[str, Any]) -> Part | None:
         """The call that a piece continues, or `None` if it begins one."""
@@ -230,7 +286,9 @@ class ChunkReader:
             if part is not None and index is not None and part.fields.get("index") not in {None, index}:
                 part = self._by_both.get((call_id, index))
             if part is not None:
-                return None if piece.get("args") and _begins_another(piece, part) else part
+                args = piece.get("args")
+                begins = isinstance(args, str) and args.strip() and _begins_another(piece, part)
+                return None if begins else part
         # The call of that index, or the one that has had none so far.
         part = self._by_index.get(index) if index is not None else latest
         if part is None and latest is not None and latest.fields.get("index") is None:
@@ -243,6 +301,25 @@ class ChunkReader:
         part = Part(len(self._parts), kind)
         self._parts.append(part)
         return part
+
+
+def _readable(call: Mapping[str, Any]) -> dict[str, Any]:
+    """What a call among the content says of itself, without an id, a name or an index of another type."""
+    return {
+        name: value
+        for name, value in call.items()
+        if isinstance(value, str) or (name == "index" and isinstance(value, int))
+    }
+
+
+def _is_another(block_id: Any, part: Part) -> bool:
+    """Whether a piece without an index is of another block, because it has another id."""
+    return block_id is not None and block_id != part.fields.get("id")
+
+
+def _besides(block: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """What a piece of a block says besides its text, which is in `field`."""
+    return {name: value for name, value in block.items() if value and name != field and name not in PLACED}
 
 
 def _learn(part: Part, piece: Mapping[str, Any]) -> bool:

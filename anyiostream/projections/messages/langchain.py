@@ -34,6 +34,7 @@ __all__ = [
     "is_last",
     "is_message",
     "sum_of",
+    "sum_of_reports",
 ]
 
 MESSAGES: Final = BaseMessage
@@ -102,8 +103,6 @@ def blocks_of_chunk(chunk: AIMessageChunk, provider: str | None) -> list[dict[st
         chunk: The chunk.
         provider: Whose form it has, if an earlier chunk said so and this one does not.
     """
-    if isinstance(chunk.content, str) and not chunk.additional_kwargs:
-        return [{"type": "text", "text": chunk.content}] if chunk.content else []
     blocks = _standard(chunk, provider)
     return [block for block in blocks if not _is_theirs(block)] if chunk.tool_call_chunks else blocks
 
@@ -219,8 +218,30 @@ def assemble_ai_message(record: MessageRecord) -> AIMessage:
     )
 
 
+def sum_of_reports(
+    reports: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What chunks report besides their content: their metadata, and fields under the provider's own names.
+
+    Their content is left out: adding that up takes as long as reading it has, and not everybody asks for the message.
+    """
+    if len(reports) < 2:  # noqa: PLR2004 -- there is nothing to add up
+        metadata, additional = reports[0] if reports else ({}, {})
+        return dict(metadata), dict(additional)
+    chunks = [
+        AIMessageChunk.model_construct(content="", response_metadata=metadata, additional_kwargs=additional)
+        for metadata, additional in reports
+    ]
+    summed = add_ai_message_chunks(*chunks)
+    return dict(summed.response_metadata), dict(summed.additional_kwargs)
+
+
 def sum_of(
-    chunks: Sequence[AIMessageChunk], blocks: Sequence[Mapping[str, Any]], provider: str | None, usage: Any
+    chunks: Sequence[AIMessageChunk],
+    blocks: Sequence[Mapping[str, Any]],
+    provider: str | None,
+    usage: Any,
+    metadata: Mapping[str, Any],
 ) -> AIMessage:
     """The message that chunks add up to.
 
@@ -229,9 +250,11 @@ def sum_of(
         blocks: What they say. Where LangChain's sum says something else, this counts.
         provider: Whose form they have.
         usage: Token counts of all of them.
+        metadata: What they report, without repetitions.
     """
     summed = message_chunk_to_message(add_ai_message_chunks(*chunks))
     assert isinstance(summed, AIMessage)
+    summed.response_metadata = dict(metadata)
     calls, invalid = _calls(blocks)
     if (_bare(summed.tool_calls), _bare(summed.invalid_tool_calls)) != (_bare(calls), _bare(invalid)):
         summed = summed.model_copy(update={"tool_calls": calls, "invalid_tool_calls": invalid})
