@@ -466,24 +466,27 @@ def official(transport: Any) -> Callable[[Kit, int, list[tuple[str, Any]]], Awai
 
 
 async def javascript(kit: Kit, n: int, seen: list[tuple[str, Any]]) -> None:
-    """The official JavaScript client."""
-    log = (kit.folder / f"node-{n}.log").open("wb")
-    process = await asyncio.create_subprocess_exec(
-        "node", "--no-warnings", str(JAVASCRIPT), kit.url, kit.thread(n), "sse",
-        stdout=asyncio.subprocess.PIPE, stderr=log,
-    )  # fmt: skip
-    assert process.stdout is not None
-    try:
-        async for line in process.stdout:
-            event = json.loads(line)
-            if event != "subscribed":
-                seen.append(tuple(event))
-        kit.report.violate(f"{kit.thread(n)}: node has ended")
-    finally:
-        log.close()
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+    """The official JavaScript client. If no server is there when it subscribes, Node ends: it is begun anew."""
+    subscribed = False
+    while not subscribed:
+        with (kit.folder / f"node-{n}.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                "node", str(JAVASCRIPT), kit.url, kit.thread(n), "sse", stdout=asyncio.subprocess.PIPE, stderr=log
+            )
+        assert process.stdout is not None
+        try:
+            async for line in process.stdout:
+                event = json.loads(line)
+                if event == "subscribed":
+                    subscribed = True
+                else:
+                    seen.append(tuple(event))
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        await asyncio.sleep(0.1)
+    raise RuntimeError("Node has ended")
 
 
 VIEWERS: dict[str, Callable[[Kit, int, list[tuple[str, Any]]], Awaitable[None]]] = {
