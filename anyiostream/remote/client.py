@@ -34,15 +34,16 @@ from anyiostream import (
 )
 from anyiostream.remote.extensions import channels_for, extension
 from anyiostream.remote.receiving import (
-    Attempts,
     EventDecoder,
     RemoteGap,
     RemoteMalformed,
     RemoteRefused,
     RemoteRunFailed,
     RemoteUnreachable,
+    begins_again,
     checked_event,
     event_place,
+    of_attempt,
     part_of,
     root_end,
 )
@@ -278,19 +279,20 @@ class RemoteThread:
             channels: What is asked for.
             place: The id of an event after which it begins, if the server has told.
         """
-        begun, attempts = run_id is None, Attempts()
+        begun, attempt = run_id is None, 1
         async with aclosing(self._events(channels, place, known=not begun)) as events:
             async for event in events:
                 end = root_end(event)
-                if begun:
-                    self.attempt = attempts.observe(event)
                 if end is None:
-                    part = part_of(attempts.marked(event)) if begun else None
-                    if part is not None:
-                        yield part
+                    if begun:
+                        self.attempt = attempt = attempt + begins_again(event)
+                        part = part_of(of_attempt(event, attempt))
+                        if part is not None:
+                            yield part
                     continue
                 begun = begun or end.get("run_id") == run_id
                 if not begun or end["event"] == "running":
+                    self.attempt = attempt = 1
                     continue
                 if end["event"] == "failed":
                     raise RemoteRunFailed(str(end.get("error", "the run failed")))

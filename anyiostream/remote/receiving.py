@@ -13,16 +13,17 @@ LINE: Final = 64
 """Bytes that a line of an event counts for besides its own."""
 
 __all__ = [
-    "Attempts",
     "EventDecoder",
     "RemoteGap",
     "RemoteMalformed",
     "RemoteRefused",
     "RemoteRunFailed",
     "RemoteUnreachable",
+    "begins_again",
     "checked_event",
     "decoded",
     "event_place",
+    "of_attempt",
     "part_of",
     "root_end",
 ]
@@ -209,31 +210,20 @@ def event_place(event: Mapping[str, Any]) -> tuple[str, int]:
     return name, int(event["seq"])
 
 
-@final
-class Attempts:
-    """Tells the messages of a run that was taken up after a crash from those of the attempt that was lost."""
+def begins_again(event: Mapping[str, Any]) -> bool:
+    """Whether a run is begun again, because the server that ran it has died."""
+    return event["method"] == "custom" and _channel(event["params"]) == RESTARTED
 
-    def __init__(self) -> None:
-        self._number = 1
 
-    def observe(self, event: Mapping[str, Any]) -> int:
-        """Which attempt an event is of, counted from 1."""
-        end = root_end(event)
-        if end is not None and end["event"] == "running":
-            self._number = 1
-        if event["method"] == "custom" and _channel(event["params"]) == RESTARTED:
-            self._number += 1
-        return self._number
-
-    def marked(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The event, which says the attempt if it starts a message of a later one than the first."""
-        params = event["params"]
-        data = params["data"]
-        if self._number == 1 or event["method"] != "messages" or data.get("event") != "message-start":
-            return event
-        said = data.get("metadata")
-        metadata = {**(said if isinstance(said, dict) else {}), "attempt": self._number}
-        return {**event, "params": {**params, "data": {**data, "metadata": metadata}}}
+def of_attempt(event: Mapping[str, Any], attempt: int) -> Mapping[str, Any]:
+    """The event, which says the attempt if it starts a message of a later one than the first."""
+    params = event["params"]
+    data = params["data"]
+    if attempt == 1 or event["method"] != "messages" or data.get("event") != "message-start":
+        return event
+    said = data.get("metadata")
+    metadata = {**(said if isinstance(said, dict) else {}), "attempt": attempt}
+    return {**event, "params": {**params, "data": {**data, "metadata": metadata}}}
 
 
 def root_end(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
