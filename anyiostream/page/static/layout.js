@@ -10,18 +10,15 @@ const kept = new WeakMap();
 
 /** The lane of a namespace, in which a bar begins; so it does in those round it. @param {Map<string, Lane>} lanes @param {string[]} namespace @param {number} seq @returns {Lane} */
 function laneOf(lanes, namespace, seq) {
+  const outer = namespace.length ? laneOf(lanes, around(namespace), seq) : null;
   const key = keyOf(namespace);
   let lane = lanes.get(key);
   if (lane === undefined) {
-    lane = { key, namespace, children: [], rows: [], newest: 0 };
+    lane = { key, namespace, children: [], rows: [], newest: seq };
     lanes.set(key, lane);
-    if (namespace.length) laneOf(lanes, around(namespace), seq).children.push(lane);
+    outer?.children.push(lane);
   }
   lane.newest = seq;
-  for (let at = namespace; at.length;) {
-    at = around(at);
-    /** @type {Lane} */ (lanes.get(keyOf(at))).newest = seq;
-  }
   return lane;
 }
 
