@@ -98,46 +98,37 @@ def test_there_is_none(tmp_path: Path) -> None:
         graphs_of_project(tmp_path / "langgraph.json")
 
 
-def test_requests_and_refusals_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """A refusal with its reason; what clients send is shown as characters."""
+def asked(method: str, path: str, status: int, body: bytes) -> None:
+    """A request of an application that answers so, and is logged."""
     from anyiostream.cli.listening import logged
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
-        refused = scope["path"] != "/ok"
-        await send({"type": "http.response.start", "status": 400 if refused else 200})
-        await send({"type": "http.response.body", "body": b'{"message": "too \\u001b[31m many"}'})
+        await send({"type": "http.response.start", "status": status})
+        await send({"type": "http.response.body", "body": body})
 
-    async def ask(path: str) -> None:
+    async def ask() -> None:
         async def send(_: Any) -> None:
             pass
 
-        await logged(application)({"type": "http", "method": "GET", "path": path}, None, send)
+        await logged(application)({"type": "http", "method": method, "path": path}, None, send)
 
+    anyio.run(ask)
+
+
+def test_requests_and_refusals_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A refusal with its reason; what clients send is shown as characters."""
     caplog.set_level(logging.INFO, "anyiostream.requests")
-    anyio.run(ask, "/ok")
-    anyio.run(ask, "/a\nb\x1b")
+    body = b'{"message": "too \\u001b[31m many"}'
+    asked("GET", "/ok", 200, body)
+    asked("GET", "/a\nb\x1b", 400, body)
     assert caplog.messages == ["GET /ok 200", "GET /a\\nb\\x1b 400: too \\x1b[31m many"]
     assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
 
 
 def test_commands_that_are_refused_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     """Their answer has the status of a good one."""
-    from anyiostream.cli.listening import logged
-
-    bodies = {"/bad": b'{"type":"error","id":1,"message":"there is none."}', "/good": b'{"type":"success"}'}
-
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200})
-        await send({"type": "http.response.body", "body": bodies[scope["path"]]})
-
-    async def ask(path: str) -> None:
-        async def send(_: Any) -> None:
-            pass
-
-        await logged(application)({"type": "http", "method": "POST", "path": path}, None, send)
-
     caplog.set_level(logging.INFO, "anyiostream.requests")
-    anyio.run(ask, "/bad")
-    anyio.run(ask, "/good")
+    asked("POST", "/bad", 200, b'{"type":"error","id":1,"message":"there is none."}')
+    asked("POST", "/good", 200, b'{"type":"success"}')
     assert caplog.messages == ["POST /bad 200: there is none.", "POST /good 200"]
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
