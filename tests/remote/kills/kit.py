@@ -466,7 +466,7 @@ def official(transport: Any) -> Callable[[Kit, int, list[tuple[str, Any]]], Awai
 
 
 async def javascript(kit: Kit, n: int, seen: list[tuple[str, Any]]) -> None:
-    """The official JavaScript client. If no server is there when it subscribes, Node ends: it is begun anew."""
+    """The official JavaScript client. Node ends where its first connection is reset: then it is begun anew."""
     subscribed = False
     while not subscribed:
         with (kit.folder / f"node-{n}.log").open("ab") as log:
