@@ -127,6 +127,21 @@ async def hostile(given: Any, writer: GraphWriter) -> Any:
     return None
 
 
+async def speaks(given: Any, writer: GraphWriter) -> Any:
+    """Messages of a hundred words, and a subgraph with a call of a tool for each: some events a second, for some s."""
+    rate, words = given["rate"], given["rate"] * given["seconds"]
+    began, said = anyio.current_time(), 0
+    while said < words:
+        async with writer.message(node="think") as message:
+            for _ in range(100):
+                await anyio.sleep_until(began + said / rate)
+                await message.text("word ")
+                said += 1
+        async with writer.subgraph("worker") as worker, worker.tool_call("search", {"said": said}) as call:
+            call.output = "found"
+    return {"said": said, "took": anyio.current_time() - began}
+
+
 async def babbles(_: Any, writer: GraphWriter) -> Any:
     """Always has something to say, until a test lets it go on."""
     thread_id = run_context.get().thread_id
@@ -183,6 +198,7 @@ ASSISTANTS: dict[str, Any] = {
     "counts": counts,
     "runs on": runs_on,
     "hostile": hostile,
+    "speaks": speaks,
     "babbles": babbles,
     "reviewed": reviewed,
     "chat": chat_graph(),
