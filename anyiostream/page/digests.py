@@ -17,6 +17,7 @@ import attrs
 
 from anyiostream import RunStatistics
 from anyiostream.remote.audience import Reader
+from anyiostream.remote.fleet import short
 from anyiostream.remote.jobs import Job
 from anyiostream.remote.listing import Listing
 from anyiostream.remote.log import LogGap
@@ -122,6 +123,7 @@ class Digests:
             "state": stand(thread),
             "doing": "",
             "text": "",
+            "server": "",
             "queued": max(0, len(thread.jobs) - 1),
             "viewers": len(thread.viewers),
             "run_id": thread.fold.run_id,
@@ -130,6 +132,8 @@ class Digests:
         if shown["state"] == "running":
             doing = await self._looked_at(thread)
             shown["doing"], shown["text"] = doing.name, doing.text
+            if self._listing.is_shared:
+                shown["server"] = short(thread.log.holder)
         return shown
 
     async def stored(self, owner: str, listed: Listed, viewers: int) -> dict[str, Any] | None:

@@ -209,6 +209,7 @@ def _digest(recording: Recording) -> dict[str, Any]:
         "state": stand,
         "doing": "",
         "text": "",
+        "server": "",
         "queued": 0,
         "viewers": 0,
         "run_id": "",

@@ -22,6 +22,7 @@ from anyiostream.remote.access import LOOPBACK, Authorize, check_host, check_ori
 from anyiostream.remote.assistants import Assistant
 from anyiostream.remote.commands import command_id, parse_command
 from anyiostream.remote.failing import contained, failure
+from anyiostream.remote.fleet import short
 from anyiostream.remote.identity import CheckpointThread, checkpoint_thread
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.official import not_served, official_routes
@@ -266,8 +267,10 @@ class Endpoints:
         return answer({"ready": ready}, 200 if ready else 503)
 
     async def info(self, _: Request) -> Response:
-        """`GET /info`: what serves here."""
-        return answer({"server": "anyiostream", "version": anyiostream.__version__, "transports": ["sse", "websocket"]})
+        """`GET /info`: what serves here; where servers share a store, also which of them has answered."""
+        about = {"server": "anyiostream", "version": anyiostream.__version__, "transports": ["sse", "websocket"]}
+        fleet = self._service.runner.fleet
+        return answer(about if fleet is None else {**about, "instance": short(fleet.holder)})
 
     async def graph(self, request: Request) -> Response:
         """`GET /assistants/{id}/graph`."""

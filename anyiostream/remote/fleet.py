@@ -23,7 +23,7 @@ from anyiostream.remote.identity import ThreadKey
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.store import Membership, SharedStore, Standing, StoreFailed
 
-__all__ = ["Fleet", "Server"]
+__all__ = ["Fleet", "Server", "short"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,11 @@ BEAT: Final = 0.1
 
 PAUSE: Final = 0.5
 """Seconds after which a server that cannot join tries again."""
+
+
+def short(holder: str) -> str:
+    """Enough of an incarnation's name for people to tell servers apart."""
+    return holder[:8]
 
 
 class Server(Protocol):
@@ -99,6 +104,7 @@ class Fleet:
                 holder = uuid4().hex
                 async with self.store.join(holder) as member:
                     self.holder, self._member = holder, member
+                    logger.info("among those that share the store, this server is %s", short(holder))
                     async with anyio.create_task_group() as tasks:
                         tasks.start_soon(self._hear, server)
                         tasks.start_soon(self._look_round, server)

@@ -44,6 +44,11 @@ class Listing:
         self._threads = threads
 
     @property
+    def is_shared(self) -> bool:
+        """Whether servers share the store, so that a thread may be run by any of them."""
+        return self._threads is None
+
+    @property
     def is_all_in_memory(self) -> bool:
         """Whether there are no threads but those that `remembered` returns."""
         return not self._store.survives

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .serving import Site
+from ..remote.store.valkey import valkey
+from .graphs import ASSISTANTS
+from .serving import LOOPS, Site, served
 
 
 def row(site: Site) -> Any:
@@ -27,6 +30,22 @@ def test_a_thread_as_it_lives(site: Site) -> None:
     here.get_by_text("idle", exact=True).wait_for()
     here.get_by_text("ago").wait_for()
     here.get_by_text("events").wait_for()
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_which_server_runs_a_thread(loop: str, tab: Any, tmp_path: Path) -> None:
+    """Where servers share a store: as long as the run is under way, by the name that the server says it has."""
+    with (
+        valkey(tmp_path) as store,
+        served(loop, {"counts": ASSISTANTS["counts"]}, store=store.url) as url,
+        Site(url, tab) as site,
+    ):
+        site.start("counts", {"to": 1, "gates": [0]})
+        tab.goto(url)
+        row(site).get_by_text(f"on {site.client.http.get('/info').json()['instance']}", exact=True).wait_for()
+        site.release()
+        row(site).get_by_text("idle", exact=True).wait_for()
+        assert row(site).get_by_text("on ").count() == 0
 
 
 @pytest.mark.parametrize(("assistant", "stands"), [("fails", "failed"), ("asks", "waiting for you")])

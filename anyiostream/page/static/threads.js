@@ -97,6 +97,7 @@ function Row({ digest, now }) {
       <span>${count(digest.events, "event")}</span>
       ${tokens ? html`<span>${count(tokens, "token")}</span>` : ""}
       ${digest.attempt > 1 ? html`<span>attempt ${digest.attempt}</span>` : ""}
+      ${digest.server ? html`<span>on ${line(digest.server, 20)}</span>` : ""}
       ${digest.queued ? html`<span>${digest.queued} queued</span>` : ""}
       ${digest.viewers ? html`<span>${count(digest.viewers, "viewer")}</span>` : ""}
     </span>

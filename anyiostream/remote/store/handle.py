@@ -24,12 +24,14 @@ class StoredLog:
         log_id: The thread's generation.
         key: The thread's name in the store.
         epoch: That of the claim.
+        holder: Whose claim it is; `""` if nobody has the thread.
     """
 
     def __init__(self, store: Records, claim: Claim, window: Window, limits: Limits) -> None:
         self.log_id: Final = str(claim.record.generation)
         self.key: Final = claim.record.key
         self.epoch: Final = claim.record.epoch
+        self.holder: Final = claim.record.holder
         self._store = store
         self._window = window
         self._limits = limits

@@ -84,6 +84,8 @@ def test_the_page_lists_threads_of_all_servers(server: str, deployment: Deployme
             assert (found["state"], found["viewers"], len(found["behind"])) == ("running", 1, 1)
             assert found["statistics"] is None
             assert mine.http.get("/live/mine").json()["statistics"] is not None
+            assert shown["mine"]["server"] == mine.http.get("/info").json()["instance"] != ""
+            assert shown["before"]["server"] == ""
         gate.set()
         while shown["mine"]["state"] != "waiting":
             gathered(news, shown)
