@@ -195,8 +195,9 @@ def budgets(session: nox.Session) -> None:
     """Measure what the page costs, on a machine that does nothing else: `-- --hour` for long. Needs Chromium."""
     install(session, "test")
     chosen = [each for each in session.posargs if each != "--hour"]
+    telling = ("-rP", "--log-level=info", "-ofaulthandler_timeout=0")
     session.run(
-        *("python", "-m", "pytest", "-rP", "--log-level=info", "tests/browser/test_budgets.py", *chosen),
+        *("python", "-m", "pytest", *telling, "tests/browser/test_budgets.py", *chosen),
         env={"ANYIOSTREAM_BUDGETS": "hour" if "--hour" in session.posargs else "1"},
     )
     if not chosen:
