@@ -155,6 +155,39 @@ def finished(site: Site) -> dict[str, Any]:
     return values
 
 
+def test_a_snapshot_is_looked_through_once(site: Site) -> None:
+    """However often the page is drawn; and the next one again."""
+    site.tab.goto(site.url)
+    drawn = site.tab.evaluate(
+        """async () => {
+            const { StateTab } = await import("/page/tabs.js");
+            const { Model } = await import("/page/fold.js");
+            const { html, render } = await import("/page/dom.js");
+            const model = new Model();
+            let reads = 0;
+            const snapshot = (seq) => {
+                const data = { get at() { reads += 1; return `place ${seq}`; } };
+                model.apply({ seq, method: "values", params: { namespace: [], timestamp: seq, data } });
+            };
+            const place = document.body.appendChild(document.createElement("div"));
+            const found = [];
+            const draw = () => {
+                reads = 0;
+                render(html`<${StateTab} model=${model} />`, place);
+                found.push([reads > 0, place.textContent.includes(`place ${model.last}`)]);
+            };
+            draw();
+            for (const seq of [1, 2]) {
+                snapshot(seq);
+                draw();
+                draw();
+            }
+            return found;
+        }"""
+    )
+    assert drawn == [[False, False], [True, True], [False, True], [True, True], [False, True]]
+
+
 @pytest.mark.parametrize(("lanes", "bars"), [(200, 10_000)])
 def test_ten_thousand_bars(site: Site, lanes: int, bars: int) -> None:
     """In 200 lanes: 30 frames a second while one scrolls, and fewer than 2,000 nodes."""

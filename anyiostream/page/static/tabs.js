@@ -53,18 +53,31 @@ export function changes(before, after, path = "", found = []) {
   return found;
 }
 
-/** @param {{model: Model}} props */
-export function StateTab({ model }) {
-  if (model.values === undefined) return html`<p class="dim">No state has been shown yet.</p>`;
-  const found = changes(model.before, model.values);
-  return html`<div>
-    <h3>What changed since the snapshot before</h3>
-    <ul class="changes" aria-label="Changes">${found.slice(0, 200).map((each) => html`<li class=${each.kind}><b>${each.kind}</b> <code>${line(each.path, 200)}</code>
-      ${each.kind === "removed" ? "" : html` <span>${line(written(each.after, 0), 300)}</span>`}${each.kind === "added" ? "" : html` <s>${line(written(each.before, 0), 120)}</s>`}</li>`)}
-      ${found.length ? "" : html`<li class="dim">Nothing.</li>`}</ul>
-    <h3>State after event ${model.valuesAt}</h3>
-    <${Value} label="State" value=${model.values} />
-  </div>`;
+/** The last snapshot, which may be large: it is compared and written once, not with each frame. */
+export class StateTab extends Component {
+  /** @param {any} props */
+  constructor(props) {
+    super(props);
+    this.at = 0;
+  }
+
+  shouldComponentUpdate({ model }) {
+    return model !== this.props.model || model.valuesAt !== this.at;
+  }
+
+  render({ model }) {
+    this.at = model.valuesAt;
+    if (model.values === undefined) return html`<p class="dim">No state has been shown yet.</p>`;
+    const found = changes(model.before, model.values);
+    return html`<div>
+      <h3>What changed since the snapshot before</h3>
+      <ul class="changes" aria-label="Changes">${found.slice(0, 200).map((each) => html`<li class=${each.kind}><b>${each.kind}</b> <code>${line(each.path, 200)}</code>
+        ${each.kind === "removed" ? "" : html` <span>${line(written(each.after, 0), 300)}</span>`}${each.kind === "added" ? "" : html` <s>${line(written(each.before, 0), 120)}</s>`}</li>`)}
+        ${found.length ? "" : html`<li class="dim">Nothing.</li>`}</ul>
+      <h3>State after event ${model.valuesAt}</h3>
+      <${Value} label="State" value=${model.values} />
+    </div>`;
+  }
 }
 
 const ROW = 24;
