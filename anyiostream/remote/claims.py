@@ -30,7 +30,7 @@ from anyiostream.remote.jobs import decoded_job
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.loader import Loader
 from anyiostream.remote.refusals import Refusal
-from anyiostream.remote.store import Fenced, OutOfStep, Store, StoreFailed, thread_key
+from anyiostream.remote.store import Fenced, OutOfStep, Record, Store, StoreFailed, thread_key
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.threads import Threads
 from anyiostream.remote.workload import Workload
@@ -208,6 +208,8 @@ class Claims:
         if thread is None or standing is None:
             if self._taking[key]:
                 self._unheard.add(key)
+            elif standing is not None and standing.inbox and self._is_ours(standing.record):
+                await self._take_up(ThreadKey(standing.record.owner, standing.record.thread_id))
             return
         jobs = {job.place: job for job in thread.jobs}
         for stored in standing.inbox:
@@ -218,6 +220,10 @@ class Claims:
                 self._workload.tasks.start_soon(self._workload.abort, thread, job)
             elif stored.drained and not job.drained:
                 job.drain()
+
+    def _is_ours(self, record: Record) -> bool:
+        """Whether the store has it that this server has a thread, be it by a claim that came late, and is forgotten."""
+        return self._fleet is not None and record.holder == self._fleet.holder != ""
 
     # --- running, and what becomes of a thread then ---
 
@@ -240,7 +246,7 @@ class Claims:
                 logger.warning("thread %s is no longer this server's: %s", thread.thread_id, exc)
             else:
                 logger.exception("thread %s cannot go on", thread.thread_id, exc_info=loggable(exc))
-            if not (is_others and isinstance(exc, Fenced)):
+            if not (is_others and isinstance(exc, Fenced)) or await self._is_claimed_here(thread.log.key):
                 await self._take_up_anew(thread.key)
         else:
             self._failures.pop(thread.key, None)
@@ -248,6 +254,11 @@ class Claims:
                 await self._give_up(thread, self._fleet)
         finally:
             self._threads.settle(thread)
+
+    async def _is_claimed_here(self, key: str) -> bool:
+        """Whether what has fenced a thread is a claim of this server's own."""
+        record = await RETRYING.retry(partial(self._store.record, key), _not_taken_up, on=(StoreFailed,))
+        return record is not None and self._is_ours(record)
 
     async def _take_up_anew(self, key: ThreadKey) -> None:
         """Go on with what the store has of a thread whose runs have ended here with an error."""

@@ -157,10 +157,11 @@ local function announce(thread, wake)
   end
 end
 
-local function known(thread, once, within)
+-- A call that comes a second time, which a network may do to it late, is known however long ago that was.
+local function known(thread, once, within, reply)
   local packed = call('HGET', of(thread, 'once'), once)
   local found = packed and cmsgpack.unpack(packed)
-  return found and now() - found.at <= within and found or nil
+  return found and (now() - found.at <= within or found.reply == reply) and found or nil
 end
 
 local function remember(thread, once, place, reply)
@@ -284,7 +285,7 @@ function operations.accept(thread, owner, id, run, body, reply, once, answers, m
     return {'not pending'}
   end
   make(thread, owner, id)
-  local before = known(thread, once, within)
+  local before = known(thread, once, within, reply)
   if before then
     return {'accepted', before.place, before.reply, 1}
   end
