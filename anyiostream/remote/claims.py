@@ -8,6 +8,7 @@ Rules:
 - A log that cannot be written ends its thread's runs here, not the server. They are taken up again from the store, as
   if the server had died.
 - What fails because of the store is retried, after growing pauses, as long as it is this server's business.
+- A thread that cannot be read here, as a newer version has written it, is left to the servers that can.
 """
 
 from __future__ import annotations
@@ -92,10 +93,12 @@ class Claims:
         self._failures: Counter[ThreadKey] = Counter()
         self._taking: Counter[str] = Counter()
         self._unheard: set[str] = set()
+        self._unreadable: set[str] = set()
 
     def clear(self) -> None:
         """Have nothing. Served once more, maybe in another event loop, it is a new server."""
         self._threads.clear()
+        self._unreadable.clear()
         self._alone = uuid4().hex
 
     async def get(self, key: ThreadKey) -> Thread:
@@ -137,8 +140,8 @@ class Claims:
         return self._limits.runs - sum(count for _, count in self._workload.jobs) - self._taking.total()
 
     def has(self, key: str) -> bool:
-        """Whether a thread's runs are run here."""
-        return self._taking[key] > 0 or self._workload.running(key) is not None
+        """Whether a thread's runs are run here, or cannot be."""
+        return self._taking[key] > 0 or key in self._unreadable or self._workload.running(key) is not None
 
     def take_up(self, key: ThreadKey) -> None:
         """Claim a thread, and run what it has to run, in the background."""
@@ -175,6 +178,7 @@ class Claims:
             # The lease has run out meanwhile, and the other runs have been stopped.
             self._store.discard(claim.record.key)
             raise _no_member()
+        thread.picky = fleet is not None
         self._begin(thread)
         return thread
 
@@ -189,12 +193,17 @@ class Claims:
         self._taking[name] += 1
         try:
             thread = await RETRYING.retry(claim, _not_taken_up, on=(StoreFailed, Refusal))
+            self._unreadable.discard(name)
             if self._fleet is not None and not thread.busy and thread not in self._workload:
                 await self._give_up(thread, self._fleet)
             elif name in self._unheard:
                 self.hear(name)
         except Elsewhere:
             return
+        except BaseException as exc:
+            await pass_on_own(exc, f"taking up thread {key.thread_id}")
+            logger.exception("thread %s cannot be read: it is left to others", key.thread_id, exc_info=loggable(exc))
+            await self._leave_to_others(name)
         finally:
             self._unheard.discard(name)
             self._taking[name] -= 1
@@ -215,7 +224,14 @@ class Claims:
         for stored in standing.inbox:
             job = jobs.get(stored.place)
             if job is None:
-                thread.receive(decoded_job(stored, self._assistants))
+                try:
+                    received = decoded_job(stored, self._assistants)
+                except Exception as exc:
+                    # Whoever has the thread next does what is left, in order.
+                    text = "a command of thread %s cannot be read: it is left to others"
+                    logger.exception(text, thread.thread_id, exc_info=loggable(exc))
+                    return
+                thread.receive(received)
             elif stored.cancelled and not job.aborted and self._workload.tasks is not None:
                 self._workload.tasks.start_soon(self._workload.abort, thread, job)
             elif stored.drained and not job.drained:
@@ -266,6 +282,17 @@ class Claims:
             self._failures[key] += 1
             await anyio.sleep(RETRYING.pause(self._failures[key] - 1))
             await self._take_up(key)
+
+    async def _leave_to_others(self, key: str) -> None:
+        """Give up a thread that cannot be read here."""
+        self._unreadable.add(key)
+
+        async def release() -> None:
+            record = await self._store.record(key)
+            if record is not None and self._is_ours(record):
+                await self._store.release(key, record.epoch)
+
+        await RETRYING.retry(release, _not_given_up, on=(StoreFailed,))
 
     def _forget(self, thread: Thread) -> None:
         """A thread cannot go on as it is here."""

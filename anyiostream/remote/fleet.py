@@ -167,7 +167,7 @@ class Fleet:
 
     def _may_run(self, standing: Standing, server: Server) -> bool:
         head = standing.inbox[0]
-        if json.loads(head.body)["assistant_id"] not in self._served:
+        if not head.cancelled and json.loads(head.body).get("assistant_id") not in self._served:
             return False  # servers of another version may have it
         self._last_chances = {key for key in self._last_chances if server.has(key)}
         if head.attempts == self._limits.attempts - 1 and self._limits.attempts > 1:

@@ -16,6 +16,7 @@ from anyiostream.remote.opened import Opened
 from anyiostream.remote.snapshot import ThreadSnapshot
 from anyiostream.remote.totals import Totals
 from anyiostream.remote.tree import RunTree
+from anyiostream.remote.versions import known
 from anyiostream.wire.drafts import Draft
 from anyiostream.wire.jsonable import encode, kept
 from anyiostream.wire.jsonable import shown as shown_again
@@ -156,9 +157,9 @@ class Fold:
         parts: dict[str, Any] = {
             "snapshot": ThreadSnapshot.load(found.pop("snapshot"), found.pop("values")),
             "tree": RunTree.load(found.pop("tree")),
-            "totals": Totals(**found.pop("totals", {})),  # which earlier versions have not kept
+            "totals": Totals(**known(Totals, found.pop("totals", {}))),  # which earlier versions have not kept
             "opened": Opened.load(found.pop("opened")),
             "questions": frozenset(found.pop("questions")),
             "left_out": frozenset(found.pop("left_out")),
         }
-        return cls(**parts, **found)
+        return cls(**parts, **known(cls, found))

@@ -23,6 +23,7 @@ from anyiostream.remote.limits import Limits
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.snapshot import ThreadSnapshot
 from anyiostream.remote.store import Acceptance, InboxFull, NotPending, Stored, StoredLog
+from anyiostream.remote.versions import known
 from anyiostream.wire.drafts import Draft
 from anyiostream.wire.encoder import WireEncoder, WireInterrupt
 from anyiostream.wire.jsonable import kept
@@ -350,9 +351,9 @@ def decoded_job(stored: Stored, assistants: Mapping[str, Assistant]) -> Job:
             Answer(each["interrupt_id"], tuple(each["namespace"]), each["response"]) for each in given["answers"]
         ]
         given["answers"] = tuple(answers)
-        command = InputRespond(**given)
+        command = InputRespond(**known(InputRespond, given))
     else:
-        command = RunStart(beginning=Beginning.load(given.pop("anew", None)), **given)
+        command = RunStart(beginning=Beginning.load(given.pop("anew", None)), **known(RunStart, given))
     return Job(
         found["assistant_id"],
         assistants.get(found["assistant_id"]),

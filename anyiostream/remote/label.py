@@ -32,4 +32,4 @@ class Label:
     @classmethod
     def load(cls, dumped: bytes) -> Label:
         """From JSON."""
-        return cls(*json.loads(dumped))
+        return cls(*json.loads(dumped)[: len(attrs.fields(cls))])

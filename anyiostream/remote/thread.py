@@ -84,6 +84,7 @@ class Thread:
         batches: What its viewers share.
         shared: Set where it is shown only: its runs are another server's, or another object's.
         lost: Whether it cannot go on as it is here, as another server has it or the store has failed: it is obsolete.
+        picky: Whether runs of graphs that are not served here are left to other servers.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Thread:
         self.ledger: Final = Ledger(log)
         self.batches: Final = Batches()
         self.shared: Final = shared
-        self.lost = False
+        self.lost = self.picky = False
         self._leaving = False
         self._broken: AnyioStreamError | None = None
         self._audience = Audience(limits.lead)
@@ -318,7 +319,7 @@ class Thread:
         If it is cancelled, or the store fails, it leaves the inbox as it is: the next to read the thread back goes on.
         """
         try:
-            while self._jobs and not self._leaving:
+            while self._jobs and not self._leaving and not self._is_others(self._jobs[0]):
                 job = self._jobs.popleft()
                 if job.aborted and not self.goes_on(job):
                     # For the thread nothing has happened.
@@ -335,6 +336,10 @@ class Thread:
             self._current = None
         if not self._leaving:
             self._rest()
+
+    def _is_others(self, job: Job) -> bool:
+        """Whether a run is left to a server that serves its graph."""
+        return self.picky and job.assistant is None and not job.aborted
 
     async def _run(self, job: Job) -> None:
         try:
