@@ -112,7 +112,7 @@ class Runner:
         """
         async with self._store.open(self._limits), self._membership(), anyio.create_task_group() as tasks:
             self.claims.clear()
-            self.workload.tasks = tasks
+            self.workload.tasks, self.workload.leaving = tasks, False
             try:
                 if self._store.survives:
                     tasks.start_soon(self._keep_house)

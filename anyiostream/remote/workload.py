@@ -40,10 +40,12 @@ class Workload:
 
     Attributes:
         tasks: Where it is run; `None` while the server does not.
+        leaving: Whether what has not begun is left to others.
     """
 
     def __init__(self) -> None:
         self.tasks: TaskGroup | None = None
+        self.leaving = False
         self._works: dict[Thread, Work] = {}
 
     def __contains__(self, thread: object) -> bool:
@@ -64,6 +66,8 @@ class Workload:
         What comes when the server does not run any more is left to the store's next one.
         """
         if self.tasks is not None and thread.busy and thread not in self._works:
+            if self.leaving:
+                thread.leave()  # it was claimed when that began
             work = self._works[thread] = Work()
             self.tasks.start_soon(self._do, thread, work, task)
 
@@ -87,7 +91,8 @@ class Workload:
                 work.scope.cancel()
 
     def leave(self) -> None:
-        """Let runs that can go on elsewhere stop at the end of their step."""
+        """Begin nothing more, and let runs that can go on elsewhere stop at the end of their step."""
+        self.leaving = True
         for thread in self._works:
             thread.leave()
 

@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from anyiostream.remote.refusals import Refusal
+from anyiostream.remote.store import thread_key
 
 from ...waiting import turns, until
 from ..said import ends, restarts
@@ -84,6 +85,37 @@ async def test_a_server_that_is_being_stopped_accepts_what_others_do(deployment:
             assert ends(await events_of(other, "t2"))[-1] == ("completed", elsewhere)
         with pytest.raises(Refusal, match="being stopped"):
             await start(one.service, "steps", {"trail": []})
+
+
+async def test_a_run_that_is_claimed_while_its_server_is_stopped_begins_elsewhere(deployment: Deployment) -> None:
+    """Here it would only be interrupted, or a function that has just begun would fail."""
+    async with anyio.create_task_group() as tasks:
+        one = Member(deployment, drain=60.0)
+        await tasks.start(one.run)
+        store = one.service.store
+        claiming, claim, answered, claimed = anyio.Event(), store.claim, anyio.Event(), anyio.Event()
+
+        async def late(*args: Any, **options: Any) -> Any:
+            claiming.set()
+            await answered.wait()
+            found = await claim(*args, **options)
+            claimed.set()
+            return found
+
+        store.claim = late
+        run_id = await start(one.service, "function", {"x": 1})
+        await claiming.wait()
+        one.service.close_streams()
+        answered.set()
+        await claimed.wait()
+        while (await store.record(thread_key("", "t"))).holder:
+            assert deployment.calls == []
+        one.stopping.set()
+        await one.stopped.wait()
+        assert deployment.calls == []
+        async with deployment.member() as other:
+            await state(other)
+            assert ends(await events_of(other)) == [("running", run_id), ("completed", run_id)]
 
 
 async def test_a_step_that_takes_too_long_is_done_again(deployment: Deployment) -> None:
