@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 
 from anyiostream.remote import Limits, LogGap, fleet
+from anyiostream.remote.fold import Fold
 from anyiostream.remote.store import Fenced, thread_key
+from anyiostream.remote.store.redis import RedisStore
+from anyiostream.remote.subscriptions import Subscription
+from anyiostream.remote.viewer import Viewer
 
 from ...waiting import PATIENCE, turns, until
 from ..store.acting import draft, offer
 from ..store.valkey import Valkey
-from .deployment import Deployment, events_of, start, state
+from .deployment import ALL, Deployment, events_of, start, state
 
 pytestmark = pytest.mark.anyio
 
@@ -152,3 +157,57 @@ async def test_news_of_an_earlier_incarnation_are_not_taken_for_events(
             while "lost now" not in lost:
                 lost |= (await store.heard()).lost
         assert lost == {"lost now"}
+
+
+@pytest.mark.parametrize("follow", [True, False])
+async def test_a_log_that_forgets_while_it_is_looked_at_is_looked_at_again(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, *, follow: bool
+) -> None:
+    """Its events are large, or many: what the thread's state lacked is gone when that is read."""
+    one, store = deployment.store(), deployment.store()
+    async with deployment.member(store, events=4) as other, one.open(Limits(events=4)):
+        log = one.log(await one.claim("", "t", holder="one", nonce="1"))  # type: ignore[arg-type]
+        await log.append(draft(0), fold=Fold().dump)
+        await log.append(draft(1))
+        read = RedisStore.read
+
+        async def late(self: Any, *args: Any) -> Any:
+            monkeypatch.setattr(RedisStore, "read", read)
+            for n in range(7):
+                await log.append(draft(n), fold=Fold().dump)
+            return await read(self, *args)
+
+        monkeypatch.setattr(RedisStore, "read", late)
+        found = await (other.thread("t", "") if follow else other.known_thread("t", ""))
+        assert found is not None
+        assert found.log.last == log.last
+
+
+async def test_a_viewer_of_a_log_that_forgets_has_no_gap_but_the_beginning(deployment: Deployment) -> None:
+    """It has asked for nothing that is gone: it is told what there is no more, and shown the rest."""
+    one, store = deployment.store(), deployment.store()
+    async with deployment.member(store, events=4) as other, one.open(Limits(events=4)):
+        log = one.log(await one.claim("", "t", holder="one", nonce="1"))  # type: ignore[arg-type]
+
+        async def write() -> None:
+            for n in range(7):
+                await log.append(draft(n), fold=Fold().dump)
+
+        await write()
+        thread = await other.thread("t", "")
+        assert thread.shared is not None
+        fresh, times = thread.shared.fresh, 0
+
+        async def late() -> Any:
+            nonlocal times
+            found, times = await fresh(), times + 1
+            if times == 1:
+                await write()
+            return found
+
+        thread.shared = attrs.evolve(thread.shared, fresh=late)  # type: ignore[misc]
+        viewer = Viewer(thread)
+        replay = await viewer.add("s", Subscription(ALL.selection))
+        assert (replay.gap, times) == (0, 2)
+        with pytest.raises(LogGap):
+            await viewer.add("s", Subscription(ALL.selection, since=replay.after - 2))
