@@ -108,9 +108,10 @@ class Renewal:
                 lane.close()
 
     async def _keep(self, lane: Lane) -> None:
-        """Renew it until somebody else may have it."""
+        """Renew it until somebody else may have it. An attempt that takes long is followed by the next one at once."""
+        before = self._renewed
         while not self._refused:
-            await anyio.sleep(self._lease / RENEWALS)
+            await anyio.sleep(max(0.0, before + self._lease / RENEWALS - time.monotonic()))
             before = time.monotonic()
             if before - self._beaten > self._stuck:
                 continue
