@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 import anyio
 import attrs
 import pytest
+from anyio import to_thread
 
 from anyiostream.remote import Limits, fleet
 from anyiostream.remote.store import Changes, Fenced, StoreFailed, thread_key
@@ -19,7 +21,7 @@ from ...faults.tcp_proxy import Proxy, proxy
 from ...waiting import PATIENCE, until
 from ..said import ends, restarts
 from ..store.acting import claimed, draft, entry, offer
-from ..store.valkey import Valkey
+from ..store.valkey import Valkey, valkey
 from .deployment import Deployment, events_of, start, state
 
 pytestmark = pytest.mark.anyio
@@ -101,6 +103,31 @@ async def test_a_store_out_of_reach_is_said(deployment: Deployment, store_server
             store._margin = patiently  # type: ignore[method-assign]  # noqa: SLF001 -- for as long as it takes
             await store.append(KEY, claim.record.epoch, 0, [entry(claim)])
             assert len(await store.read(KEY, 0)) == 1
+
+
+async def test_a_store_that_is_busy_is_waited_for(tmp_path: Path) -> None:
+    """With somebody else's script: that is no reason to end runs."""
+    with valkey(tmp_path, "--busy-reply-threshold", "1") as server:
+        store = RedisStore(server.url, patience=PATIENCE)
+        async with store.open(Limits()), anyio.create_task_group() as tasks:
+            log = store.log(await claimed(store))
+            tasks.start_soon(to_thread.run_sync, server.ask, b"EVAL 'while true do end' 0")
+            while b"BUSY" not in await to_thread.run_sync(server.ask, b"PING"):
+                pass
+            commands = store._open.commands  # noqa: SLF001 -- what it is told
+            ask, told = commands.ask, []
+
+            async def noted(*args: Any, **options: Any) -> Any:
+                replies = await ask(*args, **options)
+                told.append(str(replies[0]))
+                return replies
+
+            commands.ask = noted  # type: ignore[method-assign]
+            tasks.start_soon(log.append, draft("waited for"))
+            await until(lambda: told)
+            assert told[0].startswith("BUSY")
+            await to_thread.run_sync(server.ask, b"SCRIPT KILL")
+        assert told[-1].startswith("[b'appended'")
 
 
 async def test_a_server_that_is_cut_off_stops_its_runs_and_another_goes_on(

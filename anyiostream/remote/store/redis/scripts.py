@@ -24,6 +24,12 @@ __all__ = ["Script", "entry_of", "head_of", "listed_of", "standing_of"]
 SOURCE: Final = resources.files("anyiostream.remote.store.redis").joinpath("scripts.lua").read_bytes()
 DIGEST: Final = hashlib.sha1(SOURCE, usedforsecurity=False).hexdigest()
 
+PASSING: Final = ("BUSY ", "MASTERDOWN ", "NOREPLICAS ")
+"""What a server says that has done nothing, and will soon: somebody's script is running, or a replica is away."""
+
+PAUSE: Final = 0.02
+"""Seconds after which it is asked again."""
+
 INDEXED: Final = 1000
 """How many threads are looked at together when a store of version 0.1.0 is opened."""
 
@@ -45,7 +51,7 @@ class Script:
         self._process = os.getpid()
 
     async def call(self, lane: Lane, operation: str, *arguments: Any, patience: float | None = None) -> Any:
-        """Do an operation, repeating it unchanged while its outcome is unknown; it takes effect once.
+        """Do an operation, repeating it unchanged while its outcome is unknown, or the store is busy; it is done once.
 
         A cancellation, even one that came before, waits until it is done or given up. An attempt during which the event
         loop was blocked does not count: nobody has looked for its reply.
@@ -73,6 +79,9 @@ class Script:
                         raise StoreFailed(f"it is out of reach ({exc})") from exc
                     continue
                 if isinstance(reply, RedisError):
+                    if str(reply).startswith(PASSING) and time.monotonic() < until:
+                        await anyio.sleep(PAUSE)
+                        continue
                     raise StoreFailed(str(reply)) from reply
                 return reply
 
