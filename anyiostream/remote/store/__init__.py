@@ -15,6 +15,7 @@ from anyiostream.remote.store.failures import (
     StoreFailed,
     StoreInUse,
     StoreUnfit,
+    shown,
 )
 from anyiostream.remote.store.handle import StoredLog, log_of
 from anyiostream.remote.store.memory import MemoryLog, MemoryStore
@@ -86,7 +87,7 @@ def named_store(name: str) -> Store:
 
         return RedisStore(name)
     if kind != "sqlite":
-        raise StoreUnfit(repr(name), "there are the stores `memory`, `sqlite:FILE` and `redis://HOST:PORT`")
+        raise StoreUnfit(repr(shown(name)), "there are the stores `memory`, `sqlite:FILE` and `redis://HOST:PORT`")
     if not rest or rest.startswith(":"):
         raise StoreUnfit(repr(name), "a store in SQLite is a file: `sqlite:FILE`")
     return SqliteStore(rest)

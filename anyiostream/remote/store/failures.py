@@ -16,7 +16,20 @@ __all__ = [
     "StoreFailed",
     "StoreInUse",
     "StoreUnfit",
+    "shown",
 ]
+
+
+def shown(url: str) -> str:
+    """A store's address without its passwords, wherever somebody has put them."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return f"{url.partition(':')[0]}:..." if "@" in url else url
+    place, _, options = rest.partition("?")
+    if "@" in options:  # of which password it is the end, nobody can tell
+        return f"{scheme}://..."
+    _, at, where = place.rpartition("@")
+    return f"{scheme}://...@{where}" if at else f"{scheme}://{place}"
 
 
 class StoreFailed(AnyioStreamError):

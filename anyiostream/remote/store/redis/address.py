@@ -12,7 +12,7 @@ import attrs
 from coredis.connection import TCPConnection, TCPLocation
 from coredis.exceptions import RedisError
 
-from anyiostream.remote.store.failures import StoreUnfit
+from anyiostream.remote.store.failures import StoreUnfit, shown
 
 __all__ = ["Address", "discard"]
 
@@ -91,8 +91,8 @@ class Address:
             (database,) = path or ["0"]
             number = int(database or 0)
             lease = float(given.get("lease", LEASE)) if lease is None else lease
-        except (KeyError, ValueError) as exc:
-            raise StoreUnfit(shown(url), f"it is not an address ({FORMS})") from exc
+        except (KeyError, ValueError):  # which may tell the password
+            raise StoreUnfit(shown(url), f"it is not an address ({FORMS})") from None
         if given.keys() - OPTIONS:
             raise StoreUnfit(shown(url), f"it has only the options {', '.join(sorted(OPTIONS))}")
         if not 1 <= lease <= LONGEST_LEASE:
@@ -186,10 +186,3 @@ def _tls(url: str, given: Mapping[str, str]) -> ssl.SSLContext:
     except OSError as exc:
         raise StoreUnfit(shown(url), f"its certificates cannot be read ({exc})") from exc
     return context
-
-
-def shown(url: str) -> str:
-    """An address without its passwords."""
-    before, at, rest = url.rpartition("@")
-    scheme = before.partition("://")[0]
-    return f"{scheme}://...@{rest}".partition("?")[0] if at else url.partition("?")[0]
