@@ -63,6 +63,7 @@ class Claims:
         workload: Runs them.
         fleet: The server among those that share the store; `None` where nobody does.
         gone: Called with a thread that cannot be shown any more as it is here.
+        erased: Called with the name of a thread that is no longer in the store.
 
     Attributes:
         fenced: Writes that were refused, as another server had the thread.
@@ -79,6 +80,7 @@ class Claims:
         workload: Workload,
         fleet: Fleet | None,
         gone: Callable[[Thread], None],
+        erased: Callable[[str], None],
     ) -> None:
         self.fenced = 0
         self._store = store
@@ -89,6 +91,7 @@ class Claims:
         self._workload = workload
         self._fleet = fleet
         self._gone = gone
+        self._erased = erased
         self._alone = ""
         self._failures: Counter[ThreadKey] = Counter()
         self._taking: Counter[str] = Counter()
@@ -156,6 +159,10 @@ class Claims:
     def lose(self, key: str | None) -> None:
         """Stop the runs of a thread that another server has, or of all."""
         self._workload.lose(key)
+
+    def erased(self, key: str) -> None:
+        """End the streams of a thread that is no longer there."""
+        self._erased(key)
 
     # --- claiming, and hearing of what has been claimed ---
 

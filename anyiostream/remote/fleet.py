@@ -66,6 +66,10 @@ class Server(Protocol):
         """Another server has a thread, or may have all: stop its runs."""
         ...
 
+    def erased(self, key: str) -> None:
+        """A thread is no longer there: end its streams, so that its viewers connect again."""
+        ...
+
 
 @final
 class Fleet:
@@ -137,6 +141,8 @@ class Fleet:
             news = await self.store.heard()
             for key in news.lost:
                 server.lose(key)
+            for key in news.erased:
+                server.erased(key)
             for key in news.inbox:
                 server.hear(key)
             if news.ready:

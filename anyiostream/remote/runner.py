@@ -46,6 +46,7 @@ class Runner:
         checkpoint_thread: What the checkpointer calls a thread.
         owned: Whether there are several owners, each with a part of that.
         gone: Called with a thread whose state here can no longer be shown.
+        erased: Called with the name of a thread that is no longer in the store that servers share.
 
     Attributes:
         threads: Those that are remembered.
@@ -69,6 +70,7 @@ class Runner:
         *,
         owned: bool,
         gone: Callable[[Thread], None],
+        erased: Callable[[str], None],
     ) -> None:
         shared = as_shared(store)
         for name, assistant in assistants.items():
@@ -95,6 +97,7 @@ class Runner:
             workload=self.workload,
             fleet=self.fleet,
             gone=gone,
+            erased=erased,
         )
 
     # --- its life ---

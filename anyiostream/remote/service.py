@@ -82,7 +82,10 @@ class Service:
         owned = authorize is not None
         self.store: Final = store
         self.streams: Final = Streams(limits, owned=owned)
-        self.runner: Final = Runner(store, assistants, limits, checkpoint_thread, owned=owned, gone=self.streams.cut)
+        cut, cut_all_of = self.streams.cut, self.streams.cut_all_of
+        self.runner: Final = Runner(
+            store, assistants, limits, checkpoint_thread, owned=owned, gone=cut, erased=cut_all_of
+        )
         self._tasks: TaskGroup | None = None
         self.lines = Lines(limits.send)
         self.intake = Intake(limits, owned=owned)

@@ -81,6 +81,12 @@ class Streams:
             if viewed is thread:
                 scope.cancel()
 
+    def cut_all_of(self, key: str) -> None:
+        """End the streams of a thread that is no longer there, whichever object they read it by."""
+        for scope, (_, viewed, _) in self._open.items():
+            if viewed is not None and viewed.log.key == key:
+                scope.cancel()
+
     def cut_all(self) -> None:
         """End every stream. Idempotent."""
         for scope in self._open:

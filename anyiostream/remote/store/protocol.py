@@ -253,11 +253,13 @@ class News:
     Attributes:
         inbox: Keys of threads that it has claimed, for whose inboxes others have done something.
         lost: Keys of threads that it had claimed, and that others have.
+        erased: Keys of threads that are no longer there, whoever had them: they may be read here.
         ready: Whether there may be threads with commands that nobody has.
     """
 
     inbox: frozenset[str] = frozenset()
     lost: frozenset[str] = frozenset()
+    erased: frozenset[str] = frozenset()
     ready: bool = False
 
 

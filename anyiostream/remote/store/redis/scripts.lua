@@ -9,7 +9,8 @@
 --   t:T:once        hash: what was answered to commands, key -> packed; `#<number>` -> key
 --   servers         sorted set: server -> when its lease runs out, in µs
 --   held:S          set: threads that server S has claimed
---   news:S          stream: what server S has to know: `i` commands for a thread, `l` a thread that it has lost
+--   news:S          stream: what server S has to know: `i` commands for a thread, `l` a thread that it has lost, `e` those
+--                   that are erased, with commas between them: somebody may read them there
 --   ready           sorted set: threads with commands that nobody has -> since when
 --   wake            stream: that there is one
 --   idle            sorted set: thread -> when something happened last
@@ -199,7 +200,7 @@ end
 local function erase(thread)
   local holder = get(thread, 'holder')
   if not holder then
-    return
+    return false
   end
   local used = math.max(tonumber(call('HGET', name('meta'), 'used') or 0), count(thread, 'last'))
   call('ZREM', owned(get(thread, 'owner')), thread)
@@ -211,6 +212,16 @@ local function erase(thread)
   call('DEL', of(thread, 'rec'), of(thread, 'log'), of(thread, 'in'), of(thread, 'once'))
   call('ZREM', name('ready'), thread)
   call('ZREM', name('idle'), thread)
+  return true
+end
+
+-- Whoever reads threads that are erased has to know, at any server.
+local function tell_all(threads)
+  if #threads > 0 then
+    for _, server in ipairs(call('ZRANGEBYSCORE', name('servers'), '(' .. text(now()), '+inf')) do
+      tell(server, 'e', table.concat(threads, ','))
+    end
+  end
 end
 
 local operations = {}
@@ -441,13 +452,15 @@ function operations.watched(thread, place)
 end
 
 function operations.erase(thread)
-  erase(thread)
+  if erase(thread) then
+    tell_all({thread})
+  end
   return 1
 end
 
 -- Forgets at most so many threads; how many, and how many it has looked at and left.
 function operations.expire(idle, waiting, skip)
-  local erased, kept = 0, 0
+  local erased, kept = {}, 0
   local old = '(' .. text(now() - tonumber(idle))
   local oldest = now() - tonumber(waiting)
   for _, thread in ipairs(call('ZRANGEBYSCORE', name('idle'), '-inf', old, 'LIMIT', skip, 100)) do
@@ -458,10 +471,11 @@ function operations.expire(idle, waiting, skip)
     else
       erase(thread)
       call('ZREM', name('idle'), thread)
-      erased = erased + 1
+      erased[#erased + 1] = thread
     end
   end
-  return {erased, kept}
+  tell_all(erased)
+  return {#erased, kept}
 end
 
 -- --- servers ---

@@ -65,6 +65,7 @@ class Tail:
         self._changed = anyio.Event()
         self._inbox: set[str] = set()
         self._lost: set[str] = set()
+        self._erased: set[str] = set()
         self._ready = False
         self._arrived = anyio.Event()
 
@@ -123,8 +124,9 @@ class Tail:
         """Wait until something concerns the server, and take it."""
         await self._arrived.wait()
         self._arrived = anyio.Event()
-        news = News(inbox=frozenset(self._inbox), lost=frozenset(self._lost), ready=self._ready)
-        self._inbox, self._lost, self._ready = set(), set(), False
+        lost, erased = frozenset(self._lost), frozenset(self._erased)
+        news = News(inbox=frozenset(self._inbox), lost=lost, erased=erased, ready=self._ready)
+        self._inbox, self._lost, self._erased, self._ready = set(), set(), set(), False
         return news
 
     async def run(self) -> None:
@@ -197,5 +199,6 @@ class Tail:
             told = [(fields[1], fields[3].decode()) for _, fields in entries]
             self._inbox |= {thread for kind, thread in told if kind == b"i"}
             self._lost |= {thread for kind, thread in told if kind == b"l"}
-        if self._inbox or self._lost or self._ready:
+            self._erased |= {thread for kind, threads in told if kind == b"e" for thread in threads.split(",")}
+        if self._inbox or self._lost or self._erased or self._ready:
             self._arrived.set()
