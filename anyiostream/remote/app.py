@@ -262,9 +262,9 @@ class Endpoints:
         return answer({"ok": True})
 
     async def ready(self, _: Request) -> Response:
-        """`GET /ready`: whether runs and streams are accepted."""
-        ready = self._service.ready
-        return answer({"ready": ready}, 200 if ready else 503)
+        """`GET /ready`: whether runs and streams are accepted, and why not."""
+        reason = self._service.unready
+        return answer({"ready": True}) if reason is None else answer({"ready": False, "reason": reason}, 503)
 
     async def info(self, _: Request) -> Response:
         """`GET /info`: what serves here; where servers share a store, also which of them has answered."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Final, Protocol, final
 from uuid import uuid4
 
@@ -21,7 +22,7 @@ import anyio
 
 from anyiostream.remote.identity import ThreadKey
 from anyiostream.remote.limits import Limits
-from anyiostream.remote.store import Membership, SharedStore, Standing, StoreFailed
+from anyiostream.remote.store import Load, Membership, SharedStore, Standing, StoreFailed
 
 __all__ = ["Fleet", "Server", "short"]
 
@@ -84,12 +85,14 @@ class Fleet:
         store: What they share.
         holder: The name of this incarnation; `""` while it has not joined.
         takeovers: Threads that dead servers have left, and this one has gone on with.
+        load: What all servers had to do when that was last looked at.
     """
 
     def __init__(self, store: SharedStore, limits: Limits, served: Collection[str]) -> None:
         self.store: Final = store
         self.holder = ""
         self.takeovers = 0
+        self.load = Load(ready=0, age=0.0, servers=0)
         self._limits = limits
         self._served = served
         self._member: Membership | None = None
@@ -152,6 +155,8 @@ class Fleet:
         while True:
             await anyio.sleep(LOOK_ROUND)
             await self._take_over(server)
+            with suppress(StoreFailed):  # which the lease tells
+                self.load = await self.store.load()
 
     async def _take_over(self, server: Server) -> None:
         """Claim what nobody has, as far as there is room."""

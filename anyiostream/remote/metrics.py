@@ -20,6 +20,8 @@ METRICS: Final = {
     "takeovers": ("{thread}", "Threads of other servers that this one has gone on with, since it was started"),
     "fenced": ("{write}", "Writes that were refused, as another server had the thread, since it was started"),
     "margin": ("ms", "For how long no other server can have what this one has; 0 where none could"),
+    "unclaimed": ("{thread}", "Threads with runs that no server of the store has"),
+    "age": ("ms", "For how long the oldest of them has waited"),
 }
 """Statistic -> unit and description. The metrics are called `anyiostream.remote.<statistic>`."""
 

@@ -302,8 +302,17 @@ class Service:
     @property
     def ready(self) -> bool:
         """Whether runs and streams are accepted: its lifespan runs, it is not being stopped, and it has its lease."""
+        return self.unready is None
+
+    @property
+    def unready(self) -> str | None:
+        """Why they are not; `None` if they are."""
         fleet = self.runner.fleet
-        return self._tasks is not None and not self.closing and (fleet is None or fleet.margin > 0)
+        if self._tasks is None:
+            return "its lifespan is not running"
+        if self.closing:
+            return "it is being stopped"
+        return None if fleet is None or fleet.margin > 0 else "it has no lease: the store does not answer, or is full"
 
     def statistics(self) -> dict[str, int]:
         """How much there is of what the limits bound."""
@@ -317,6 +326,8 @@ class Service:
             "takeovers": 0 if fleet is None else fleet.takeovers,
             "fenced": self.runner.claims.fenced,
             "margin": 0 if fleet is None else round(fleet.margin * 1000),
+            "unclaimed": 0 if fleet is None else fleet.load.ready,
+            "age": 0 if fleet is None else round(fleet.load.age * 1000),
         }
 
     # --- inside ---

@@ -39,7 +39,8 @@ def test_probes(server: str) -> None:
         assert client.get("/info", headers=probe).status_code == 421
         assert client.get("/threads/t/state", headers=probe).status_code == 421
         application.state.service.closing = True
-        assert client.get("/ready").status_code == 503
+        refused = client.get("/ready")
+        assert (refused.status_code, refused.json()) == (503, {"ready": False, "reason": "it is being stopped"})
         assert client.get("/ok").status_code == 200
 
 
@@ -59,7 +60,8 @@ def test_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
         with client.stream(channels=["lifecycle"]) as response:
             seen = events(response)  # which leaves the stream when it is collected
             next(seen)
-            shared = {"fenced": 0, "margin": 0, "takeovers": 0}  # of a store that servers share
+            # Of a store that servers share:
+            shared = dict.fromkeys(("fenced", "margin", "takeovers", "unclaimed", "age"), 0)
             assert values() == {"threads": 1, "kept": 0, "runs": 1, "connections": 1, "bodies": 0, **shared}
             assert values().keys() == METRICS.keys()
     assert values() == {}
