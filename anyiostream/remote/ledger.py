@@ -28,6 +28,9 @@ from anyiostream.wire.jsonable import encode, kept
 
 __all__ = ["Ledger"]
 
+BREAKPOINT: Final = ""
+"""Stands for a question in the store where a graph waits for its user without one. Nobody can answer it."""
+
 
 @final
 class Ledger:
@@ -48,7 +51,7 @@ class Ledger:
         self.dumps: Final = self.dump if log.survives else None
         self._log = log
         self._values: bytes | None = None
-        self._asked = False
+        self._asked = self._asks = False
 
     def restore(self, fold: Fold, assistants: Mapping[str, Assistant]) -> None:
         """Be as an earlier process has left it: the events amount to `fold`."""
@@ -107,7 +110,7 @@ class Ledger:
             fold.begin(job.assistant_id, job.run_id)
         else:
             fold.go_on()
-        self.asker = Asker(job.assistant_id, job.assistant, values)
+        self.asker, self._asks = Asker(job.assistant_id, job.assistant, values), False
         job.handed_over, fold.handed_over = fold.handed_over, False
         return Changes(attempts=(job.place, job.attempts + 1), pending=(), fold=self._dumped(), label=self.label())
 
@@ -134,7 +137,7 @@ class Ledger:
     def ask(self, interrupts: Mapping[str, WireInterrupt]) -> None:
         """The graph waits for its user. Known before the events say so, because an answer may be quick."""
         self.fold.snapshot.interrupts = dict(interrupts)
-        self._asked = True
+        self._asked = self._asks = True
 
     def keep(self, values: Any) -> None:
         """The run's last snapshot, as the graph made it; a function graph is resumed with it."""
@@ -190,7 +193,10 @@ class Ledger:
 
     def _changes(self, done: Sequence[int] = (), *, given_back: bool = False) -> Changes:
         """What changes with an event that ends a run, or after which something else is asked."""
-        pending = tuple(self.fold.snapshot.interrupts) if self._asked or given_back else None
+        snapshot = self.fold.snapshot
+        pending: tuple[str, ...] | None = None
+        if self._asked or given_back or (done and snapshot.waits and not self._asks):
+            pending = tuple(snapshot.interrupts) or ((BREAKPOINT,) if snapshot.waits else ())
         self._asked = False
         return Changes(done=done, pending=pending, fold=self._dumped(), label=self.label())
 

@@ -7,14 +7,16 @@ from typing import Any
 import anyio
 import pytest
 
+from anyiostream.remote import app
+from anyiostream.remote.commands import Answer, InputRespond
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.service import Service
 from anyiostream.remote.sse import EventStream
-from anyiostream.remote.store import SharedStore
+from anyiostream.remote.store import SharedStore, SqliteStore
 from anyiostream.remote.subscriptions import Subscription
 
 from ...waiting import PATIENCE, until
-from .deployment import ALL, Deployment, start, state
+from .deployment import ALL, CALLER, Deployment, start, state
 
 pytestmark = pytest.mark.anyio
 
@@ -71,3 +73,29 @@ async def test_viewers_of_a_run_that_is_erased_are_told(deployment: Deployment) 
                 await until(lambda: len(other.streams) == 1)
                 await store.erase((await other.thread("t", "")).log.key)
             await until(lambda: not list(one.runner.jobs))
+
+
+@pytest.mark.parametrize("kind", ["redis", "sqlite"])
+async def test_a_thread_at_a_breakpoint_waits_for_its_user(deployment: Deployment, kind: str) -> None:
+    """As one with a question: it is not forgotten with those that nobody has to go on with."""
+    now = 1_800_000_000_000_000
+    shared = deployment.store(clock=lambda: now)
+    store: Any = shared if kind == "redis" else SqliteStore(deployment.folder / "runs", clock=lambda: now)
+    graph = deployment.assistants()["steps"]
+    graph.interrupt_before_nodes = ["b"]
+    service: Service = app({"steps": graph}, store=store).state.service
+    async with service.running():
+        await until(lambda: service.ready)
+        await start(service, "steps", {"trail": ["x"]})
+        assert (await state(service))["next"] == ["b"]
+        now += 10_000_000
+        assert await store.expire(4, 20) == 0
+        found = await service.known_thread("t", "")
+        assert found is not None
+        with pytest.raises(Refusal, match="interrupt"):
+            await service.execute(CALLER, "t", InputRespond((Answer("", (), 1),), None, None, {}, {}))
+        await start(service, "steps")
+        assert (await state(service))["values"]["trail"] == ["x", "a", "b", "c"]
+        await until(lambda: not list(service.runner.jobs))
+        now += 10_000_000
+        assert await store.expire(4, 20) == 1
