@@ -41,6 +41,7 @@ from anyiostream.forms import (
     listed,
     name_of,
     ordered,
+    pass_on_interrupt,
     represent,
     shortened,
     text_of,
@@ -316,9 +317,8 @@ class Walk:
     def _other(self, value: Any, depth: int) -> Any:
         try:
             return self._converted(value, depth)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # noqa: BLE001 -- as in `attempt`
+        except BaseException as exc:  # noqa: BLE001 -- as in `attempt`
+            pass_on_interrupt(exc)
             return self._unknown(value)
 
     def _converted(self, value: Any, depth: int) -> Any:

@@ -1,7 +1,7 @@
 """What objects of other packages say of themselves: their text, their fields, their items, whatever their methods do.
 
 Their methods may raise anything or return nonsense. None of that is the reader's fault, so it is shown in place of the
-value. Only `KeyboardInterrupt` propagates: it may be the user's.
+value. Only Ctrl-C propagates: it is the user's.
 
 What takes as long as the value is large, and cannot be stopped, is measured before it is asked for: an array by
 `elements`, a model and an error's arguments by `Scales`.
@@ -24,6 +24,8 @@ from urllib.parse import ParseResult, SplitResult
 
 import attrs
 
+from anyiostream.keyboard import is_interrupt
+
 __all__ = [
     "BUILT_IN",
     "COLLECTIONS",
@@ -39,6 +41,7 @@ __all__ = [
     "listed",
     "name_of",
     "ordered",
+    "pass_on_interrupt",
     "represent",
     "shortened",
     "text_of",
@@ -89,13 +92,18 @@ BUILT_IN: Final = (dict, list, tuple, set, frozenset, deque, range)
 LEAVES: Final = frozenset({str, int, float, bool, bytes, type(None)})
 
 
+def pass_on_interrupt(error: BaseException) -> None:
+    """Raise what a foreign object's method has raised if it is the user's Ctrl-C, which may have come just then."""
+    if not isinstance(error, Exception) and is_interrupt(error):
+        raise error
+
+
 def attempt(call: Callable[[], T]) -> T | None:
     """What a foreign object's method returns; `None` if it raises."""
     try:
         return call()
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # noqa: BLE001 -- whatever a foreign class raises, it is not this program's failure
+    except BaseException as exc:  # noqa: BLE001 -- whatever a foreign class raises, it is not this program's failure
+        pass_on_interrupt(exc)
         return None
 
 
@@ -103,9 +111,8 @@ def told(call: Callable[[], Any]) -> Any:
     """What a foreign object's method returns, or a text that says what it raises."""
     try:
         return call()
-    except KeyboardInterrupt:
-        raise
     except BaseException as exc:  # noqa: BLE001 -- as in `attempt`
+        pass_on_interrupt(exc)
         return f"<raises {name_of(exc)}>"
 
 
@@ -126,9 +133,8 @@ def represent(value: object) -> str:
     """The `repr`, even of an object whose own fails."""
     try:
         return repr(value)
-    except KeyboardInterrupt:
-        raise
     except BaseException as exc:  # noqa: BLE001 -- as in `attempt`
+        pass_on_interrupt(exc)
         return f"<{name_of(value)}, whose repr raised {name_of(exc)}>"
 
 
@@ -138,8 +144,10 @@ def name_of(value: object) -> str:
 
 
 def exact(text: str | None) -> str | None:
-    """`text` without what a subclass of `str` adds to it."""
-    return text if text is None or type(text) is str else str.__str__(text)
+    """`text` without what a subclass of `str` adds to it; `None` for what is no text."""
+    if type(text) is str:
+        return text
+    return str.__str__(text) if issubclass(type(text), str) else None  # type: ignore[arg-type]
 
 
 def ordered(items: list[Any]) -> list[Any]:

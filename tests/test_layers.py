@@ -19,7 +19,7 @@ ROOT = Path(anyiostream.__file__).parent
 
 LAYERS = (
     # What things are: no behaviour, no state of a run.
-    ("errors.*", "statistics", "foreign"),
+    ("errors.*", "statistics", "foreign", "keyboard"),
     ("events", "outcome", "inline", "state", "forms", "names", "encoding", "logged"),
     ("namespaces", "failed_subgraphs"),
     ("parts",),

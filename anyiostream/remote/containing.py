@@ -6,7 +6,7 @@ ends its tests by one, from another event loop's cancellation. Two things that l
 - Its cancellation. The scope, or the task, shows which it is: a graph can raise the exception, but it does not cancel
   what is around its run.
 - Ctrl-C. The interpreter raises it wherever its main thread happens to be, which may be a node. Its origin tells it
-  from an interrupt that a graph raises: a `raise` of the graph's, or the handler of a signal.
+  from an interrupt that a graph raises (`anyiostream/keyboard.py`).
 
 On asyncio that is not enough. A task that ends with `SystemExit` or `KeyboardInterrupt` ends the loop, whoever awaits
 it, and a graph's tasks are made by libraries. So in tasks that are made inside a run or a request these become
@@ -16,10 +16,8 @@ it, and a graph's tasks are made by libraries. So in tasks that are made inside 
 from __future__ import annotations
 
 import asyncio
-import dis
 import logging
 import math
-import threading
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
@@ -29,19 +27,18 @@ import anyio
 import sniffio
 
 from anyiostream.remote.assistants import run_context
-from anyiostream.tooling import leaves, loggable, name_of, text_of
+from anyiostream.tooling import is_interrupt, leaves, loggable, name_of, text_of
 
-__all__ = ["TaskExit", "contained_tasks", "in_request", "is_interrupt", "pass_on_own"]
+__all__ = ["TaskExit", "contained_tasks", "in_request", "pass_on_own"]
 
 logger = logging.getLogger(__name__)
 
-HANDLERS: Final = frozenset({"trio._core._ki", "asyncio.runners", "signal"})
-"""Modules that raise `KeyboardInterrupt` in answer to the signal."""
+FINALISER: Final = "async_generator_athrow"
+"""The type of what asyncio makes a task of when an asynchronous generator is left to the garbage collector: a graph's
+is collected wherever that happens to be at work."""
 
 in_request: ContextVar[bool] = ContextVar("in_request", default=False)
 """Set in what answers a request, and in tasks that it makes."""
-
-RAISES: Final = frozenset({"RAISE_VARARGS", "RERAISE"})
 
 
 @final
@@ -80,22 +77,6 @@ def _is_cancelled_natively() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def is_interrupt(error: BaseException) -> bool:
-    """Whether the user has pressed Ctrl-C, even if it is in a group of errors."""
-    return any(isinstance(each, KeyboardInterrupt) and _is_from_signal(each) for each in leaves(error))
-
-
-def _is_from_signal(error: BaseException) -> bool:
-    place = error.__traceback__
-    if place is None or threading.current_thread() is not threading.main_thread():
-        return False
-    while place.tb_next is not None:
-        place = place.tb_next
-    if place.tb_frame.f_globals.get("__name__") in HANDLERS:
-        return True
-    return dis.opname[place.tb_frame.f_code.co_code[place.tb_lasti]] not in RAISES
-
-
 @contextmanager
 def contained_tasks() -> Generator[None]:
     """A block in which, on asyncio, no task that is made inside a run or a request ends the loop."""
@@ -107,7 +88,7 @@ def contained_tasks() -> Generator[None]:
 
     def make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
         context: Context | None = options.get("context")
-        if _is_foreign(context):
+        if _is_foreign(context) or type(coroutine).__name__ == FINALISER:
             coroutine = Contained(coroutine)
         make: Callable[..., Any] = before or _make_task
         return make(loop, coroutine, **options)

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Final, final
 
 from anyiostream.remote.assistants import Assistant
-from anyiostream.remote.containing import is_interrupt
 from anyiostream.remote.fold import Fold
 from anyiostream.remote.identity import CheckpointThread, ThreadKey
 from anyiostream.remote.jobs import decoded_job
@@ -18,7 +17,7 @@ from anyiostream.remote.performing import perform
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.store import Claim, Record, SharedStore, Standing, Store, StoredLog, log_of, thread_key
 from anyiostream.remote.thread import Shared, Thread
-from anyiostream.tooling import loggable
+from anyiostream.tooling import is_interrupt, loggable
 from anyiostream.wire.drafts import Draft
 
 __all__ = ["Loader"]

@@ -20,6 +20,7 @@ from typing import Any
 from anyiostream.encoding import CUT, Encoder, encode
 from anyiostream.foreign import leaves
 from anyiostream.forms import name_of, text_of
+from anyiostream.keyboard import is_interrupt
 from anyiostream.logged import loggable, visible
 from anyiostream.loops import on_trio
 from anyiostream.mux.registrations import make_transformer
@@ -61,6 +62,7 @@ __all__ = [
     "holds_parts",
     "hosted_tasks",
     "is_call",
+    "is_interrupt",
     "is_langgraph",
     "leaves",
     "loggable",

@@ -11,6 +11,7 @@ import fractions
 import ipaddress
 import json
 import re
+import signal
 import types
 import urllib.parse
 import uuid
@@ -227,7 +228,8 @@ def test_messages_keep_what_their_class_adds(where: str) -> None:
 
 # --- what raises, lies, or never ends ---
 
-RAISED = [RuntimeError, SystemExit, GeneratorExit, MemoryError, RecursionError, type("Own", (BaseException,), {})]
+RAISED = [RuntimeError, SystemExit, GeneratorExit, MemoryError, RecursionError, KeyboardInterrupt]
+RAISED += [type("Own", (BaseException,), {})]
 
 
 def raising(error: type[BaseException]) -> Iterator[Any]:
@@ -419,3 +421,25 @@ def test_every_value(value: Any) -> None:
     for where in PLAIN:
         shown([1, value, {"v": value}], where)
     assert len(jsonable.encode([value]).decode("utf-8").splitlines()) == 1
+
+
+def test_a_class_whose_name_is_none(where: str) -> None:
+    """A metaclass may say anything."""
+    nameless = type("Nameless", (type,), {"__name__": 5})("Class", (), {})
+    assert [type(each) for each in shown([nameless, nameless()], where)] == [str, str]
+
+
+def test_ctrl_c_is_not_the_values(where: str) -> None:
+    """It ends the program wherever it comes. What a value raises of the same class is the value's own."""
+
+    def interrupted(_: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        for _ in range(1000):
+            pass
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            shown(type("Busy", (), {"__str__": interrupted})(), where)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from typing import Any, NoReturn, TypedDict
 
@@ -19,7 +20,8 @@ from langgraph.graph import START, StateGraph
 
 from anyiostream import GraphWriter, StreamTransformer
 from anyiostream.remote import Assistant, RunContext, app, run_context
-from anyiostream.remote.containing import TaskExit, contained_tasks, is_interrupt
+from anyiostream.remote.containing import TaskExit, contained_tasks
+from anyiostream.tooling import is_interrupt
 
 from ...waiting import PATIENCE
 from ..graphs import endless
@@ -333,6 +335,36 @@ async def outside() -> None:
     """A task of the server's own."""
     with contained_tasks():
         await asyncio.create_task(in_task(leave))
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_generator_that_is_left_to_the_collector_does_not_end_the_loop(error: Any, *, waits: bool) -> None:
+    """It is collected outside of its run, in whatever task is at work then."""
+
+    async def generate() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            if waits:
+                await asyncio.sleep(0)
+            raise error
+
+    async def main() -> str:
+        told: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+        with contained_tasks():
+            left = generate()
+            await anext(left)
+            del left
+            gc.collect()
+            while not told:
+                await asyncio.sleep(0)
+                gc.collect()
+        assert isinstance(told[0], TaskExit)
+        return "alive"
+
+    assert asyncio.run(main()) == "alive"
 
 
 def test_a_factory_that_was_there_before_makes_the_tasks() -> None:
