@@ -22,12 +22,12 @@ FILE_URL = re.compile(r"(?:file:/+|[a-z][a-z0-9+.-]*:///+)[^\s'\"<>]*", re.IGNOR
 
 # A path begins where a word does, not inside one, in a URL (`https://host/x`) or in a fraction; also after a colon that
 # ends a word (`cannot open:/srv/x`). One that begins nowhere in particular (`src/app/x.py`) is told by the name of a
-# file at its end.
+# file at its end. Programs that join paths write more than one slash.
 SEGMENT = r"[^\s/\\'\"<>:,;()\[\]{}]++"
 PATH = re.compile(
-    rf"(?<![\w/.\\-])(?<!:/)(?:~\w*|\.{{1,2}}|\$\w+|%\w+%)?(?:/{SEGMENT})+/?"
+    rf"(?<![\w/.\\-])(?<!:/)(?!(?<=:)//)(?:~\w*|\.{{1,2}}|\$\w+|%\w+%)?/++{SEGMENT}(?:[/\\]++{SEGMENT})*+/*+"
     rf"|(?<![\w\\])(?:[A-Za-z]:[\\/](?:[^\\/:*?\"<>|\n]+[\\/])*|\\\\|(?:~\w*|\.{{1,2}}|\$\w+|%\w+%)\\)[^\s'\"<>:,;()\[\]{{}}]*"
-    rf"|(?<![\w:/.\\-]){SEGMENT}(?:[/\\]{SEGMENT}(?=[/\\]))*[/\\][\w.-]*\w\.[A-Za-z]\w{{0,7}}(?![\w/])"
+    rf"|(?<![\w:/.\\-]){SEGMENT}(?:[/\\]++{SEGMENT}(?=[/\\]))*[/\\]++[\w.-]*\w\.[A-Za-z]\w{{0,7}}(?![\w/])"
 )
 
 

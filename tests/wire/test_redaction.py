@@ -34,6 +34,9 @@ from anyiostream.wire.redaction import LONGEST, one_line, redacted
         (r"%APPDATA%\x C:/Users/x", "<path> <path>"),
         ("src/app/key.py failed", "<path> failed"),
         ("sqlite:////srv/db.sqlite FILE:///etc/passwd", "<path> <path>"),
+        ("/srv//app///key //nas/key src//app//key.py", "<path> <path> <path>"),
+        (r"/srv\app\key is missing", "<path> is missing"),
+        ("http://localhost//x, wss://host/x, a // b, // why", "http://localhost//x, wss://host/x, a // b, // why"),
         (
             "http://localhost:1/x, text/html, 12/31/2024, v1.2/3.4",
             "http://localhost:1/x, text/html, 12/31/2024, v1.2/3.4",
@@ -51,7 +54,7 @@ def test_a_log_line_is_one_line() -> None:
     assert one_line(ValueError("Zürich 東京")) == "Zürich 東京"
 
 
-@pytest.mark.parametrize("piece", ["=", "/", "'", "a/", "~", "C:\\", "a.b/", '"/'])
+@pytest.mark.parametrize("piece", ["=", "/", "'", "a/", "/a//", "a//", "~", "C:\\", "a.b/", '"/'])
 def test_no_text_is_slow(piece: str) -> None:
     """What is not shown is not searched either."""
     began = time.process_time()
