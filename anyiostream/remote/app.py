@@ -178,7 +178,8 @@ def _cross_origin(origins: Collection[str]) -> list[Middleware]:
             allow_origins=list(origins),
             allow_methods=LOCAL_ORIGIN_METHODS,
             allow_headers=["*"],
-            expose_headers=["content-location", "location"],  # which run it is, and where the rest of a stream is
+            # Which run it is, where the rest of a stream is, and when to try again.
+            expose_headers=["content-location", "location", "retry-after"],
         )
     ]
 
@@ -334,7 +335,8 @@ class Doorkeeper:
             try:
                 self._check(scope)
             except Refusal as refusal:
-                if scope["type"] == "websocket" and refusal.status == MALFORMED and DENIAL in scope["extensions"]:
+                can_deny = DENIAL in (scope.get("extensions") or ())
+                if scope["type"] == "websocket" and refusal.status == MALFORMED and can_deny:
                     await receive()
                     await refused(refusal)(scope, receive, patient)
                 elif scope["type"] == "websocket":

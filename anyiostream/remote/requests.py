@@ -18,6 +18,13 @@ __all__ = ["HEADERS", "answer", "answer_encoded", "caller_of", "key_of", "number
 TOO_MUCH: Final = frozenset({408, 429})
 """HTTP statuses after which the rest of a request is not waited for."""
 
+LATER: Final = frozenset({429, 503})
+"""HTTP statuses by which a client is asked to try again later: there is too much to do, or the server is stopping."""
+
+PAUSE: Final = 1
+"""Seconds that such a client is asked to wait. Nobody knows when there is room; clients that wait longer each time, as
+ours does, go on to do that."""
+
 LONGEST_KEY: Final = 200
 """Characters of a client's key that are kept as they are. Of a longer one the digest is kept: stores have no room."""
 
@@ -74,4 +81,6 @@ def refused(refusal: Refusal, command_id: int | None = None) -> Response:
     response = answer(refusal.envelope(command_id), refusal.status)
     if refusal.status in TOO_MUCH:
         response.headers["connection"] = "close"
+    if refusal.status in LATER:
+        response.headers["retry-after"] = str(PAUSE)
     return response

@@ -121,9 +121,23 @@ async def test_without_a_hook_everybody_is_the_same() -> None:
 
 @pytest.mark.anyio
 async def test_pages_from_elsewhere_may_read_which_run_it_is() -> None:
-    """And where the rest of it is: browsers hide what is not named."""
+    """And where the rest of it is, and when to try again: browsers hide what is not named."""
     browser = Browser(headers={"origin": "https://page.example", "host": "localhost"})
     scope = {**browser.scope, "path": "/ok", "root_path": "", "query_string": b""}
     await app({}, origins=["https://page.example"])(scope, browser.receive, browser.send)
     shown = browser.headers["access-control-expose-headers"].split(", ")
-    assert (browser.status, shown) == (200, ["content-location", "location"])
+    assert (browser.status, shown) == (200, ["content-location", "location", "retry-after"])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("extensions", [{}, {"extensions": None}], ids=["none", "null"])
+async def test_a_server_may_have_no_extensions(extensions: Any) -> None:
+    """Then a malformed origin closes the socket before it is open."""
+    browser = Browser(lambda _: True, headers={"origin": "x", "host": "localhost"})
+    scope = {**browser.scope, "type": "websocket", **extensions}
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    await app({})(scope, receive, browser.send)
+    assert [each["type"] for each in browser.messages] == ["websocket.close"]

@@ -1,12 +1,13 @@
-"""By what a command is known that is sent again."""
+"""By what a command is known that is sent again, and when it is to be sent again."""
 
 from __future__ import annotations
 
 import pytest
 from starlette.requests import HTTPConnection
 
+from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.repeats import known_as
-from anyiostream.remote.requests import LONGEST_KEY, key_of, sent_once
+from anyiostream.remote.requests import LONGEST_KEY, key_of, refused, sent_once
 from anyiostream.sinks import Request
 
 from ..browsing import Browser
@@ -45,3 +46,9 @@ def test_an_empty_key_is_none() -> None:
     assert key is None
     asked = Request(input="hi", thread="t", once="body")
     assert known_as(asked, "text", "chat", key) == known_as(asked, "text", "chat", None)
+
+
+@pytest.mark.parametrize(("status", "pause"), [(200, None), (400, None), (410, None), (429, "1"), (503, "1")])
+def test_who_is_asked_to_try_again_is_told_when(status: int, pause: str | None) -> None:
+    """As our own client reads it, and others: one that waits longer each time goes on to do that."""
+    assert refused(Refusal("unknown_error", "later", status=status)).headers.get("retry-after") == pause
