@@ -185,7 +185,7 @@ def recorded(*recordings: Recording, hosts: Collection[str] = LOOPBACK) -> Starl
         try:
             since = (await request.json()).get("since") or 0
             since = max(0, operator.index(since))
-        except (AttributeError, TypeError, ValueError):
+        except (AttributeError, TypeError, ValueError, RecursionError):
             raise Refusal("invalid_argument", "`since` must be a place in the recording.", status=400) from None
         return _stream([frame(each.method, each.body, each.event_id) for each in recording.entries[since:]])
 

@@ -56,7 +56,7 @@ class ThreadSnapshot:
     def expect(self, checkpoint: Any) -> None:
         """The root has saved a checkpoint, in the format of `get_state()`: it has the tasks of the next step."""
         tasks = checkpoint.get("tasks") if isinstance(checkpoint, Mapping) else None
-        if tasks is None:
+        if not isinstance(tasks, (list, tuple)):
             return
         self._tasks = {}
         for task in tasks:

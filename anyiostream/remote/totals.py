@@ -48,7 +48,7 @@ class Totals:
         if draft.method == "messages":
             if isinstance(data, Mapping) and data.get("event") == "message-finish":
                 self._count(data.get("usage"))
-        elif draft.method == "custom" and draft.channel == f"custom:{RESTARTED}":
+        elif draft.method == "custom" and draft.channel == f"custom:{RESTARTED}" and "written" not in draft.extra:
             self.attempt += 1
 
     def _count(self, usage: Any) -> None:

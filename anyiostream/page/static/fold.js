@@ -161,7 +161,7 @@ export class Model {
         if (isObject(data)) this.#asked(event, namespace, data);
         break;
       case "custom":
-        if (isObject(data) && data.name === "run.restarted") this.#restarted(event, data.payload);
+        if (isObject(data) && data.name === "run.restarted" && !event.params.written) this.#restarted(event, data.payload);
         break;
     }
   }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, final
 
 from anyiostream.remote.refusals import Refusal
@@ -110,32 +110,37 @@ class ModeReader:
             return
         name = "|".join(("messages" if mode == "messages-tuple" else mode, *entry.namespace))
         if mode == "messages-tuple":
-            chunk = self._chunk(data)
+            event = _mapping(data)
+            chunk = self._chunk(event)
             if chunk is not None:
-                metadata = data.get("metadata") or {}
-                yield name, [chunk, {"langgraph_node": metadata.get("langgraph_node"), "run_id": self._run_id}]
+                node = _mapping(event.get("metadata")).get("langgraph_node")
+                yield name, [chunk, {"langgraph_node": node, "run_id": self._run_id}]
         elif mode == "custom":
             payload = data.get("payload") if isinstance(data, dict) and "payload" in data else data
             yield name, payload
         else:
             yield name, data
 
-    def _chunk(self, event: Any) -> dict[str, Any] | None:
-        """A message chunk of LangChain's for an event of a model call, if it adds to the message."""
+    def _chunk(self, event: Mapping[str, Any]) -> dict[str, Any] | None:
+        """A message chunk of LangChain's for an event of a model call, if it adds to the message.
+
+        Graphs may write anything there.
+        """
         content: Any = ""
         calls: list[Any] = []
         usage = None
         kind = event.get("event")
         if kind == "content-block-delta":
-            delta = event.get("delta") or {}
+            delta = _mapping(event.get("delta"))
             if delta.get("type") == "text-delta":
-                content = delta["text"]
+                content = _text(delta.get("text"))
             elif delta.get("type") == "reasoning-delta":
-                content = [{"type": "reasoning", "reasoning": delta["reasoning"], "index": event.get("index", 0)}]
+                reasoning = _text(delta.get("reasoning"))
+                content = [{"type": "reasoning", "reasoning": reasoning, "index": event.get("index", 0)}]
             else:
-                fields = delta.get("fields") or delta
+                fields = _mapping(delta.get("fields")) or delta
                 calls = [_call_chunk(fields, event.get("index", 0))]
-        elif kind == "content-block-start" and (event.get("content") or {}).get("type") == "tool_call_chunk":
+        elif kind == "content-block-start" and _mapping(event.get("content")).get("type") == "tool_call_chunk":
             calls = [_call_chunk(event["content"], event.get("index", 0))]
         elif kind == "message-finish" and event.get("usage"):
             usage = event["usage"]
@@ -149,6 +154,14 @@ class ModeReader:
         }  # fmt: skip
 
 
-def _call_chunk(fields: Any, index: int) -> dict[str, Any]:
+def _mapping(given: Any) -> Mapping[str, Any]:
+    return given if isinstance(given, Mapping) else {}
+
+
+def _text(given: Any) -> str:
+    return given if isinstance(given, str) else ""
+
+
+def _call_chunk(fields: Mapping[str, Any], index: Any) -> dict[str, Any]:
     about = {name: fields.get(name) for name in ("name", "args", "id")}
     return {"type": "tool_call_chunk", **about, "index": index}
