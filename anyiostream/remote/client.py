@@ -43,6 +43,7 @@ from anyiostream.remote.receiving import (
     begins_again,
     checked_event,
     event_place,
+    is_id,
     of_attempt,
     part_of,
     root_end,
@@ -264,10 +265,10 @@ class RemoteThread:
         result = answer.get("result")
         if answer.get("type") != "success" or not isinstance(result, dict):
             raise RemoteMalformed("it is neither a success nor an error")
-        run_id = result.get("run_id")
-        if not isinstance(run_id, (str, type(None))):
-            raise RemoteMalformed("the id of a run is not a string")
-        return run_id, headers.get(PLACE)
+        run_id, place = result.get("run_id"), headers.get(PLACE)
+        if not all(each is None or is_id(each) for each in (run_id, place)):
+            raise RemoteMalformed("the id of a run, or of its place, is not one")
+        return run_id, place
 
     async def _parts(
         self, run_id: str | None, channels: Sequence[str], place: str | None

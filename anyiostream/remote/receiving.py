@@ -23,6 +23,7 @@ __all__ = [
     "checked_event",
     "decoded",
     "event_place",
+    "is_id",
     "of_attempt",
     "part_of",
     "root_end",
@@ -158,7 +159,7 @@ def checked_event(event: Any) -> Mapping[str, Any]:
     method, params, seq = event.get("method"), event.get("params"), event.get("seq")
     if not isinstance(method, str) or not isinstance(params, dict) or type(seq) is not int or seq < 1:
         raise RemoteMalformed("an event has no `method`, `params`, or place")
-    if not isinstance(event.get("event_id"), str):
+    if not is_id(event.get("event_id")):
         raise RemoteMalformed("an event has no id")
     namespace, data = params.get("namespace"), params.get("data")
     if not isinstance(namespace, list) or not all(isinstance(each, str) for each in namespace):
@@ -168,6 +169,11 @@ def checked_event(event: Any) -> Mapping[str, Any]:
     if not all(is_valid(params, data) for name, is_valid in FORMS if name == method):
         raise RemoteMalformed(f"an event of the method {method!r} is malformed")
     return event
+
+
+def is_id(given: Any) -> bool:
+    """Whether it is the id of something, as it is sent back to the server: in a header, or as part of a path."""
+    return isinstance(given, str) and given.isascii() and given.isprintable()
 
 
 def _are_interrupts(params: Mapping[str, Any], data: Any) -> bool:  # noqa: ARG001 -- one of several

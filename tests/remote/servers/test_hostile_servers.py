@@ -77,7 +77,7 @@ def client_of(
 
 def says(content: bytes, status: int = 200, **headers: str) -> Answer:
     """An answer."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    named = {name.replace("_", "-"): value.encode() for name, value in headers.items()}
     return lambda _: httpx.Response(status, headers=named, stream=httpx.ByteStream(content))
 
 
@@ -127,7 +127,9 @@ BODIES: dict[str, tuple[Answer, type[Exception]]] = {
 }
 
 VALUES: list[Any] = [None, 1, "x", [], [1], {}, {"type": "success"}, {"type": "event", "result": {}}]
-VALUES += [{"type": "success", "result": x} for x in (None, 1, [], {"run_id": 1}, {"run_id": []}, {})]
+VALUES += [
+    {"type": "success", "result": x} for x in (None, 1, [], {"run_id": 1}, {"run_id": []}, {"run_id": "\ud800"}, {})
+]
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -159,6 +161,15 @@ async def test_answers_of_a_wrong_shape(value: Any) -> None:
             await client.thread("x").state()
 
 
+async def test_a_place_that_is_none() -> None:
+    """What a header has is sent back in a header, which takes less."""
+    client, _ = client_of(start=says(json.dumps(STARTED).encode(), anyiostream_place="\u00e9-1"))
+    async with client:
+        with pytest.raises(RemoteMalformed):
+            async with client.thread("x").run():
+                pass
+
+
 @pytest.mark.parametrize("compression", ["gzip", "deflate"])
 async def test_compressed_answers_are_read(compression: str) -> None:
     """As far as they are not too large."""
@@ -183,6 +194,7 @@ STREAMS: dict[str, tuple[Answer | bytes, type[Exception]]] = {
     "a long comment": (b":" * 2_000_000, RemoteMalformed),
     "an error": (frames({"type": "error", "message": "gap"}), RemoteGap),
     "an odd error": (frames({"type": "error", "message": ["x" * 100_000]}), RemoteGap),
+    "an odd id": (frames({**BEGUN, "event_id": "\u00e9-1"}), RemoteMalformed),
     "another log": (frames(BEGUN, event(2, "a", log="other")), RemoteGap),
 }
 
