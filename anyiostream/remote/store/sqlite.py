@@ -103,6 +103,7 @@ class SqliteStore:
         self._clock = clock
         self._limits = Limits()
         self._tables: Tables | None = None
+        self._thread: anyio.CapacityLimiter | None = None
         self._process = 0
         self._windows: WeakValueDictionary[str, Window] = WeakValueDictionary()
         self._pending: list[Request] = []
@@ -112,7 +113,9 @@ class SqliteStore:
     async def open(self, limits: Limits) -> AsyncGenerator[None]:
         """A block in which the store is used, in the process that enters it."""
         with FileLock(self.path):
-            connection = await to_thread.run_sync(self._connected)
+            # Not one of the threads that graphs and other parts of the program share, and may use up.
+            self._thread = anyio.CapacityLimiter(1)
+            connection = await to_thread.run_sync(self._connected, limiter=self._thread)
             self._limits, self._process = limits, os.getpid()
             self._tables = Tables(connection, limits, self._clock)
             self._windows.clear()
@@ -122,7 +125,7 @@ class SqliteStore:
                 with anyio.CancelScope(shield=True):
                     await self._call(lambda _: None)  # after what is under way
                     self._tables = None
-                    await to_thread.run_sync(connection.close)
+                    await to_thread.run_sync(connection.close, limiter=self._thread)
 
     def log(self, claim: Claim) -> StoredLog:
         """The log of a thread that has been claimed here."""
@@ -228,7 +231,7 @@ class SqliteStore:
         await checkpoint()  # others whose turn it is join in
         batch, self._pending = self._pending, []
         try:
-            await to_thread.run_sync(_transact, tables, batch)
+            await to_thread.run_sync(_transact, tables, batch, limiter=self._thread)
         except Exception as exc:  # noqa: BLE001 -- there is no thread, or the transaction cannot be undone
             for request in batch:
                 if not request.settled:

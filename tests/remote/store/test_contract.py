@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import attrs
 import pytest
+from anyio import to_thread
 
 from anyiostream.remote import Draft, LogGap
 from anyiostream.remote.store import (
@@ -20,7 +21,7 @@ from anyiostream.remote.store import (
     thread_key,
 )
 
-from ...waiting import blocked
+from ...waiting import PATIENCE, blocked
 from .acting import claimed, draft, entry, offer
 
 pytestmark = pytest.mark.anyio
@@ -104,6 +105,20 @@ async def test_readers_of_one_handle_are_woken_by_the_other(store: Any) -> None:
         await blocked()
         written = await new.append(draft())
     assert found == [written]
+
+
+async def test_graphs_may_use_up_the_threads_of_the_program(store: Any) -> None:
+    """A store needs none of those that all of it shares."""
+    shared = to_thread.current_default_thread_limiter()
+    blocking = [object() for _ in range(int(shared.available_tokens))]
+    for each in blocking:
+        shared.acquire_on_behalf_of_nowait(each)
+    try:
+        with anyio.fail_after(PATIENCE):
+            assert await store.record(thread_key("", "t")) is None
+    finally:
+        for each in blocking:
+            shared.release_on_behalf_of(each)
 
 
 async def test_a_claim_that_is_repeated_is_the_same(store: Any) -> None:

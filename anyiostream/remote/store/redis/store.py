@@ -283,7 +283,7 @@ class RedisStore:
         finally:
             self._renewal = None
             with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(renewal.stop)
+                await to_thread.run_sync(renewal.stop, limiter=anyio.CapacityLimiter(1))
                 if not renewal.lost:
                     await self._leave(server)
 
