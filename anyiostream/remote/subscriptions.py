@@ -24,6 +24,9 @@ WATCHED: Final = frozenset({"lifecycle", "input"})
 LONGEST_NAME: Final = 200
 """Characters of a channel's name, and of a segment of a namespace."""
 
+LARGEST: Final = 2**63 - 1
+"""A place that no log has, and a depth that no graph has. Greater ones mean the same, and may be too long to show."""
+
 
 @final
 @attrs.frozen(cache_hash=True)
@@ -145,7 +148,7 @@ def _number(params: Mapping[str, Any], name: str) -> int | None:
         return None
     if isinstance(given, bool) or not isinstance(given, int) or given < 0:
         raise _invalid(f"`{name}` must be an integer of at least 0.")
-    return given
+    return min(given, LARGEST)
 
 
 def _invalid(text: str) -> Refusal:

@@ -27,7 +27,7 @@ NAMES = ["assistant_id", "input", "config", "metadata", "interrupt_id", "namespa
 NAMES += ["update", "goto", "channels", "namespaces", "depth", "since", "subscription_id"]
 METHODS = ["run.start", "input.respond", "subscription.subscribe", "subscription.unsubscribe", "agent.getTree", "x"]
 CHANNELS = st.lists(st.sampled_from(["values", "lifecycle", "custom", "custom:x", "input", "nothing"]), max_size=3)
-PLACES = st.sampled_from([0, 1, 2, 2**53, 2**63, -1, True, "1", 1.5, None]) | st.integers()
+PLACES = st.sampled_from([0, 1, 2, 2**53, 2**63, 10**4300 - 1, -1, True, "1", 1.5, None]) | st.integers()
 PARAMS = st.dictionaries(st.sampled_from(NAMES), JSON, max_size=4) | st.fixed_dictionaries(
     {"channels": CHANNELS, "since": PLACES}, optional={"namespaces": JSON, "depth": JSON}
 )
