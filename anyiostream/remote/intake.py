@@ -79,9 +79,21 @@ class Intake:
             raise Refusal("invalid_argument", text, status=408) from None
         finally:
             self._reading[owner] -= 1
-            self._bytes[owner] -= held[0]
             self._reading += Counter()  # without the owners who are done
-            self._bytes += Counter()
+            self._let_go(held[0], owner)
+
+    async def frame(self, raw: bytes, owner: str) -> Any:
+        """The JSON of a WebSocket's frame, which counts like a body while it is decoded, and waits for that.
+
+        Raises:
+            Refusal: It is too large (413), one too many (429), or not what `decode` takes (400).
+        """
+        size = len(raw) if len(raw) > SMALL else 0
+        self._hold(size, owner)
+        try:
+            return await self.decoded(raw, self._limits.frame)
+        finally:
+            self._let_go(size, owner)
 
     async def decoded(self, raw: bytes | str, most: int) -> Any:
         """The value of what a client has sent.
@@ -113,6 +125,10 @@ class Intake:
         if self._bytes.total() + more > most or self._bytes[owner] + more > share:
             raise Refusal("unknown_error", "there are too many large requests; try again later.", status=429)
         self._bytes[owner] += more
+
+    def _let_go(self, held: int, owner: str) -> None:
+        self._bytes[owner] -= held
+        self._bytes += Counter()
 
     def _check_number(self, owner: str) -> None:
         limits = self._limits

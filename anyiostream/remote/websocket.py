@@ -109,7 +109,6 @@ class Conversation:
         scope.cancel()
 
     async def _read_commands(self) -> None:
-        limits = self._service.limits
         while True:
             frame = await self._websocket.receive()
             if frame["type"] == "websocket.disconnect":
@@ -117,7 +116,7 @@ class Conversation:
             raw = frame.get("text") or frame.get("bytes") or b""
             encoded = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else raw
             try:
-                message = await self._service.intake.decoded(encoded, limits.frame)
+                message = await self._service.intake.frame(encoded, self._thread.owner)
                 given = command_id(message)
             except Refusal as refusal:
                 await self._send(encode(refusal.envelope(None)))
