@@ -140,25 +140,27 @@ class Responder:
             answers = tuple(Answer(interrupt_id, (), said) for interrupt_id, said in asked.answers.items())
             command = InputRespond(answers, None, None, {}, {})
         known = known_as(asked, protocol, assistant, key_of(request))
-        found, run_id, after = await self._begun(caller_of(request), thread_id, command, known)
+        found, run_id, after, begun = await self._begun(caller_of(request), thread_id, command, known)
         sink = open_sink(protocol, run_id=asked.run_id or run_id, request=asked, include=include, message_id=run_id)
-        return TurnResponse(self._service, found, sink, run_id, after, ())
+        return TurnResponse(self._service, found, sink, run_id, after, begun=begun)
 
     async def _begun(
         self, caller: Caller, thread_id: str, command: RunStart | InputRespond, known: Known
-    ) -> tuple[Thread, str, int]:
-        """Begin a run, unless the same request has begun it; its thread, its id, and a place before its first event."""
+    ) -> tuple[Thread, str, int, bool]:
+        """Begin a run; its thread, its id, a place before its first event, and whether it is not one begun before."""
         once = known.once
+        # Nothing is begun that cannot be shown.
+        identity = await self._service.admit(caller, "read", thread_id)
+        self._service.check_room(identity)
         for looked_at in count(1):
             accepted = await self._service.execute(caller, thread_id, command, once)
             run_id = str(accepted["run_id"])
-            identity = await self._service.admit(caller, "read", thread_id)
             found = await self._service.thread(thread_id, identity)
             if isinstance(accepted, Accepted):
-                return found, run_id, accepted.after
+                return found, run_id, accepted.after, True
             earlier = await begun_before(found, run_id)
             if earlier is not None and known.is_answered_by(earlier):
-                return found, run_id, earlier.after
+                return found, run_id, earlier.after, False
             once = f"{known.once} after {run_id}" if looked_at < MOST_AGAIN else None
         raise AssertionError("what is not known is accepted")
 
@@ -191,7 +193,7 @@ class Responder:
         run_id = str(next(filter(None, roots), None) or found.fold.run_id)
         asked = Asked(thread=thread_id)
         sink = open_sink(protocol, run_id=run_id, request=asked, include=include)
-        return TurnResponse(self._service, found, sink, None, after, before)
+        return TurnResponse(self._service, found, sink, None, after, before=before)
 
     async def _history(self, request: Request, thread_id: str) -> Response:
         identity = await self._service.admit(caller_of(request), "read", thread_id)

@@ -7,8 +7,9 @@ read from there, whichever server runs it.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final, final
 
 import anyio
@@ -82,6 +83,7 @@ class Runner:
             raise StoreUnfit("a store that servers share", "Limits.lead makes runs wait for viewers, who are anywhere")
         self._store = store
         self._limits = limits
+        self._accepting: Counter[str] = Counter()
         self._loader = Loader(assistants, limits, checkpoint_thread)
         self.threads: Final = Threads(store, limits, owned=owned)
         self.workload: Final = Workload()
@@ -195,8 +197,18 @@ class Runner:
 
     @property
     def jobs(self) -> Iterable[tuple[str, int]]:
-        """Owner and number of runs, of each thread that has any here."""
-        return self.workload.jobs
+        """Owner and number of runs, of each thread that has any here; and of those that are being accepted."""
+        return [*self.workload.jobs, *self._accepting.items()]
+
+    @contextmanager
+    def accepting(self, owner: str) -> Generator[None]:
+        """A block in which a run is accepted. It counts already, as others are accepted meanwhile."""
+        self._accepting[owner] += 1
+        try:
+            yield
+        finally:
+            self._accepting[owner] -= 1
+            self._accepting += Counter()  # without the owners who have none
 
     def find_job(self, thread: Thread, run_id: str) -> tuple[Thread, Job] | None:
         """A run of a thread that is run here, with the thread that runs it."""

@@ -286,8 +286,10 @@ class Service:
             return {"stopped": True, "running": []}
         return {"stopped": False, "running": []}
 
-    def check_connection(self, thread: Thread) -> None:
+    def check_connection(self, thread: Thread, *, begun: bool = False) -> None:
         """Refuse one more stream of `thread`. Called right before `streams.to_viewer`.
+
+        The stream of a run that the same request has `begun` is refused for a full server by `check_room` only.
 
         Raises:
             Refusal: There are too many (429), the thread was forgotten just now and restarted, or the server is being
@@ -295,9 +297,20 @@ class Service:
         """
         if self.closing:
             raise _stopping()
-        self.streams.check(thread.owner)
+        if not begun:
+            self.streams.check(thread.owner)
         if not self.runner.is_shown(thread):
             raise Refusal("unknown_error", "this thread has been restarted; connect again.", status=503)
+
+    def check_room(self, owner: str) -> None:
+        """Refuse one more stream, before a run is begun whose stream it would be: its client will ask once more.
+
+        Raises:
+            Refusal: There are too many (429), or the server is being stopped (503).
+        """
+        if self.closing:
+            raise _stopping()
+        self.streams.check(owner)
 
     @property
     def ready(self) -> bool:
@@ -363,18 +376,19 @@ class Service:
 
     async def _accept(self, key: ThreadKey, command: RunStart | InputRespond, once: str | None) -> dict[str, Any]:
         await self._check_runs(key.owner)
-        if isinstance(command, RunStart):
-            assistant = self.assistant(command.assistant_id)
-            thread = await self.runner.to_start(key)
-            accept = partial(thread.start, command, assistant, once)
-        else:
-            found = await self.runner.find(key)
-            if found is None:
-                raise Refusal("no_such_run", "this thread has not had a run yet.")
-            thread = found
-            accept = partial(thread.respond, command, once)
-        begun = await accept()
-        self.runner.claims.accepted(thread)
+        with self.runner.accepting(key.owner):
+            if isinstance(command, RunStart):
+                assistant = self.assistant(command.assistant_id)
+                thread = await self.runner.to_start(key)
+                accept = partial(thread.start, command, assistant, once)
+            else:
+                found = await self.runner.find(key)
+                if found is None:
+                    raise Refusal("no_such_run", "this thread has not had a run yet.")
+                thread = found
+                accept = partial(thread.respond, command, once)
+            begun = await accept()
+            self.runner.claims.accepted(thread)
         # The run of a command that was accepted before may have begun; it is not known here where.
         return {"run_id": begun.run_id} if begun.after is None else Accepted(thread, begun.run_id, begun.after)
 

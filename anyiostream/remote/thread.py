@@ -214,6 +214,14 @@ class Thread:
         async with self._accepting:
             return await self._accept(answering(command, self.snapshot, self.ledger.asker), once)
 
+    async def close(self) -> bool:
+        """Accept no more runs, as it is to be erased; whether none is under way. Raises if it has been lost by now."""
+        async with self._accepting:
+            if self.lost:
+                raise lost()
+            self.lost = not self.jobs
+        return self.lost
+
     def find(self, run_id: str) -> Job | None:
         """The run of that id, if it is under way or waits."""
         return next((job for job in self.jobs if job.run_id == run_id), None)

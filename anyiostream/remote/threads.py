@@ -121,9 +121,15 @@ class Threads:
                 continue
             self._make_room(key.owner)
             loaded = self._loading[key] = anyio.Event()
+            self._count(key.owner, 1)  # already, as others may be loaded meanwhile
             try:
                 thread = await load(key)
-                self._keep(thread)
+            except BaseException:
+                self._count(key.owner, -1)
+                raise
+            else:
+                self._threads[key] = thread
+                self._weigh(key, 0)
             finally:
                 del self._loading[key]
                 loaded.set()
@@ -163,11 +169,11 @@ class Threads:
         while self._most.is_exceeded_by(self._all) and self._forget_idle(None):
             pass
 
-    def _keep(self, thread: Thread) -> None:
-        self._threads[thread.key] = thread
-        self._all.threads += 1
-        self._held[thread.owner].threads += 1
-        self._weigh(thread.key, 0)
+    def _count(self, owner: str, more: int) -> None:
+        self._all.threads += more
+        self._held[owner].threads += more
+        if not self._held[owner].threads:
+            del self._held[owner]
 
     def _weigh(self, key: ThreadKey, size: int) -> None:
         more = size - self._sizes.get(key, 0)
@@ -195,7 +201,4 @@ class Threads:
         self._weigh(key, 0)
         self._store.discard(self._threads[key].log.key)
         del self._threads[key], self._sizes[key]
-        self._all.threads -= 1
-        self._held[key.owner].threads -= 1
-        if not self._held[key.owner].threads:
-            del self._held[key.owner]
+        self._count(key.owner, -1)

@@ -41,10 +41,19 @@ class TurnResponse(Response):
         run_id: Of which run; events before its first one are passed over. `None` for what is under way.
         after: The place in the log after which to look for them.
         before: What to show first, already read.
+        begun: Whether the request has begun the run.
     """
 
     def __init__(
-        self, service: Service, thread: Thread, sink: Sink, run_id: str | None, after: int, before: Collection[Placed]
+        self,
+        service: Service,
+        thread: Thread,
+        sink: Sink,
+        run_id: str | None,
+        after: int,
+        *,
+        before: Collection[Placed] = (),
+        begun: bool = False,
     ) -> None:
         super().__init__()
         self._service = service
@@ -54,12 +63,18 @@ class TurnResponse(Response):
         self._begun = run_id is None
         self._after = after
         self._before = before
+        self._has_place = begun
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream to the run's end. If that does not come, the response stays open, and the server breaks it off."""
+        # The program's own routes are not behind this server's middleware.
+        with self._service.lines.line(send) as to_client:
+            await self._respond(scope, receive, to_client)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         viewer = Viewer(self._thread)
         try:
-            self._service.check_connection(self._thread)
+            self._service.check_connection(self._thread, begun=self._has_place)
             await viewer.add("", Subscription(Selection(CHANNELS), since=self._after))
         except (Refusal, LogGap) as exc:
             refusal = exc if isinstance(exc, Refusal) else Refusal("invalid_argument", str(exc), status=410)

@@ -35,6 +35,7 @@ NOT_OF_SEVERAL: Final = {
     "test_health.py::test_a_cancelled_run_may_leave_something_running": "only the server that runs it knows its nodes",
     "test_intake.py::test_bodies_are_bounded_in_number_and_in_bytes": PER_SERVER,
     "test_refusals.py::test_too_many_connections": PER_SERVER,
+    "test_refusals.py::test_a_run_that_cannot_be_shown_is_not_begun": PER_SERVER,
     "test_refusals.py::test_a_viewer_that_accepts_nothing_is_dropped": PER_SERVER,
 }
 """The same of two servers behind a proxy."""

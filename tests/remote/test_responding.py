@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import AsyncIterator, Awaitable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -14,7 +15,7 @@ from starlette.responses import Response
 
 from anyiostream import GraphWriter, parts
 from anyiostream.errors import InvalidBound
-from anyiostream.remote import Access, ServerApplication, app
+from anyiostream.remote import Access, Limits, ServerApplication, app
 from anyiostream.remote.access import Caller
 from anyiostream.remote.commands import RunStart
 from anyiostream.sinks import PROTOCOLS, UnknownProtocol, parse
@@ -360,3 +361,27 @@ async def test_a_server_that_stops_breaks_the_connection(service: ServerApplicat
         service.state.service.close_streams()
     assert not browser.whole
     assert "finish" not in {each["type"] for each in browser.events}
+
+
+async def test_what_cannot_be_shown_is_not_begun() -> None:
+    """Who is asked to come back later, or may not read, asks for the run once more; nothing of it is there."""
+    application = app({"asking": asking}, limits=Limits(connections=1), authorize=may_start)
+    async with application.router.lifespan_context(application):
+        server = application.state.service
+        asked = partial(application.respond, assistant="asking", input={}, thread="t")
+        with server.streams.to_owner(""):
+            refused = Browser(headers={"x-may": "start read"})
+            await opened(refused, asked(request(refused)))
+            assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+        stranger = Browser(headers={"x-may": "start"})
+        await opened(stranger, asked(request(stranger)))
+        assert stranger.status == 401
+        assert await server.known_thread("t", "") is None
+        again = Browser(headers={"x-may": "start read"})
+        await opened(again, asked(request(again)))
+        assert again.whole
+
+
+def may_start(access: Access) -> str | None:
+    """Who says that they may, may."""
+    return "" if access.action in access.headers["x-may"].split() else None

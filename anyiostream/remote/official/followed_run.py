@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from anyiostream.remote.access import Caller
 from anyiostream.remote.log import LogGap
 from anyiostream.remote.official.modes import ModeReader
-from anyiostream.remote.official.threads import at_rest, forget
+from anyiostream.remote.official.threads import forget
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.requests import HEADERS as JSON_HEADERS
 from anyiostream.remote.requests import refused
@@ -73,6 +73,7 @@ class FollowedRun:
         reader: Makes events of what it reads.
         run_id: The run.
         own: Whether the thread is the run's own, and ends with it.
+        begun: Whether the request has begun it.
         until: The last place that is read of a run that has ended.
         leaving: Set if the run is to be stopped when the viewer leaves.
         again: What follows the run's path where the rest is had after a broken connection.
@@ -86,7 +87,8 @@ class FollowedRun:
         reader: ModeReader,
         run_id: str,
         *,
-        own: bool,
+        own: bool = False,
+        begun: bool = False,
         until: int | None = None,
         leaving: Leaving | None = None,
         again: str = "stream",
@@ -97,6 +99,7 @@ class FollowedRun:
         self._service = service
         self._viewer = viewer
         self._own = own
+        self._begun = begun
         self._until = until
         self._leaving = leaving
         self._again = again
@@ -110,7 +113,7 @@ class FollowedRun:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the run has ended, or the viewer leaves, which the run does not notice unless it is to."""
         try:
-            self._service.check_connection(self.thread)
+            self._service.check_connection(self.thread, begun=self._begun)
         except Refusal as refusal:
             await refused(refusal)(scope, receive, send)
             return
@@ -180,5 +183,4 @@ class FollowedRun:
     async def _forget(self) -> None:
         """A run without a thread leaves nothing."""
         if self._own and not self.thread.waits:
-            await at_rest(self.thread)
             await forget(self._service, self.thread)

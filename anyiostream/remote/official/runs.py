@@ -63,7 +63,7 @@ class RunEndpoints:
 
     async def create(self, request: Request) -> Response:
         """`POST /threads/{id}/runs`: start it, and return."""
-        run = await self._started(request)
+        run = await self._started(request, shown=False)
         response = answer(_shown(run.thread, run.run_id))
         response.headers["content-location"] = quote(whose(run.thread, run.run_id))
         return response
@@ -137,11 +137,10 @@ class RunEndpoints:
             raise Refusal("invalid_argument", str(gap), status=GONE) from None
         leaving = Leaving(caller_of(request)) if _is_set(query, "cancel_on_disconnect") else None
         again = _again(modes, subgraphs=subgraphs, leaving=leaving)
-        return FollowedRun(
-            self._service, thread, viewer, reader, run_id, own=False, until=until, leaving=leaving, again=again
-        )
+        return FollowedRun(self._service, thread, viewer, reader, run_id, until=until, leaving=leaving, again=again)
 
-    async def _started(self, request: Request) -> FollowedRun:
+    async def _started(self, request: Request, *, shown: bool = True) -> FollowedRun:
+        """A run that the request begins, and shows if it is to be `shown`; nothing is left of one that is refused."""
         service, thread_id = self._service, request.path_params.get("thread_id")
         own = thread_id is None
         thread_id = thread_id or str(uuid4())
@@ -151,16 +150,37 @@ class RunEndpoints:
         modes = read_modes(body.get("stream_mode"))
         leaving = Leaving(caller_of(request)) if _cancels(body) else None
         thread = await (await service.thread(thread_id, identity)).fresh()
+        try:
+            return await self._begun(request, body, thread, modes, leaving, own=own, shown=shown)
+        except Refusal:
+            if own:
+                await service.erase(thread)
+            raise
+
+    async def _begun(
+        self,
+        request: Request,
+        body: Mapping[str, Any],
+        thread: Thread,
+        modes: frozenset[str],
+        leaving: Leaving | None,
+        *,
+        own: bool,
+        shown: bool,
+    ) -> FollowedRun:
+        service = self._service
         command = parse_command(_command(body, thread), service.limits)
         assert isinstance(command, RunStart | InputRespond)
         command = await self._placed(command, _checkpoint(body), thread)
         viewer, after = Viewer(thread), thread.log.last
-        run_id = (await service.execute(caller_of(request), thread_id, command))["run_id"]
+        if shown:
+            service.check_room(thread.owner)
+        run_id = (await service.execute(caller_of(request), thread.thread_id, command))["run_id"]
         subgraphs = bool(body.get("stream_subgraphs"))
         reader = ModeReader(run_id, modes, subgraphs=subgraphs)
         await viewer.add("", Subscription(Selection(reader.channels), since=after))
         again = _again(modes, subgraphs=subgraphs, leaving=leaving)
-        return FollowedRun(service, thread, viewer, reader, run_id, own=own, leaving=leaving, again=again)
+        return FollowedRun(service, thread, viewer, reader, run_id, own=own, begun=True, leaving=leaving, again=again)
 
     async def _placed(
         self, command: RunStart | InputRespond, checkpoint_id: str | None, thread: Thread

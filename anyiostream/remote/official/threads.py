@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from itertools import chain
 from typing import Any, Final, TypeVar, final
@@ -67,7 +67,7 @@ class ThreadEndpoints:
         body = await body_of(service, request, identity)
         only(body, {"metadata", "status", "ids", "limit", "offset"}, {"sort_by", "sort_order", "select"})
         first, most = number(body, "offset", 0), number(body, "limit", 10)
-        shown: list[Any] = []
+        shown: list[bytes] = []
         async with aclosing(_found(service.listing, identity, _filter(body), first + most)) as found:
             async for listed, thread in found:
                 if len(shown) == most:
@@ -75,16 +75,15 @@ class ThreadEndpoints:
                 if first:
                     first -= 1
                 elif (each := thread or await service.listing.thread(identity, listed)) is not None:
-                    await checkpoint()  # each may take a while to be decoded
-                    shown.append(_shown(each))
-        return answer(shown)
+                    await checkpoint()  # each may take a while to be decoded, and encoded
+                    shown.append(encode(_shown(each)))
+        return answer_encoded(_list(shown))
 
     async def delete(self, request: Request) -> Response:
         """`DELETE /threads/{id}`: with its log, and with its checkpoints. Not while it runs."""
         thread = await known_thread(self._service, request, "delete")
-        if await at_rest(thread):
+        if not await forget(self._service, thread):
             raise Refusal("invalid_argument", "a run of this thread is under way; cancel it first.", status=409)
-        await forget(self._service, thread)
         return Response(status_code=204)
 
     async def history(self, request: Request) -> Response:
@@ -111,7 +110,7 @@ class ThreadEndpoints:
             async for each in states:
                 shown.append(encode(_snapshot(each, thread.thread_id)))
                 await checkpoint()  # a saver need not, and there may be a thousand large ones
-            return b"[%b]" % b",".join(shown)
+            return _list(shown)
 
         return answer_encoded(await _read(thread, collect))
 
@@ -156,21 +155,32 @@ async def _read(thread: Thread, read: Callable[[], Awaitable[T]]) -> T:
         raise await unreadable(exc, thread.thread_id) from exc
 
 
-async def at_rest(thread: Thread) -> list[str]:
-    """Wait until runs that have told their end are over; the ids of those that go on."""
+async def at_rest(thread: Thread) -> None:
+    """Wait until runs that have told their end are over."""
     for job in thread.jobs:
         if job.ended:
             await job.done.wait()
-    return [job.run_id for job in thread.jobs]
 
 
-async def forget(service: Service, thread: Thread) -> None:
-    """Erase a thread everywhere."""
+async def forget(service: Service, thread: Thread) -> bool:
+    """Erase a thread everywhere, unless a run of it is under way; whether it has. Meanwhile it accepts none."""
+    await at_rest(thread)
+    if not await thread.close():
+        return False
     graph = _checkpointed(service, thread)
-    if graph is not None:
-        async with asyncio_host() as host:
-            await host.run(graph.checkpointer.adelete_thread, thread.checkpoint_thread)
+    try:
+        if graph is not None:
+            async with asyncio_host() as host:
+                await host.run(graph.checkpointer.adelete_thread, thread.checkpoint_thread)
+    except BaseException:
+        thread.lost = False
+        raise
     await service.erase(thread)
+    return True
+
+
+def _list(items: Iterable[bytes]) -> bytes:
+    return b"[%b]" % b",".join(items)
 
 
 def _checkpointed(service: Service, thread: Thread) -> Any:

@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 import anyio
 import pytest
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
 from websockets.client import ClientProtocol
 from websockets.uri import parse_uri
 
@@ -97,6 +99,25 @@ def test_a_viewer_that_never_reads(server: str, view: Any) -> None:
             wait_until(lambda: not insist(client.state).json()["next"])
             wait_until(lambda: insist(lambda: is_admitted(client)))
             wait_until_cut(connection)
+
+
+@pytest.mark.parametrize("server", ALL_SERVERS)
+def test_a_turn_that_is_not_read(server: str) -> None:
+    """In a route of the program's own, which is not behind the server's middleware."""
+    inner = app({"flood": flood}, limits=Limits(lead=LEAD, send=0.5, connections=1))
+
+    async def chat(asked: Request) -> Response:
+        return await inner.respond(asked, "flood", {"events": 400}, thread="t")
+
+    routes = [Route("/chat", chat), Mount("/", inner)]
+    outer = Starlette(routes=routes, lifespan=lambda _: inner.router.lifespan_context(inner))
+    outer.state.service = inner.state.service
+    with serving(server, outer) as url, Client(url) as client, connected(url) as connection:
+        request(connection, "GET /chat")
+        connection.recv(1, socket.MSG_PEEK)
+        wait_until(lambda: not insist(client.state).json()["next"])
+        wait_until(lambda: insist(lambda: is_admitted(client)))
+        wait_until_cut(connection)
 
 
 @pytest.mark.parametrize("mounted", [False, True])

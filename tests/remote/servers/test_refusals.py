@@ -262,6 +262,20 @@ def test_too_many_connections(serve: Serve) -> None:
                     break
 
 
+def test_a_run_that_cannot_be_shown_is_not_begun(serve: Serve) -> None:
+    """Who is asked to come back later asks for the run once more. Nothing is left of what is refused."""
+    with serve(limits=Limits(connections=1)) as client, client.stream():
+        run = {"assistant_id": "everything"}
+        for path in ("runs/stream", "runs/wait"):
+            refused = client.post(path, run)
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+            assert client.http.post(path, json=run).status_code == 429
+            assert client.http.post(path, json={**run, "stream_mode": "x"}).status_code == 400
+        assert client.http.get("/threads/t/runs").json() == []
+        assert [each["thread_id"] for each in client.http.post("/threads/search", json={}).json()] == ["t"]
+        assert client.post("runs", run).status_code == 200
+
+
 def test_too_many_subscriptions(serve: Serve) -> None:
     """Of one socket; the others go on."""
     with serve(limits=Limits(subscriptions=2)) as client, client.socket() as ws:
@@ -302,7 +316,7 @@ def test_a_place_that_is_gone_ends_a_socket(server: str) -> None:
         client.start("counting", {"to": 100})
         while client.state().json()["next"]:
             pass
-        for since in (3, 10_000, 2**60):
+        for since in (3, 10_000, 2**60, 10**4300 - 1):
             assert client.refused(since=since) == 410
             with client.socket() as ws:
                 assert ask(ws, "subscription.subscribe", {"channels": ["values"]})["type"] == "success"
