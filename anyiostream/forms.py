@@ -147,7 +147,7 @@ def exact(text: str | None) -> str | None:
     """`text` without what a subclass of `str` adds to it; `None` for what is no text."""
     if type(text) is str:
         return text
-    return str.__str__(text) if issubclass(type(text), str) else None  # type: ignore[arg-type]
+    return str.__str__(text) if issubclass(type(text), str) else None
 
 
 def ordered(items: list[Any]) -> list[Any]:

@@ -30,6 +30,7 @@ from anyiostream.wire.jsonable import kept
 
 __all__ = [
     "Asker",
+    "Begun",
     "Job",
     "Taken",
     "answering",
@@ -63,6 +64,20 @@ class Asker:
     assistant_id: str
     assistant: Assistant | None
     values: Any = None
+
+
+@final
+@attrs.frozen
+class Begun:
+    """A run that a command has begun.
+
+    Attributes:
+        run_id: Its id.
+        after: A place in the log before its first event; `None` for a command that was accepted before.
+    """
+
+    run_id: str
+    after: int | None = None
 
 
 @final

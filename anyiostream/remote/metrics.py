@@ -1,4 +1,4 @@
-"""`reported`: statistics of a server as OpenTelemetry metrics, where its package is installed."""
+"""Statistics of a server, and their report as OpenTelemetry metrics, where its package is installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from typing import Any, Final
 
 import attrs
 
-__all__ = ["METRICS", "reported"]
+from anyiostream.remote.intake import Intake
+from anyiostream.remote.runner import Runner
+from anyiostream.remote.streams import Streams
+
+__all__ = ["METRICS", "reported", "statistics"]
 
 METRICS: Final = {
     "threads": ("{thread}", "Threads that are remembered"),
@@ -24,6 +28,23 @@ METRICS: Final = {
     "age": ("ms", "For how long the oldest of them has waited"),
 }
 """Statistic -> unit and description. The metrics are called `anyiostream.remote.<statistic>`."""
+
+
+def statistics(runner: Runner, streams: Streams, intake: Intake) -> dict[str, int]:
+    """How much there is of what the limits bound, and how the servers of its store are."""
+    held, fleet = runner.threads.held, runner.fleet
+    return {
+        "threads": held.threads,
+        "kept": held.size,
+        "runs": sum(count for _, count in runner.jobs),
+        "connections": len(streams),
+        "bodies": intake.reading,
+        "takeovers": 0 if fleet is None else fleet.takeovers,
+        "fenced": runner.claims.fenced,
+        "margin": 0 if fleet is None else round(fleet.margin * 1000),
+        "unclaimed": 0 if fleet is None else fleet.load.ready,
+        "age": 0 if fleet is None else round(fleet.load.age * 1000),
+    }
 
 
 @attrs.define

@@ -20,7 +20,7 @@ from anyiostream.remote.jobs import Job, not_draining
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.lines import Lines
 from anyiostream.remote.listing import Listing
-from anyiostream.remote.metrics import reported
+from anyiostream.remote.metrics import reported, statistics
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.runner import Runner
 from anyiostream.remote.store import Store, thread_key
@@ -116,7 +116,7 @@ class Service:
             self.intake = Intake(self.limits, owned=self._authorize is not None)
             tasks.start_soon(self.lines.watch)
             try:
-                with reported(self.statistics):
+                with reported(lambda: statistics(self.runner, self.streams, self.intake)):
                     yield
             finally:
                 self.close_streams()
@@ -326,22 +326,6 @@ class Service:
         if self.closing:
             return "it is being stopped"
         return None if fleet is None or fleet.margin > 0 else "it has no lease: the store does not answer, or is full"
-
-    def statistics(self) -> dict[str, int]:
-        """How much there is of what the limits bound."""
-        held, fleet = self.runner.threads.held, self.runner.fleet
-        return {
-            "threads": held.threads,
-            "kept": held.size,
-            "runs": sum(count for _, count in self.runner.jobs),
-            "connections": len(self.streams),
-            "bodies": self.intake.reading,
-            "takeovers": 0 if fleet is None else fleet.takeovers,
-            "fenced": self.runner.claims.fenced,
-            "margin": 0 if fleet is None else round(fleet.margin * 1000),
-            "unclaimed": 0 if fleet is None else fleet.load.ready,
-            "age": 0 if fleet is None else round(fleet.load.age * 1000),
-        }
 
     # --- inside ---
 

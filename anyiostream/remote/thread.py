@@ -28,7 +28,7 @@ from anyiostream.remote.batches import Batches
 from anyiostream.remote.commands import InputRespond, RunStart
 from anyiostream.remote.fold import Fold
 from anyiostream.remote.identity import ThreadKey
-from anyiostream.remote.jobs import Job, answering, lost, never_begun, offered, starting, too_many
+from anyiostream.remote.jobs import Begun, Job, answering, lost, never_begun, offered, starting, too_many
 from anyiostream.remote.ledger import Ledger
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.snapshot import ThreadSnapshot
@@ -37,7 +37,7 @@ from anyiostream.remote.subscriptions import Subscription
 from anyiostream.remote.tree import RunTree
 from anyiostream.wire.drafts import Draft
 
-__all__ = ["Begun", "Shared", "Thread"]
+__all__ = ["Shared", "Thread"]
 
 Perform = Callable[["Thread", Job], Awaitable[None]]
 """Runs a job to its end, and writes its events to the thread."""
@@ -55,20 +55,6 @@ class Shared:
 
     fresh: Callable[[], Awaitable[Thread]]
     watched: Callable[[int], Awaitable[None]]
-
-
-@final
-@attrs.frozen
-class Begun:
-    """A run that a command has begun.
-
-    Attributes:
-        run_id: Its id.
-        after: A place in the log before its first event; `None` for a command that was accepted before.
-    """
-
-    run_id: str
-    after: int | None = None
 
 
 @final

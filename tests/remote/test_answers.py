@@ -17,11 +17,11 @@ from anyiostream import GraphWriter
 from anyiostream.remote import Assistant, Limits, MemoryLog, MemoryStore
 from anyiostream.remote.commands import Answer, InputRespond, RunStart
 from anyiostream.remote.identity import ThreadKey
-from anyiostream.remote.jobs import Job
+from anyiostream.remote.jobs import Begun, Job
 from anyiostream.remote.performing import perform
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.subscriptions import Selection, Subscription
-from anyiostream.remote.thread import Begun, Thread
+from anyiostream.remote.thread import Thread
 from anyiostream.remote.threads import Threads
 from anyiostream.remote.viewer import Viewer
 

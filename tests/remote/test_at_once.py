@@ -20,6 +20,7 @@ from anyiostream.remote import Limits, app
 from anyiostream.remote.access import Caller
 from anyiostream.remote.commands import RunStart
 from anyiostream.remote.intake import Intake
+from anyiostream.remote.metrics import statistics
 from anyiostream.remote.official.threads import forget
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.service import Service
@@ -90,7 +91,7 @@ async def test_an_owner_who_asks_for_all_at_once_gets_no_more(store: str) -> Non
         assert told.count(429) == 6
         told = await at_once(start("ada", 0), start("ada", 1), start("eve", 0))
         assert told.count(429) == 1
-        assert service.statistics()["runs"] == 4
+        assert statistics(service.runner, service.streams, service.intake)["runs"] == 4
 
 
 async def test_threads_that_are_being_made_count(store: str) -> None:
@@ -111,12 +112,12 @@ async def test_threads_that_are_being_made_count(store: str) -> None:
             return lambda: service.thread(f"t{thread}", who)
 
         assert set(await at_once(*(read("bob", n) for n in range(3)))) == {500}
-        assert service.statistics()["threads"] == 0
+        assert statistics(service.runner, service.streams, service.intake)["threads"] == 0
         failing = False
         await at_once(*(read("bob", n) for n in range(8)))
-        assert service.statistics()["threads"] == 3
+        assert statistics(service.runner, service.streams, service.intake)["threads"] == 3
         await at_once(*(read("ada", n) for n in range(8)))
-        assert service.statistics()["threads"] == 5
+        assert statistics(service.runner, service.streams, service.intake)["threads"] == 5
 
 
 class Slow(InMemorySaver):

@@ -12,6 +12,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 
 from anyiostream.remote import Assistant, Limits, app
+from anyiostream.remote.metrics import statistics
 from anyiostream.remote.store import NotAsynchronous, NotShared, StoreFailed, StoreUnfit, named_store
 from anyiostream.remote.store.redis import RedisStore
 from anyiostream.remote.store.redis.address import Address
@@ -155,7 +156,7 @@ async def test_four_connections(deployment: Deployment, store_server: Valkey) ->
         deployment.shut.clear()
         await state(one)
         assert connections() - before <= 4
-        statistics: Any = one.statistics()
-        assert statistics["margin"] > 0
+        figures = statistics(one.runner, one.streams, one.intake)
+        assert figures["margin"] > 0
         assert one.ready
         tasks.cancel_scope.cancel()
