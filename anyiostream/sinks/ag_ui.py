@@ -40,6 +40,7 @@ class AgUiSink(TurnSink):
         run_id: The run's id.
         include: Which state to show.
         calls: Tool calls that the front end has already.
+        results: Those of them whose result it has, too.
     """
 
     def __init__(
@@ -49,8 +50,9 @@ class AgUiSink(TurnSink):
         run_id: str,
         include: Collection[str] = DEFAULT_INCLUDE,
         calls: Mapping[str, str] | None = None,
+        results: Collection[str] = (),
     ) -> None:
-        super().__init__(include=include, calls=calls, run_id=run_id)
+        super().__init__(include=include, calls=calls, results=results, run_id=run_id)
         self._ids: dict[str, Any] = {"threadId": thread_id, "runId": run_id}
         self._graphs: dict[Namespace, str] = {}
         self._state: Any = None
@@ -118,29 +120,22 @@ class AgUiSink(TurnSink):
             whose = block.message.namespace
             self._event("TEXT_MESSAGE_START", whose, messageId=block.id, role="assistant", **named)
             return
-        span = self._span(block)
-        self._event("REASONING_START", block.message.namespace, messageId=span)
-        self._event("REASONING_MESSAGE_START", block.message.namespace, messageId=span, role="reasoning")
+        # All messages of a front end are in one list: the text of the same message has another id.
+        self._event("REASONING_START", block.message.namespace, messageId=block.id)
+        self._event("REASONING_MESSAGE_START", block.message.namespace, messageId=block.id, role="reasoning")
 
     def block_delta(self, block: Block, text: str) -> None:
         """A piece of it."""
-        if block.kind == "text":
-            self._event("TEXT_MESSAGE_CONTENT", block.message.namespace, messageId=block.id, delta=text)
-        else:
-            self._event("REASONING_MESSAGE_CONTENT", block.message.namespace, messageId=self._span(block), delta=text)
+        kind = "TEXT_MESSAGE_CONTENT" if block.kind == "text" else "REASONING_MESSAGE_CONTENT"
+        self._event(kind, block.message.namespace, messageId=block.id, delta=text)
 
     def block_closed(self, block: Block) -> None:
         """Its end."""
         if block.kind == "text":
             self._event("TEXT_MESSAGE_END", block.message.namespace, messageId=block.id)
             return
-        span = self._span(block)
-        self._event("REASONING_MESSAGE_END", block.message.namespace, messageId=span)
-        self._event("REASONING_END", block.message.namespace, messageId=span)
-
-    def _span(self, block: Block) -> str:
-        # All messages of a front end are in one list: the text of the same message has the id itself.
-        return f"{block.id}:reasoning"
+        self._event("REASONING_MESSAGE_END", block.message.namespace, messageId=block.id)
+        self._event("REASONING_END", block.message.namespace, messageId=block.id)
 
     def file(self, message: Message, content: Mapping[str, Any]) -> None:
         """An image, a recording or another file."""
@@ -233,7 +228,11 @@ def make(request: Request, *, run_id: str, message_id: str, include: Collection[
     """The sink that answers a request."""
     del message_id  # messages keep their own ids
     return AgUiSink(
-        thread_id=request.thread or run_id, run_id=request.run_id or run_id, include=include, calls=request.calls
+        thread_id=request.thread or run_id,
+        run_id=request.run_id or run_id,
+        include=include,
+        calls=request.calls,
+        results=request.results,
     )
 
 
@@ -277,6 +276,7 @@ def parse(body: Any) -> Request:
         answers=answers,
         users=() if answers else tuple(_users(messages)),
         calls=_calls(messages),
+        results=tuple(_results(messages)),
         extra={name: given[name] for name in ("state", "tools", "context", "forwardedProps") if name in given},
         once=digest_of(body),
     )
@@ -286,6 +286,12 @@ def _users(messages: list[Mapping[str, Any]]) -> Iterator[str]:
     for message in messages:
         if message.get("role") == "user" and isinstance(message.get("id"), str):
             yield message["id"]
+
+
+def _results(messages: list[Mapping[str, Any]]) -> Iterator[str]:
+    for message in messages:
+        if message.get("role") == "tool" and isinstance(message.get("toolCallId"), str):
+            yield message["toolCallId"]
 
 
 def _calls(messages: list[Mapping[str, Any]]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, final
 
 from anyiostream import Namespace
+from anyiostream.sinks.ai_sdk_history import file_part
 from anyiostream.sinks.ai_sdk_types import InterruptData, SubgraphData
 from anyiostream.sinks.approvals import Approval, answer_of
 from anyiostream.sinks.parts import Block, Call, Graph, Message
@@ -39,6 +40,8 @@ FINISHES: Final[Mapping[Status, str]] = {
     "completed": "stop", "failed": "error", "cut": "error", "interrupted": "other", "drained": "other",
 }  # fmt: skip
 
+SHORTENED: Final = {"length": "length", "content_filter": "content-filter"}
+
 RESTARTED: Final = "run.restarted"
 
 ANSWERED: Final = frozenset({"approval-responded", "output-denied"})
@@ -53,6 +56,7 @@ class AiSdkSink(TurnSink):
         run_id: The run's id, which is told in the message's metadata.
         include: Which state to show.
         calls: Tool calls that the front end has already.
+        results: Those of them whose result it has, too.
     """
 
     headers: Mapping[str, str] = {"x-vercel-ai-ui-message-stream": "v1"}
@@ -64,8 +68,9 @@ class AiSdkSink(TurnSink):
         run_id: str = "",
         include: Collection[str] = DEFAULT_INCLUDE,
         calls: Mapping[str, str] | None = None,
+        results: Collection[str] = (),
     ) -> None:
-        super().__init__(include=include, calls=calls, run_id=run_id)
+        super().__init__(include=include, calls=calls, results=results, run_id=run_id)
         self._message_id = message_id
         self._run_id = run_id
         self._open = 0
@@ -98,7 +103,8 @@ class AiSdkSink(TurnSink):
             if status in {"failed", "cut"}:
                 self._chunk("error", errorText=error or "The connection ended before the run.")
             self._chunk("finish-step")
-            self._chunk("finish", finishReason=FINISHES[status], messageMetadata=self._metadata(status))
+            finish = SHORTENED.get(self.turn.shortened) if status == "completed" else None
+            self._chunk("finish", finishReason=finish or FINISHES[status], messageMetadata=self._metadata(status))
         self.emit(b"data: [DONE]\n\n")
 
     def _metadata(self, status: Status) -> dict[str, Any]:
@@ -136,12 +142,9 @@ class AiSdkSink(TurnSink):
 
     def file(self, message: Message, content: Mapping[str, Any]) -> None:
         """An image, a recording or another file."""
-        media_type = str(content.get("mime_type") or f"{content.get('type')}/*")
-        url = content.get("url")
-        if not isinstance(url, str) and isinstance(content.get("base64"), str):
-            url = f"data:{media_type};base64,{content['base64']}"
-        if isinstance(url, str):
-            self._chunk("file", url=url, mediaType=media_type, **_whose(message.namespace))
+        part = file_part(content)
+        if part is not None:
+            self._chunk("file", url=part["url"], mediaType=part["mediaType"], **_whose(message.namespace))
 
     def source(self, message: Message, annotation: Mapping[str, Any]) -> None:
         """A page that is cited."""
@@ -220,7 +223,13 @@ def _whose(namespace: Namespace) -> dict[str, Any]:
 
 def make(request: Request, *, run_id: str, message_id: str, include: Collection[str]) -> AiSdkSink:
     """The sink that answers a request."""
-    return AiSdkSink(message_id=request.continues or message_id, run_id=run_id, include=include, calls=request.calls)
+    return AiSdkSink(
+        message_id=request.continues or message_id,
+        run_id=run_id,
+        include=include,
+        calls=request.calls,
+        results=request.results,
+    )
 
 
 # --- requests ---
@@ -251,6 +260,7 @@ def parse(body: Any) -> Request:
     role = text_of(PROTOCOL, "a message's `role`", last.get("role"), needed=False)
     extra = {name: value for name, value in given.items() if name not in {"id", "messages", "trigger", "messageId"}}
     calls: dict[str, str] = {}
+    results: list[str] = []
     continues: str | None = None
     if role == "assistant":
         parts = [each for each in _parts(last) if isinstance(each, Mapping)]
@@ -258,6 +268,7 @@ def parse(body: Any) -> Request:
         if answers:
             continues = text_of(PROTOCOL, "a message's `id`", last.get("id"), needed=False)
             calls = dict(_calls(parts))
+            results = [call_id for part in parts if _has_result(part) for call_id, _ in _calls([part])]
     # If the assistant's message is last, only answers are new: its user's question has been asked already.
     asked = last if role == "user" and not answers else None
     regenerate: str | None = None
@@ -273,6 +284,7 @@ def parse(body: Any) -> Request:
         regenerate=regenerate,
         continues=continues,
         calls=calls,
+        results=tuple(results),
         extra=extra,
         # Without an id of its message, it may be another one with the same words.
         once=None if continues is None and (asked is None or "id" not in _message(asked)) else digest_of(body),
@@ -304,6 +316,11 @@ def _calls(parts: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
             yield call_id, name or kind.removeprefix("tool-")
 
 
+def _has_result(part: Mapping[str, Any]) -> bool:
+    state = part.get("state")
+    return isinstance(state, str) and state.startswith("output-") and part.get("preliminary") is not True
+
+
 def _parts(message: Mapping[str, Any]) -> list[Any]:
     return items_of(PROTOCOL, "a message's `parts`", message.get("parts"))
 
@@ -316,7 +333,7 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
             blocks.append({"type": "text", "text": part["text"]})
         elif isinstance(part, Mapping) and part.get("type") == "file" and isinstance(part.get("url"), str):
             media_type = text_of(PROTOCOL, "`mediaType`", part.get("mediaType") or None, needed=False)
-            blocks.append(_file(part["url"], media_type or "application/octet-stream"))
+            blocks.append(_file(part["url"], media_type or "application/octet-stream", part.get("filename")))
     content: Any = blocks
     if all(each["type"] == "text" for each in blocks):
         content = "".join(each["text"] for each in blocks)
@@ -324,9 +341,11 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
     return {"role": "user", "content": content, **known}
 
 
-def _file(url: str, media_type: str) -> dict[str, Any]:
+def _file(url: str, media_type: str, name: Any) -> dict[str, Any]:
     kind = media_type.partition("/")[0]
-    block = {"type": kind if kind in {"image", "audio", "video"} else "file", "mime_type": media_type}
+    block: dict[str, Any] = {"type": kind if kind in {"image", "audio", "video"} else "file", "mime_type": media_type}
+    if isinstance(name, str) and name:
+        block["extras"] = {"filename": name}  # where LangChain has it, and some models need it
     if url.startswith("data:") and ";base64," in url:
         return {**block, "base64": url.partition(";base64,")[2]}
     return {**block, "url": url}

@@ -11,16 +11,38 @@ from typing import Any, Final
 
 from anyiostream import Namespace
 from anyiostream.sinks.approvals import approvals_of
-from anyiostream.sinks.parts import Call, Question
+from anyiostream.sinks.parts import FILES, INVALID, Call, Question
 
-__all__ = ["ui_messages"]
+__all__ = ["file_part", "ui_messages"]
 
 ROLES: Final = {"human": "user", "user": "user", "ai": "assistant", "assistant": "assistant", "tool": "tool"}
 
-SPOKEN: Final = {"text": "text", "reasoning": "reasoning"}
+UNANSWERED: Final = "The run ended before there was a result."
+"""What is said of tools that have none and will have none."""
 
 
-def ui_messages(values: Any, questions: Iterable[Question] = (), *, finished: bool = True) -> list[dict[str, Any]]:
+def file_part(content: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The part that a block with an image, a recording or another file is; `None` if it is no such block."""
+    kind, url = str(content.get("type")), content.get("url")
+    if kind == "image_url":  # OpenAI's, which LangChain takes as it is
+        given = content.get("image_url")
+        kind, url = "image", given.get("url") if isinstance(given, Mapping) else given
+    if kind not in FILES:
+        return None
+    media_type = str(content.get("mime_type") or f"{kind}/*")
+    if not isinstance(url, str) and isinstance(content.get("base64"), str):
+        url = f"data:{media_type};base64,{content['base64']}"
+    if not isinstance(url, str):
+        return None
+    extras = content.get("extras")
+    name = extras.get("filename") if isinstance(extras, Mapping) else None
+    named = {"filename": name} if isinstance(name, str) else {}
+    return {"type": "file", "url": url, "mediaType": media_type, **named}
+
+
+def ui_messages(
+    values: Any, questions: Iterable[Question] = (), *, finished: bool = True, failed: bool = False
+) -> list[dict[str, Any]]:
     """The messages of a state, in order.
 
     ```python
@@ -34,6 +56,7 @@ def ui_messages(values: Any, questions: Iterable[Question] = (), *, finished: bo
         values: The state, plain; one without `messages` has none.
         questions: What the graph waits for its user with: the last message has them, and the consents they ask for.
         finished: Whether the last turn is over. If not, its answer is left out: the stream that goes on has all of it.
+        failed: Whether it has failed or was stopped: tools without a result will have none.
     """
     given = values.get("messages") if isinstance(values, Mapping) else None
     shown: list[dict[str, Any]] = []
@@ -52,6 +75,8 @@ def ui_messages(values: Any, questions: Iterable[Question] = (), *, finished: bo
                 parts.append({"type": "step-start"})
             parts.extend(_parts(message))
             results |= {part["toolCallId"]: part for part in parts if "toolCallId" in part}
+    for message in shown if finished and failed else shown[:-1]:
+        _give_up(message["parts"])
     if not finished and shown and shown[-1]["role"] == "assistant":
         del shown[-1]
     elif finished:
@@ -60,23 +85,59 @@ def ui_messages(values: Any, questions: Iterable[Question] = (), *, finished: bo
 
 
 def _parts(message: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    content = message.get("content")
-    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    for block in blocks if isinstance(blocks, list) else ():
-        kind = block.get("type") if isinstance(block, Mapping) else None
-        if isinstance(kind, str) and kind in SPOKEN and isinstance(block.get(kind), str) and block[kind]:
-            yield {"type": kind, "text": block[kind], "state": "done"}
-    calls = message.get("tool_calls")
-    for call in calls if isinstance(calls, list) else ():
-        if isinstance(call, Mapping):
-            yield {
-                "type": "dynamic-tool",
-                "toolName": str(call.get("name")),
-                "toolCallId": str(call.get("id")),
-                "state": "input-available",
-                "input": call.get("args"),
-                "providerExecuted": True,
-            }
+    content, more = message.get("content"), message.get("additional_kwargs")
+    if isinstance(more, Mapping) and isinstance(more.get("reasoning_content"), str):
+        yield from _spoken("reasoning", more["reasoning_content"])
+    for block in content if isinstance(content, list) else [content]:
+        if isinstance(block, str):
+            yield from _spoken("text", block)
+        elif isinstance(block, Mapping):
+            yield from _block(block)
+    for call in _mappings(message.get("tool_calls")):
+        yield {**_call(call), "state": "input-available"}
+    for call in _mappings(message.get("invalid_tool_calls")):
+        yield {**_call(call), "state": "output-error", "errorText": str(call.get("error") or INVALID)}
+
+
+def _block(block: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    """A block, in LangChain's terms or in those of a provider, which its messages keep."""
+    kind = str(block.get("type"))
+    if kind in {"text", "refusal"}:
+        yield from _spoken("text", block.get(kind))
+    elif kind == "thinking":
+        yield from _spoken("reasoning", block.get(kind))
+    elif kind == "reasoning":
+        yield from _spoken("reasoning", block.get(kind))
+        for each in _mappings(block.get("summary")):
+            yield from _spoken("reasoning", each.get("text"))
+    else:
+        part = file_part(block)
+        yield from () if part is None else (part,)
+
+
+def _spoken(kind: str, text: Any) -> Iterable[dict[str, Any]]:
+    if isinstance(text, str) and text:
+        yield {"type": kind, "text": text, "state": "done"}
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "dynamic-tool",
+        "toolName": str(call.get("name")),
+        "toolCallId": str(call.get("id")),
+        "input": call.get("args"),
+        "providerExecuted": True,
+    }
+
+
+def _mappings(given: Any) -> Iterable[Mapping[str, Any]]:
+    return [each for each in given if isinstance(each, Mapping)] if isinstance(given, list) else ()
+
+
+def _give_up(parts: list[dict[str, Any]]) -> None:
+    for part in parts:
+        if part.get("state") == "input-available":
+            part.update(state="output-error", errorText=UNANSWERED)
 
 
 def _answer(part: dict[str, Any] | None, message: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final, final
 
 from anyiostream import Namespace
@@ -13,6 +13,9 @@ from anyiostream.wire import Draft
 
 __all__ = ["Calls"]
 
+DEEPEST: Final = 4
+"""How deep in an update a message may stand: in a list, of a field, of one of several updates, of a node."""
+
 
 @final
 class Calls:
@@ -21,6 +24,7 @@ class Calls:
     Args:
         teller: Who is told.
         known: Calls that the reader has already: id -> name.
+        results: Those of them whose result it has, too.
         at_work: Called with the namespace of each call inside a graph.
         unique: Makes an id unique in the turn.
 
@@ -33,10 +37,11 @@ class Calls:
         teller: Teller,
         known: Mapping[str, str],
         *,
+        results: Collection[str],
         at_work: Callable[[Namespace], object],
         unique: Callable[[str], str],
     ) -> None:
-        self.known: Final = {each: Call.known(each, name) for each, name in known.items()}
+        self.known: Final = {each: Call.known(each, name, answered=each in results) for each, name in known.items()}
         self._tell = teller
         self._at_work = at_work
         self._unique = unique
@@ -96,6 +101,12 @@ class Calls:
                 self._tell.call_delta(call, json.dumps(args))
             self._tell.call_closed(call)
 
+    def fail(self, call: Call, error: str) -> None:
+        """It is not made."""
+        if call.opened and not call.answered:
+            call.answered = True
+            self._tell.call_failed(call, error)
+
     def make(self, call_id: str, name: str, args: Any, namespace: Namespace = ()) -> Call:
         """A call that no message has told of."""
         call = Call(call_id, name, namespace, None)
@@ -134,6 +145,23 @@ class Calls:
             call.answered = True
             self._tell.call_output(call, content.get("output"), last=True)
 
+    def update(self, update: Any) -> None:
+        """A node has written to the state: maybe the results of tools that say nothing themselves.
+
+        It has called them in its own way; or not at all, since their user or some middleware was against it.
+        """
+        if all(call.answered for call in self.known.values()):
+            return
+        for message in _tool_messages(update, DEEPEST):
+            call = self.known.get(message["tool_call_id"])
+            if call is None or call.answered or not call.closed:
+                continue
+            if message.get("status") == "error":
+                self.fail(call, str(message.get("content")))
+            else:
+                call.answered = True
+                self._tell.call_output(call, dict(message), last=True)
+
     def catch_up(self) -> None:
         """There will be no more output: tell what has been held back of it."""
         for call in self.known.values():
@@ -143,6 +171,17 @@ class Calls:
     def give_up(self, error: str) -> None:
         """There will be no more results."""
         for call in self.known.values():
-            if not call.answered and not call.was_known:
-                call.answered = True
-                self._tell.call_failed(call, error)
+            if not call.was_known:
+                self.fail(call, error)
+
+
+def _tool_messages(value: Any, deepest: int) -> Iterator[Mapping[str, Any]]:
+    """The messages of tools in an update, as LangChain dumps them or as a node has written them."""
+    if isinstance(value, Mapping):
+        if (value.get("type") or value.get("role")) == "tool" and isinstance(value.get("tool_call_id"), str):
+            yield value
+            return
+        value = list(value.values())
+    if isinstance(value, list) and deepest:
+        for each in value:
+            yield from _tool_messages(each, deepest - 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final, final
 
-from anyiostream.sinks.requests import mapping_of
+from anyiostream.sinks.requests import mapping_of, text_of
 from anyiostream.sinks.sink import DEFAULT_INCLUDE, INCLUDABLE, Request, Status, check_include
 from anyiostream.sinks.turn_sink import HEARTBEAT, JSON, SSE
 from anyiostream.wire import Draft, Placed, encode, frame, id_frame, now
@@ -89,10 +89,9 @@ def parse(body: Any) -> Request:
         MalformedRequest: It is not one.
     """
     given = mapping_of(PROTOCOL, "the body", body)
-    thread, assistant = given.get("thread_id"), given.get("assistant_id")
     return Request(
         input=given.get("input"),
-        thread=thread if isinstance(thread, str) else None,
-        assistant=assistant if isinstance(assistant, str) else None,
+        thread=text_of(PROTOCOL, "`thread_id`", given.get("thread_id") or None, needed=False),
+        assistant=text_of(PROTOCOL, "`assistant_id`", given.get("assistant_id") or None, needed=False),
         answers=dict(mapping_of(PROTOCOL, "`answers`", given.get("answers"), needed=False)),
     )

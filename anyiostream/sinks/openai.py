@@ -80,7 +80,7 @@ class OpenAiSink(TurnSink):
         for question in self.turn.questions.values() if status == "interrupted" else ():
             if isinstance(question.value, str):
                 self._say(self._text.alone(question.value))
-        self._chunk({}, finish="stop")
+        self._chunk({}, finish=self.turn.shortened or "stop")
         if self._usage:
             self.emit(data_frame({**self._head(), "choices": [], "usage": tokens(self.turn.usage.values())}))
         self.emit(DONE)
@@ -157,12 +157,14 @@ class OpenAiWholeSink(TurnSink):
         message = {"role": "assistant", "content": "".join(self._said), "refusal": None}
         if self._reasoning and self._thought:
             message["reasoning_content"] = "".join(self._thought)
+        finish = self.turn.shortened or "stop"
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
         completion = {
             "id": self._completion_id,
             "object": "chat.completion",
             "created": self.timestamp // 1000,
             "model": self._model,
-            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
+            "choices": [choice],
             "usage": tokens(self.turn.usage.values()),
         }
         self.emit(encode(completion))

@@ -10,10 +10,24 @@ import attrs
 
 from anyiostream import Namespace
 
-__all__ = ["Block", "Call", "Graph", "Message", "Question", "Usage"]
+__all__ = ["FILES", "INVALID", "Block", "Call", "Graph", "Message", "Question", "Usage", "shortened_by"]
+
+FILES: Final = frozenset({"image", "audio", "video", "file"})
+"""Types of blocks with something that is no text."""
+
+INVALID: Final = "The arguments are no JSON object."
+"""Why a call is not made."""
 
 GROWTH: Final = 1.25
 """By how much the output of a tool has to grow before it is told again."""
+
+
+LENGTH: Final = frozenset({"length", "max_tokens", "max_output_tokens", "model_context_window_exceeded"})
+
+FILTER: Final = frozenset(
+    {"content_filter", "content_filtered", "guardrail_intervened", "refusal", "safety", "prohibited_content"}
+)
+"""What providers call the reasons for which a message is not all that the model would have said."""
 
 
 @final
@@ -29,7 +43,7 @@ class Message:
         provider: Whose model.
         model: Which model.
         parts: Index -> what stands there.
-        named: Whether a block is known by the message's id.
+        named: Whether a text is known by the message's id.
     """
 
     id: str
@@ -53,7 +67,7 @@ class Block:
     """A text or the reasoning of a message.
 
     Attributes:
-        id: Its id, unique in the turn; the first one's is the message's.
+        id: Its id, unique in the turn; that of a message's first text is the message's.
         kind: `text` or `reasoning`.
         message: Whose it is.
         whole: Whether its beginning has been seen.
@@ -115,9 +129,9 @@ class Call:
     _told: int = 0
 
     @classmethod
-    def known(cls, call_id: str, name: str) -> Call:
+    def known(cls, call_id: str, name: str, *, answered: bool = False) -> Call:
         """One that the reader has already."""
-        return cls(call_id, name, (), None, opened=True, closed=True, was_known=True)
+        return cls(call_id, name, (), None, opened=True, closed=True, answered=answered, was_known=True)
 
     def add(self, piece: str) -> None:
         """One more piece of its arguments."""
@@ -209,6 +223,16 @@ class Usage:
         self.input += used
         self.output += made
         self.total += _count(usage.get("total_tokens")) or used + made
+
+
+def shortened_by(metadata: Any) -> str:
+    """Why a message is not whole, by what its provider says of its end: `length`, `content_filter`; else nothing."""
+    said = metadata if isinstance(metadata, Mapping) else {}
+    details = said.get("incomplete_details")
+    reasons = [said.get(name) for name in ("finish_reason", "stop_reason", "done_reason", "stopReason")]
+    reasons.append(details.get("reason") if isinstance(details, Mapping) else None)
+    told = {each.lower() for each in reasons if isinstance(each, str)}
+    return "length" if told & LENGTH else "content_filter" if told & FILTER else ""
 
 
 def _count(value: Any) -> int:

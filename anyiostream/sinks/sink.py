@@ -51,6 +51,7 @@ class Request:
             the protocol does not say. A server drops what its thread has said besides, for its user has.
         continues: The id of the message that the run continues.
         calls: Tool calls that the front end has already: id -> name.
+        results: The ids of those of them whose result it has, too.
         assistant: Which graph is asked for, or `None` where the protocol does not say.
         stream: Whether the answer is to be streamed.
         usage: Whether it is to say how many tokens were used.
@@ -66,6 +67,7 @@ class Request:
     users: Sequence[str] = ()
     continues: str | None = None
     calls: Mapping[str, str] = attrs.field(factory=dict)
+    results: Collection[str] = ()
     assistant: str | None = None
     stream: bool = True
     usage: bool = False

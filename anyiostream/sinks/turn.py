@@ -22,7 +22,7 @@ from typing import Any, Final, final
 from anyiostream import Namespace
 from anyiostream.sinks.approvals import Approval, approvals_of
 from anyiostream.sinks.calls import Calls
-from anyiostream.sinks.parts import Block, Call, Graph, Message, Question, Usage
+from anyiostream.sinks.parts import FILES, INVALID, Block, Call, Graph, Message, Question, Usage, shortened_by
 from anyiostream.sinks.sink import Status
 from anyiostream.sinks.teller import Teller
 from anyiostream.wire import Draft
@@ -38,8 +38,6 @@ TEXTS: Final = {"text": "text", "reasoning": "reasoning"}
 CHUNKS: Final = frozenset({"tool_call_chunk", "server_tool_call_chunk"})
 
 CALLS: Final = frozenset({"tool_call", "server_tool_call", "invalid_tool_call"})
-
-FILES: Final = frozenset({"image", "audio", "video", "file"})
 
 ENDS: Final[Mapping[str, Status]] = {"completed": "completed", "failed": "failed", "interrupted": "interrupted"}
 
@@ -62,12 +60,14 @@ class Turn:
         teller: Who is told.
         include: Methods that show state, and are told of.
         calls: Tool calls that the teller's reader has already: id -> name.
+        results: Those of them whose result it has, too.
         own_id: Makes an id for what the graph has given none.
 
     Attributes:
         over: Whether it has ended.
         questions: What the graph waits for its user with.
         usage: The tokens that were used, by model.
+        shortened: Why the last message that has ended is not whole: `length`, `content_filter`; else nothing.
     """
 
     def __init__(
@@ -76,27 +76,29 @@ class Turn:
         *,
         include: Collection[str] = (),
         calls: Mapping[str, str] | None = None,
+        results: Collection[str] = (),
         own_id: Callable[[str], str] = str,
     ) -> None:
         self.over = False
         self.questions: Final[dict[str, Question]] = {}
         self.usage: Final[dict[tuple[str, str], Usage]] = {}
+        self.shortened = ""
         self._tell = teller
         self._include = frozenset(include)
         self._own_id = own_id
         self._begun = False
         self._messages: dict[tuple[Any, ...], Message] = {}
-        self._blocks: dict[str, Block] = {}
-        self._calls = Calls(teller, calls or {}, at_work=self._graph, unique=self._unique_own)
+        self._calls = Calls(teller, calls or {}, results=results, at_work=self._graph, unique=self._unique_own)
         self._graphs: dict[Namespace, Graph] = {}
         self._used: set[str] = set()
         self._read = {
+            **dict.fromkeys(self._include, self._state),
             "messages": self._message_event,
             "tools": self._calls.tool_event,
             "lifecycle": self._lifecycle,
             "input.requested": self._asked,
             "custom": self._custom,
-            **dict.fromkeys(self._include, self._state),
+            "updates": self._updated,
         }
 
     def read(self, draft: Draft) -> None:
@@ -156,6 +158,7 @@ class Turn:
                 self._block_finish(message or self._message(key, draft, data), _index(data), content)
         elif event in {"message-finish", "error"} and message is not None:
             self._count(message, data.get("usage"))
+            self.shortened = shortened_by(data.get("metadata"))
             self._finish(key)
 
     def _message(self, key: tuple[Any, ...], draft: Draft, data: Mapping[str, Any]) -> Message:
@@ -182,7 +185,7 @@ class Turn:
         self._close_part(message.parts.get(index))
         kind = str(content.get("type"))
         if kind in TEXTS:
-            block = Block(self._block_id(message, index), kind, message)
+            block = Block(self._block_id(message, index, kind), kind, message)
             block.whole = True
             message.parts[index] = block
             self._add_text(block, content.get(TEXTS[kind]))
@@ -198,7 +201,7 @@ class Turn:
             kind = kind.removesuffix("-delta")
             if not isinstance(part, Block) or part.kind != kind or part.closed:
                 self._close_part(part)
-                message.parts[index] = part = Block(self._block_id(message, index), kind, message)
+                message.parts[index] = part = Block(self._block_id(message, index, kind), kind, message)
             self._add_text(part, delta.get(TEXTS[kind]))
         elif kind in {"tool-call-delta", "block-delta"}:
             said = delta if kind == "tool-call-delta" else delta.get("fields")
@@ -213,10 +216,12 @@ class Turn:
 
     def _block_finish(self, message: Message, index: Any, content: Mapping[str, Any]) -> None:
         kind, part = str(content.get("type")), message.parts.get(index)
+        if kind == "refusal":  # which is what the model says, too, and comes whole
+            kind, content = "text", {"text": content.get("refusal")}
         if kind in TEXTS:
             if not isinstance(part, Block) or part.kind != kind or part.closed:
                 self._close_part(part)
-                message.parts[index] = part = Block(self._block_id(message, index), kind, message)
+                message.parts[index] = part = Block(self._block_id(message, index, kind), kind, message)
                 part.whole = True
             text = content.get(TEXTS[kind])
             if part.whole and isinstance(text, str) and text.startswith(part.text):
@@ -228,6 +233,8 @@ class Turn:
             call = self._call(message, index, content)
             self._calls.name(call, content)
             self._calls.close(call, content["args"] if content.get("args") is not None else call.parsed())
+            if kind == "invalid_tool_call":
+                self._calls.fail(call, str(content.get("error") or INVALID))
         elif kind == "server_tool_result":
             self._calls.answer(str(content.get("tool_call_id")), content)
         elif kind in FILES and message.role in SPOKEN:
@@ -241,8 +248,10 @@ class Turn:
         self._close_part(part)
         return self._calls.add(message, index, content)
 
-    def _block_id(self, message: Message, index: Any) -> str:
-        # The first one of a message is known by the message's id.
+    def _block_id(self, message: Message, index: Any, kind: str) -> str:
+        if kind != "text":
+            return self._unique(f"{message.id}:{kind}")
+        # The first text of a message is known by the message's id, also after reasoning.
         first = not message.named
         message.named = True
         return message.id if first else self._unique(f"{message.id}:{index}")
@@ -252,7 +261,6 @@ class Turn:
             return
         if not block.opened:
             block.opened = True
-            self._blocks[block.id] = block
             self._tell.block_opened(block)
         block.add(text)
         self._tell.block_delta(block, text)
@@ -263,7 +271,6 @@ class Turn:
         elif part is not None and not part.closed:
             part.closed = True
             if part.opened:
-                del self._blocks[part.id]
                 self._tell.block_closed(part)
 
     def _count(self, message: Message, usage: Any) -> None:
@@ -336,6 +343,11 @@ class Turn:
 
     def _state(self, draft: Draft) -> None:
         self._tell.state(draft.method, draft.namespace, draft.data)
+
+    def _updated(self, draft: Draft) -> None:
+        if draft.method in self._include:
+            self._state(draft)
+        self._calls.update(draft.data)
 
     def _unique_own(self, wanted: str) -> str:
         return self._unique(self._own_id(wanted))

@@ -31,6 +31,7 @@ class TurnSink(Teller):
     Args:
         include: Which state to show.
         calls: Tool calls that the front end has already.
+        results: Those of them whose result it has, too.
         run_id: What ids begin with that the sink makes itself, until an event names the run. Then it is that one's id,
             so that each run of a turn that has several has its own, and the same ones when the turn is replayed.
 
@@ -49,12 +50,13 @@ class TurnSink(Teller):
         *,
         include: Collection[str] = DEFAULT_INCLUDE,
         calls: Mapping[str, str] | None = None,
+        results: Collection[str] = (),
         run_id: str = "",
     ) -> None:
         check_include(include)
         self._own_run = run_id
         self._counted: Counter[str] = Counter()
-        self.turn: Final = Turn(self, include=include, calls=calls, own_id=self.own_id)
+        self.turn: Final = Turn(self, include=include, calls=calls, results=results, own_id=self.own_id)
         self.timestamp = 0
         self._frames: list[bytes] = []
 

@@ -102,7 +102,8 @@ def test_consent_is_asked_for_and_given(readers: Readers, reader: str, *, approv
 
 
 @pytest.mark.protocol("ai-sdk")
-def test_the_history_is_what_the_streams_were_folded_to(readers: Readers) -> None:
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+def test_the_history_is_what_the_streams_were_folded_to(readers: Readers, decision: str) -> None:
     """Message by message: of a turn that waits for its user, and of one that is over."""
     graph = agent()
     (first,) = readers.read([{"protocol": "ai-7", "body": shown("ai-sdk", events(graph, QUESTION, CONFIG))}])
@@ -114,7 +115,7 @@ def test_the_history_is_what_the_streams_were_folded_to(readers: Readers) -> Non
     assert told(waiting) == told(live)
     assert ui_messages(plain(state.values), questions, finished=False) == [user]
     request = Request(continues=live["id"], calls={"c1": "look", "c2": "pay"})
-    log = events(graph, Command(resume={"decisions": [{"type": "approve"}]}), CONFIG)
+    log = events(graph, Command(resume={"decisions": [{"type": decision}]}), CONFIG)
     (then,) = readers.read([{"protocol": "ai-7", "body": shown("ai-sdk", log, request), "message": live}])
     _, over = ui_messages(plain(graph.get_state(CONFIG).values))
     assert told(over) == [part for part in told(then["folded"]["message"]) if part[0] != "data-interrupt"]
@@ -126,7 +127,7 @@ def told(message: dict[str, Any]) -> list[Any]:
     parts = [part for part in message["parts"] if part["type"] != "step-start"]
     shown = [(part["type"], {name: part[name] for name in fields if name in part}) for part in parts]
     for _, part in shown:
-        if part.get("state") == "output-available":
+        if part.get("state") in {"output-available", "output-error"}:
             part.pop("approval", None)  # which only the stream has
     return shown
 

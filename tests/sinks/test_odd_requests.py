@@ -104,6 +104,8 @@ def test_one_odd_value_is_taken_or_refused(name: str) -> None:
         ("ag-ui", {**REQUESTS["ag-ui"][1], "resume": {}}, "`resume` must be a list"),
         ("openai", {**REQUESTS["openai"][1], "n": []}, "`n` must be 1"),
         ("langgraph", {"input": 1, "answers": False}, "`answers` must be an object"),
+        ("langgraph", {"input": 1, "thread_id": 5}, "`thread_id` must be a string"),
+        ("langgraph", {"input": 1, "assistant_id": ["a"]}, "`assistant_id` must be a string"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_named(protocol: str, wrong: Any, named: str) -> None:

@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from anyiostream.sinks import PROTOCOLS, MalformedRequest, Request, UnknownInclude, UnknownProtocol, open_sink, parse
+from anyiostream.sinks.ai_sdk_history import ui_messages
 
 USER = {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
 
@@ -160,6 +161,88 @@ def test_consents_are_answers(value: Any, approvals: dict[str, Any], answer: Any
     asked = parse("ai-sdk", body)
     assert asked.answers == {"i1": answer}
     assert (asked.continues, bool(asked.calls)) == ("a1", True)
+
+
+@pytest.mark.protocol("ai-sdk")
+def test_a_file_keeps_its_name_and_comes_back_as_it_was() -> None:
+    """Some models need it; and a page that is loaded anew shows the file."""
+    files = [
+        {"type": "file", "url": "data:text/csv;base64,AA==", "mediaType": "text/csv", "filename": "a.csv"},
+        {"type": "file", "url": "https://x/y.png", "mediaType": "image/png"},
+    ]
+    given = parse("ai-sdk", {"id": "c", "messages": [{**USER, "parts": [*USER["parts"], *files]}]}).input
+    assert given["messages"][0]["content"] == [
+        {"type": "text", "text": "Hi"},
+        {"type": "file", "mime_type": "text/csv", "base64": "AA==", "extras": {"filename": "a.csv"}},
+        {"type": "image", "mime_type": "image/png", "url": "https://x/y.png"},
+    ]
+    (message,) = ui_messages(given)
+    assert message["parts"] == [{"type": "text", "text": "Hi", "state": "done"}, *files]
+
+
+THOUGHTS: list[tuple[Any, dict[str, Any]]] = [
+    ([{"type": "reasoning", "reasoning": "hm"}, {"type": "text", "text": "Hi"}], {}),
+    ([{"type": "thinking", "thinking": "hm", "signature": "x"}, {"type": "text", "text": "Hi"}], {}),
+    ([{"type": "reasoning", "id": "1", "summary": [{"type": "summary_text", "text": "hm"}]}, "Hi"], {}),
+    ("Hi", {"reasoning_content": "hm"}),
+]
+"""What models have thought and said, as LangChain's messages keep it: the content, and more."""
+
+
+@pytest.mark.parametrize(("content", "more"), THOUGHTS)
+def test_the_history_has_what_a_model_has_thought(content: Any, more: dict[str, Any]) -> None:
+    """In whatever form its provider has it."""
+    (message,) = ui_messages({"messages": [{"type": "ai", "id": "1", "content": content, "additional_kwargs": more}]})
+    said = [(each["type"], each["text"]) for each in message["parts"] if "text" in each]
+    assert said == [("reasoning", "hm"), ("text", "Hi")]
+
+
+def test_tools_of_a_turn_that_has_failed_do_not_look_at_work() -> None:
+    """Nor do those of an earlier one, or those whose arguments were wrong."""
+    call = {"name": "t", "args": {}, "id": "c1"}
+    wrong = {"name": "t", "args": "{", "id": "c2", "error": "no"}
+    turn = [
+        {"type": "human", "content": "Hi", "id": "1"},
+        {"type": "ai", "content": "", "id": "2", "tool_calls": [call], "invalid_tool_calls": [wrong]},
+    ]
+
+    def states(messages: Any, *, finished: bool = True, failed: bool = False) -> list[Any]:
+        shown = ui_messages({"messages": messages}, finished=finished, failed=failed)
+        return [part["state"] for each in shown for part in each["parts"] if part["type"] == "dynamic-tool"]
+
+    assert states(turn, failed=True) == ["output-error", "output-error"]
+    assert states(turn) == ["input-available", "output-error"]
+    assert states([*turn, *turn]) == ["output-error", "output-error", "input-available", "output-error"]
+    assert states([*turn, *turn], finished=False, failed=True) == ["output-error", "output-error"]
+
+
+@pytest.mark.protocol("ai-sdk")
+def test_results_that_the_front_end_has_are_known() -> None:
+    """The final ones."""
+    kind = {"type": "dynamic-tool", "toolName": "t"}
+    parts = [
+        {**kind, "toolCallId": "c1", "state": "output-available", "output": 1},
+        {**kind, "toolCallId": "c2", "state": "output-error", "errorText": "no"},
+        {**kind, "toolCallId": "c3", "state": "output-available", "output": 1, "preliminary": True},
+        {**kind, "toolCallId": "c4", "state": "input-available"},
+    ]
+    body = {"id": "c", "messages": [USER, {"id": "a1", "role": "assistant", "parts": parts}], "answers": {"i1": 1}}
+    asked = parse("ai-sdk", body)
+    assert asked.results == ("c1", "c2")
+    assert list(asked.calls) == ["c1", "c2", "c3", "c4"]
+
+
+@pytest.mark.protocol("ag-ui")
+def test_results_among_the_messages_of_ag_ui_are_known() -> None:
+    """Those of the call."""
+    call = {"id": "c1", "type": "function", "function": {"name": "t", "arguments": "{}"}}
+    messages = [
+        {"id": "2", "role": "assistant", "toolCalls": [call, {**call, "id": "c2"}]},
+        {"id": "3", "role": "tool", "toolCallId": "c1", "content": "x"},
+        {"id": "4", "role": "user", "content": "Hi"},
+    ]
+    asked = parse("ag-ui", {**RUN, "messages": messages})
+    assert (asked.calls, asked.results) == ({"c1": "t", "c2": "t"}, ("c1",))
 
 
 @pytest.mark.protocol("ai-sdk")

@@ -127,6 +127,68 @@ def test_what_takes_the_place_of_a_text_ends_it() -> None:
         assert told.index("text-end") < told.index("tool-input-start")
 
 
+@pytest.mark.protocol("ag-ui")
+def test_a_text_has_its_messages_id_after_reasoning_too() -> None:
+    """So that the calls of the message stand in the message that has its text."""
+    thought = message("content-block-delta", index=0, delta={"type": "reasoning-delta", "reasoning": "hm"})
+    call = {"type": "tool_call", "id": "c", "name": "t", "args": {}}
+    called = message("content-block-finish", index=2, content=call)
+    sink = open_sink("ag-ui", run_id="r")
+    drafts = [root("running"), thought, text("a", index=1), text("b", index=3), called, root("completed")]
+    lines = b"".join(map(sink.encode, placed(drafts))).decode().split("\n")
+    told = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+    assert [each["messageId"] for each in told if each["type"] == "TEXT_MESSAGE_START"] == ["m", "m:3"]
+    assert [each["messageId"] for each in told if each["type"] == "REASONING_START"] == ["m:reasoning"]
+    assert [each["parentMessageId"] for each in told if each["type"] == "TOOL_CALL_START"] == ["m"]
+
+
+def test_a_call_whose_arguments_are_wrong_has_no_result() -> None:
+    """It is not made, so it must not look at work."""
+    content = {"type": "invalid_tool_call", "id": "c", "name": "t", "args": '{"a', "error": "it breaks off"}
+    for given, why in ((content, "it breaks off"), ({**content, "error": None}, "The arguments are no JSON object.")):
+        told = chunks(message("content-block-finish", index=0, content=given), root("completed"))
+        assert [each["input"] for each in told if each["type"] == "tool-input-available"] == ['{"a']
+        assert [each["errorText"] for each in told if each["type"] == "tool-output-error"] == [why]
+
+
+@pytest.mark.protocol("openai")
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ({"finish_reason": "length"}, "length"),
+        ({"stop_reason": "max_tokens"}, "length"),
+        ({"finish_reason": "MAX_TOKENS"}, "length"),
+        ({"done_reason": "length"}, "length"),
+        ({"incomplete_details": {"reason": "max_output_tokens"}}, "length"),
+        ({"finish_reason": "content_filter"}, "content_filter"),
+        ({"finish_reason": "SAFETY"}, "content_filter"),
+        ({"finish_reason": "tool_calls"}, "stop"),
+        ({"finish_reason": ["length"], "incomplete_details": "length"}, "stop"),
+        (None, "stop"),
+    ],
+)
+def test_an_answer_that_is_not_whole_says_so(metadata: Any, reason: str) -> None:
+    """Its reader may ask for the rest, and must not take it for all of it."""
+    said = [text("a"), message("message-finish", metadata=metadata)]
+    told = chunks(root("running"), *said, root("completed"))
+    assert told[-1]["finishReason"] == reason.replace("_", "-")
+    more = [text("b", message_id="n"), message("message-finish", message_id="n", metadata={"finish_reason": "stop"})]
+    assert chunks(*said, *more, root("completed"))[-1]["finishReason"] == "stop"
+    for stream in (True, False):
+        sink = open_sink("openai", run_id="r", request=Request(stream=stream, assistant="m"))
+        body = b"".join(map(sink.encode, placed([root("running"), *said, root("completed")]))).decode()
+        assert f'"finish_reason":"{reason}"' in body
+
+
+def test_a_refusal_is_said() -> None:
+    """It is all that the model has to say."""
+    start = message("content-block-start", index=0, content={"type": "refusal", "refusal": ""})
+    finish = message("content-block-finish", index=0, content={"type": "refusal", "refusal": "I cannot."})
+    told = chunks(start, finish, root("completed"))
+    assert [each["delta"] for each in told if each["type"] == "text-delta"] == ["I cannot."]
+    assert flat(start, finish, root("completed")) == "I cannot."
+
+
 def test_a_call_is_told_once() -> None:
     """Also if a message and the tool tell of it, or two messages."""
     content = {"type": "tool_call", "id": "c", "name": "t", "args": {"q": 1}}
@@ -138,6 +200,36 @@ def test_a_call_is_told_once() -> None:
     )
     assert told.count("tool-input-start") == told.count("tool-input-available") == 1
     assert told.count("tool-output-available") == 1
+
+
+@pytest.mark.parametrize("written", [dict, lambda given: {**given, "role": given.pop("type")}, lambda given: [given]])
+def test_a_result_that_a_node_has_written_is_the_calls(written: Any) -> None:
+    """Nodes may call tools in their own way, or not at all: then the tools say nothing."""
+    call = message("content-block-finish", index=0, content={"type": "tool_call", "id": "c", "name": "t", "args": {}})
+
+    def update(*given: Any) -> Draft:
+        return Draft("updates", (), {"node": {"messages": [written(each) for each in given]}}, 1)
+
+    result = {"type": "tool", "content": "found", "tool_call_id": "c", "status": "success"}
+    refused = {**result, "content": "refused", "status": "error"}
+    other = {**result, "tool_call_id": "another"}
+    told = chunks(call, update({"type": "ai", "content": "x"}, other, dict(result)), root("completed"))
+    assert [each["output"]["content"] for each in told if each["type"] == "tool-output-available"] == ["found"]
+    assert "data-updates" not in {each["type"] for each in told}
+    told = chunks(call, update(dict(refused)), update(dict(result)), root("completed"), include=["updates"])
+    assert [each["errorText"] for each in told if each["type"] == "tool-output-error"] == ["refused"]
+    assert "tool-output-available" not in {each["type"] for each in told}
+    assert "data-updates" in {each["type"] for each in told}
+    said = chunks(call, tool("tool-finished", output=1), update(dict(result)), root("completed"))
+    assert [each["output"] for each in said if each["type"] == "tool-output-available"] == [1]
+
+
+def test_a_result_that_the_front_end_has_is_not_told_again() -> None:
+    """Nodes may write all messages anew."""
+    messages = [{"type": "tool", "content": "found", "tool_call_id": each} for each in ("c", "d")]
+    update = Draft("updates", (), {"node": {"messages": messages}}, 1)
+    told = chunks(update, root("completed"), request=Request(calls={"c": "t", "d": "t"}, results=("c",)))
+    assert [each["toolCallId"] for each in told if each["type"] == "tool-output-available"] == ["d"]
 
 
 def test_consent_is_asked_for_a_call_that_has_no_result() -> None:
