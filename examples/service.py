@@ -22,7 +22,8 @@ from typing import Any
 import anyio
 import httpx
 import uvicorn
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
 
 from anyiostream import GraphWriter, open_run
 from anyiostream.remote import app as server
@@ -102,7 +103,7 @@ async def complete(request: Request) -> Response:
     try:
         asked = parse("openai", await request.json())
     except MalformedRequest as exc:
-        raise HTTPException(400, str(exc)) from exc
+        return JSONResponse(openai.error_body(str(exc), "invalid_request_error"), 400)
     question = str(asked.input["messages"][-1].get("content"))
     return RunResponse(open_run(agent, question), protocol="openai", request=asked)
 

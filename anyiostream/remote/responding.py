@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Mapping
 from itertools import count
 from typing import Any, Final
 from uuid import uuid4
@@ -18,12 +18,12 @@ from anyiostream.remote.jobs import not_draining
 from anyiostream.remote.log import LogGap
 from anyiostream.remote.refusals import GONE, Refusal
 from anyiostream.remote.repeats import MOST_AGAIN, Known, begun_before, known_as
-from anyiostream.remote.requests import answer, caller_of, key_of, refused
+from anyiostream.remote.requests import answer, caller_of, key_of
 from anyiostream.remote.service import Accepted, Service
 from anyiostream.remote.store import StoreFailed
 from anyiostream.remote.thread import Thread
-from anyiostream.remote.turns import TurnResponse, turn_so_far
-from anyiostream.sinks import Protocol, open_sink
+from anyiostream.remote.turns import TurnResponse, head_of, refused_in, turn_so_far
+from anyiostream.sinks import Protocol, Sink, open_sink
 from anyiostream.sinks import Request as Asked
 from anyiostream.sinks.ai_sdk_history import ui_messages
 from anyiostream.sinks.parts import Question
@@ -80,7 +80,12 @@ class Responder:
             The response; a request that is not allowed, or wrong, has an error status: 400 if the graph keeps no
             checkpoints, and is asked to answer anew.
         """
-        return await _answered(self._respond(request, assistant, input, thread, protocol, include))
+        asked = input if isinstance(input, Asked) else Asked(input=input)
+        # Before anything is begun: what is wrong with these is a mistake in the program.
+        sink = open_sink(protocol, run_id="", request=asked, include=include)
+        if request.method == "HEAD":
+            return head_of(sink)
+        return await _answered(self._respond(request, assistant, asked, thread, protocol, include), sink)
 
     async def resume(
         self,
@@ -103,7 +108,8 @@ class Responder:
             ended: Whether the last turn is shown even if it is over, as long as its events are kept. A page that has
                 its user's question and not the answer needs it: the turn may have ended since the page was left.
         """
-        return await _answered(self._resume(request, thread, protocol, include, ended=ended))
+        sink = open_sink(protocol, run_id="", request=Asked(thread=thread), include=include)
+        return await _answered(self._resume(request, thread, protocol, include, ended=ended), sink)
 
     async def history(self, request: Request, *, thread: str) -> Response:
         """What was said on a thread in finished turns, as a JSON list of the AI SDK's `UIMessage`s.
@@ -127,17 +133,21 @@ class Responder:
     # --- inside ---
 
     async def _respond(
-        self, request: Request, assistant: str, given: Any, thread: str | None, protocol: str, include: Collection[str]
+        self,
+        request: Request,
+        assistant: str,
+        asked: Asked,
+        thread: str | None,
+        protocol: str,
+        include: Collection[str],
     ) -> Response:
-        asked = given if isinstance(given, Asked) else Asked(input=given)
         thread_id = thread or asked.thread or _new_thread(protocol)
-        # Before anything is begun: what is wrong with these is a mistake in the program.
-        open_sink(protocol, run_id="", request=asked, include=include)
         anew = asked.regenerate or await self._dropped(request, assistant, thread_id, asked)
         beginning = None if anew is None else Beginning(message_id=anew)
         command: RunStart | InputRespond = RunStart(assistant, asked.input, {}, {}, beginning)
         if asked.answers:
-            answers = tuple(Answer(interrupt_id, (), said) for interrupt_id, said in asked.answers.items())
+            pending = await self._pending(request, thread_id, asked.answers)
+            answers = tuple(Answer(interrupt_id, (), said) for interrupt_id, said in pending.items())
             command = InputRespond(answers, None, None, {}, {})
         known = known_as(asked, protocol, assistant, key_of(request))
         found, run_id, after, begun = await self._begun(caller_of(request), thread_id, command, known)
@@ -163,6 +173,18 @@ class Responder:
                 return found, run_id, earlier.after, False
             once = f"{known.once} after {run_id}" if looked_at < MOST_AGAIN else None
         raise AssertionError("what is not known is accepted")
+
+    async def _pending(self, request: Request, thread_id: str, answers: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Those of several answers that the thread waits for; if it waits for none, all, which are refused or repeated.
+
+        What its user has refused earlier in a message, a page of the AI SDK sends along with each later consent.
+        """
+        if len(answers) == 1:
+            return answers
+        identity = await self._service.admit(caller_of(request), "read", thread_id)
+        found = await self._service.known_thread(thread_id, identity)
+        asked = {} if found is None else found.snapshot.interrupts
+        return {interrupt_id: said for interrupt_id, said in answers.items() if interrupt_id in asked} or answers
 
     async def _dropped(self, request: Request, assistant: str, thread_id: str, asked: Asked) -> str | None:
         """The message from which on a front end, which tells no more than what it shows, has dropped the thread's."""
@@ -201,7 +223,8 @@ class Responder:
         if found is None:
             return answer([])
         asked = [Question(each.interrupt_id, each.namespace, each.value) for each in found.snapshot.interrupts.values()]
-        return answer(ui_messages(found.state()["values"], asked, finished=not found.running))
+        failed = found.snapshot.status == "failed"
+        return answer(ui_messages(found.state()["values"], asked, finished=not found.running, failed=failed))
 
     async def _stop(self, request: Request, thread_id: str, *, drain: bool) -> Response:
         identity = await self._service.admit(caller_of(request), "abort", thread_id)
@@ -215,15 +238,15 @@ class Responder:
         return Response(status_code=NOTHING)
 
 
-async def _answered(response: Awaitable[Response]) -> Response:
+async def _answered(response: Awaitable[Response], sink: Sink | None = None) -> Response:
     try:
         return await response
     except Refusal as refusal:
-        status = max(refusal.status, 400)
-        return answer(refusal.envelope(None), status) if status != refusal.status else refused(refusal)
+        return refused_in(sink, refusal)
     except StoreFailed as exc:
         logger.warning("a request is refused: %s", exc)
-        return refused(Refusal("unknown_error", "the server cannot store anything at the moment.", status=503))
+        unstored = Refusal("unknown_error", "the server cannot store anything at the moment.", status=503)
+        return refused_in(sink, unstored)
 
 
 def _new_thread(protocol: str) -> str:

@@ -14,20 +14,29 @@ from anyio.lowlevel import checkpoint
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from anyiostream import AnyioStreamError
 from anyiostream.remote.log import LogGap
 from anyiostream.remote.refusals import Refusal
-from anyiostream.remote.requests import refused
+from anyiostream.remote.requests import HEADERS, refused
 from anyiostream.remote.service import Service
 from anyiostream.remote.subscriptions import CHANNELS, Selection, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
 from anyiostream.sinks import Sink
-from anyiostream.sinks.client import Client
+from anyiostream.sinks.client import Client, raw_headers
 from anyiostream.wire import Draft, Placed, compacted
 
-__all__ = ["TurnResponse", "turn_so_far"]
+__all__ = ["HalfAnswer", "TurnResponse", "head_of", "refused_in", "turn_so_far"]
 
 ENDS: Final = frozenset({"completed", "failed", "interrupted"})
+
+
+@final
+class HalfAnswer(AnyioStreamError):
+    """An answer does not go on, in a protocol that has no word for that: the server breaks the connection."""
+
+    def __init__(self) -> None:
+        super().__init__("the answer does not go on, and its protocol cannot say so: the connection is broken.")
 
 
 @final
@@ -69,25 +78,36 @@ class TurnResponse(Response):
         """Stream to the run's end. If that does not come, the response stays open, and the server breaks it off."""
         # The program's own routes are not behind this server's middleware.
         with self._service.lines.line(send) as to_client:
-            await self._respond(scope, receive, to_client)
+            await self._answer(scope, receive, to_client)
+        if self.background is not None:  # FastAPI's, of the program's own route
+            await self.background()
 
-    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         viewer = Viewer(self._thread)
         try:
             self._service.check_connection(self._thread, begun=self._has_place)
             await viewer.add("", Subscription(Selection(CHANNELS), since=self._after))
         except (Refusal, LogGap) as exc:
             refusal = exc if isinstance(exc, Refusal) else Refusal("invalid_argument", str(exc), status=410)
-            await refused(refusal)(scope, receive, send)
+            await refused_in(self._sink, refusal)(scope, receive, send)
+            return
+        if scope["method"] == "HEAD":
+            await head_of(self._sink)(scope, receive, send)
             return
         client = Client(send, self._sink, f"{self._thread.log.log_id}")
+        whole = False
         with self._service.streams.to_viewer(self._thread, viewer):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_until_disconnected, receive, client, tasks.cancel_scope)
                 why = await self._show(viewer, client)
                 await client.close(why)
-                await client.end()
+                if not client.broken:
+                    await client.end()
+                    whole = True
                 tasks.cancel_scope.cancel()
+        if client.begun and not (whole or client.left or self._sink.in_band):
+            # Middleware may end a response that has just stopped. The client must not take what it has for the whole.
+            raise HalfAnswer
 
     async def _show(self, viewer: Viewer, client: Client) -> str:
         """Show all of it; why there is no more, if the end has not come."""
@@ -115,6 +135,26 @@ class TurnResponse(Response):
                 if root in ENDS:
                     return True
         return False
+
+
+def head_of(sink: Sink) -> Response:
+    """The response to `HEAD`, for which nothing is run."""
+    head = Response()
+    head.raw_headers = raw_headers(sink.media_type, sink.headers)
+    return head
+
+
+def refused_in(sink: Sink | None, refusal: Refusal) -> Response:
+    """The response that says why not: in the protocol's terms, if it has some for what comes before an answer."""
+    ours = refused(refusal)
+    ours.status_code = max(ours.status_code, 400)
+    if sink is None or sink.eager:
+        return ours
+    media_type, body = sink.failure(refusal.text)
+    shown = Response(body, ours.status_code, HEADERS, media_type)
+    if "connection" in ours.headers:
+        shown.headers["connection"] = ours.headers["connection"]
+    return shown
 
 
 async def _until_disconnected(receive: Receive, client: Client, scope: anyio.CancelScope) -> None:

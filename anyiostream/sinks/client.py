@@ -25,6 +25,8 @@ FAILED: Final = 500
 STOPPED: Final = frozenset({"aborted", "drained"})
 """Reasons for which a run has ended that somebody wanted; the wire has no event of its own for them."""
 
+ENDS: Final = frozenset({"completed", "failed", "interrupted"})
+
 Send = Callable[[Any], Awaitable[None]]
 """ASGI's."""
 
@@ -38,6 +40,8 @@ class Client:
     Attributes:
         left: Whether it has gone.
         begun: Whether it has been sent something.
+        broken: Whether it has been sent half an answer, in a protocol that has no word for that: the connection has to
+            break.
         status: The status that it has been sent, or will be.
     """
 
@@ -46,6 +50,7 @@ class Client:
     ) -> None:
         self.left = False
         self.begun = False
+        self.broken = False
         self.status = status
         self._send = send
         self._sink = sink
@@ -53,6 +58,7 @@ class Client:
         self._headers = raw_headers(sink.media_type, sink.headers) if headers is None else headers
         self._sending = anyio.Lock(fast_acquire=True)
         self._silent = True
+        self._over = False
 
     async def begin(self) -> None:
         """The response begins."""
@@ -66,20 +72,18 @@ class Client:
         """
         draft = event.draft
         body = self._sink.encode(event)
-        if self.begun or draft.root_event != "failed" or draft.data.get("reason") in STOPPED:
+        self._over = self._over or draft.root_event in ENDS
+        if draft.root_event != "failed" or draft.data.get("reason") in STOPPED:
             await self._say(body)
             return
-        media_type, body = self._sink.failure(str(draft.data.get("error") or "the run has failed."))
-        self.status = FAILED
-        await self._start(FAILED, raw_headers(media_type, {}))
-        await self._body(body)
+        await self._break_off(body, str(draft.data.get("error") or "the run has failed."))
 
     async def close(self, why: str = "") -> None:
         """Nothing comes after this: send what is still missing. `why` says why, if the run's end has not come."""
-        if self.status != FAILED:
-            await self._say(self._sink.end("cut", why))
-            if not self.begun:
-                await self.begin()
+        if not self._over:
+            await self._break_off(self._sink.end("cut", why), why or "the connection ended before the run.")
+        elif not self.begun:
+            await self.begin()
 
     async def end(self) -> None:
         """The response is over."""
@@ -96,6 +100,19 @@ class Client:
     async def beat(self) -> None:
         """Say that the stream is alive."""
         await self._say(self._sink.heartbeat())
+
+    async def _break_off(self, body: bytes, error: str) -> None:
+        """The answer goes no further: `body` says so, unless a status can."""
+        if self.begun:
+            self.broken = not self._sink.in_band
+            await self._say(body)
+            return
+        media_type, body = self._sink.failure(error)
+        self.status = FAILED
+        # A program's own headers are for whatever its answer is: those for pages from elsewhere, cookies.
+        own = [each for each in self._headers if each[0] != b"content-type"]
+        await self._start(FAILED, [(b"content-type", _content_type(media_type).encode("latin-1")), *own])
+        await self._body(body)
 
     async def _say(self, body: bytes) -> None:
         if body:
@@ -126,9 +143,12 @@ class Client:
 
 def raw_headers(media_type: str, further: Mapping[str, str]) -> RawHeaders:
     """The headers of a response."""
-    charset = "; charset=utf-8" if media_type.startswith("text/") else ""
-    shown = merged({"content-type": media_type + charset}, HEADERS, further)
+    shown = merged({"content-type": _content_type(media_type)}, HEADERS, further)
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in shown.items()]
+
+
+def _content_type(media_type: str) -> str:
+    return media_type + ("; charset=utf-8" if media_type.startswith("text/") else "")
 
 
 def merged(*headers: Mapping[str, str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from anyiostream import AnyioStreamError, PreparedRun
 from anyiostream.sinks import Protocol, Request, Sink, open_sink
-from anyiostream.sinks.client import FAILED, HEADERS, Client, merged
+from anyiostream.sinks.client import HEADERS, Client, merged
 from anyiostream.tooling import loggable
 from anyiostream.wire import WireRun, checked_heartbeat
 
@@ -51,7 +51,8 @@ class RunResponse(Response):
     are logged. When the response is over, nothing of the run is alive.
 
     A request with `Last-Event-ID` comes from a browser's `EventSource` that reconnects, for a run that is over or was
-    stopped with its connection: it is answered with 204, and nothing is run.
+    stopped with its connection: it is answered with 204, and nothing is run. Nor is it for `HEAD`, which Starlette's
+    routes take wherever they take `GET`.
 
     ```python
     from anyiostream.web import RunResponse
@@ -109,8 +110,18 @@ class RunResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the graph, and send what it says."""
+        await self._answer(scope, receive, send)
+        if self.background is not None:
+            await self.background()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if "last-event-id" in Headers(scope=scope):
             await Response(status_code=NOTHING_MORE)(scope, receive, send)
+            return
+        if scope["method"] == "HEAD":
+            head = Response(status_code=self.status_code)
+            head.raw_headers = self.raw_headers
+            await head(scope, receive, send)
             return
         run = self._run
         client = Client(send, self._sink, run.run_id, self.status_code, self.raw_headers)
@@ -123,13 +134,11 @@ class RunResponse(Response):
                 tasks.cancel_scope.cancel()
         if run.error is not None and not client.left:
             logger.warning("the run %s has failed", run.run_id, exc_info=loggable(run.error))
-            if not self._sink.in_band and client.status != FAILED:
+            if client.broken:
                 # The client must not take what it has for the whole.
                 raise run.error
         if client.begun:
             await client.end()
-        if self.background is not None:
-            await self.background()
 
     async def _show(self, run: WireRun, client: Client) -> None:
         if self._sink.eager:

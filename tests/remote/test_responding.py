@@ -9,7 +9,9 @@ from functools import partial
 from typing import Any
 
 import anyio
+import attrs
 import pytest
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,6 +20,7 @@ from anyiostream.errors import InvalidBound
 from anyiostream.remote import Access, Limits, ServerApplication, app
 from anyiostream.remote.access import Caller
 from anyiostream.remote.commands import RunStart
+from anyiostream.remote.turns import HalfAnswer
 from anyiostream.sinks import PROTOCOLS, UnknownProtocol, parse
 
 from ..browsing import Browser
@@ -63,9 +66,28 @@ async def asking(given: Any, writer: GraphWriter) -> Any:
     return {"answer": given.answer}
 
 
+async def insisting(given: Any, writer: GraphWriter) -> Any:
+    """A graph that asks once more, for another call, until its user consents."""
+    asked = 0 if not hasattr(given, "answers") else int(given.values["asked"])
+    if asked and given.answers[f"i{asked}"]["approved"]:
+        return {"paid": asked}
+    async with writer.message() as message:
+        await message.tool_call("pay", {"sum": asked + 1}, tool_call_id=f"c{asked + 1}")
+    await writer.values({"asked": asked + 1})
+    await writer.interrupt({"tool_call_id": f"c{asked + 1}"}, interrupt_id=f"i{asked + 1}")
+    return None
+
+
 async def broken(_: Any, writer: GraphWriter) -> None:
     """A graph that fails at once."""
     raise ValueError("cannot read /srv/secret")
+
+
+async def failing(_: Any, writer: GraphWriter) -> None:
+    """A graph that says something, and fails."""
+    async with writer.message() as message:
+        await message.text("half ")
+        raise ValueError("no")
 
 
 def owner(access: Access) -> str | None:
@@ -100,7 +122,7 @@ async def service(held: Held) -> AsyncIterator[ServerApplication]:
         await anyio.sleep_forever()
 
     graphs = {"held": holding, "asking": asking, "broken": broken, "stubborn": stubborn, "silent": silent}
-    application = app(graphs)
+    application = app({**graphs, "insisting": insisting, "failing": failing})
     async with application.router.lifespan_context(application):
         yield application
         held.go_on.set()
@@ -272,6 +294,36 @@ async def test_a_consent_goes_on_with_the_run(service: ServerApplication) -> Non
     assert chunks["finish"]["finishReason"] == "stop"
 
 
+async def test_a_consent_comes_after_a_refusal_in_the_same_message(service: ServerApplication) -> None:
+    """The page sends what its user has refused before along with it."""
+    user = {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "pay"}]}
+    parts: list[Any] = []
+
+    def sent(message_id: str | None) -> Any:
+        messages = [user, *([{"id": message_id, "role": "assistant", "parts": parts}] if message_id else ())]
+        return parse("ai-sdk", {"id": "chat", "messages": messages, "trigger": "submit-message"})
+
+    message_id = None
+    for approved in (False, True, None):
+        browser = Browser()
+        await opened(browser, service.respond(request(browser), "insisting", sent(message_id)))
+        assert browser.status == 200, browser.body
+        message_id = browser.events[0]["messageId"]
+        for each in browser.events:
+            if each["type"] == "tool-approval-request":
+                part = {"type": "dynamic-tool", "toolName": "pay", "toolCallId": each["toolCallId"]}
+                approval = {"id": each["approvalId"], "approved": approved}
+                parts.append({**part, "state": "approval-responded", "approval": approval})
+            elif each["type"] == "data-interrupt":
+                parts.append(each)
+        if approved is None:
+            assert browser.events[-1]["finishReason"] == "stop"
+    assert len(parts) == 4
+    again = Browser()
+    await opened(again, service.respond(request(again), "insisting", attrs.evolve(sent(message_id), once=None)))
+    assert again.status == 400
+
+
 async def test_the_history_of_a_thread(service: ServerApplication, held: Held) -> None:
     """What was said in finished turns; of one that is under way, what its user has said."""
     nothing = Browser()
@@ -291,6 +343,65 @@ async def test_what_fails_before_the_first_word_has_a_status(service: ServerAppl
     browser = Browser()
     await opened(browser, service.respond(request(browser), "broken", {}, thread="t", protocol="openai"))
     assert (browser.status, "<path>" in browser.body) == (500, True)
+
+
+async def test_half_a_text_is_not_taken_for_the_whole(service: ServerApplication, held: Held) -> None:
+    """Text has no word for a failure, or for a server that stops: the connection breaks, behind middleware too."""
+    failed, cut = Browser(), Browser()
+    with pytest.raises(HalfAnswer):
+        await opened(failed, service.respond(request(failed), "failing", {}, thread="t", protocol="text"))
+    assert failed.body == "half "
+    assert not failed.whole
+    with pytest.RaisesGroup(HalfAnswer):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(opened, cut, service.respond(request(cut), "held", {}, thread="u", protocol="text"))
+            await held.said.wait()
+            await until(lambda: cut.body == "one and ")
+            service.state.service.close_streams()
+    assert not cut.whole
+
+
+async def test_who_asks_for_the_head_only_starts_nothing(service: ServerApplication, held: Held) -> None:
+    """Nor is what is under way sent: the answer has no body."""
+    head = Request({**Browser().scope, "method": "HEAD"})
+    for protocol in PROTOCOLS:
+        browser = Browser()
+        await opened(browser, service.respond(head, "held", {}, thread="t", protocol=protocol))  # type: ignore[arg-type]
+        assert (browser.status, browser.body, held.said.is_set()) == (200, "", False)
+    leaving, resumed = Browser(lambda self: "and " in self.body), Browser()
+    await opened(leaving, service.respond(request(leaving), "held", {}, thread="t"))
+    response = await service.resume(head, thread="t")
+    await response(head.scope, resumed.receive, resumed.send)
+    assert (resumed.headers, resumed.body) == (leaving.headers, "")
+
+
+async def test_what_is_to_be_done_after_the_response_is_done(service: ServerApplication, held: Held) -> None:
+    """FastAPI gives a route's background tasks to whatever response it returns; also if the client leaves."""
+    done: list[str] = []
+    held.go_on.set()
+    for browser in (Browser(), Browser(lambda self: "one" in self.body)):
+        response = await service.respond(request(browser), "held", {}, thread="t")
+        response.background = BackgroundTask(done.append, "done")
+        await browser.open(response)
+    assert done == ["done"] * 2
+
+
+async def test_a_refusal_is_told_as_the_protocol_has_errors(service: ServerApplication) -> None:
+    """Where it has some of its own: the client of OpenAI shows its user the error's message."""
+
+    async def refused(protocol: Any) -> Response:
+        return await service.respond(request(Browser()), "nobody", {}, thread="t", protocol=protocol)
+
+    for protocol in PROTOCOLS:
+        response = await refused(protocol)
+        assert response.status_code == 400
+        told = bytes(response.body).decode()
+        if protocol == "openai":
+            assert json.loads(told)["error"]["message"] == "there is no such assistant."
+        elif protocol == "text":
+            assert (told, response.media_type) == ("there is no such assistant.", "text/plain")
+        else:
+            assert json.loads(told)["error"] == "invalid_argument"
 
 
 async def test_what_is_stopped_before_the_first_word_is_an_empty_answer(service: ServerApplication, held: Held) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 import trio.testing
+from starlette.background import BackgroundTask
 
 from anyiostream import GraphWriter, open_run, parts
 from anyiostream.errors import InvalidBound, NotAGraph, RunReentered
@@ -116,8 +117,14 @@ async def test_a_failure_is_told_in_the_protocol(protocol: Any, caplog: pytest.L
 @pytest.mark.parametrize("protocol", ["openai", "text"])
 async def test_a_failure_before_the_first_word_has_a_status(protocol: Any) -> None:
     """Where the response need not begin before there is something to say."""
-    browser = await Browser().open(RunResponse(open_run(broken, "Ada"), protocol=protocol))
+    response = RunResponse(open_run(broken, "Ada"), protocol=protocol, headers={"access-control-allow-origin": "*"})
+    response.set_cookie("a", "b")
+    browser = await Browser().open(response)
     assert browser.status == 500
+    assert browser.headers["content-type"].startswith("application/json" if protocol == "openai" else "text/plain")
+    assert browser.headers["access-control-allow-origin"] == "*"
+    assert browser.headers["set-cookie"].startswith("a=b")
+    assert len(browser.headers) == len(browser.messages[0]["headers"])
     assert "cannot read <path>" in browser.body
     assert browser.whole
     if protocol == "openai":
@@ -146,6 +153,20 @@ async def test_a_run_that_is_stopped_before_the_first_word_has_an_empty_answer(
         assert shown["choices"][0]["finish_reason"] == "stop"
     else:
         assert browser.body == ""
+
+
+@pytest.mark.parametrize(("protocol", "stream"), [("openai", True), ("openai", False), ("text", True)])
+async def test_an_answer_that_is_cut_before_the_first_word_has_a_status(protocol: str, *, stream: bool) -> None:
+    """It is neither a completion nor an empty text."""
+    browser = Browser()
+    sink = open_sink(protocol, run_id="r", request=Request(stream=stream, assistant="m"))
+    client = Client(browser.send, sink, "r")
+    await client.show(Placed(1, "r-1", Draft("lifecycle", (), {"event": "running"}, 1)))
+    await client.close("gap: events are no longer kept")
+    await client.end()
+    assert browser.status == 500
+    assert "no longer kept" in browser.body
+    assert not client.broken
 
 
 async def test_half_a_text_is_not_taken_for_the_whole() -> None:
@@ -245,6 +266,22 @@ async def test_a_browser_that_connects_again_starts_nothing(protocol: Any) -> No
     browser = Browser(headers={"last-event-id": "r-7"})
     await browser.open(RunResponse(open_run(graph), protocol=protocol))
     assert (browser.status, browser.body, called) == (204, "", [])
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_who_asks_for_the_head_only_starts_nothing(protocol: Any) -> None:
+    """Starlette's routes take `HEAD` where they take `GET`; there are previews and monitors that send it."""
+    called: list[Any] = []
+
+    async def graph(given: Any, _: GraphWriter) -> None:
+        called.append(given)
+
+    browser, later = Browser(), BackgroundTask(called.append, "later")
+    response = RunResponse(open_run(graph), protocol=protocol, headers={"x-mine": "1"}, background=later)
+    await response({**browser.scope, "method": "HEAD"}, browser.receive, browser.send)
+    assert (browser.status, browser.body, called) == (200, "", ["later"])
+    answered = await Browser().open(RunResponse(open_run(graph), protocol=protocol, headers={"x-mine": "1"}))
+    assert browser.headers == answered.headers
 
 
 def test_silence_is_filled_with_heartbeats() -> None:
