@@ -143,7 +143,7 @@ def name_of(value: object) -> str:
     return str.__str__(type.__dict__["__name__"].__get__(type(value)))
 
 
-def exact(text: str | None) -> str | None:
+def exact(text: Any) -> str | None:
     """`text` without what a subclass of `str` adds to it; `None` for what is no text."""
     if type(text) is str:
         return text
