@@ -26,7 +26,7 @@ from anyiostream.remote.fleet import short
 from anyiostream.remote.identity import CheckpointThread, checkpoint_thread
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.official import not_served, official_routes
-from anyiostream.remote.refusals import PLACE, Refusal
+from anyiostream.remote.refusals import PLACE, Refusal, unstored
 from anyiostream.remote.requests import answer, answer_encoded, caller_of, key_of, number_in, refused, sent_once
 from anyiostream.remote.responding import Responder
 from anyiostream.remote.service import Accepted, Service
@@ -302,7 +302,7 @@ def guarded(endpoint: Callable[[Request], Awaitable[Any]]) -> Callable[[Request]
             return refused(refusal)
         except StoreFailed as exc:
             logger.warning("a request is refused: %s", exc)
-            return refused(Refusal("unknown_error", "the server cannot store anything at the moment.", status=503))
+            return refused(unstored())
         except ClientDisconnect:
             return Response(status_code=400)  # which nobody reads
         except BaseException as exc:  # noqa: BLE001 -- what is the server's own is passed on

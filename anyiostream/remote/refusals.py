@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, final
 
 from anyiostream import AnyioStreamError
 
-__all__ = ["GONE", "PLACE", "ErrorCode", "Refusal", "error_frame", "gap_text"]
+__all__ = ["GONE", "PLACE", "ErrorCode", "Refusal", "error_frame", "gap_text", "unstored"]
 
 ErrorCode = Literal[
     "invalid_argument",
@@ -62,6 +62,11 @@ class Refusal(AnyioStreamError):
 def error_frame(code: ErrorCode, text: str, command_id: int | None = None) -> dict[str, Any]:
     """An error of the protocol; without a command's id it concerns the whole stream."""
     return {"type": "error", "id": command_id, "error": code, "message": text}
+
+
+def unstored() -> Refusal:
+    """Why a request is refused while the store fails."""
+    return Refusal("unknown_error", "the server cannot store anything at the moment.", status=503)
 
 
 def gap_text(after: int, first: int) -> str:

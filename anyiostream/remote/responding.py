@@ -16,7 +16,7 @@ from anyiostream.remote.branching import dropped_from
 from anyiostream.remote.commands import Answer, Beginning, InputRespond, RunStart
 from anyiostream.remote.jobs import not_draining
 from anyiostream.remote.log import LogGap
-from anyiostream.remote.refusals import GONE, Refusal
+from anyiostream.remote.refusals import GONE, Refusal, unstored
 from anyiostream.remote.repeats import MOST_AGAIN, Known, begun_before, known_as
 from anyiostream.remote.requests import answer, caller_of, key_of
 from anyiostream.remote.service import Accepted, Service
@@ -245,8 +245,7 @@ async def _answered(response: Awaitable[Response], sink: Sink | None = None) -> 
         return refused_in(sink, refusal)
     except StoreFailed as exc:
         logger.warning("a request is refused: %s", exc)
-        unstored = Refusal("unknown_error", "the server cannot store anything at the moment.", status=503)
-        return refused_in(sink, unstored)
+        return refused_in(sink, unstored())
 
 
 def _new_thread(protocol: str) -> str:

@@ -12,6 +12,7 @@ Rules:
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, final
@@ -31,7 +32,7 @@ from anyiostream.remote.commands import (
     parse_command,
 )
 from anyiostream.remote.log import LogGap
-from anyiostream.remote.refusals import GONE, Refusal, error_frame, gap_text
+from anyiostream.remote.refusals import GONE, Refusal, error_frame, gap_text, unstored
 from anyiostream.remote.requests import caller_of, sent_once
 from anyiostream.remote.service import Service
 from anyiostream.remote.store import StoreFailed
@@ -41,6 +42,8 @@ from anyiostream.remote.viewer import Viewer
 from anyiostream.wire.jsonable import encode
 
 __all__ = ["converse"]
+
+logger = logging.getLogger(__name__)
 
 STOPPING: Final = (1012, "the server is being stopped; connect again")
 """Close code and reason that ask a client to connect again."""
@@ -62,8 +65,8 @@ async def converse(service: Service, websocket: WebSocket) -> None:
             # A browser cannot read the status of a refused upgrade, but it can read a close code.
             await websocket.accept()
         service.check_connection(thread)
-    except Refusal as refusal:
-        await websocket.close(*_verdict(refusal))
+    except (Refusal, StoreFailed) as exc:
+        await websocket.close(*_verdict(exc))
         return
     conversation = Conversation(service, thread, websocket)
     with service.streams.to_viewer(thread, conversation.viewer):
@@ -104,8 +107,8 @@ class Conversation:
             await work()
         except WebSocketDisconnect:
             self.gone = True
-        except Refusal as refusal:
-            self.verdict = _verdict(refusal)
+        except (Refusal, StoreFailed) as exc:
+            self.verdict = _verdict(exc)
         scope.cancel()
 
     async def _read_commands(self) -> None:
@@ -149,9 +152,7 @@ class Conversation:
                 # Clients would take the answer as leave to wait; they understand the socket's end.
                 raise
         except StoreFailed:
-            await self._send(
-                encode(error_frame("unknown_error", "the server cannot store anything at the moment.", given))
-            )
+            await self._send(encode(unstored().envelope(given)))
 
     async def _execute(self, command: Command, once: str) -> dict[str, Any]:
         return await self._service.execute(caller_of(self._websocket), self._thread.thread_id, command, once)
@@ -229,7 +230,12 @@ def _gap_frame(after: int, first: int) -> bytes:
     return encode(error_frame("unknown_error", gap_text(after, first)))
 
 
-def _verdict(refusal: Refusal) -> tuple[int, str]:
+def _verdict(why: Refusal | StoreFailed) -> tuple[int, str]:
     """The code and the reason that a socket is closed with; a reason has at most 123 bytes."""
+    if isinstance(why, Refusal):
+        refusal = why
+    else:
+        logger.warning("a socket is closed: %s", why)
+        refusal = unstored()
     code = TRY_AGAIN if refusal.status in {429, 503} else refusal.close_code
     return code, refusal.text.encode("ascii", "replace")[:120].decode("ascii")

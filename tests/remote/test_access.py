@@ -10,6 +10,8 @@ import pytest
 from anyiostream.remote import app
 from anyiostream.remote.access import LOOPBACK, Access, authorized, check_host, check_origin, check_thread_id
 from anyiostream.remote.refusals import Refusal
+from anyiostream.remote.store import MemoryStore, StoreFailed
+from anyiostream.remote.viewer import Viewer
 
 from ..browsing import Browser
 
@@ -141,3 +143,27 @@ async def test_a_server_may_have_no_extensions(extensions: Any) -> None:
 
     await app({})(scope, receive, browser.send)
     assert [each["type"] for each in browser.messages] == ["websocket.close"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("call", [(MemoryStore, "claim"), (Viewer, "batch")], ids=["claim", "batch"])
+async def test_a_socket_is_closed_while_the_store_fails(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the code that asks its client to connect again later."""
+
+    async def fails(*_: Any, **__: Any) -> Any:
+        raise StoreFailed("it is away")
+
+    application, browser, sent = app({}), Browser(headers={"host": "localhost"}), [{"type": "websocket.connect"}]
+    path = "/threads/t/stream/events"
+    scope = {**browser.scope, "type": "websocket", "path": path, "root_path": "", "query_string": b""}
+
+    async def receive() -> Any:
+        return sent.pop() if sent else await browser.receive()
+
+    async with application.router.lifespan_context(application):
+        monkeypatch.setattr(*call, fails)
+        await application(scope, receive, browser.send)
+    assert [(each["type"], each.get("code")) for each in browser.messages] == [
+        ("websocket.accept", None),
+        ("websocket.close", 1013),
+    ]
