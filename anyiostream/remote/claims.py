@@ -96,7 +96,7 @@ class Claims:
         self._failures: Counter[ThreadKey] = Counter()
         self._taking: Counter[str] = Counter()
         self._unheard: set[str] = set()
-        self._unreadable: set[str] = set()
+        self._unreadable: dict[str, int] = {}  # name of a thread -> epoch in which it could not be read
 
     def clear(self) -> None:
         """Have nothing. Served once more, maybe in another event loop, it is a new server."""
@@ -143,8 +143,12 @@ class Claims:
         return self._limits.runs - sum(count for _, count in self._workload.jobs) - self._taking.total()
 
     def has(self, key: str) -> bool:
-        """Whether a thread's runs are run here, or cannot be."""
-        return self._taking[key] > 0 or key in self._unreadable or self._workload.running(key) is not None
+        """Whether a thread's runs are run here."""
+        return self._taking[key] > 0 or self._workload.running(key) is not None
+
+    def can_read(self, record: Record) -> bool:
+        """Whether a thread is not known to be one that cannot be read here."""
+        return self._unreadable.get(record.key) != record.epoch
 
     def take_up(self, key: ThreadKey) -> None:
         """Claim a thread, and run what it has to run, in the background."""
@@ -200,7 +204,7 @@ class Claims:
         self._taking[name] += 1
         try:
             thread = await RETRYING.retry(claim, _not_taken_up, on=(StoreFailed, Refusal))
-            self._unreadable.discard(name)
+            self._unreadable.pop(name, None)
             if self._fleet is not None and not thread.busy and thread not in self._workload:
                 await self._give_up(thread, self._fleet)
             elif name in self._unheard:
@@ -291,12 +295,12 @@ class Claims:
             await self._take_up(key)
 
     async def _leave_to_others(self, key: str) -> None:
-        """Give up a thread that cannot be read here."""
-        self._unreadable.add(key)
+        """Give up a thread that cannot be read here, until somebody else has had it."""
 
         async def release() -> None:
             record = await self._store.record(key)
             if record is not None and self._is_ours(record):
+                self._unreadable[key] = record.epoch
                 await self._store.release(key, record.epoch)
 
         await RETRYING.retry(release, _not_given_up, on=(StoreFailed,))

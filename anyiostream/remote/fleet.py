@@ -22,7 +22,7 @@ import anyio
 
 from anyiostream.remote.identity import ThreadKey
 from anyiostream.remote.limits import Limits
-from anyiostream.remote.store import Load, Membership, SharedStore, Standing, StoreFailed
+from anyiostream.remote.store import Load, Membership, Record, SharedStore, Standing, StoreFailed
 
 __all__ = ["Fleet", "Server", "short"]
 
@@ -53,6 +53,10 @@ class Server(Protocol):
 
     def has(self, key: str) -> bool:
         """Whether the runs of a thread are run here."""
+        ...
+
+    def can_read(self, record: Record) -> bool:
+        """Whether a thread is not known to be one that cannot be read here."""
         ...
 
     def take_up(self, key: ThreadKey) -> None:
@@ -178,6 +182,8 @@ class Fleet:
 
     def _may_run(self, standing: Standing, server: Server) -> bool:
         head = standing.inbox[0]
+        if not server.can_read(standing.record):
+            return False
         if not head.cancelled and json.loads(head.body).get("assistant_id") not in self._served:
             return False  # servers of another version may have it
         self._last_chances = {key for key in self._last_chances if server.has(key)}

@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 
-from anyiostream.remote.store import Offer, thread_key
+from anyiostream.remote.store import Changes, Offer, thread_key
 from anyiostream.remote.store.redis import RedisStore
 
 from ...waiting import PATIENCE, until
@@ -104,6 +105,13 @@ async def test_what_cannot_be_read_is_left_to_servers_that_can(
         found = await store.look(KEY)
         assert found is not None
         assert (len(found.inbox), found.record.holder) == (1, "")
+        claim = await store.claim("", "t", holder="newer", nonce="1")  # which can read it, and dies later
+        assert claim is not None
+        await store.accept(attrs.evolve(newer(), run_id="r2"), most=9, within=30)
+        await store.append(KEY, claim.record.epoch, 0, (), Changes(done=[found.inbox[0].place]))
+        await store.release(KEY, claim.record.epoch)
+        with anyio.fail_after(PATIENCE):
+            assert (await state(one))["values"]["trail"] == ["x", "a", "b", "c"]
         versions.shut.add("b")
         await start(one, "steps", {"trail": ["z"]}, "t3")
         await until(lambda: "b" in versions.waiting)
