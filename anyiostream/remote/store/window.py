@@ -55,6 +55,7 @@ class Window:
         self._most_bytes = size
         self._entries: list[Any] = []
         self._begin = 0  # those before it are forgotten
+        self._lost = range(0)
         self._news: anyio.Event | None = None
 
     def __len__(self) -> int:
@@ -89,12 +90,19 @@ class Window:
         self.floor = self.last = floor
         self._wake()
 
+    def lose(self, last: int) -> None:
+        """The log has lost what came after the event at `last`: whoever has read that is told."""
+        self._lost = range(last + 1, self.last + 1)
+        self.restart(last)
+
     def read(self, after: int, most: int) -> Sequence[Entry] | None:
         """The events after `after`, at most `most`; `None` if older ones are wanted than there are here.
 
         Raises:
             LogGap: The reader's place is gone.
         """
+        if after in self._lost:
+            raise LogGap(after, self._lost.start)
         if after >= self.last:
             return ()
         if after < self.floor or not len(self):

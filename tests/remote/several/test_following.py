@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import anyio
 import attrs
 import pytest
+from anyio import to_thread
 
 from anyiostream.remote import Limits, LogGap, fleet
 from anyiostream.remote.fold import Fold
@@ -17,7 +19,7 @@ from anyiostream.remote.viewer import Viewer
 
 from ...waiting import PATIENCE, turns, until
 from ..store.acting import draft, offer
-from ..store.valkey import Valkey
+from ..store.valkey import Valkey, valkey
 from .deployment import ALL, Deployment, events_of, start, state
 
 pytestmark = pytest.mark.anyio
@@ -211,3 +213,21 @@ async def test_a_viewer_of_a_log_that_forgets_has_no_gap_but_the_beginning(deplo
         assert (replay.gap, times) == (0, 2)
         with pytest.raises(LogGap):
             await viewer.add("s", Subscription(ALL.selection, since=replay.after - 2))
+
+
+@pytest.mark.parametrize("leads", [True, False])
+async def test_readers_are_told_of_a_loss_before_anybody_writes(tmp_path: Path, *, leads: bool) -> None:
+    """The store has come back without what it had shown: a reader would wait for the rest for ever."""
+    with valkey(tmp_path) as server:
+        one, other = RedisStore(server.url), RedisStore(server.url)
+        async with one.open(Limits()), other.open(Limits()):
+            log = one.log(await one.claim("ann", "t", holder="one", nonce="1"))  # type: ignore[arg-type]
+            read = await log.append(draft("read"))
+            seen = log if leads else await other.view(await other.look(KEY), follow=True)  # type: ignore[arg-type]
+            await seen.wait(0)
+            await to_thread.run_sync(server.kill)
+            await to_thread.run_sync(server.start)
+            with anyio.fail_after(PATIENCE):
+                await seen.wait(read.seq)
+            with pytest.raises(LogGap):
+                await seen.read(read.seq)

@@ -7,6 +7,7 @@ Rules:
 - A window holds a log's newest events, without a hidden hole: an event that does not follow the newest one there
   restarts the window.
 - What the thread's writer in this process has stored is in the window already, and is not read back.
+- A store that comes back may have lost what it had shown. Readers are told then, and not when somebody writes again.
 """
 
 from __future__ import annotations
@@ -143,8 +144,22 @@ class Tail:
             with suppress(Lost):
                 await self._commands.ask([b"XADD", self._key, "MAXLEN", 1, "*", "", ""], [b"EXPIRE", self._key, 60])
 
+    async def _look_for_losses(self) -> None:
+        """Compare the logs that are followed with what the store has of them. Raises `Lost`."""
+        windows = {key: (window, window.last) for key, window in self._windows.items()}
+        asked = [[b"HMGET", f"{self._prefix}:t:{key}:rec", b"gen", b"last"] for key in windows]
+        for (key, (window, shown)), found in zip(windows.items(), await self._lane.ask(*asked), strict=True):
+            is_same = isinstance(found, list) and found[0] in {None, self._generations.get(key)}
+            if is_same and int(found[1] or 0) < shown:
+                window.lose(int(found[1] or 0))
+
     async def _read(self) -> None:
+        lost = False
         while True:
+            if lost:
+                with suppress(Lost):
+                    await self._look_for_losses()
+                    lost = False
             followed = [(key, window) for key, window in list(self._windows.items()) if key not in self._led]
             for key in [each for each in self._generations if each not in self._windows]:
                 del self._generations[key]
@@ -157,6 +172,7 @@ class Tail:
             try:
                 (reply,) = await self._lane.ask(command)
             except Lost:
+                lost = True
                 continue
             if isinstance(reply, RedisError):
                 logger.warning("the store's news cannot be read: %s", reply)
