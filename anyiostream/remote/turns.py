@@ -152,8 +152,8 @@ def refused_in(sink: Sink | None, refusal: Refusal) -> Response:
         return ours
     media_type, body = sink.failure(refusal.text)
     shown = Response(body, ours.status_code, HEADERS, media_type)
-    if "connection" in ours.headers:
-        shown.headers["connection"] = ours.headers["connection"]
+    for name in {"connection", "retry-after"}.intersection(ours.headers):
+        shown.headers[name] = ours.headers[name]
     return shown
 
 

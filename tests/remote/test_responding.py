@@ -481,9 +481,10 @@ async def test_what_cannot_be_shown_is_not_begun() -> None:
         server = application.state.service
         asked = partial(application.respond, assistant="asking", input={}, thread="t")
         with server.streams.to_owner(""):
-            refused = Browser(headers={"x-may": "start read"})
-            await opened(refused, asked(request(refused)))
-            assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+            for protocol in PROTOCOLS:
+                refused = Browser(headers={"x-may": "start read"})
+                await opened(refused, asked(request(refused), protocol=protocol))
+                assert (refused.status, refused.headers["retry-after"]) == (429, "1")
         stranger = Browser(headers={"x-may": "start"})
         await opened(stranger, asked(request(stranger)))
         assert stranger.status == 401
