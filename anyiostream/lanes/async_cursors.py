@@ -52,15 +52,16 @@ class AsyncCursor(ObjectReceiveStream[T]):
         buffer, driver = self._buffer, self._driver
         if (
             buffer.feeder is not None
+            and (pump := driver.pump).at_hand  # where each part is pulled, the rest is up to a tenth of what one costs
             and not buffer.ready
             and driver.turn.state is FREE
-            and driver.pause_at > driver.pump.parts
+            and driver.pause_at > pump.parts
             and not driver.turn.waiting
         ):
             # Nobody else is to be considered: the item need not go by way of the buffer. Once it has been taken,
             # nothing is called any more: an interrupt in a call would lose it.
             buffer.reader = driver.loop.current_task()
-            item = driver.pump.take_for(buffer)
+            item = pump.take_for(buffer)
             if item is not EMPTY:
                 return item  # type: ignore[no-any-return]  # parts have no types
         branch = self._branch

@@ -136,9 +136,7 @@ class Gate:
         waiting = self._offering if offering else self._pausing
         while not (self.open or self.stopped):
             waiter = parking.waiter()
-            waiting.append(waiter)
-            self.heeds = self._low >= 0 and not self._at_barrier
-            self.room = 0
+            waiting.append(waiter)  # that it heeds what is taken, and has no room, was set when it was closed
             self.pausing = True
             try:
                 await waiter.wait()
@@ -160,20 +158,17 @@ class Gate:
         """
         try:
             if part["type"] in BARRIERS and len(part["ns"]) <= self.barrier_depth:
-                self._close(at_barrier=True)
-            elif ahead >= self._prefetch:
-                self._close()
+                self._at_barrier = True
+            elif ahead < self._prefetch:
+                return self.open
         except (TypeError, KeyError, AttributeError):
-            self._close(at_barrier=True)  # it is not a part, and will fail the run
-        return self.open
-
-    # --- inside ---
-
-    def _close(self, *, at_barrier: bool = False) -> None:
+            self._at_barrier = True  # it is not a part, and will fail the run
         self.open = False
-        self._at_barrier = self._at_barrier or at_barrier
         self.heeds = self._low >= 0 and not self._at_barrier
         self.room = 0
+        return False
+
+    # --- inside ---
 
     def _let(self) -> None:
         """Let one more part come. Whoever still waits then is let by the next part that is taken."""
