@@ -239,8 +239,11 @@ class Claims:
                     received = decoded_job(stored, self._assistants)
                 except Exception as exc:
                     # Whoever has the thread next does what is left, in order.
-                    text = "a command of thread %s cannot be read: it is left to others"
-                    logger.exception(text, thread.thread_id, exc_info=loggable(exc))
+                    logger.exception(
+                        "a command of thread %s cannot be read: it is left to others",
+                        thread.thread_id,
+                        exc_info=loggable(exc),
+                    )
                     return
                 thread.receive(received)
             elif stored.cancelled and not job.aborted and self._workload.tasks is not None:
