@@ -113,7 +113,8 @@ class Pump:
                     part = at_hand.popleft()
                 else:
                     try:
-                        part = self._pull()
+                        pull = self._pull  # a call through `self` takes longer, as in `Queue.put`
+                        part = pull()
                     except BaseException as exc:  # noqa: BLE001 -- the run ends with it
                         return self._finished(self._fail(exc, self._outcome_by_source(exc)), target)
                     if part is NOTHING:

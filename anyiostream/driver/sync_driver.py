@@ -118,8 +118,10 @@ class SyncDriver:
             BackpressureDeadlock: The run is stalled by a full channel.
         """
         # As advance_inside, without the call.
-        if not buffer.ready and self._advance(buffer) is NEEDS_ROOM:
-            raise self._deadlock(buffer)
+        if not buffer.ready:
+            advance = self._advance  # a call through `self` takes longer, as in `Queue.put`
+            if advance(buffer) is NEEDS_ROOM:
+                raise self._deadlock(buffer)
         return buffer.take()
 
     def _deadlock(self, target: Awaited) -> BackpressureDeadlock:
