@@ -172,8 +172,9 @@ async def test_an_answer_that_is_cut_before_the_first_word_has_a_status(protocol
 async def test_half_a_text_is_not_taken_for_the_whole() -> None:
     """Text has no word for a failure, so the connection breaks."""
     browser = Browser()
+    response = RunResponse(open_run(failing, "Ada"), protocol="text")
     with pytest.raises(ValueError, match="cannot read"):
-        await browser.open(RunResponse(open_run(failing, "Ada"), protocol="text"))
+        await browser.open(response)
     assert browser.body == "Good "
     assert not browser.whole
 
