@@ -51,6 +51,7 @@ class Ledger:
         self.dumps: Final = self.dump if log.survives else None
         self._log = log
         self._values: bytes | None = None
+        # Whether it has asked since it was last stored, and in this run: at its end, questions may have been answered.
         self._asked = self._asks = False
 
     def restore(self, fold: Fold, assistants: Mapping[str, Assistant]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Final, final
 
@@ -12,7 +12,7 @@ from anyiostream.remote.fold import Fold
 from anyiostream.remote.identity import CheckpointThread, ThreadKey
 from anyiostream.remote.jobs import decoded_job
 from anyiostream.remote.limits import Limits
-from anyiostream.remote.log import LogGap
+from anyiostream.remote.log import looked_again
 from anyiostream.remote.performing import perform
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.store import Claim, Record, SharedStore, Standing, Store, StoredLog, log_of, thread_key
@@ -26,9 +26,6 @@ logger = logging.getLogger(__name__)
 
 READ_AT_A_TIME: Final = 256
 """Events."""
-
-LOOKS: Final = 8
-"""How often a thread is looked at whose log forgets faster than it is read."""
 
 
 @final
@@ -56,15 +53,20 @@ class Loader:
 
     async def shown(self, key: ThreadKey, store: SharedStore, *, follow: bool) -> Thread:
         """A thread as it stands, which is made if there is none; with `follow` its log goes on where it is run."""
-        made = partial(self._standing, key, store, follow=follow)
-        thread = await _as_it_stands(partial(store.make, key.owner, key.thread_id), made)
-        assert thread is not None
-        return thread
+
+        async def look() -> Thread:
+            return await self._standing(key, await store.make(key.owner, key.thread_id), store, follow=follow)
+
+        return await looked_again(look)
 
     async def found(self, key: ThreadKey, store: SharedStore) -> Thread | None:
         """A thread as it stands, if there is such."""
-        made = partial(self._standing, key, store, follow=False)
-        return await _as_it_stands(partial(store.look, thread_key(key.owner, key.thread_id)), made)
+
+        async def look() -> Thread | None:
+            standing = await store.look(thread_key(key.owner, key.thread_id))
+            return None if standing is None else await self._standing(key, standing, store, follow=False)
+
+        return await looked_again(look)
 
     async def stored(self, key: ThreadKey, store: Store, known: Thread | None = None) -> Thread | None:
         """A thread as it stands in a store that outlives the process, if there is such, for a list.
@@ -75,16 +77,19 @@ class Loader:
             known: What this has returned for it before. What that has observed is not read again, but taken over.
         """
 
-        async def made(standing: Standing) -> Thread:
+        async def look() -> Thread | None:
             nonlocal known
+            standing = await store.look(thread_key(key.owner, key.thread_id))
+            if standing is None:
+                return None
             thread = self._made(key, log_of(store, standing.record, self._limits))
             before, known = known, None  # it has taken over something, if this does not succeed
             await self._restore(thread, standing, before)
             return thread
 
-        return await _as_it_stands(partial(store.look, thread_key(key.owner, key.thread_id)), made)
+        return await looked_again(look)
 
-    async def _standing(self, key: ThreadKey, store: SharedStore, standing: Standing, *, follow: bool) -> Thread:
+    async def _standing(self, key: ThreadKey, standing: Standing, store: SharedStore, *, follow: bool) -> Thread:
         log = await store.view(standing, follow=follow)
         shared = Shared(partial(self.shown, key, store, follow=follow), partial(store.watched, log.key))
         thread = self._made(key, log, shared)
@@ -123,22 +128,6 @@ class Loader:
         fold.watched = max(fold.watched, record.watched)
         jobs = [decoded_job(stored, self._assistants) for stored in found.inbox]
         thread.restore(fold, jobs, self._assistants)
-
-
-async def _as_it_stands(
-    look: Callable[[], Awaitable[Standing | None]], made: Callable[[Standing], Awaitable[Thread]]
-) -> Thread | None:
-    """What is made of how a thread stands, looked at once more if its log has forgotten by then what that lacks."""
-    for left in reversed(range(LOOKS)):
-        standing = await look()
-        if standing is None:
-            return None
-        try:
-            return await made(standing)
-        except LogGap:
-            if not left:
-                raise
-    raise AssertionError("it is looked at")
 
 
 def _goes_on(known: Thread, record: Record) -> bool:

@@ -13,14 +13,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, Protocol, final
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Final, Protocol, TypeVar, final
 
 from anyiostream import AnyioStreamError
 from anyiostream.remote.refusals import gap_text
 from anyiostream.wire.drafts import Draft, Entry
 
-__all__ = ["LogGap", "ThreadLog"]
+__all__ = ["LogGap", "ThreadLog", "looked_again"]
+
+T = TypeVar("T")
+
+LOOKS: Final = 8
+"""How often a log is looked at that forgets faster than it is read."""
 
 
 @final
@@ -71,3 +77,15 @@ class ThreadLog(Protocol):
     async def wait(self, after: int) -> None:
         """Wait until a read after `after` would give something, or raise."""
         ...
+
+
+async def looked_again(look: Callable[[], Awaitable[T]]) -> T:
+    """What `look` returns. It is called again if the log has forgotten meanwhile what it was about to read.
+
+    Raises:
+        LogGap: That has happened each time.
+    """
+    for _ in range(LOOKS - 1):
+        with suppress(LogGap):
+            return await look()
+    return await look()

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from anyiostream.remote.access import Caller
 from anyiostream.remote.branching import dropped_from
 from anyiostream.remote.commands import Answer, Beginning, InputRespond, RunStart
+from anyiostream.remote.identity import ThreadKey
 from anyiostream.remote.jobs import not_draining
 from anyiostream.remote.log import LogGap
 from anyiostream.remote.refusals import GONE, Refusal, unstored
@@ -142,30 +143,31 @@ class Responder:
         include: Collection[str],
     ) -> Response:
         thread_id = thread or asked.thread or _new_thread(protocol)
-        anew = asked.regenerate or await self._dropped(request, assistant, thread_id, asked)
+        identity = await self._service.admit(caller_of(request), "read", thread_id)
+        anew = asked.regenerate or await self._dropped(ThreadKey(identity, thread_id), assistant, asked)
         beginning = None if anew is None else Beginning(message_id=anew)
         command: RunStart | InputRespond = RunStart(assistant, asked.input, {}, {}, beginning)
         if asked.answers:
-            pending = await self._pending(request, thread_id, asked.answers)
+            pending = await self._pending(ThreadKey(identity, thread_id), asked.answers)
             answers = tuple(Answer(interrupt_id, (), said) for interrupt_id, said in pending.items())
             command = InputRespond(answers, None, None, {}, {})
         known = known_as(asked, protocol, assistant, key_of(request))
-        found, run_id, after, begun = await self._begun(caller_of(request), thread_id, command, known)
+        self._service.check_room(identity)  # nothing is begun that cannot be shown
+        found, run_id, after, begun = await self._begun(
+            caller_of(request), ThreadKey(identity, thread_id), command, known
+        )
         sink = open_sink(protocol, run_id=asked.run_id or run_id, request=asked, include=include, message_id=run_id)
         return TurnResponse(self._service, found, sink, run_id, after, begun=begun)
 
     async def _begun(
-        self, caller: Caller, thread_id: str, command: RunStart | InputRespond, known: Known
+        self, caller: Caller, key: ThreadKey, command: RunStart | InputRespond, known: Known
     ) -> tuple[Thread, str, int, bool]:
         """Begin a run; its thread, its id, a place before its first event, and whether it is not one begun before."""
         once = known.once
-        # Nothing is begun that cannot be shown.
-        identity = await self._service.admit(caller, "read", thread_id)
-        self._service.check_room(identity)
         for looked_at in count(1):
-            accepted = await self._service.execute(caller, thread_id, command, once)
+            accepted = await self._service.execute(caller, key.thread_id, command, once)
             run_id = str(accepted["run_id"])
-            found = await self._service.thread(thread_id, identity)
+            found = await self._service.thread(key.thread_id, key.owner)
             if isinstance(accepted, Accepted):
                 return found, run_id, accepted.after, True
             earlier = await begun_before(found, run_id)
@@ -174,24 +176,22 @@ class Responder:
             once = f"{known.once} after {run_id}" if looked_at < MOST_AGAIN else None
         raise AssertionError("what is not known is accepted")
 
-    async def _pending(self, request: Request, thread_id: str, answers: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _pending(self, key: ThreadKey, answers: Mapping[str, Any]) -> Mapping[str, Any]:
         """Those of several answers that the thread waits for; if it waits for none, all, which are refused or repeated.
 
         What its user has refused earlier in a message, a page of the AI SDK sends along with each later consent.
         """
         if len(answers) == 1:
             return answers
-        identity = await self._service.admit(caller_of(request), "read", thread_id)
-        found = await self._service.known_thread(thread_id, identity)
+        found = await self._service.known_thread(key.thread_id, key.owner)
         asked = {} if found is None else found.snapshot.interrupts
         return {interrupt_id: said for interrupt_id, said in answers.items() if interrupt_id in asked} or answers
 
-    async def _dropped(self, request: Request, assistant: str, thread_id: str, asked: Asked) -> str | None:
+    async def _dropped(self, key: ThreadKey, assistant: str, asked: Asked) -> str | None:
         """The message from which on a front end, which tells no more than what it shows, has dropped the thread's."""
         if not asked.users or self._service.assistant(assistant).not_branching is not None:
             return None
-        identity = await self._service.admit(caller_of(request), "read", thread_id)
-        found = await self._service.known_thread(thread_id, identity)
+        found = await self._service.known_thread(key.thread_id, key.owner)
         dropped = None if found is None else dropped_from(found.state()["values"], asked.users)
         if dropped is None and (found is None or found.running or found.snapshot.status is None):
             # What is under way may be about this very message: a request that was sent twice. When the run's turn

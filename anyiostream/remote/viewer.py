@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 
 from anyiostream.remote.audience import Replay
 from anyiostream.remote.batches import Batch
-from anyiostream.remote.log import LogGap
+from anyiostream.remote.log import looked_again
 from anyiostream.remote.subscriptions import WATCHED, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.wire.drafts import Entry
@@ -22,9 +22,6 @@ from anyiostream.wire.drafts import Entry
 __all__ = ["Viewer"]
 
 NOTHING: Final = Batch()
-
-LOOKS: Final = 8
-"""How often it is looked where a log begins that forgets faster than it is read."""
 
 
 @final
@@ -68,7 +65,14 @@ class Viewer:
         Raises:
             LogGap: What follows its `since` is not there, or no longer.
         """
-        replay = await self._beginning(subscription)
+
+        async def look() -> Replay:
+            replay = (await self.thread.fresh()).replay(subscription)
+            await self.thread.log.read(replay.after, 1)
+            return replay
+
+        # Who says where it was is told of a gap; to others it does not matter what has been forgotten.
+        replay = await (looked_again(look) if subscription.since is None else look())
         self._followed[subscription_id] = Followed(subscription, replay.after, replay.left_out)
         return replay
 
@@ -131,19 +135,6 @@ class Viewer:
         with anyio.move_on_after(within) as silence:
             await log.wait(self.cursor)
         return not silence.cancelled_caught
-
-    async def _beginning(self, subscription: Subscription) -> Replay:
-        for left in reversed(range(LOOKS)):
-            replay = (await self.thread.fresh()).replay(subscription)
-            try:
-                await self.thread.log.read(replay.after, 1)
-            except LogGap:
-                # The log has forgotten more since it was looked at, of what nobody has asked for.
-                if subscription.since is not None or not left:
-                    raise
-            else:
-                return replay
-        raise AssertionError("it is looked at")
 
     def _wants(self, entry: Entry) -> bool:
         return any(each.wants(entry) for each in self._followed.values())

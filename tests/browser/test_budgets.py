@@ -81,8 +81,7 @@ def test_a_hundred_thousand_events(tab: Any) -> None:
     limits = Limits(events=200_000, bytes=2**27)
     with served("asyncio", limits=limits) as url, Site(url, tab) as site:
         site.start("counts", {"to": 100_000})
-        while site.client.http.get(f"/live/{site.thread}").json()["state"] == "running":
-            tab.wait_for_timeout(100)
+        finished(site)
         tab.add_init_script(f"({LONG_TASKS})()")
         began = time.perf_counter()
         site.look()
