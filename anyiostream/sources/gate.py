@@ -156,13 +156,28 @@ class Gate:
 
         Need not be called while there is `room`, unless the part ends a superstep.
         """
+        if self.ends_step(part):
+            self.halt()
+            return False
+        return self.goes_on(ahead)
+
+    def ends_step(self, part: Any) -> bool:
+        """Whether a part ends a superstep; one that is not a part does, and will fail the run."""
         try:
-            if part["type"] in BARRIERS and len(part["ns"]) <= self.barrier_depth:
-                self._at_barrier = True
-            elif ahead < self._prefetch:
-                return self.open
+            return part["type"] in BARRIERS and len(part["ns"]) <= self.barrier_depth
         except (TypeError, KeyError, AttributeError):
-            self._at_barrier = True  # it is not a part, and will fail the run
+            return True
+
+    def halt(self) -> None:
+        """A part has been produced that ends a superstep: the next one may not be, before a reader waits."""
+        self._at_barrier = True
+        self.open = self.heeds = False
+        self.room = 0
+
+    def goes_on(self, ahead: int) -> bool:
+        """Another part has been produced, and `ahead` have not been taken; whether the next one may be produced."""
+        if ahead < self._prefetch:
+            return self.open
         self.open = False
         self.heeds = self._low >= 0 and not self._at_barrier
         self.room = 0
@@ -173,10 +188,14 @@ class Gate:
     def _let(self) -> None:
         """Let one more part come. Whoever still waits then is let by the next part that is taken."""
         self.open = True
-        self._wake()
-        is_awaited = bool(self._offering or self._pausing)
-        self.heeds = is_awaited and self._low >= 0
-        self.room = 0 if is_awaited else self._prefetch - 1
+        if self._offering or self._pausing:
+            self._wake()
+            if self._offering or self._pausing:
+                self.heeds = self._low >= 0
+                self.room = 0
+                return
+        self.heeds = False
+        self.room = self._prefetch - 1
 
     def _pass_on(self) -> None:
         if self.open:

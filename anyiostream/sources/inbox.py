@@ -117,27 +117,30 @@ class GatedInbox(Inbox):
 
     def put(self, part: Any) -> bool:
         """Add a part; whether the next one may be produced at once."""
-        parts, gate = self._parts, self._gate
-        ahead = len(parts)
-        try:
-            is_unheeded = ahead < gate.room and (part["type"] not in BARRIERS or len(part["ns"]) > gate.barrier_depth)
+        parts, behind, gate = self._parts, self._behind, self._gate
+        try:  # as the gate's `ends_step`, which would be a call more for each part
+            ends_step = part["type"] in BARRIERS and len(part["ns"]) <= gate.barrier_depth
         except (TypeError, KeyError, AttributeError):
-            is_unheeded = False  # it is not a part; the gate knows what to do
-        if is_unheeded:
-            parts.append(part)
-            if not ahead:
-                self._on_part()
-            return True
-        behind = self._behind
-        (behind or parts).append(part)
-        ahead = len(parts) + len(behind)
-        goes_on = gate.produced(part, ahead)
-        if gate.heeds:
-            _move(parts.pop, behind.appendleft, len(parts) - gate.unheeded(ahead))
-        if goes_on:
-            if ahead == 1:
-                self._on_part()
-            return True
+            ends_step = True
+        if ends_step:
+            (behind or parts).append(part)
+            gate.halt()
+        else:
+            ahead = len(parts)
+            if ahead < gate.room:
+                parts.append(part)
+                if not ahead:
+                    self._on_part()
+                return True
+            (behind or parts).append(part)
+            ahead = len(parts) + len(behind)
+            goes_on = gate.goes_on(ahead)
+            if gate.heeds:
+                _move(parts.pop, behind.appendleft, len(parts) - gate.unheeded(ahead))
+            if goes_on:
+                if ahead == 1:
+                    self._on_part()
+                return True
         gate.pausing = True
         try:
             self._on_stop()

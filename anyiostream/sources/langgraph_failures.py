@@ -70,6 +70,7 @@ class FailedCalls(BaseCallbackHandler):
     """
 
     run_inline = True  # in the order of what the model puts out, and without a thread
+    ignore_llm = False  # LangChain's own is a property, and asked for with each token
 
     def __init__(self, *, tools: bool, chunks: bool) -> None:
         """Note nothing yet.
@@ -149,7 +150,7 @@ class FailedCalls(BaseCallbackHandler):
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 -- a callback
         """A model has produced output."""
-        if run_id in self._silent:
+        if self._silent and run_id in self._silent:  # a `UUID` is hashed in Python
             self._has_spoken(run_id)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 -- a callback
@@ -200,6 +201,11 @@ class FailedCalls(BaseCallbackHandler):
         self._tools.pop(run_id, None)
 
     # --- what the stream asks ---
+
+    @property
+    def any_noted(self) -> bool:
+        """Whether anything has been noted that parts about tasks decide on; in most supersteps nothing has."""
+        return bool(self._failed or self._models or self._tools) or self._graphs.any_noted
 
     def before(self, part: StreamPart) -> Iterator[StreamPart]:
         """The failures to be shown before a part of the stream."""
@@ -300,7 +306,12 @@ def _has_made(call: Call, depth: int, suffix: str, handled: Namespace | None) ->
 
 @final
 class Unsaid:
-    """What a graph's stream does not say of itself."""
+    """What a graph's stream does not say of itself.
+
+    Attributes:
+        preceding: Not empty if something may have to be shown before a message.
+        summed: The classes of messages that are not shown just as they are.
+    """
 
     def __init__(
         self, *, tools: bool, chunks: bool, asking: Mapping[str, AskingTools] | None = None, is_async: bool = True
@@ -316,26 +327,24 @@ class Unsaid:
         self._asking = asking
         self._is_async = is_async
         self._failed = FailedCalls(tools=tools, chunks=chunks)
-        self._preceding = self._failed.preceding
-        self._chunks = chunks
+        self.preceding: Final[Mapping[str, object]] = self._failed.preceding
+        self.summed: Final[tuple[type[BaseMessage], ...]] = () if chunks else (AIMessageChunk,)
         _handler.set(self._failed)
 
     def adds_to(self, part: StreamPart) -> bool:
         """Whether a part is not shown just as it is; then `shown` says how."""
-        if part["type"] != "messages":
-            return part["type"] in PRECEDED
-        # Tokens are most of a stream, and nearly all streams have no failure: this, in place of a look for what comes
-        # before each token and one for how it is shown, takes 17 opcodes of 438 off a token.
-        return bool(self._preceding) or (not self._chunks and isinstance(part["data"][0], AIMessageChunk))
+        if part["type"] == "messages":
+            return bool(self.preceding) or isinstance(part["data"][0], self.summed)
+        return part["type"] == "tasks" and (bool(self._asking) or self._failed.any_noted)
 
     def shown(self, part: StreamPart) -> Iterator[StreamPart]:
         """A part of the stream as it is shown, after the failures that come before it."""
         if self._asking and part["type"] == "tasks":
             warn_of_mixed_answers(self._asking, part["data"], is_async=self._is_async)
         yield from self._failed.before(part)
-        if part["type"] == "messages" and not self._chunks:
+        if part["type"] == "messages":
             said, about = part["data"]
-            if isinstance(said, AIMessageChunk):
+            if isinstance(said, self.summed):
                 # The sum of the chunks that a node has streamed itself, and returned: there is nothing behind it.
                 part = {**part, "data": (said.model_copy(update={"chunk_position": "last"}), about)}
         yield part

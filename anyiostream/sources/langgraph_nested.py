@@ -130,6 +130,11 @@ class NestedGraphs:
 
     # --- what the stream asks ---
 
+    @property
+    def any_noted(self) -> bool:
+        """Whether parts about tasks are to be looked at: a graph runs, or this is the first one."""
+        return bool(self._by_runner or self._broken or self._called) or self._depth is None
+
     def before(self, namespace: Namespace, task: Mapping[str, Any]) -> Iterator[StreamPart]:
         """How the graphs that a task has run ended, to be shown before a part about the task."""
         if self._depth is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
 from langgraph.config import get_stream_writer
@@ -402,6 +402,36 @@ async def test_a_tool_that_is_cancelled_has_failed(anyio_backend: Any) -> None:
         assert await call is None
         assert call.status == "failed"
         assert "cancelled" in str(call.error)
+
+
+async def test_a_tool_that_is_cancelled_has_failed_in_its_superstep(anyio_backend: Any) -> None:
+    """Its end comes with that of the task that called it."""
+    begun = asyncio.Event()
+
+    @tool
+    async def search(query: str) -> str:
+        """Search."""
+        begun.set()
+        await asyncio.Event().wait()
+        return "never"
+
+    async def node(state: Any) -> Any:
+        under_way = asyncio.ensure_future(search.ainvoke({"query": "x"}))
+        await begun.wait()
+        under_way.cancel()
+        await asyncio.gather(under_way, return_exceptions=True)
+        return {"messages": [HumanMessage("on")]}
+
+    async def later(state: Any) -> Any:
+        return {"messages": [HumanMessage("on")]}
+
+    graph = alone(node).add_node("later", later).add_edge("agent", "later").compile()
+    seen = []
+    async with open_run(graph, STATE, transformers=[ToolCallTransformer]) as run:
+        async for event in run:
+            if event["method"] in {"tools", "values"}:
+                seen.append(event["params"]["data"].get("event", event["method"]))
+    assert seen == ["values", "tool-started", "tool-error", "values", "values"]
 
 
 async def test_a_tool_that_fails_is_told_once(lab: Lab) -> None:

@@ -120,6 +120,19 @@ def test_a_graph_stops_at_a_superstep(kind: str) -> None:
     assert step.open
 
 
+def test_a_graph_that_has_stopped_has_no_room() -> None:
+    """Whoever asks for room only, as a burst does, stops with it; what is taken then does not matter."""
+    step = gate()
+    assert step.room
+    step.produced(STEP, 1)
+    assert (step.room, step.heeds) == (0, False)
+    full = gate()
+    full.produced(TOKEN, 4)
+    assert (full.room, full.heeds) == (0, True)
+    full.produced(STEP, 5)
+    assert (full.room, full.heeds) == (0, False)
+
+
 @pytest.mark.parametrize("kind", ["custom", "messages", "tools"])
 def test_tokens_are_no_superstep(kind: str) -> None:
     """Tokens and custom data are read ahead."""
