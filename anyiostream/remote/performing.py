@@ -10,6 +10,7 @@ from anyiostream.remote.assistants import Assistant, RunContext, run_context
 from anyiostream.remote.branching import branched
 from anyiostream.remote.containing import pass_on_own
 from anyiostream.remote.jobs import Job
+from anyiostream.remote.recorder import STREAMED
 from anyiostream.remote.recovery import RunLost, input_of
 from anyiostream.remote.thread import Thread
 from anyiostream.tooling import loggable, text_of
@@ -70,7 +71,7 @@ async def perform(thread: Thread, job: Job) -> None:
         text = one_line(text_of(exc))
         logger.warning("run %s of thread %s could not be run: %s", job.run_id, thread.thread_id, text, exc_info=trace)
         for draft in encoder.fail(exc):
-            await thread.record(job, draft)
+            await thread.recorder.record(job, draft)
     finally:
         job.run = job.control = None
         run_context.reset(token)
@@ -105,4 +106,6 @@ async def _record(thread: Thread, job: Job, encoder: WireEncoder, event: Protoco
     if encoder.ended == "interrupted":
         thread.ledger.ask(encoder.interrupts)
     for draft in drafts:
-        await thread.record(job, draft)
+        await thread.recorder.record(job, draft)
+    if event["method"] not in STREAMED:
+        await thread.recorder.settle()  # also where nothing is shown of it

@@ -75,7 +75,7 @@ async def input_of(thread: Thread, job: Job, config: Mapping[str, Any] | None) -
     await _end_opened(thread, job, DIED)
     if thread.fold.running:
         payload = {"run_id": job.run_id, "attempt": job.attempts + 1, **after}
-        await thread.record(job, Draft("custom", (), {"name": RESTARTED, "payload": payload}, now()))
+        await thread.recorder.record(job, Draft("custom", (), {"name": RESTARTED, "payload": payload}, now()))
     return given, begun
 
 
@@ -113,7 +113,7 @@ async def _note_answers(thread: Thread, job: Job, saved: Any) -> None:
         raise _unanswerable(job, f"its checkpoint is no longer there{reason}")
     if keeps:
         thread.fold.answers = _answers(saved)
-        await thread.save()
+        await thread.recorder.save()
 
 
 def _unanswerable(job: Job, reason: str) -> RunLost:
@@ -147,4 +147,4 @@ def _place(thread: Thread, checkpoint_id: str) -> int:
 
 async def _end_opened(thread: Thread, job: Job, reason: str) -> None:
     for draft in list(thread.fold.opened.ends(reason, now())):
-        await thread.record(job, draft)
+        await thread.recorder.record(job, draft)

@@ -21,7 +21,6 @@ from typing import Any, Final, final
 import anyio
 import attrs
 
-from anyiostream.errors import AnyioStreamError
 from anyiostream.remote.assistants import Assistant
 from anyiostream.remote.audience import Audience, Reader, Replay, replay_of
 from anyiostream.remote.batches import Batches
@@ -31,11 +30,11 @@ from anyiostream.remote.identity import ThreadKey
 from anyiostream.remote.jobs import Begun, Job, answering, lost, never_begun, offered, starting, too_many
 from anyiostream.remote.ledger import Ledger
 from anyiostream.remote.limits import Limits
+from anyiostream.remote.recorder import Recorder
 from anyiostream.remote.snapshot import ThreadSnapshot
 from anyiostream.remote.store import Changes, StoredLog
 from anyiostream.remote.subscriptions import Subscription
 from anyiostream.remote.tree import RunTree
-from anyiostream.wire.drafts import Draft
 
 __all__ = ["Shared", "Thread"]
 
@@ -67,6 +66,7 @@ class Thread:
         limits: How much the server takes on.
         log: Its events, and its inbox.
         ledger: What it has, and what its runs have taken of that.
+        recorder: Writes what its runs say.
         batches: What its viewers share.
         shared: Set where it is shown only: its runs are another server's, or another object's.
         lost: Whether it cannot go on as it is here, as another server has it or the store has failed: it is obsolete.
@@ -93,8 +93,8 @@ class Thread:
         self.shared: Final = shared
         self.lost = self.picky = False
         self._leaving = False
-        self._broken: AnyioStreamError | None = None
         self._audience = Audience(limits.lead)
+        self.recorder: Final = Recorder(log, self.ledger, self._audience)
         self._perform = perform
         self._jobs: deque[Job] = deque()
         self._received = 0
@@ -282,14 +282,6 @@ class Thread:
         """The thread as it stands now: itself, unless it is another server's."""
         return self if self.shared is None else await self.shared.fresh()
 
-    async def save(self) -> None:
-        """Let the store know what a run has changed that the log does not say. If that fails, so does `record`."""
-        try:
-            await self.log.change(Changes(fold=self.ledger.dump()))
-        except AnyioStreamError as exc:
-            self._broken = exc
-            raise
-
     def leave(self) -> None:
         """Begin nothing more, and stop the run that is under way at the end of its step: another server goes on."""
         self._leaving = True
@@ -343,29 +335,12 @@ class Thread:
                 # A server that is stopped behaves like one that dies, but the run is not to blame.
                 await self.log.change(Changes(attempts=(job.place, job.attempts)))
             raise
+        if not job.ended:
+            await self.recorder.settle()
         if job.handed_over:
             await self.log.change(self.ledger.hand_over(job))
         elif not job.ended:
             await self.log.change(self.ledger.ended(job))
-
-    async def record(self, job: Job, draft: Draft) -> None:
-        """Write an event to the log. What it says of the run itself names the run."""
-        if self._broken is not None:
-            raise self._broken
-        if draft.root_event is not None:
-            if draft.root_event == "running" and self.fold.running:
-                return  # it does already: it goes on after its server died
-            draft = attrs.evolve(draft, data={**draft.data, "run_id": job.run_id})
-        job.observe(draft)
-        self.ledger.observe(draft)
-        await self._audience.wait(self.log.last, lambda: job.aborted)
-        changes = self.ledger.placed(job, draft, self.log.next)
-        try:
-            await self.log.append(draft, changes, fold=self.ledger.dumps)
-        except AnyioStreamError as exc:
-            # Nothing more is written: an end would stand in the log of a run that goes on.
-            job.end, self._broken = None, exc
-            raise
 
     def advanced(self) -> None:
         """A viewer has read on, or has left: a run that waits for it may go on."""

@@ -78,7 +78,8 @@ class Workload:
         """
         try:
             with self._works[thread].scope as scope:
-                await thread.work()
+                async with thread.recorder.beside():
+                    await thread.work()
         finally:
             del self._works[thread]
         return not scope.cancelled_caught

@@ -14,7 +14,9 @@ from anyiostream.remote.store.protocol import NOTHING, Acceptance, Changes, Clai
 from anyiostream.remote.store.window import Window
 from anyiostream.wire.drafts import Draft, Entry
 
-__all__ = ["StoredLog", "log_of"]
+__all__ = ["StoredLog", "both", "log_of"]
+
+NAMES: Final = tuple(each.name for each in attrs.fields(Changes))
 
 
 class StoredLog:
@@ -37,6 +39,8 @@ class StoredLog:
         self._limits = limits
         self._last = claim.record.last
         self._next = claim.next
+        self._placed: list[Entry] = []
+        self._changes = NOTHING
         self._unfolded_events = 0
         self._unfolded_bytes = 0
 
@@ -65,30 +69,56 @@ class StoredLog:
         """The place of the newest event; 0 if there never was one."""
         return self._window.last
 
+    @property
+    def unwritten(self) -> int:
+        """How many events have their places, and are not on their way to the store."""
+        return len(self._placed)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether something is to be changed with these events: with the last of them, so that no other may follow."""
+        return self._changes is not NOTHING
+
     async def append(
         self, draft: Draft, changes: Changes = NOTHING, *, fold: Callable[[], bytes] | None = None
     ) -> Entry:
-        """Give an event its place.
+        """Write an event, after those that have been placed. See `place` and `write`."""
+        entry = self.place(draft, changes, fold=fold)
+        await self.write()
+        return entry
+
+    def place(self, draft: Draft, changes: Changes = NOTHING, *, fold: Callable[[], bytes] | None = None) -> Entry:
+        """Give an event its place, at which `write` writes it.
 
         Args:
             draft: The event.
             changes: What changes with it.
             fold: Encodes the state after it; called before events that it is made from are forgotten.
+        """
+        entry = Entry.of(draft, self._next, f"{self.log_id}-{self._next}")
+        self._next = entry.seq + 1
+        self._placed.append(entry)
+        self._changes = both(self._changes, changes if fold is None else self._folded(entry, changes, fold))
+        return entry
+
+    async def write(self) -> None:
+        """Write the events that have been placed, and what changes with them, in one go.
 
         Raises:
             Fenced: The thread has been claimed by somebody else.
             StoreFailed: The store cannot be written. The handle is no longer usable.
         """
-        entry = Entry.of(draft, self._next, f"{self.log_id}-{self._next}")
-        after, self._last, self._next = self._last, entry.seq, entry.seq + 1
-        if fold is not None:
-            changes = self._folded(entry, changes, fold)
-        await self._store.append(self.key, self.epoch, after, (entry,), changes)
-        return entry
+        entries, self._placed = self._placed, []
+        changes, self._changes = self._changes, NOTHING
+        after = self._last
+        if entries:
+            self._last = entries[-1].seq
+        await self._store.append(self.key, self.epoch, after, entries, changes)
 
     async def change(self, changes: Changes) -> None:
-        """Change what stands beside the log."""
-        await self._store.append(self.key, self.epoch, self._last, (), changes)
+        """Change what stands beside the log, after the events that have been placed. Raises as `write`."""
+        self._changes = both(self._changes, changes)
+        await self.write()
 
     async def accept(
         self, owner: ThreadKey, run_id: str, body: bytes, answers: Collection[str], once: str | None, *, most: int
@@ -136,6 +166,14 @@ class StoredLog:
             changes = attrs.evolve(changes, fold=fold())
         self._unfolded_events = self._unfolded_bytes = 0
         return changes
+
+
+def both(first: Changes, later: Changes) -> Changes:
+    """What two changes amount to."""
+    if first is NOTHING or later is NOTHING:
+        return later if first is NOTHING else first
+    changed = {name: value for name in NAMES if (value := getattr(later, name)) is not None}
+    return attrs.evolve(first, **{**changed, "done": (*first.done, *later.done)})
 
 
 def log_of(store: Records, record: Record, limits: Limits) -> StoredLog:
