@@ -102,12 +102,16 @@ def could_be(kind: type, module: str, name: str) -> bool:
 
 def only_runs_async(error: TypeError) -> bool:
     """Whether LangGraph was to run a node synchronously that is asynchronous only."""
-    return NO_SYNCHRONOUS_FUNCTION in str(error)
+    text = error.args[0] if error.args else None
+    return isinstance(text, str) and NO_SYNCHRONOUS_FUNCTION in text
 
 
 def describes(text: str, error: BaseException) -> bool:
     """Whether `text` is how LangGraph's task results describe `error`: they have its text, not the object."""
-    return text in {str(error), repr(error)}
+    try:
+        return text in {str(error), repr(error)}
+    except Exception:  # noqa: BLE001 -- whatever the methods of a foreign class raise
+        return False
 
 
 TASK_ID: Final = "__pregel_task_id"

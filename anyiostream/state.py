@@ -35,5 +35,21 @@ class GraphState:
         self.latest = data
         if interrupts:
             for each in interrupts:
-                if each not in self.interrupts:
+                if not any(_is_same(each, known) for known in self.interrupts):
                     self.interrupts = (*self.interrupts, each)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two interrupts ask the same question.
+
+    Their values may be anything, arrays for example, which cannot be compared like other values.
+    """
+    if one is other:
+        return True
+    ids = getattr(one, "id", None), getattr(other, "id", None)
+    if isinstance(ids[0], str) and isinstance(ids[1], str) and ids[0] != ids[1]:
+        return False
+    try:
+        return bool(one == other)
+    except Exception:  # noqa: BLE001 -- whatever comparing a graph's own values raises
+        return ids[0] is not None and ids[0] == ids[1]

@@ -19,6 +19,7 @@ import attrs
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.errors import SubgraphFailed
 from anyiostream.events import Namespace
+from anyiostream.forms import text_of
 from anyiostream.outcome import COMPLETED, INTERRUPTED, Outcome
 from anyiostream.state import GraphState
 
@@ -219,7 +220,10 @@ def outcome_of_result(data: Mapping[str, Any]) -> Outcome:
     if data.get("interrupts"):
         return INTERRUPTED
     error = data.get("error")
-    return Outcome("failed", SubgraphFailed(str(error) or "Subgraph failed")) if error else COMPLETED
+    if not error:
+        return COMPLETED
+    text = text_of(error) if isinstance(error, BaseException) else str(error)
+    return Outcome("failed", SubgraphFailed(text or "Subgraph failed"))
 
 
 def end_payload(namespace: Namespace, status: SubgraphStatus, message: str | None) -> LifecyclePayload:

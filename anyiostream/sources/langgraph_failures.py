@@ -27,6 +27,7 @@ from langchain_core.tracers.context import register_configure_hook
 
 from anyiostream import parts
 from anyiostream.events import Namespace, StreamPart
+from anyiostream.forms import text_of
 from anyiostream.loops import current_asyncio_task
 from anyiostream.namespaces import checkpoint_path, handles_error
 from anyiostream.sources.langgraph_nested import CUT_OFF, NestedGraphs, graph_of
@@ -173,7 +174,7 @@ class FailedCalls(BaseCallbackHandler):
         call = self._forget(run_id)
         self.preceding.pop(str(run_id), None)
         if call is not None and is_shown:
-            call.fail(str(error) or type(error).__name__)
+            call.fail(text_of(error) or type(error).__name__)
             self._failed.append(call)
 
     def on_tool_start(

@@ -35,6 +35,7 @@ from langgraph.errors import GraphBubbleUp
 from anyiostream import parts
 from anyiostream.events import Namespace, StreamPart
 from anyiostream.foreign import is_cancellation
+from anyiostream.forms import text_of
 from anyiostream.namespaces import checkpoint_path, handles_error, is_call, task_path
 
 __all__ = ["CUT_OFF", "NestedGraphs", "graph_of"]
@@ -78,10 +79,12 @@ class NestedGraph:
     def ended(self, run_id: UUID) -> StreamPart:
         """What the stream does not say."""
         # Cancelled, closed, or still at work although its node has ended: in each case it was left.
-        failed = isinstance(self.error, Exception)
-        error = (str(self.error) or type(self.error).__name__) if failed else CUT_OFF
+        error = self.error
+        problem = (text_of(error) or type(error).__name__) if isinstance(error, Exception) else None
         name = task_path(self.namespace)[-1].partition(":")[0]
-        return parts.task_result(str(run_id), name, error=error, aborted=not failed, ns=self.namespace)
+        return parts.task_result(
+            str(run_id), name, error=problem or CUT_OFF, aborted=problem is None, ns=self.namespace
+        )
 
 
 @final
