@@ -37,6 +37,7 @@ from anyiostream.tooling import (
     SubgraphTracker,
     encode,
     outcome_of_result,
+    tool_failure,
 )
 
 __all__ = ["RunSpans"]
@@ -142,13 +143,11 @@ class RunSpans:
         span = self._tools.pop(key, None)
         if span is None:
             return
-        if kind == "tool-error":
-            self._end(span, "failed", str(data.get("message", "")))
-            return
-        if self._record_content:
+        if self._record_content and kind == "tool-finished":
             output = data.get("output")
             span.set_attribute(names.TOOL_RESULT, encode(getattr(output, "content", output), ascii_only=False))
-        self._end(span, "completed")
+        failure = tool_failure(data)
+        self._end(span, "completed" if failure is None else "failed", failure)
 
     # --- the end ---
 

@@ -15,7 +15,7 @@ from anyiostream.projections.deltas import AsyncDeltaCursor, DeltaCursor, DeltaL
 from anyiostream.state import GraphState
 from anyiostream.transformer import PayloadTransformer, TaskWatch, TransformerPort, builtin
 
-__all__ = ["ToolCallStatus", "ToolCallStream", "ToolCallTransformer", "ToolOutputDeltas"]
+__all__ = ["ToolCallStatus", "ToolCallStream", "ToolCallTransformer", "ToolOutputDeltas", "tool_failure"]
 
 ToolCallStatus = Literal["running", "completed", "failed", "interrupted"]
 """How a tool call stands."""
@@ -53,7 +53,7 @@ class ToolCallStream:
         tool_call_id: The id that the model gave the call.
         tool_name: The tool.
         input: Its arguments, or `None` if they are not known.
-        output: What it returned, once it has.
+        output: What it returned, once it has; also of one that has returned an error.
         error: The text of its error, if it failed.
         completed: Whether it has ended, well or not.
 
@@ -91,8 +91,8 @@ class ToolCallStream:
     def status(self) -> ToolCallStatus:
         """`"running"`, then `"completed"`, `"failed"`, or `"interrupted"`.
 
-        It has failed if it raised, was cut off, or the run ended before it did. It is interrupted if the graph waits
-        for its user, whom the tool may have asked.
+        It has failed if it raised, returned a tool message whose status is `error`, was cut off, or the run ended
+        before it did. It is interrupted if the graph waits for its user, whom the tool may have asked.
         """
         if not self.completed:
             return "running"
@@ -117,7 +117,7 @@ class ToolCallStream:
         return aiter(self.output_deltas)
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        """Its output, or `None` if it failed; `error` tells. Runs the graph until the call has ended.
+        """Its output, or `None` if it returned nothing; `error` tells why. Runs the graph until the call has ended.
 
         Raises:
             RunAborted: The run was aborted before.
@@ -137,9 +137,9 @@ class ToolCallStream:
         """It has put something out."""
         self._log.push(delta)
 
-    def finish(self, output: Any) -> None:
-        """It has returned."""
-        self._end(output=output)
+    def finish(self, output: Any, error: str | None = None) -> None:
+        """It has returned: its output, or its `error`, which it has caught."""
+        self._end(output=output, error=error)
 
     def fail(self, error: str) -> None:
         """It has failed, or the run has ended before it did."""
@@ -240,7 +240,7 @@ class ToolCallTransformer(PayloadTransformer):
             known.push_delta(data.get("delta"))
         elif kind == "tool-finished":
             del self._open[known.tool_call_id]
-            known.finish(_content(data.get("output")))
+            known.finish(_content(data.get("output")), tool_failure(data))
         elif kind == "tool-error":
             del self._open[known.tool_call_id]
             known.fail(str(data.get("message") or UNTOLD))
@@ -262,12 +262,44 @@ class ToolCallTransformer(PayloadTransformer):
         return calls
 
 
+def tool_failure(end: Mapping[str, Any]) -> str | None:
+    """Why a tool has failed; `None` if it has not.
+
+    It may have raised an error; or the error was caught, and is its answer to the model.
+
+    Args:
+        end: The event that it ends with, `tool-finished` or `tool-error`.
+    """
+    if end.get("event") == "tool-error":
+        return str(end.get("message") or UNTOLD)
+    message = _tool_message(end.get("output"))
+    if message is None or message.get("status") != "error":
+        return None
+    return _text(message.get("content")) or UNTOLD
+
+
 def _content(output: Any) -> Any:
     """What a tool returned: the content, where it comes wrapped in a tool message, possibly serialised."""
-    if getattr(output, "type", None) == "tool" and hasattr(output, "content"):
-        return output.content
-    if isinstance(output, Mapping) and output.get("type") == "constructor":
-        kind, inner = output.get("id"), output.get("kwargs")
-        if isinstance(kind, list) and kind and kind[-1] == "ToolMessage" and isinstance(inner, Mapping):
-            return inner.get("content")
-    return output
+    message = _tool_message(output)
+    return output if message is None else message.get("content")
+
+
+def _tool_message(output: Any) -> Mapping[str, Any] | None:
+    """The fields of a tool message, as LangChain has it or writes it; `None` for anything else."""
+    if not isinstance(output, Mapping):
+        if getattr(output, "type", None) == "tool" and hasattr(output, "content"):
+            return {"content": output.content, "status": getattr(output, "status", None)}
+        return None
+    if output.get("type") == "tool" and "content" in output and "tool_call_id" in output:
+        return output
+    kind, inner = output.get("id"), output.get("kwargs")
+    is_written = output.get("type") == "constructor" and isinstance(kind, list) and kind and kind[-1] == "ToolMessage"
+    return inner if is_written and isinstance(inner, Mapping) else None
+
+
+def _text(content: Any) -> str:
+    """The text of a message's content, which may be a list of blocks."""
+    if isinstance(content, list):
+        return "".join(map(_text, content))
+    said = content.get("text") if isinstance(content, Mapping) else content
+    return said if isinstance(said, str) else ""

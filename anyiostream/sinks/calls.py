@@ -9,6 +9,7 @@ from typing import Any, Final, final
 from anyiostream import Namespace
 from anyiostream.sinks.parts import Call, Message
 from anyiostream.sinks.teller import Teller
+from anyiostream.tooling import tool_failure
 from anyiostream.wire import Draft
 
 __all__ = ["Calls"]
@@ -131,12 +132,12 @@ class Calls:
         elif event == "tool-output-delta":
             if call.add_output(data.get("delta")):
                 self._tell.call_output(call, call.output, last=False)
-        elif event == "tool-finished":
-            call.answered = True
-            self._tell.call_output(call, data.get("output"), last=True)
-        elif event == "tool-error":
-            call.answered = True
-            self._tell.call_failed(call, str(data.get("message") or "The tool failed."))
+        elif event in ("tool-finished", "tool-error"):
+            call.answered, failure = True, tool_failure(data)
+            if failure is None:
+                self._tell.call_output(call, data.get("output"), last=True)
+            else:
+                self._tell.call_failed(call, failure)
 
     def answer(self, call_id: str, content: Mapping[str, Any]) -> None:
         """A provider has run the tool itself."""

@@ -28,6 +28,7 @@ from anyiostream.namespaces import around, is_call, task_path
 from anyiostream.outcome import COMPLETED, INTERRUPTED, Outcome, OutcomeStatus
 from anyiostream.projections.messages.calls import ENDS, CallEvent, ModelCall, ModelCalls
 from anyiostream.projections.messages.record import MessageRecord
+from anyiostream.projections.tool_calls import tool_failure
 from anyiostream.sources.compiled import is_langgraph
 from anyiostream.sources.langgraph_threads import still_running, threaded_nodes
 from anyiostream.sources.lookalikes import Lookalike, called, holds_parts, lookalike, wraps, wrong_call
@@ -75,6 +76,7 @@ __all__ = [
     "task_path",
     "text_of",
     "threaded_nodes",
+    "tool_failure",
     "visible",
     "wraps",
     "wrong_call",

@@ -112,6 +112,18 @@ def test_a_tool_call_goes_from_the_tree_to_the_log() -> None:
     assert node.tools == {}
 
 
+def test_an_error_that_is_a_tools_answer_is_an_error() -> None:
+    """As one that it raises."""
+    answer = {"type": "tool", "content": "no", "tool_call_id": "t", "status": "error"}
+    model = model_of(
+        parts.tools({"event": "tool-started", "tool_call_id": "t", "tool_name": "search", "input": {}}),
+        parts.tools({"event": "tool-finished", "tool_call_id": "t", "output": answer}),
+    )
+    (entry,) = model.take_log()
+    assert isinstance(entry, ToolUse)
+    assert (entry.output, entry.error) == (answer, "no")
+
+
 @pytest.mark.parametrize(
     ("status", "text", "ended"),
     [

@@ -212,8 +212,9 @@ def _without(mapping: Any, name: str) -> dict[str, Any]:
 async def _tool_call(lab: Lab, normal: Normal, call: Any) -> Any:
     names = ("tool_call_id", "tool_name", "input", "output", "error", "completed")
     seen = {name: getattr(call, name) for name in names}
-    if seen["error"] is not None and seen["error"].startswith(WAITS):
-        seen["error"] = None  # the original says nothing of a call that waits for its user
+    if seen["error"] is not None and (seen["error"].startswith(WAITS) or seen["output"] is not None):
+        # The original says nothing of a call that waits for its user, and of an error that is a tool's answer.
+        seen["error"] = None
     return normal.of(seen)
 
 

@@ -12,7 +12,7 @@ from langchain.agents import create_agent
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.tools import tool
+from langchain_core.tools import StructuredTool, ToolException, tool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolRuntime
 
@@ -595,6 +595,23 @@ async def test_an_agents_tool_error(lab: Lab) -> None:
         assert call.completed
         assert "boom" in call.error
         assert run.status == "failed"
+
+
+async def test_a_tools_error_that_is_its_answer(lab: Lab) -> None:
+    """The agent goes on with it, and yet the tool has failed."""
+
+    def refusing(n: int) -> int:
+        """Refuse."""
+        raise ToolException("not today")
+
+    refusal = StructuredTool.from_function(refusing, handle_tool_error=True)
+    agent = create_agent(calling("refusing", n=1), [refusal])
+    async with lab.open_graph(agent, {"messages": [HumanMessage("question")]}) as run:
+        (call,) = await lab.items(run.tool_calls)
+        assert (call.status, call.error, call.output) == ("failed", "not today", "not today")
+        state = await lab.output(run)
+        assert state["messages"][-1].text == "got not today"
+        assert run.status == "completed"
 
 
 @pytest.mark.parametrize(

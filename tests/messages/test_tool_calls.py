@@ -101,6 +101,29 @@ async def test_a_tools_error_is_told_and_not_raised(lab: Lab) -> None:
         assert run.status == "completed"
 
 
+REFUSED = {"content": "no such page", "tool_call_id": "t1", "status": "error"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ToolMessage(**REFUSED),
+        ToolMessage(**{**REFUSED, "content": [{"type": "text", "text": "no such "}, "page"]}),
+        {"type": "tool", **REFUSED},
+        {"lc": 1, "type": "constructor", "id": ["langchain_core", "messages", "ToolMessage"], "kwargs": REFUSED},
+    ],
+    ids=["message", "blocks", "dumped", "serialised"],
+)
+async def test_an_error_that_is_a_tools_answer_is_an_error(lab: Lab, answer: Any) -> None:
+    """The model is told of it as the tool's output, and so are the call's readers; but the tool has not completed."""
+    async with opened(lab, [started(), finished(answer), parts.values("end")]) as run:
+        call = await only(lab, run)
+        said = await result(lab, call)
+        assert (call.status, call.error) == ("failed", "no such page")
+        assert call.output == said == (answer.content if isinstance(answer, ToolMessage) else "no such page")
+        assert await lab.output(run) == "end"
+
+
 async def test_calls_side_by_side_are_told_apart(lab: Lab) -> None:
     """Interleaved events go to the call of their id."""
     script = [
@@ -173,6 +196,7 @@ async def test_a_payload_that_is_no_mapping_is_malformed(lab: Lab, data: Any) ->
             },
             "text",
         ),
+        ({"type": "tool", "content": "text", "tool_call_id": "t1", "status": "success"}, "text"),
         ({"type": "constructor", "id": ["x", "AIMessage"], "kwargs": {"content": "c"}}, "same"),
         ({"type": "constructor", "id": [], "kwargs": {}}, "same"),
         ({"content": "c"}, "same"),
@@ -180,7 +204,7 @@ async def test_a_payload_that_is_no_mapping_is_malformed(lab: Lab, data: Any) ->
         (None, None),
         (0, 0),
     ],
-    ids=["message", "blocks", "serialised", "other class", "no class", "mapping", "list", "none", "zero"],
+    ids=["message", "blocks", "serialised", "dumped", "other class", "no class", "mapping", "list", "none", "zero"],
 )
 async def test_a_tool_messages_content_is_the_output(lab: Lab, given: Any, shown: Any) -> None:
     """What a tool returned is taken out of the tool message that LangChain wraps it in; anything else stays."""

@@ -224,6 +224,22 @@ def test_a_run_that_is_left_ends_its_spans(traced: Traced) -> None:
         assert not [event for event in span.events if event.name == "exception"]
 
 
+def test_an_error_that_is_a_tools_answer_is_an_error(traced: Traced) -> None:
+    """The span of the tool says so, and that of the run does not."""
+
+    def refuses(given: Any) -> Any:
+        answer = {"type": "tool", "content": "no", "tool_call_id": "t", "status": "error"}
+        yield parts.tools({"event": "tool-started", "tool_call_id": "t", "tool_name": "x"})
+        yield parts.tools({"event": "tool-finished", "tool_call_id": "t", "output": answer})
+        yield parts.values({})
+
+    traced.run(refuses)
+    span = traced.span("execute_tool x")
+    assert attributes(span)["anyiostream.status"] == "failed"
+    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, "no")
+    assert attributes(traced.span("invoke_workflow"))["anyiostream.status"] == "completed"
+
+
 async def asks(given: Any, writer: GraphWriter) -> None:
     """Waits for its user, inside a subgraph."""
     async with writer.subgraph("inner") as inner:

@@ -12,7 +12,7 @@ import attrs
 from anyiostream.remote.snapshot import ThreadSnapshot
 from anyiostream.remote.totals import RESTARTED, Totals
 from anyiostream.remote.tree import RunTree
-from anyiostream.tooling import MessageRecord
+from anyiostream.tooling import MessageRecord, tool_failure
 from anyiostream.wire import Draft, Entry
 
 __all__ = ["folded", "placed", "random_log"]
@@ -145,7 +145,7 @@ def _tool(calls: list[Called], under_way: dict[Any, Called], namespace: Any, dat
     elif key in under_way:
         call = under_way.pop(key)
         call.output = data.get("output")
-        call.status = "failed" if kind == "tool-error" else "completed"
+        call.status = "completed" if tool_failure(data) is None else "failed"
 
 
 # --- random logs ---
@@ -245,4 +245,7 @@ def _tool_event(dice: random.Random) -> dict[str, Any]:
         return {**event, "tool_name": "search", "input": {"q": dice.choice(TEXTS)}}
     if kind == "tool-output-delta":
         return {**event, "delta": dice.choice(TEXTS)}
-    return {**event, "output": {"found": 1}} if kind == "tool-finished" else {**event, "message": "no"}
+    if kind == "tool-error":
+        return {**event, "message": "no"}
+    said = {"type": "tool", "content": "no", "tool_call_id": event["tool_call_id"]}
+    return {**event, "output": dice.choice(({"found": 1}, {**said, "status": "success"}, {**said, "status": "error"}))}

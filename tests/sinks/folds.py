@@ -66,10 +66,12 @@ def projected(events: Iterable[Mapping[str, Any]]) -> Fold:
                 into[name].append(item)
         for message in messages:
             _add(fold, message)
-        ended = {part["data"]["tool_call_id"] for part in parts if part["type"] == "tools" and _ends(part["data"])}
+        ends = [part["data"] for part in parts if part["type"] == "tools" and _ends(part["data"])]
+        # Front ends are shown the whole of a tool message, of which a call's output is the content.
+        ended = {data["tool_call_id"]: data.get("output") for data in ends}
         for call in calls:
             if call.tool_call_id in ended:
-                fold.tools[call.tool_call_id] = (call.error,) if call.error else call.output
+                fold.tools[call.tool_call_id] = (call.error,) if call.error else ended[call.tool_call_id]
         if not namespace:
             fold.state = snapshots[-1]
     return fold

@@ -224,6 +224,14 @@ def test_a_result_that_a_node_has_written_is_the_calls(written: Any) -> None:
     assert [each["output"] for each in said if each["type"] == "tool-output-available"] == [1]
 
 
+def test_an_error_that_is_a_tools_answer_is_an_error() -> None:
+    """Whether the tool says it itself, or a node writes it."""
+    refused = {"type": "tool", "content": "refused", "tool_call_id": "c", "status": "error"}
+    told = chunks(tool("tool-started", tool_name="t", input={}), tool("tool-finished", output=refused))
+    assert [each["errorText"] for each in told if each["type"] == "tool-output-error"] == ["refused"]
+    assert "tool-output-available" not in {each["type"] for each in told}
+
+
 def test_a_result_that_the_front_end_has_is_not_told_again() -> None:
     """Nodes may write all messages anew."""
     messages = [{"type": "tool", "content": "found", "tool_call_id": each} for each in ("c", "d")]

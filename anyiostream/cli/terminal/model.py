@@ -19,7 +19,7 @@ from typing import Any, Final, final
 from anyiostream import Namespace, ProtocolEvent
 from anyiostream.cli.terminal.given import GIVEN
 from anyiostream.cli.terminal.nodes import ENDED, Data, Entry, Message, Node, Speech, ToolCall, ToolUse
-from anyiostream.tooling import MessageRecord, ModelCalls, around, task_path
+from anyiostream.tooling import GraphState, MessageRecord, ModelCalls, around, task_path, tool_failure
 
 __all__ = ["RunModel"]
 
@@ -35,7 +35,6 @@ class RunModel:
     Attributes:
         root: The run itself.
         events: Events so far.
-        interrupts: What the graph waits for its user with.
         missed: Entries of the log that gave way before they were taken, and have not been reported yet.
     """
 
@@ -49,12 +48,17 @@ class RunModel:
         """
         self.root: Final = Node(scope, name, now)
         self.events = 0
-        self.interrupts: list[Any] = []
         self.missed = 0
+        self._state: Final = GraphState()
         self._log: deque[Entry] = deque()
         self._calls = ModelCalls()
         self._nodes: dict[Namespace, Node] = {scope: self.root}
         self._given: dict[Namespace, Any] = {}
+
+    @property
+    def interrupts(self) -> list[Any]:
+        """What the graph waits for its user with."""
+        return [*self._state.interrupts]
 
     def apply(self, event: ProtocolEvent, now: float) -> None:
         """Take an event of the raw log."""
@@ -125,8 +129,7 @@ class RunModel:
             tool.latest = data.get("delta")
         elif kind in {"tool-finished", "tool-error"}:
             del node.tools[call_id]
-            error = str(data.get("message", "")) if kind == "tool-error" else None
-            where = self._where(namespace)
+            where, error = self._where(namespace), tool_failure(data)
             self._note(ToolUse(where, tool.name, tool.given, data.get("output"), error, now - tool.since))
 
     def _on_given(self, namespace: Namespace, event: ProtocolEvent, now: float) -> None:  # noqa: ARG002
@@ -141,9 +144,7 @@ class RunModel:
     def _on_values(self, namespace: Namespace, event: ProtocolEvent, now: float) -> None:
         self._node(namespace, now).snapshots += 1
         if namespace == self.root.namespace:
-            for each in event["params"].get("interrupts", ()):
-                if each not in self.interrupts:
-                    self.interrupts.append(each)
+            self._state.observe(None, event["params"].get("interrupts", ()))
 
     # --- inside ---
 

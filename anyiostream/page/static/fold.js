@@ -219,8 +219,9 @@ export class Model {
     } else if (bar !== undefined && (data.event === "tool-finished" || data.event === "tool-error")) {
       this.open.delete(key);
       const failed = data.event === "tool-error";
+      const returned = isObject(data.output) && data.output.type === "tool" && data.output.status === "error";
       bar.output = data.output;
-      bar.close(failed ? "failed" : "completed", event, this.sums.events, failed ? told(data.message) : "");
+      bar.close(failed || returned ? "failed" : "completed", event, this.sums.events, failed ? told(data.message) : "");
     }
   }
 
