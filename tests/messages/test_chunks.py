@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, RemoveMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    RemoveMessage,
+)
 from langchain_core.messages.ai import add_ai_message_chunks
 
 from anyiostream.parts import messages
@@ -284,6 +292,23 @@ async def test_an_id_is_not_that_of_another_message(lab: Lab, ended: dict[str, A
         assert (first.message_id, second.message_id) == (None, "own")
 
 
+@pytest.mark.parametrize("together", [True, False], ids=["at once", "in turn"])
+async def test_messages_of_two_tasks_may_have_one_id(lab: Lab, together: bool) -> None:
+    """There are servers that give all messages the same one."""
+
+    def said(task: str) -> list[Any]:
+        pieces = [AIMessageChunk(task, id="chatcmpl-0"), AIMessageChunk("!", id="chatcmpl-0", chunk_position="last")]
+        return [messages(each, {"langgraph_node": "n", "langgraph_checkpoint_ns": f"n:{task}"}) for each in pieces]
+
+    one, two = said("1"), said("2")
+    parts = [one[0], two[0], one[1], two[1]] if together else [*one, *two]
+    repeated = messages(AIMessage("2!", id="chatcmpl-0"), {"langgraph_node": "m", "langgraph_checkpoint_ns": "m:3"})
+    async with lab.open(Script([*parts, repeated])) as run:
+        streams = await lab.items(run.messages)
+        assert [await whole(lab, stream.text) for stream in streams] == ["1!", "2!"]
+        assert {stream.status for stream in streams} == {"finished"}
+
+
 async def test_langchains_own_chunks_say_which_is_the_last(lab: Lab) -> None:
     """Of a provider's or a hand-made message nobody knows; of theirs, one without a last chunk broke off."""
     async with lab.open(script(AIMessageChunk("a", id="lc_run--1"), AIMessageChunk("b", id="own"))) as run:
@@ -446,6 +471,27 @@ async def test_a_whole_message_is_its_own_output(lab: Lab, message: Any) -> None
         assert [each["args"] for each in await whole(lab, stream.tool_calls)] == [each["args"] for each in calls]
         expected = "hm" if "hm" in repr(message) else ""
         assert await whole(lab, stream.reasoning) == expected
+
+
+@pytest.mark.parametrize(
+    "about",
+    [{}, {"response_metadata": {"model_provider": "openai"}, "additional_kwargs": {"reasoning_content": "r"}}],
+    ids=["as it is", "put together anew"],
+)
+async def test_a_message_keeps_the_name_that_a_node_gives_it(lab: Lab, about: Any) -> None:
+    """LangChain's sum leaves it out; and where its reading passes over some reasoning, that sum is not the message."""
+    async with lab.open(script(chunk(content="Hello", name="clerk", **about, chunk_position="last"))) as run:
+        (stream,) = await lab.items(run.messages)
+        assert (await agreed(lab, stream)).name == "clerk"
+
+
+async def test_who_says_a_message_of_any_role(lab: Lab) -> None:
+    """A model's are told from those of others; what a function has returned is no message of a call."""
+    roles = {"user": "human", "human": "human", "developer": "system", "system": "system", "critic": "ai"}
+    given = [ChatMessage("hello", role=role, id=role) for role in roles]
+    async with lab.open(script(FunctionMessage("42", name="add", id="f"), *given)) as run:
+        starts = {stream.message_id: (await lab.items(stream))[0] for stream in await lab.items(run.messages)}
+        assert {name: start["role"] for name, start in starts.items()} == roles
 
 
 async def test_a_removal_is_not_a_message(lab: Lab) -> None:

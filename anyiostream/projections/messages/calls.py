@@ -13,7 +13,8 @@ Rules:
 - Message chunks need not say which one is the last. Such a message is complete when its task, or the stream, ends well;
   but LangChain's own streams do say so, and one of them without a last chunk broke off.
 - Chunks of one message have one id, or it changes between a provider's and LangChain's, or the first ones have none.
-  Anything after the last one, or after the whole message, is a repetition.
+  Anything after the last one, or after the whole message, is a repetition; but not the chunks of another task, because
+  there are servers that give all messages the same id.
 - Tool messages and removals are not messages of a model call, and events of calls whose start was not seen are passed
   over.
 """
@@ -113,7 +114,7 @@ class ModelCalls:
     def __init__(self) -> None:
         self._open: dict[Hashable, ModelCall] = {}
         self._ignored: set[Hashable] = set()
-        self._ended: dict[Hashable, None] = {}
+        self._ended: dict[tuple[Namespace, str], tuple[str, ...]] = {}
         self.skipped = 0
 
     def __len__(self) -> int:
@@ -221,11 +222,15 @@ class ModelCalls:
     def _message(self, namespace: Namespace, payload: Any, metadata: Mapping[str, Any]) -> Iterator[CallEvent]:
         from anyiostream.projections.messages import langchain  # noqa: PLC0415 -- an extra
 
+        path = checkpoint_path(metadata)
         named = getattr(payload, "id", None) or _run_id(metadata) or _fallback_key(metadata)
-        key: Hashable = (namespace, "chunks", named)
-        if key in self._ended:
-            return
-        if langchain.is_chunk(payload):
+        key: Hashable = (namespace, "chunks", named, path)
+        is_chunk = langchain.is_chunk(payload)
+        if self._ended:
+            ended_in = self._ended.get((namespace, named))
+            if ended_in is not None and (not is_chunk or path == ended_in):
+                return
+        if is_chunk:
             call = self._open.get(key) or self._renamed(namespace, payload.id, metadata)
             if call is None:
                 call = self._begin(key, namespace, metadata, payload.id)
@@ -272,7 +277,7 @@ class ModelCalls:
             call.alias = call.alias or message_id
         elif message_id is not None:
             del self._open[call.key]
-            call.message_id, call.key = message_id, (namespace, "chunks", message_id)
+            call.message_id, call.key = message_id, (namespace, "chunks", message_id, call.path)
             self._open[call.key] = call
         return call
 
@@ -289,7 +294,7 @@ class ModelCalls:
         del self._open[call.key]
         for message_id in (call.message_id, call.alias):
             if message_id is not None:
-                self._ended[call.namespace, "chunks", message_id] = None
+                self._ended[call.namespace, message_id] = call.path
         while len(self._ended) > REMEMBERED:
             del self._ended[next(iter(self._ended))]
         call.message = call.chunks.message if message is None else lambda: message

@@ -14,6 +14,8 @@ from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
     BaseMessage,
+    ChatMessage,
+    FunctionMessage,
     HumanMessage,
     RemoveMessage,
     SystemMessage,
@@ -53,8 +55,8 @@ LATER_FIELDS: Final = frozenset(
 )
 """Fields of a block that its finish carries, and its start leaves out."""
 
-ROLES: Final = ((HumanMessage, "human"), (SystemMessage, "system"))
-"""Classes of messages that were not written by a model -> their role in the protocol."""
+ROLES: Final = {"user": "human", "human": "human", "system": "system", "developer": "system"}
+"""Roles that a `ChatMessage` may have which no model wrote -> its role in the protocol."""
 
 
 def is_chunk(payload: object) -> TypeGuard[AIMessageChunk]:
@@ -69,7 +71,7 @@ def is_last(chunk: AIMessageChunk) -> bool:
 
 def is_message(payload: object) -> TypeGuard[BaseMessage]:
     """Whether it is a whole message, other than a tool's. A `RemoveMessage` is an instruction, and not a message."""
-    return isinstance(payload, BaseMessage) and not isinstance(payload, (ToolMessage, RemoveMessage))
+    return isinstance(payload, BaseMessage) and not isinstance(payload, (ToolMessage, FunctionMessage, RemoveMessage))
 
 
 # --- what a message says ---
@@ -170,9 +172,8 @@ def _words(given: Any) -> str:
 
 def events_of_message(message: BaseMessage) -> Iterator[Mapping[str, Any]]:
     """A whole message as the events of a call that gave it."""
-    role = next((role for kind, role in ROLES if isinstance(message, kind)), "ai")
     metadata = message.response_metadata or {}
-    start: dict[str, Any] = {"event": "message-start", "role": role, "id": message.id or ""}
+    start: dict[str, Any] = {"event": "message-start", "role": _role(message), "id": message.id or ""}
     described = {
         "provider": metadata.get("model_provider"),
         "model": metadata.get("model_name"),
@@ -202,6 +203,13 @@ def events_of_message(message: BaseMessage) -> Iterator[Mapping[str, Any]]:
     if message.additional_kwargs:
         finish["additional_kwargs"] = dict(message.additional_kwargs)
     yield finish
+
+
+def _role(message: BaseMessage) -> str:
+    """Who says it, in the protocol's words."""
+    if isinstance(message, ChatMessage):
+        return ROLES.get(message.role, "ai")
+    return "human" if isinstance(message, HumanMessage) else "system" if isinstance(message, SystemMessage) else "ai"
 
 
 # --- the final message ---
@@ -255,6 +263,7 @@ def sum_of(
     summed = message_chunk_to_message(add_ai_message_chunks(*chunks))
     assert isinstance(summed, AIMessage)
     summed.response_metadata = dict(metadata)
+    summed.name = next((chunk.name for chunk in chunks if chunk.name), None)  # which LangChain's sum leaves out
     calls, invalid = _calls(blocks)
     if (_bare(summed.tool_calls), _bare(summed.invalid_tool_calls)) != (_bare(calls), _bare(invalid)):
         summed = summed.model_copy(update={"tool_calls": calls, "invalid_tool_calls": invalid})
@@ -265,6 +274,7 @@ def sum_of(
         return summed
     return _of_blocks(
         list(enumerate(blocks)),
+        name=summed.name,
         message_id=summed.id,
         usage=usage,
         metadata=summed.response_metadata,
@@ -279,6 +289,7 @@ def _of_blocks(
     usage: Mapping[str, Any] | None,
     metadata: Mapping[str, Any],
     additional: Mapping[str, Any] | None,
+    name: str | None = None,
 ) -> AIMessage:
     calls, invalid = _calls([block for _, block in blocks])
     # Calls go without an index, as LangChain has them: chunks that are added to the message later are not theirs.
@@ -288,6 +299,7 @@ def _of_blocks(
     ]
     return AIMessage(
         content=content or "",
+        name=name,
         id=message_id,
         tool_calls=calls,
         invalid_tool_calls=invalid,
