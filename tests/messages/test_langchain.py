@@ -392,6 +392,51 @@ async def test_a_message_is_read_while_its_model_streams(lab: Lab) -> None:
     assert done == [True]
 
 
+OPENAI: Any = {"response_metadata": {"model_provider": "openai"}}
+BEDROCK: Any = {"response_metadata": {"model_provider": "bedrock_converse"}}
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [
+            AIMessageChunk("", additional_kwargs={"reasoning_content": "Let "}, **OPENAI),
+            AIMessageChunk("", additional_kwargs={"reasoning_content": "me."}, **OPENAI),
+            AIMessageChunk("42", **OPENAI),
+        ],
+        [
+            AIMessageChunk(
+                [{"type": "reasoning_content", "reasoning_content": {"text": "Let me."}, "index": 0}], **BEDROCK
+            ),
+            AIMessageChunk([{"type": "text", "text": "4", "index": 1}], **BEDROCK),
+            AIMessageChunk([{"type": "text", "text": "2", "index": 1}], **BEDROCK),
+            AIMessageChunk([{"index": 1}], **BEDROCK),
+        ],
+        [
+            AIMessageChunk([{"type": "reasoning", "reasoning": "Let me.", "index": 0}]),
+            AIMessageChunk([{"type": "text", "text": "42", "index": 1}]),
+            AIMessageChunk([], tool_call_chunks=[tool_chunk(1, '{"n": 1}', id="t1", name="double")]),
+        ],
+    ],
+    ids=["reasoning in a field that the provider does not have", "an empty end", "a call with the index of the text"],
+)
+async def test_a_message_is_read_in_one_way(lab: Lab, chunks: list[Any]) -> None:
+    """Its text, reasoning and calls are those of its output, where LangChain's events have less of it in the end."""
+    model = FakeModel(chunks=chunks)
+    async with lab.open_graph(graph_of(lab, model=asking(lab, model)), QUESTION) as run:
+        (stream,) = await lab.items(run.messages)
+        final = await output(lab, stream)
+        assert await whole(lab, stream.text) == "".join(await lab.items(stream.text)) == final.text == "42"
+        reasoning = "".join(block["reasoning"] for block in final.content_blocks if block["type"] == "reasoning")
+        assert (
+            await whole(lab, stream.reasoning) == "".join(await lab.items(stream.reasoning)) == reasoning == "Let me."
+        )
+        calls = await whole(lab, stream.tool_calls)
+        assert [(each["id"], each["args"]) for each in calls] == [
+            (each["id"], each["args"]) for each in final.tool_calls
+        ]
+
+
 @pytest.mark.parametrize("kind", ["while streaming", "whole"])
 async def test_a_models_error_fails_its_message_with_the_run(lab: Lab, kind: str) -> None:
     """An exception of a model leaves the run, and an open message, as itself."""

@@ -218,6 +218,53 @@ def test_calls_side_by_side_are_kept_apart() -> None:
     assert record.final_tool_calls() == [SEARCH, {"type": "tool_call", "id": "t2", "name": "other", "args": {"n": 1}}]
 
 
+@pytest.mark.parametrize("first", ["text", "call"])
+def test_blocks_of_several_kinds_may_share_an_index(first: str) -> None:
+    """Models number their texts and their calls each on its own; nothing of either is lost."""
+    said = [*text("Let ", "me."), block_finish({"type": "text", "text": "Let me."})]
+    called = [chunk_start(), delta("tool-call", '{"q":'), delta("tool-call", '"x"}'), block_finish(SEARCH)]
+    thought = [delta("reasoning", "Hm."), block_finish({"type": "thinking", "value": 1})]
+    record = recorded(start(), *thought, *(said + called if first == "text" else called + said), finish())
+    assert (record.final_text(), record.final_reasoning()) == ("Let me.", "Hm.")
+    assert record.final_tool_calls() == [SEARCH]
+    assert args(record) == ['{"q":', '"x"}']
+    assembled = assemble_chat_message(record)
+    assert (assembled.text, assembled.reasoning, assembled.tool_calls) == ("Let me.", "Hm.", (SEARCH,))
+
+
+def test_a_text_whose_finish_is_of_another_kind_is_kept() -> None:
+    """LangChain's events of some providers end a text with a block that says nothing of it."""
+    record = recorded(start(), *text("Hi"), block_finish({"type": "non_standard", "value": {}}), finish())
+    assert record.final_text() == assemble_chat_message(record).text == "Hi"
+
+
+@pytest.mark.parametrize("index", [0, None])
+@pytest.mark.parametrize("ends", [True, False], ids=["finished", "unfinished"])
+def test_calls_may_come_at_one_index_after_the_other(index: Any, ends: bool) -> None:
+    """Or without an index; the start of each says that it is another one."""
+    other = {**SEARCH, "id": "t2", "args": {"q": "y"}}
+    events = []
+    for call in (SEARCH, other):
+        events += [chunk_start(index, id=call["id"]), delta("tool-call", f'{{"q":"{call["args"]["q"]}"}}', index)]
+        events += [block_finish(call, index)] if ends else []
+    record = recorded(start(), *events, finish())
+    assert record.final_tool_calls() == [SEARCH, other]
+    assert [(chunk["id"], chunk["args"]) for chunk in record.tool_call_chunks.items] == [
+        ("t1", '{"q":"x"}'),
+        ("t2", '{"q":"y"}'),
+    ]
+
+
+def test_texts_may_come_at_one_index_after_the_other() -> None:
+    """What is said of one that has finished is not said of the next."""
+    one = [*text("a", "b"), block_finish({"type": "text", "text": "ab"})]
+    begun = {"event": "content-block-start", "index": 0, "content": {"type": "text", "text": ""}}
+    record = recorded(start(), *one, begun, *text("c"), block_finish({"type": "text", "text": "cd"}), finish())
+    assert record.text.items == ["a", "b", "c", "d"]
+    assert record.final_text() == "abcd"
+    assert [block["text"] for block in record.blocks()] == ["ab", "cd"]
+
+
 def test_cumulative_deltas_are_shown_as_what_they_add() -> None:
     """A block-delta repeats the arguments so far; readers get only what is new."""
     record = recorded(

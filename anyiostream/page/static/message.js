@@ -2,6 +2,7 @@
 // One message of a model, as its events arrive. Touches no DOM.
 
 const CHUNKS = new Map([["tool_call_chunk", "tool_call"], ["server_tool_call_chunk", "server_tool_call"]]);
+const FAMILIES = new Map([...CHUNKS, ["invalid_tool_call", "tool_call"]]);
 
 /** @param {any} value @returns {value is Record<string, any>} */
 export const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
@@ -25,9 +26,11 @@ export function parseArguments(text) {
 
 /** One content block. */
 class Block {
-  /** @param {string} kind */
-  constructor(kind) {
+  /** @param {any} index @param {string} kind */
+  constructor(index, kind) {
+    this.index = index;
     this.kind = kind;
+    this.family = FAMILIES.get(kind) ?? kind;
     this.text = "";
     /** @type {Map<string, any>} */
     this.chunk = new Map();
@@ -48,8 +51,8 @@ class Block {
   }
 }
 
-/** Blocks in order of their index; those whose index is no number last. @param {any} a @param {any} b */
-function byIndex([a], [b]) {
+/** Blocks in order of their index; those whose index is no number last. @param {Block} one @param {Block} other */
+function byIndex({ index: a }, { index: b }) {
   const [first, second] = [typeof a === "number", typeof b === "number"];
   if (first && second) return a - b;
   if (first !== second) return first ? -1 : 1;
@@ -65,8 +68,10 @@ export class Message {
     this.usage = null;
     /** @type {any} */
     this.origin = {};
-    /** @type {Map<any, Block>} */
-    this.blocks = new Map();
+    /** @type {Block[]} */
+    this.blocks = [];
+    /** Those where another one has come since. @type {Set<Block>} */
+    this.left = new Set();
   }
 
   /** Take an event of the message; whether it is its first piece of text or reasoning. @param {any} event */
@@ -102,7 +107,24 @@ export class Message {
   }
 
   #ordered() {
-    return [...this.blocks].sort(byIndex).map(([, block]) => block);
+    return [...this.blocks].sort(byIndex);
+  }
+
+  /** The block of a family at an index. @param {any} index @param {string} family */
+  #at(index, family) {
+    return this.blocks.find((block) => block.index === index && block.family === family && !this.left.has(block));
+  }
+
+  /** The same, by the kind of a block. @param {any} index @param {string} kind */
+  #known(index, kind) {
+    const known = this.#at(index, FAMILIES.get(kind) ?? kind);
+    return known === undefined && kind === "invalid_tool_call" ? this.#at(index, "server_tool_call") : known;
+  }
+
+  /** Another block may come where this one is. @param {Block} block */
+  #leave(block) {
+    this.left.add(block);
+    this.blocks.push(...this.blocks.splice(this.blocks.indexOf(block), 1));
   }
 
   get text() {
@@ -125,24 +147,29 @@ export class Message {
 
   /** @param {any} index @param {string} kind */
   #block(index, kind) {
-    let block = this.blocks.get(index);
-    if (block === undefined) this.blocks.set(index, block = new Block(kind));
+    const known = this.#known(index, kind);
+    if (known !== undefined && known.final === null) return known;
+    if (known !== undefined) this.#leave(known);
+    const block = new Block(index, kind);
+    this.blocks.push(block);
     return block;
   }
 
   /** @param {any} event */
   #start(event) {
     const content = event.content || event.content_block;
-    const index = event.index;
-    if (!isObject(content) || index === undefined || index === null || !CHUNKS.has(textIn(content, "type"))) return;
-    const block = new Block(textIn(content, "type"));
-    this.blocks.set(index, block);
-    this.#extend(block, content, content.args);
+    const index = event.index ?? null;
+    if (!isObject(content)) return;
+    const kind = textIn(content, "type");
+    const known = this.#known(index, kind);
+    if (known !== undefined && (!content.id || content.id !== known.chunk.get("id"))) this.#leave(known);
+    if (CHUNKS.has(kind)) this.#extend(this.#block(index, kind), content, content.args);
   }
 
   /** @param {any} event */
   #delta(event) {
-    const { delta, index } = event;
+    const { delta } = event;
+    const index = event.index ?? null;
     if (!isObject(delta)) return false;
     const kind = textIn(delta, "type");
     if (kind === "text-delta" || kind === "reasoning-delta") {
@@ -153,8 +180,8 @@ export class Message {
       return true;
     }
     if (kind === "tool-call-delta") {
-      const block = this.blocks.get(index);
-      if (block !== undefined && CHUNKS.has(block.kind)) this.#extend(block, {}, delta.args);
+      const block = [...CHUNKS.values()].map((family) => this.#at(index, family)).find((each) => each?.final === null);
+      if (block !== undefined) this.#extend(block, {}, delta.args);
     } else if (kind === "block-delta") {
       this.#fields(index, delta.fields);
     }
@@ -164,7 +191,7 @@ export class Message {
   /** What a tool call has so far. @param {any} index @param {any} fields */
   #fields(index, fields) {
     if (!isObject(fields) || !CHUNKS.has(textIn(fields, "type"))) return;
-    const at = index ?? fields.index ?? this.blocks.size;
+    const at = index ?? fields.index ?? this.blocks.length;
     const block = this.#block(at, fields.type);
     let args = fields.args;
     if (typeof args === "string") {
@@ -191,7 +218,7 @@ export class Message {
     const content = event.content || event.content_block;
     if (!isObject(content)) return;
     const kind = textIn(content, "type");
-    const block = this.#block(event.index, kind);
+    const block = this.#block(event.index ?? null, kind);
     if (kind === "text" || kind === "reasoning") {
       const whole = content[kind];
       if (typeof whole === "string" && whole) block.text = whole;

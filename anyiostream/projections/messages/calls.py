@@ -10,6 +10,7 @@ Rules:
 - A call ends with its own `message-finish` or `error`. If neither comes, it broke off: it ends with an `error` when
   the task that made it does, when a call with the same key begins, or when the stream ends, whichever is first. If its
   task failed, it ends with the task's graph, or when another task has handled the error.
+- Reasoning that comes with the finish only (`reasoning_content`) is a block before it.
 - Message chunks need not say which one is the last. Such a message is complete when its task, or the stream, ends well;
   but LangChain's own streams do say so, and one of them without a last chunk broke off.
 - Chunks of one message have one id, or it changes between a provider's and LangChain's, or the first ones have none.
@@ -41,6 +42,9 @@ REMEMBERED = 64
 ENDS = frozenset({"message-finish", "error"})
 """Events that end a call."""
 
+NOTED = ENDS | {"content-block-start"}
+"""Events of an open call of which something is noted."""
+
 
 @final
 @attrs.define(eq=False)
@@ -59,6 +63,8 @@ class ModelCall:
         chunks: Reads its chunks, if it comes in such.
         alias: The id that LangChain has given to a message whose provider has named it, too.
         failed_in: The graph in which a task has failed that made it, whose error may be handled; `None` if none has.
+        reasons: Whether a block of its reasoning has begun.
+        room: The first index that is free for another block.
     """
 
     key: Hashable
@@ -72,6 +78,8 @@ class ModelCall:
     chunks: ChunkReader | None = None
     alias: str | None = None
     failed_in: Namespace | None = None
+    reasons: bool = False
+    room: int = 0
 
     @property
     def task(self) -> str | None:
@@ -207,9 +215,17 @@ class ModelCalls:
             else:
                 self.skipped += 1
             return ()
-        elif kind in ENDS:
-            del self._open[key]
+        elif kind in NOTED:
+            return [CallEvent(call, each, metadata) for each in self._noted(key, call, event)]
         return (CallEvent(call, event, metadata),)
+
+    def _noted(self, key: Hashable, call: ModelCall, event: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        if event["event"] in ENDS:
+            del self._open[key]
+            yield from _reasoning_in(event, call)
+        else:
+            _note_block(call, event)
+        yield event
 
     def _chunked(self, metadata: Mapping[str, Any]) -> ModelCall | None:
         """The open call that an error belongs to whose message comes in chunks: LangChain names that after the run."""
@@ -311,6 +327,29 @@ class ModelCalls:
             del self._open[call.key]
         text = "the model call broke off" + (f": {problem}" if problem else " without an end")
         return [CallEvent(call, {"event": "error", "message": text}, metadata)]
+
+
+def _note_block(call: ModelCall, start: Mapping[str, Any]) -> None:
+    content, index = start.get("content"), start.get("index")
+    if isinstance(content, Mapping) and content.get("type") == "reasoning":
+        call.reasons = True
+    if isinstance(index, int):
+        call.room = max(call.room, index + 1)
+
+
+def _reasoning_in(finish: Mapping[str, Any], call: ModelCall) -> Iterator[Mapping[str, Any]]:
+    """The reasoning that only the finish of a message has, in `reasoning_content`, as the events of a block.
+
+    LangChain's events have it as such a block unless the reading of the message's provider passes over it.
+    """
+    additional = finish.get("additional_kwargs")
+    said = text_in(additional, "reasoning_content") if isinstance(additional, Mapping) else ""
+    if said and not call.reasons:
+        block = {"type": "reasoning", "reasoning": said}
+        delta = {"type": "reasoning-delta", "reasoning": said}
+        yield {"event": "content-block-start", "index": call.room, "content": {**block, "reasoning": ""}}
+        yield {"event": "content-block-delta", "index": call.room, "delta": delta}
+        yield {"event": "content-block-finish", "index": call.room, "content": block}
 
 
 def interruption(result: Mapping[str, Any]) -> str | None:

@@ -4,6 +4,7 @@ Rules:
 
 - Events are content-block events: `message-start`, then for each block (told by `index`) `content-block-start`,
   `content-block-delta`s and `content-block-finish`, then `message-finish`; or `error`.
+- Blocks of several kinds may share an index, and others come at the place of one that has finished: all are kept.
 - Deltas are appended, and joined only on demand, so that a message costs time linear in its length.
 - A block's finish is authoritative: text that it adds to the deltas is one more delta; text that contradicts them
   replaces them in the final value, and the deltas that have been read stay as they were.
@@ -17,12 +18,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal, final
 
-import attrs
-
 from anyiostream.errors import MessageFailed
 from anyiostream.outcome import COMPLETED, Outcome
 from anyiostream.projections.deltas import DeltaLog
-from anyiostream.projections.messages.output import arguments_of, finish_tool_call
+from anyiostream.projections.messages.block import CHUNK_TYPES, Block, Place, in_order, place_of
+from anyiostream.projections.messages.output import arguments_of
 
 __all__ = ["STREAMING", "Assembler", "MessageRecord", "MessageStatus", "text_in"]
 
@@ -36,44 +36,6 @@ NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 UNHASHABLE = frozenset({list, dict, set})
 """Types of an index that cannot tell blocks apart."""
-
-CHUNK_TYPES = {"tool_call_chunk": "tool_call", "server_tool_call_chunk": "server_tool_call"}
-
-
-@final
-@attrs.define(eq=False)
-class Block:
-    """One content block.
-
-    Attributes:
-        kind: Its type.
-        pieces: Its text or reasoning so far.
-        chunk: Its tool call so far; the arguments are in `pieces`.
-        final: The finished block, once it has finished.
-        quiet: Whether its tool call's arguments contradicted their earlier pieces, so that no more pieces are shown.
-    """
-
-    kind: str
-    pieces: list[str] = attrs.field(factory=list)
-    chunk: dict[str, Any] = attrs.field(factory=dict)
-    final: dict[str, Any] | None = None
-    quiet: bool = False
-
-    @property
-    def joined(self) -> str:
-        """The pieces together; keeps them together from then on."""
-        if len(self.pieces) > 1:
-            self.pieces = ["".join(self.pieces)]
-        return self.pieces[0] if self.pieces else ""
-
-    def finished(self) -> dict[str, Any]:
-        """The block as it is, finished if it was not."""
-        if self.final is not None:
-            return self.final
-        if self.kind in CHUNK_TYPES:
-            call = finish_tool_call({**self.chunk, "args": self.joined})
-            return call if call["type"] == "invalid_tool_call" else {**call, "type": CHUNK_TYPES[self.kind]}
-        return {"type": self.kind, self.kind: self.joined}
 
 
 @final
@@ -99,6 +61,7 @@ class MessageRecord:
 
     __slots__ = (
         "_blocks",
+        "_texts",
         "additional",
         "events",
         "message",
@@ -132,7 +95,8 @@ class MessageRecord:
         self.additional: Mapping[str, Any] | None = None
         self.status: MessageStatus = STREAMING
         self.message: Callable[[], Any] | None = None
-        self._blocks: dict[Any, Block] = {}
+        self._blocks: dict[Place, Block] = {}  # by index and family; others at their place have a number, too
+        self._texts: dict[Any, Block] = {}  # those of text that have not finished, by index
 
     def dispatch(self, event: Mapping[str, Any]) -> None:
         """Take an event."""
@@ -146,7 +110,7 @@ class MessageRecord:
             delta = event["delta"]
             is_text = delta["type"] == "text-delta" and event["event"] == "content-block-delta"
             piece: Any = delta["text"] if is_text else None
-            block = self._blocks[event["index"]]
+            block = self._texts[event["index"]]
         except (KeyError, TypeError):
             self._dispatch(event)
             return
@@ -201,7 +165,7 @@ class MessageRecord:
 
     def numbered_blocks(self) -> list[tuple[Any, dict[str, Any]]]:
         """As `blocks`, each with its index."""
-        return [(index, self._blocks[index].finished()) for index in sorted(self._blocks, key=_order)]
+        return [(place[0], self._blocks[place].finished()) for place in sorted(self._blocks, key=in_order)]
 
     # --- events ---
 
@@ -214,12 +178,14 @@ class MessageRecord:
 
     def _start_block(self, event: Mapping[str, Any]) -> None:
         content, index = _content(event), event.get("index")
-        if content is None or index is None:
+        if content is None:
             return
         kind = text_in(content, "type")
+        known = self._blocks.get(place_of(self._blocks, index, kind))
+        if known is not None and (not content.get("id") or content["id"] != known.chunk.get("id")):
+            self._leave(index, kind)
         if kind in CHUNK_TYPES:
-            block = self._blocks[index] = Block(kind)
-            self._extend_tool_call(block, content, content.get("args"))
+            self._extend_tool_call(self._block(index, kind), content, content.get("args"))
 
     def _delta(self, event: Mapping[str, Any]) -> None:
         delta = event.get("delta")
@@ -234,9 +200,11 @@ class MessageRecord:
         elif kind == "reasoning-delta":
             self._piece("reasoning", self.reasoning, index, delta.get("reasoning"))
         elif kind == "tool-call-delta":
-            block = self._blocks.get(index)
-            if block is not None and block.kind in CHUNK_TYPES:
-                self._extend_tool_call(block, {}, delta.get("args"))
+            for kind in CHUNK_TYPES.values():
+                block = self._blocks.get((index, kind))
+                if block is not None and block.final is None:
+                    self._extend_tool_call(block, {}, delta.get("args"))
+                    break
         elif kind in {"block-delta", "legacy-block-delta"}:
             self._fields(index, delta.get("fields"), cumulative=kind == "block-delta")
 
@@ -245,9 +213,7 @@ class MessageRecord:
         if content is None:
             return
         kind = text_in(content, "type")
-        block = self._blocks.get(index)
-        if block is None:
-            block = self._blocks[index] = Block(kind)
+        block = self._block(index, kind)
         final = {**content, "type": kind}
         if kind in {"text", "reasoning"}:
             said = content.get(kind)
@@ -257,10 +223,12 @@ class MessageRecord:
         elif kind in {"tool_call", "invalid_tool_call"}:
             final.pop("index", None)
             final = {"type": kind, "id": "", "name": "", "args": {} if kind == "tool_call" else "", **final}
-            if block.kind not in CHUNK_TYPES and block.final is None:
+            if block.kind not in CHUNK_TYPES:
                 # It came in one piece, which is shown as such.
                 self._show_call(final, arguments_of(final))
         block.final = final
+        if kind == "text":
+            del self._texts[index]
 
     def _finish(self, event: Mapping[str, Any]) -> None:
         self.usage = event.get("usage")
@@ -275,10 +243,7 @@ class MessageRecord:
 
     def _piece(self, kind: str, log: DeltaLog[str], index: Any, piece: Any) -> None:
         if piece and isinstance(piece, str):
-            block = self._blocks.get(index)
-            if block is None:
-                block = self._blocks[index] = Block(kind)
-            block.pieces.append(piece)
+            self._block(index, kind).pieces.append(piece)
             log.push(piece)
 
     def _reconcile(self, kind: str, block: Block, whole: str) -> str:
@@ -295,9 +260,7 @@ class MessageRecord:
             return
         if index is None:
             index = fields.get("index", len(self._blocks))
-        block = self._blocks.get(index)
-        if block is None:
-            block = self._blocks[index] = Block(fields["type"])
+        block = self._block(index, fields["type"])
         args = fields.get("args")
         if cumulative and isinstance(args, str):
             have = block.joined
@@ -325,8 +288,28 @@ class MessageRecord:
             shown["index"] = call["index"]
         self.tool_call_chunks.push(shown)
 
+    def _block(self, index: Any, kind: str) -> Block:
+        """The block of this kind that is under way at this index; a new one if there is none."""
+        place = place_of(self._blocks, index, kind)
+        block = self._blocks.get(place)
+        if block is not None and block.final is None:
+            return block
+        if block is not None:
+            self._leave(index, kind)
+        block = self._blocks[place] = Block(kind)
+        if kind == "text":
+            self._texts[index] = block
+        return block
+
+    def _leave(self, index: Any, kind: str) -> None:
+        """The block that is there stays, and another one may come there."""
+        place = place_of(self._blocks, index, kind)
+        self._blocks[*place, len(self._blocks)] = self._blocks.pop(place)
+        if kind == "text":
+            self._texts.pop(index, None)
+
     def _joined(self, kind: str) -> str:
-        blocks = (self._blocks[index] for index in sorted(self._blocks, key=_order))
+        blocks = (self._blocks[place] for place in sorted(self._blocks, key=in_order))
         return "".join(block.joined for block in blocks if block.kind == kind)
 
     def _failure(self, event: Mapping[str, Any]) -> Outcome:
@@ -374,8 +357,3 @@ def _legacy_delta(block: Any) -> Mapping[str, Any] | None:
     if kind in {"text", "reasoning"}:
         return {"type": f"{kind}-delta", kind: block.get(kind, "")}
     return {"type": "legacy-block-delta", "fields": block}
-
-
-def _order(index: Any) -> tuple[bool, int, str]:
-    """Blocks in order of their index; blocks whose index is not a number come last."""
-    return (False, index, "") if isinstance(index, int) else (True, 0, str(index))

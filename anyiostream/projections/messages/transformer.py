@@ -17,8 +17,8 @@ from anyiostream.transformer import PayloadTransformer, TaskWatch, TransformerPo
 __all__ = ["MessagesTransformer"]
 
 
-PIECES = frozenset({"content-block-start", "content-block-delta", "content-block-finish"})
-"""Events after which a message goes on."""
+PIECES = frozenset({"content-block-delta", "content-block-finish"})
+"""Events after which a message goes on, and of which `ModelCalls` notes nothing."""
 
 
 @builtin("messages")
