@@ -9,7 +9,8 @@ Rules, as in LangGraph:
 - A subgraph in which one of LangGraph's own tasks has failed is broken: it ends as failed, whatever becomes of the task
   that runs it, and no later than the next subgraph that this task runs. Only if something more happens in the
   subgraph, the error has been handled.
-- A task whose input is a tool call (or a list of them) names the tool call that caused the subgraphs it runs.
+- A task whose input is a tool call (or a list with one) names the tool call that caused the subgraphs it runs. Which of
+  several calls caused one, nobody tells.
 - A subgraph whose task metadata has `lc_agent_name` is an agent of that name.
 
 Every look-up is by key, so that the cost of an event does not grow with the number of open subgraphs; a subgraph that
@@ -169,10 +170,9 @@ class SubgraphTracker:
         if not isinstance(task_id, str):
             return
         calls = [given.get("tool_call")] if isinstance(given, dict) else given if isinstance(given, list) else ()
-        for call in calls:
-            if isinstance(call, dict) and isinstance(call.get("id"), str):
-                self._tool_calls[task_id] = call["id"]
-                return
+        ids = [call["id"] for call in calls if isinstance(call, dict) and isinstance(call.get("id"), str)]
+        if len(ids) == 1:
+            self._tool_calls[task_id] = ids[0]
 
     def _forget(self, subgraph: Subgraph) -> None:
         self._open.pop(subgraph.namespace, None)

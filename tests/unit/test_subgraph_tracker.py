@@ -100,6 +100,16 @@ def test_an_agents_cause_is_the_tool_call_its_task_got(given: Any) -> None:
     assert started.cause == {"type": "toolCall", "tool_call_id": "call-7"}
 
 
+def test_an_agent_of_a_task_with_several_tool_calls_has_no_cause() -> None:
+    """Each of the calls may have called it."""
+    tracker = SubgraphTracker()
+    tracker.start((), parts.task_start("1", "tools", input=[{"id": "call-7"}, {"id": "call-8"}])["data"])
+    for namespace in (("tools:1",), ("tools:1", "1")):
+        started = start(tracker, namespace, metadata={"lc_agent_name": "researcher"})
+        assert started is not None
+        assert started.cause is None
+
+
 def test_a_subgraph_that_is_no_agent_has_no_cause() -> None:
     """Without an agent's name there is no cause."""
     tracker = SubgraphTracker()
