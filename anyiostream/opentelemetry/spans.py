@@ -38,6 +38,7 @@ from anyiostream.tooling import (
     encode,
     outcome_of_result,
     tool_failure,
+    tool_key,
 )
 
 __all__ = ["RunSpans"]
@@ -133,10 +134,10 @@ class RunSpans:
 
     def tool(self, namespace: Namespace, data: Mapping[str, Any]) -> None:
         """A `tools` part."""
-        key, kind = (namespace, str(data.get("tool_call_id"))), data.get("event")
+        key, kind = (namespace, tool_key(data)), data.get("event")
         if kind == "tool-started":
             self._end(self._tools.pop(key, None), *BROKEN_OFF)
-            self._tools[key] = self._start_tool(namespace, key[1], data)
+            self._tools[key] = self._start_tool(namespace, str(data.get("tool_call_id")), data)
             return
         if kind not in {"tool-finished", "tool-error"}:
             return

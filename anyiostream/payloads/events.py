@@ -28,7 +28,7 @@ __all__ = [
     "ValuesEvent",
 ]
 
-# --- events of a tool call, narrowed by `event` ---
+# --- events of a tool call, narrowed by `event`; `run_id` tells those apart that have one id and are under way ---
 
 
 class ToolStarted(TypedDict):
@@ -38,6 +38,7 @@ class ToolStarted(TypedDict):
     tool_call_id: str
     tool_name: str
     input: NotRequired[Any]
+    run_id: NotRequired[str]
 
 
 class ToolOutputDelta(TypedDict):
@@ -54,6 +55,7 @@ class ToolFinished(TypedDict):
     event: Literal["tool-finished"]
     tool_call_id: str
     output: Any
+    run_id: NotRequired[str]
 
 
 class ToolError(TypedDict):
@@ -62,6 +64,7 @@ class ToolError(TypedDict):
     event: Literal["tool-error"]
     tool_call_id: str
     message: str
+    run_id: NotRequired[str]
 
 
 ToolEvent: TypeAlias = ToolStarted | ToolOutputDelta | ToolFinished | ToolError

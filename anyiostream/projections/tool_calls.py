@@ -15,7 +15,7 @@ from anyiostream.projections.deltas import AsyncDeltaCursor, DeltaCursor, DeltaL
 from anyiostream.state import GraphState
 from anyiostream.transformer import PayloadTransformer, TaskWatch, TransformerPort, builtin
 
-__all__ = ["ToolCallStatus", "ToolCallStream", "ToolCallTransformer", "ToolOutputDeltas", "tool_failure"]
+__all__ = ["ToolCallStatus", "ToolCallStream", "ToolCallTransformer", "ToolOutputDeltas", "tool_failure", "tool_key"]
 
 ToolCallStatus = Literal["running", "completed", "failed", "interrupted"]
 """How a tool call stands."""
@@ -165,7 +165,8 @@ class ToolCallTransformer(PayloadTransformer):
     """`run.tool_calls`: a stream for each tool call of the scope, as soon as it starts.
 
     Made from the `tools` parts: `tool-started`, `tool-output-delta`, `tool-finished` and `tool-error`, told apart by
-    their `tool_call_id`. Events of calls whose start was not seen are passed over.
+    their `tool_call_id`, and by a `run_id` if several that are under way have one. Events of calls whose start was not
+    seen are passed over.
 
     Attributes:
         skipped: Events passed over.
@@ -225,24 +226,24 @@ class ToolCallTransformer(PayloadTransformer):
         """
         if not isinstance(data, Mapping):
             raise MalformedPart(data, f"the data of a 'tools' part is a mapping, not {type(data).__name__}")
-        call_id, kind = data.get("tool_call_id"), data.get("event")
-        known = self._open.get(str(call_id))
+        call_id, kind, key = data.get("tool_call_id"), data.get("event"), tool_key(data)
+        known = self._open.get(key)
         if call_id is not None and kind == "tool-started":
             assert self._port is not None
             call = ToolCallStream(self._port, str(call_id), data.get("tool_name", ""), data.get("input"))
             if known is not None:
                 known.fail(REPLACED)
-            self._open[call.tool_call_id] = call
+            self._open[key] = call
             self._channel.push(call)
         elif known is None:
             self.skipped += 1
         elif kind == "tool-output-delta":
             known.push_delta(data.get("delta"))
         elif kind == "tool-finished":
-            del self._open[known.tool_call_id]
+            del self._open[key]
             known.finish(_content(data.get("output")), tool_failure(data))
         elif kind == "tool-error":
-            del self._open[known.tool_call_id]
+            del self._open[key]
             known.fail(str(data.get("message") or UNTOLD))
 
     def finalize(self) -> None:
@@ -260,6 +261,11 @@ class ToolCallTransformer(PayloadTransformer):
         calls = list(self._open.values())
         self._open.clear()
         return calls
+
+
+def tool_key(event: Mapping[str, Any]) -> str:
+    """What tells the call of an event from others of its graph: its id; or its run, if another call has the same id."""
+    return str(event.get("run_id") or event.get("tool_call_id"))
 
 
 def tool_failure(end: Mapping[str, Any]) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any, Final, final
 import attrs
 
 from anyiostream import Namespace
-from anyiostream.tooling import ENDS
+from anyiostream.tooling import ENDS, tool_key
 from anyiostream.wire.drafts import Draft
 
 __all__ = ["Opened"]
@@ -29,7 +29,7 @@ ENDINGS: Final = {
     LIFECYCLE: {"completed", "failed", "interrupted"},
 }
 
-NAMES: Final = {MESSAGES: ("id", "run_id"), TOOLS: ("tool_call_id",), LIFECYCLE: ("graph_name",)}
+NAMES: Final = {MESSAGES: ("id", "run_id"), TOOLS: ("tool_call_id", "run_id"), LIFECYCLE: ("graph_name",)}
 """What an end repeats of a beginning; the first tells those of one namespace apart, if there are several."""
 
 FAILURES: Final = {MESSAGES: ("error", "message"), TOOLS: ("tool-error", "message"), LIFECYCLE: ("failed", "error")}
@@ -78,5 +78,7 @@ class Opened:
 
     @staticmethod
     def _key(draft: Draft) -> tuple[str, Namespace, str]:
+        if draft.method == TOOLS:
+            return draft.method, draft.namespace, tool_key(draft.data)
         name = "" if draft.method == LIFECYCLE else str(draft.data.get(NAMES[draft.method][0]))
         return draft.method, draft.namespace, name

@@ -24,6 +24,8 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
+from langgraph.constants import TAG_NOSTREAM
+from langgraph.errors import GraphBubbleUp
 
 from anyiostream import parts
 from anyiostream.events import Namespace, StreamPart
@@ -32,6 +34,7 @@ from anyiostream.loops import current_asyncio_task
 from anyiostream.namespaces import checkpoint_path, handles_error
 from anyiostream.sources.langgraph_nested import CUT_OFF, NestedGraphs, graph_of
 from anyiostream.sources.langgraph_tools import AskingTools, warn_of_mixed_answers
+from anyiostream.sources.langgraph_twins import TwinCalls
 
 if TYPE_CHECKING:
     import asyncio
@@ -56,6 +59,11 @@ class Call:
     task: asyncio.Task[Any] | None = None
     failed_in: Namespace | None = None
 
+    @property
+    def shared(self) -> tuple[Namespace, str]:
+        """The namespace and the id of a tool's call, which another one may have, too."""
+        return self.failure["ns"], str(self.failure["data"]["tool_call_id"])
+
     def fail(self, problem: str) -> None:
         """It has failed for this reason."""
         event = self.failure["data"][0] if self.failure["type"] == "messages" else self.failure["data"]
@@ -68,6 +76,7 @@ class FailedCalls(BaseCallbackHandler):
 
     Attributes:
         preceding: What is to be shown before a message of a later call: the call's id, or the message's -> failures.
+        twins: Tells calls of tools apart that have one id.
     """
 
     run_inline = True  # in the order of what the model puts out, and without a thread
@@ -88,6 +97,7 @@ class FailedCalls(BaseCallbackHandler):
         self._failed: list[Call] = []
         self.preceding: Final[dict[str, list[Call]]] = {}
         self._graphs = NestedGraphs()
+        self.twins: Final = TwinCalls()
 
     @property
     def ignore_chain(self) -> bool:
@@ -188,18 +198,26 @@ class FailedCalls(BaseCallbackHandler):
     ) -> None:
         """A tool is called. The stream says how it ends, unless it is cancelled."""
         path = checkpoint_path(metadata or {})
-        if metadata is not None and path:
+        if metadata is not None and path and TAG_NOSTREAM not in (kwargs.get("tags") or ()):
             call_id = kwargs.get("tool_call_id") or str(run_id)
             data = {"event": "tool-error", "tool_call_id": call_id, "message": CUT_OFF}
-            self._tools[run_id] = Call(path, parts.tools(data, ns=graph_of(path, metadata)))
+            call = self._tools[run_id] = Call(path, parts.tools(data, ns=graph_of(path, metadata)))
+            mark = self.twins.started(call.shared, run_id, kwargs.get("inputs"))
+            if mark is not None:
+                call.failure["data"]["run_id"] = mark
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 -- a callback
         """A tool has returned."""
-        self._tools.pop(run_id, None)
+        call = self._tools.pop(run_id, None)
+        if call is not None:
+            self.twins.ended(call.shared, run_id, "tool-finished", output)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 -- likewise
         """A tool has failed, which the stream says, or waits for its user."""
-        self._tools.pop(run_id, None)
+        call = self._tools.pop(run_id, None)
+        if call is not None:
+            shown = None if isinstance(error, GraphBubbleUp) else "tool-error"
+            self.twins.ended(call.shared, run_id, shown, text_of(error))
 
     # --- what the stream asks ---
 
@@ -270,6 +288,7 @@ class FailedCalls(BaseCallbackHandler):
         for run_id, call in list(self._tools.items()):
             if _has_made(call, depth, suffix, handled):
                 del self._tools[run_id]
+                self.twins.ended(call.shared, run_id)
                 self._failed.append(call)
 
     def _show(self, failed: Iterable[Call]) -> Iterator[StreamPart]:
@@ -282,8 +301,8 @@ class FailedCalls(BaseCallbackHandler):
 ABOUT: Final = ("langgraph_node", "langgraph_checkpoint_ns", "ls_provider", "ls_model_name")
 """What the stream shows of a call, out of all that its callbacks report."""
 
-PRECEDED: Final = frozenset({"messages", "tasks"})
-"""Types of parts before which failures are shown."""
+PRECEDED: Final = frozenset({"messages", "tasks", "tools"})
+"""Types of parts that may not be shown just as they are."""
 
 _handler: ContextVar[FailedCalls | None] = ContextVar("anyiostream_failed_calls", default=None)
 register_configure_hook(_handler, inheritable=True)
@@ -334,16 +353,21 @@ class Unsaid:
 
     def adds_to(self, part: StreamPart) -> bool:
         """Whether a part is not shown just as it is; then `shown` says how."""
-        if part["type"] == "messages":
+        kind = part["type"]
+        if kind == "messages":
             return bool(self.preceding) or isinstance(part["data"][0], self.summed)
-        return part["type"] == "tasks" and (bool(self._asking) or self._failed.any_noted)
+        if kind == "tools":
+            return bool(self._failed.twins)
+        return kind == "tasks" and (bool(self._asking) or self._failed.any_noted)
 
     def shown(self, part: StreamPart) -> Iterator[StreamPart]:
         """A part of the stream as it is shown, after the failures that come before it."""
         if self._asking and part["type"] == "tasks":
             warn_of_mixed_answers(self._asking, part["data"], is_async=self._is_async)
         yield from self._failed.before(part)
-        if part["type"] == "messages":
+        if part["type"] == "tools":
+            part = {**part, "data": self._failed.twins.marked(part["ns"], part["data"])}
+        elif part["type"] == "messages":
             said, about = part["data"]
             if isinstance(said, self.summed):
                 # The sum of the chunks that a node has streamed itself, and returned: there is nothing behind it.

@@ -28,7 +28,7 @@ from anyiostream.namespaces import around, is_call, task_path
 from anyiostream.outcome import COMPLETED, INTERRUPTED, Outcome, OutcomeStatus
 from anyiostream.projections.messages.calls import ENDS, CallEvent, ModelCall, ModelCalls
 from anyiostream.projections.messages.record import MessageRecord
-from anyiostream.projections.tool_calls import tool_failure
+from anyiostream.projections.tool_calls import tool_failure, tool_key
 from anyiostream.sources.compiled import is_langgraph
 from anyiostream.sources.langgraph_threads import still_running, threaded_nodes
 from anyiostream.sources.lookalikes import Lookalike, called, holds_parts, lookalike, wraps, wrong_call
@@ -77,6 +77,7 @@ __all__ = [
     "text_of",
     "threaded_nodes",
     "tool_failure",
+    "tool_key",
     "visible",
     "wraps",
     "wrong_call",

@@ -12,7 +12,7 @@ import attrs
 from anyiostream.remote.snapshot import ThreadSnapshot
 from anyiostream.remote.totals import RESTARTED, Totals
 from anyiostream.remote.tree import RunTree
-from anyiostream.tooling import MessageRecord, tool_failure
+from anyiostream.tooling import MessageRecord, tool_failure, tool_key
 from anyiostream.wire import Draft, Entry
 
 __all__ = ["folded", "placed", "random_log"]
@@ -133,7 +133,7 @@ def folded(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _tool(calls: list[Called], under_way: dict[Any, Called], namespace: Any, data: Any, seq: int) -> None:
-    key = (namespace, data["tool_call_id"])
+    key = (namespace, tool_key(data))
     kind = data["event"]
     if kind == "tool-started":
         if key in under_way:
@@ -241,6 +241,8 @@ def _bare_message_event(dice: random.Random) -> dict[str, Any]:
 def _tool_event(dice: random.Random) -> dict[str, Any]:
     kind = dice.choice(("tool-started", "tool-output-delta", "tool-output-delta", "tool-finished", "tool-error"))
     event: dict[str, Any] = {"event": kind, "tool_call_id": dice.choice(("t1", "t2"))}
+    if dice.random() < 0.2:
+        event["run_id"] = "r1"
     if kind == "tool-started":
         return {**event, "tool_name": "search", "input": {"q": dice.choice(TEXTS)}}
     if kind == "tool-output-delta":

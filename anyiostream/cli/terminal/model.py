@@ -19,7 +19,7 @@ from typing import Any, Final, final
 from anyiostream import Namespace, ProtocolEvent
 from anyiostream.cli.terminal.given import GIVEN
 from anyiostream.cli.terminal.nodes import ENDED, Data, Entry, Message, Node, Speech, ToolCall, ToolUse
-from anyiostream.tooling import GraphState, MessageRecord, ModelCalls, around, task_path, tool_failure
+from anyiostream.tooling import GraphState, MessageRecord, ModelCalls, around, task_path, tool_failure, tool_key
 
 __all__ = ["RunModel"]
 
@@ -118,7 +118,7 @@ class RunModel:
         data = event["params"]["data"]
         if not isinstance(data, Mapping):
             return
-        node, call_id, kind = self._node(namespace, now), str(data.get("tool_call_id")), data.get("event")
+        node, call_id, kind = self._node(namespace, now), tool_key(data), data.get("event")
         if kind == "tool-started":
             node.tools[call_id] = ToolCall(str(data.get("tool_name", "")), data.get("input"), now)
             return

@@ -205,7 +205,7 @@ export class Model {
 
   /** @param {any} event @param {string[]} namespace @param {any} data */
   #tool(event, namespace, data) {
-    const key = `tool ${JSON.stringify([namespace, String(data.tool_call_id)])}`;
+    const key = `tool ${JSON.stringify([namespace, String(data.run_id || data.tool_call_id)])}`;
     const bar = this.open.get(key);
     if (data.event === "tool-started") {
       if (bar !== undefined) bar.close("failed", event, this.sums.events, "it has been started again");

@@ -122,7 +122,7 @@ class ModelCalls:
     def __init__(self) -> None:
         self._open: dict[Hashable, ModelCall] = {}
         self._ignored: set[Hashable] = set()
-        self._ended: dict[tuple[Namespace, str], tuple[str, ...]] = {}
+        self._ended: dict[Hashable, tuple[str, ...]] = {}
         self.skipped = 0
 
     def __len__(self) -> int:
