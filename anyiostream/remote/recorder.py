@@ -14,7 +14,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final, final
 
 import anyio
@@ -24,7 +24,7 @@ from anyiostream.errors import AnyioStreamError
 from anyiostream.remote.audience import Audience
 from anyiostream.remote.jobs import Job
 from anyiostream.remote.ledger import Ledger
-from anyiostream.remote.store import Changes, StoredLog
+from anyiostream.remote.store import StoredLog
 from anyiostream.wire.drafts import Draft
 
 __all__ = ["STREAMED", "Recorder"]
@@ -52,10 +52,8 @@ class Recorder:
         self._ledger = ledger
         self._audience = audience
         self._failure: AnyioStreamError | None = None
-        self._size = 0
         self._is_beside = False
         self._placed = anyio.Event()
-        self._stored: anyio.Event | None = None
 
     async def record(self, job: Job, draft: Draft) -> None:
         """Write an event. What it says of the run itself names the run.
@@ -64,7 +62,8 @@ class Recorder:
             Fenced: The thread has been claimed by somebody else.
             StoreFailed: The store cannot be written; also if it was an earlier event that could not.
         """
-        self._check()
+        if self._failure is not None:
+            raise self._failure
         if draft.root_event is not None:
             if draft.root_event == "running" and self._ledger.fold.running:
                 return  # it does already: it goes on after its server died
@@ -73,16 +72,16 @@ class Recorder:
         self._ledger.observe(draft)
         await self._audience.wait(self._log.next - 1, lambda: job.aborted)
         changes = self._ledger.placed(job, draft, self._log.next)
-        entry = self._log.place(draft, changes, fold=self._ledger.dumps)
-        self._size += len(entry.body)
-        is_crowded = self._log.unwritten >= MOST_EVENTS or self._size >= MOST_BYTES
-        if self._is_beside and draft.method in STREAMED and not (is_crowded or self._log.has_changes):
+        log = self._log
+        log.place(draft, changes, fold=self._ledger.dumps)
+        is_crowded = log.unwritten >= MOST_EVENTS or log.unwritten_size >= MOST_BYTES
+        if self._is_beside and draft.method in STREAMED and not (is_crowded or log.has_changes):
             self._placed.set()
             return
         try:
             await self.settle()
-        except AnyioStreamError:
-            job.end = None
+        except AnyioStreamError as exc:
+            job.end, self._failure = None, exc
             raise
 
     async def settle(self) -> None:
@@ -91,19 +90,12 @@ class Recorder:
         Raises:
             As `record`.
         """
-        while True:
-            self._check()
-            if self._stored is not None:
-                await self._stored.wait()
-            elif self._log.unwritten:
-                await self._store()
-            else:
-                return
+        await self._log.write()
 
     async def save(self) -> None:
         """Let the store know what a run has changed that the log does not say. If that fails, so does `record`."""
         try:
-            await self._log.change(Changes(fold=self._ledger.dump()))
+            await self._log.change(fold=self._ledger.dump)
         except AnyioStreamError as exc:
             self._failure = exc
             raise
@@ -133,22 +125,8 @@ class Recorder:
         while True:
             await self._placed.wait()
             self._placed = anyio.Event()
-            with suppress(AnyioStreamError):  # which the run meets
+            try:
                 await self.settle()
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    async def _store(self) -> None:
-        """One at a time: an append that has to be repeated must not meet a later one."""
-        self._size = 0
-        stored = self._stored = anyio.Event()
-        try:
-            await self._log.write()
-        except AnyioStreamError as exc:
-            self._failure = exc
-            raise
-        finally:
-            self._stored = None
-            stored.set()
+            except AnyioStreamError as exc:
+                self._failure = exc  # which the run meets
+                return

@@ -274,7 +274,7 @@ class Thread:
         if self._told and self.log.survives:
             self._told = False
             if self.shared is None:
-                await self.log.change(Changes(fold=self.ledger.dump()))
+                await self.log.change(fold=self.ledger.dump)
             else:
                 await self.shared.watched(self.fold.watched)
 

@@ -132,14 +132,46 @@ async def test_what_changes_is_stored_with_its_event() -> None:
 
 
 async def test_the_fold_is_that_of_the_last_event() -> None:
-    """Where the state is stored because the log is half full, no later event is stored with it."""
+    """Of all that are stored with it, wherever it has become due."""
     scene = Scene(Limits(events=6))
     scene.store.let.set()
-    async with scene.recorder.beside():
-        for _ in range(4):
-            await scene.record()
-    folded = [places for _, places, changes in scene.store.appends if changes.fold is not None]
-    assert [places[-1] for places in folded] == [3]
+    for n in range(5):
+        scene.log.place(Draft("custom", (), n, 0), fold=lambda: b"%d" % (scene.log.next - 1))
+    await scene.log.write()
+    await scene.log.change(Changes(label=b"x"))
+    await scene.log.change(fold=lambda: b"later")
+    assert [(places, changes.fold) for _, places, changes in scene.store.appends] == [
+        ([1, 2, 3, 4, 5], b"5"),
+        ([], None),
+        ([], b"later"),
+    ]
+
+
+async def test_a_change_goes_with_what_has_been_placed() -> None:
+    """A viewer's, for example; the run waits until that is stored, and it is in order."""
+    scene = Scene()
+    order: list[str] = []
+
+    async def view() -> None:
+        await scene.log.change(fold=lambda: b"%d" % (scene.log.next - 1))
+        order.append("viewer")
+
+    async def go_on() -> None:
+        await scene.record("values", {})
+        order.append("run")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(scene.log.append, Draft("custom", (), 0, 0))
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(view)
+        await anyio.wait_all_tasks_blocked()
+        scene.log.place(Draft("custom", (), 1, 0))
+        tasks.start_soon(go_on)
+        await anyio.wait_all_tasks_blocked()
+        assert (scene.store.places, order) == ([[1]], [])
+        scene.store.let.set()
+    assert [(places, changes.fold) for _, places, changes in scene.store.appends] == [([1], None), ([2, 3], b"3")]
+    assert sorted(order) == ["run", "viewer"]
 
 
 @pytest.mark.parametrize(("size", "most"), [(1, MOST_EVENTS), (MOST_BYTES // 4, 4)])

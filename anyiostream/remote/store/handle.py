@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+import anyio
 import attrs
 from anyio.lowlevel import checkpoint
 
+from anyiostream.errors import AnyioStreamError
 from anyiostream.remote.identity import ThreadKey
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.store.protocol import NOTHING, Acceptance, Changes, Claim, Offer, Record, Records
@@ -25,6 +27,7 @@ class StoredLog:
     Attributes:
         log_id: The thread's generation.
         key: The thread's name in the store.
+        unwritten_size: Bytes of the events that have their places, and are not on their way to the store.
         epoch: That of the claim.
         holder: Whose claim it is; `""` if nobody has the thread.
     """
@@ -40,7 +43,11 @@ class StoredLog:
         self._last = claim.record.last
         self._next = claim.next
         self._placed: list[Entry] = []
+        self.unwritten_size = 0
         self._changes = NOTHING
+        self._fold: Callable[[], bytes] | None = None
+        self._writing: anyio.Event | None = None
+        self._failure: AnyioStreamError | None = None
         self._unfolded_events = 0
         self._unfolded_bytes = 0
 
@@ -76,7 +83,7 @@ class StoredLog:
 
     @property
     def has_changes(self) -> bool:
-        """Whether something is to be changed with these events: with the last of them, so that no other may follow."""
+        """Whether something is to be changed with these events."""
         return self._changes is not NOTHING
 
     async def append(
@@ -93,31 +100,60 @@ class StoredLog:
         Args:
             draft: The event.
             changes: What changes with it.
-            fold: Encodes the state after it; called before events that it is made from are forgotten.
+            fold: Encodes the state after the newest event that has been placed; called before events that it is made
+                from are forgotten.
         """
         entry = Entry.of(draft, self._next, f"{self.log_id}-{self._next}")
         self._next = entry.seq + 1
         self._placed.append(entry)
-        self._changes = both(self._changes, changes if fold is None else self._folded(entry, changes, fold))
+        self.unwritten_size += len(entry.body)
+        self._changes = both(self._changes, changes)
+        if fold is not None and self._is_to_be_folded(entry, changes):
+            self._fold = fold
         return entry
 
     async def write(self) -> None:
-        """Write the events that have been placed, and what changes with them, in one go.
+        """Write the events that have been placed, and what changes with them, in one go, after those on their way.
 
         Raises:
             Fenced: The thread has been claimed by somebody else.
-            StoreFailed: The store cannot be written. The handle is no longer usable.
+            StoreFailed: The store cannot be written. If events were to be, the handle is no longer usable.
         """
-        entries, self._placed = self._placed, []
+        while self._writing is not None:
+            await self._writing.wait()  # an append that has to be repeated must not meet a later one
+        if self._failure is not None:
+            raise self._failure
+        entries, self._placed, self.unwritten_size = self._placed, [], 0
         changes, self._changes = self._changes, NOTHING
+        fold, self._fold = self._fold, None
+        if fold is not None:
+            changes = attrs.evolve(changes, fold=fold())
+        if not entries and changes is NOTHING:
+            return
         after = self._last
         if entries:
             self._last = entries[-1].seq
-        await self._store.append(self.key, self.epoch, after, entries, changes)
+        written = self._writing = anyio.Event()
+        try:
+            await self._store.append(self.key, self.epoch, after, entries, changes)
+        except AnyioStreamError as exc:
+            if entries:
+                self._failure = exc
+            raise
+        finally:
+            self._writing = None
+            written.set()
 
-    async def change(self, changes: Changes) -> None:
-        """Change what stands beside the log, after the events that have been placed. Raises as `write`."""
+    async def change(self, changes: Changes = NOTHING, *, fold: Callable[[], bytes] | None = None) -> None:
+        """Change what stands beside the log, and write that, with the events that have been placed. Raises as `write`.
+
+        Args:
+            changes: What changes.
+            fold: Encodes the state as it is when it is written.
+        """
         self._changes = both(self._changes, changes)
+        if fold is not None:
+            self._fold = fold
         await self.write()
 
     async def accept(
@@ -155,17 +191,15 @@ class StoredLog:
         else:
             await self._window.wait(after)
 
-    def _folded(self, entry: Entry, changes: Changes, fold: Callable[[], bytes]) -> Changes:
-        """The changes with the fold, if it is time to save it: in the middle of what the log keeps."""
+    def _is_to_be_folded(self, entry: Entry, changes: Changes) -> bool:
+        """Whether it is time to save the fold: in the middle of what the log keeps."""
         self._unfolded_events += 1
         self._unfolded_bytes += len(entry.body)
-        if changes.fold is None:
-            half = self._unfolded_events * 2 < self._limits.events and self._unfolded_bytes * 2 < self._limits.bytes
-            if half:
-                return changes
-            changes = attrs.evolve(changes, fold=fold())
+        half = self._unfolded_events * 2 < self._limits.events and self._unfolded_bytes * 2 < self._limits.bytes
+        if half and changes.fold is None:
+            return False
         self._unfolded_events = self._unfolded_bytes = 0
-        return changes
+        return changes.fold is None
 
 
 def both(first: Changes, later: Changes) -> Changes:

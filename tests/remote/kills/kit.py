@@ -230,8 +230,8 @@ class Kit:
                 answer = {"interrupt_id": asked["id"], "namespace": [], "response": command_id}
                 run_id = await self.command(n, command_id, "input.respond", answer)
                 accepted[run_id] = f"answer {command_id}"
-            if any(kind.startswith("python") for kind in self.kinds_of(n)):
-                # It subscribes anew where its request is cut, and is shown the turn from its start: wait with the next.
+            if any(kind.startswith(("python", "javascript")) for kind in self.kinds_of(n)):
+                # They subscribe anew where a request is cut, and are shown the turn from its start: wait with the next.
                 await self.caught_up(n)
 
     async def command(self, n: int, command_id: int, method: str, params: Any) -> str:
