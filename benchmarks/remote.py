@@ -11,19 +11,23 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
+from signal import Signals
 from statistics import quantiles
 from tempfile import TemporaryDirectory
+from threading import Timer
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import attrs
 
 from anyiostream import GraphWriter
@@ -33,10 +37,19 @@ SENT = re.compile(rb'"sent":([0-9.]+)')
 LAST = re.compile(rb'"event":"(?:completed|failed)"')
 CHANNELS = ["custom", "lifecycle"]
 
+COUNT = "benchmarks.remote:count"
+"""The graph, as a server is told."""
+
+PATIENCE = 120.0
+"""Seconds that a server may take to start, or to stop."""
+
 
 async def count(given: dict[str, Any], writer: GraphWriter) -> int:
-    """The graph: it writes as fast as it is read."""
+    """The graph: it writes as fast as it can, or that many events a second, if `rate` says so."""
+    begun, rate = anyio.current_time(), given.get("rate")
     for n in range(given["events"]):
+        if rate:
+            await anyio.sleep_until(begun + n / rate)
         await writer.custom({"n": n, "sent": time.time(), "text": "x" * given["size"]})
     return int(given["events"])
 
@@ -47,23 +60,26 @@ class Seen:
 
     Attributes:
         events: How many.
+        bytes: Of these, as they are sent.
         ages: Seconds from when an event was written until it was read, for some of them.
     """
 
     events: int = 0
+    bytes: int = 0
     ages: list[float] = attrs.field(factory=list)
 
 
 class Server:
-    """A server, by its address."""
+    """A server process, by its address."""
 
-    def __init__(self, url: str, pid: int) -> None:
+    def __init__(self, url: str, process: subprocess.Popen[str]) -> None:
         self.url = url
+        self.pid = process.pid
+        self._process = process
         address = urlsplit(url)
         assert address.hostname is not None
         assert address.port is not None
         self._address = address.hostname, address.port
-        self._pid = pid
 
     async def post(self, path: str, body: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Send a request; where its answer is read."""
@@ -85,14 +101,29 @@ class Server:
         await reader.readuntil(b"}")  # it has been accepted
         writer.close()
 
+    async def events(
+        self, thread: str, opened: asyncio.Semaphore | None = None, channels: Sequence[str] = CHANNELS
+    ) -> AsyncGenerator[bytes]:
+        """The events of a thread as they are sent, from the first one, until its run has ended.
+
+        When they are followed, `opened` is released.
+        """
+        reader, writer = await self.post(f"/threads/{thread}/stream/events", {"channels": channels})
+        if opened is not None:
+            opened.release()
+        try:
+            async for line in reader:
+                if line.startswith(b"data: "):
+                    yield line
+                    if LAST.search(line):
+                        break
+        finally:
+            writer.close()
+
     async def view(self, thread: str, seen: Seen, opened: asyncio.Semaphore) -> None:
         """Follow a thread until its run has ended, and check that nothing is missing or comes twice."""
-        reader, writer = await self.post(f"/threads/{thread}/stream/events", {"channels": CHANNELS})
-        opened.release()
         expected = 0
-        async for line in reader:
-            if not line.startswith(b"data: "):
-                continue
+        async for line in self.events(thread, opened):
             found = SEQ.search(line)
             assert found is not None
             seq = int(found[1])
@@ -101,11 +132,17 @@ class Server:
             )
             expected = seq + 1
             seen.events += 1
+            seen.bytes += len(line)
             if seen.events % 10 == 0 and (sent := SENT.search(line)):
                 seen.ages.append(time.time() - float(sent[1]))
-            if LAST.search(line):
-                break
-        writer.close()
+
+    def send(self, signal: Signals) -> None:
+        """Send the process a signal."""
+        self._process.send_signal(signal)
+
+    def wait(self) -> None:
+        """Wait until the process has ended."""
+        self._process.communicate(timeout=PATIENCE)
 
     def memory(self, kind: str = "VmHWM") -> float:
         """MiB that the process has had at most; or `VmRSS`, those that it has now."""
@@ -113,67 +150,76 @@ class Server:
 
     def processor(self) -> float:
         """Seconds of processor time so far."""
-        fields = Path(f"/proc/{self._pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / 100
 
     def _status(self, name: str) -> int:
-        for line in Path(f"/proc/{self._pid}/status").read_text(encoding="ascii").splitlines():
+        for line in Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines():
             if line.startswith(name):
                 return int(line.split()[1])
         raise AssertionError(name)
 
 
 @contextmanager
-def started(backend: str, store: str, graph: str = "benchmarks.remote:count", *options: str) -> Iterator[Server]:
-    """A server process on a free port."""
+def started(backend: str, store: str, graph: str = COUNT, *options: str, **environment: str) -> Iterator[Server]:
+    """A server process on a free port. One that neither starts nor stops in `PATIENCE` is killed."""
     command = [sys.executable, "-m", "anyiostream", "serve", graph, *options]
     process = subprocess.Popen(
         [*command, "--backend", backend, "--store", store, "--port", "0"],
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parent.parent,
+        env={**os.environ, **environment},
     )
+    late = Timer(PATIENCE, process.kill)
+    late.start()
     try:
         assert process.stderr is not None
         for line in process.stderr:
             if found := re.search(r" at (http://\S+)", line):
-                yield Server(found[1], process.pid)
+                late.cancel()
+                yield Server(found[1], process)
                 return
         raise AssertionError("the server did not start")
     finally:
+        late.cancel()
         process.terminate()
-        process.communicate()
+        try:
+            process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
 
 
 async def measured(
-    server: Server, name: str, runs: int, viewers: int, given: dict[str, Any]
+    servers: Sequence[Server], name: str, runs: int, viewers: int, given: dict[str, Any]
 ) -> tuple[float, list[Seen]]:
-    """Seconds until every run has ended and every viewer has seen it, and what they saw."""
+    """Seconds until every run has ended and every viewer has seen it, and what they saw.
+
+    The runs are started at the servers in turn, and each run's viewers are spread over all of them.
+    """
     opened = asyncio.Semaphore(0)
     seen = [Seen() for _ in range(max(viewers, runs))]
     async with asyncio.TaskGroup() as tasks:
         if viewers:
             for n, each in enumerate(seen):
+                server = servers[(n // runs + n % runs) % len(servers)]
                 tasks.create_task(server.view(f"{name}-{n % runs}", each, opened))
             for _ in seen:
                 await opened.acquire()
         begun = time.perf_counter()
         for n in range(runs):
-            tasks.create_task(server.start(f"{name}-{n}", given))
+            tasks.create_task(servers[n % len(servers)].start(f"{name}-{n}", given))
         if not viewers:
             # One watcher each, which is sent the run's beginning and end.
             for n in range(runs):
-                tasks.create_task(ended(server, f"{name}-{n}"))
+                tasks.create_task(ended(servers[n % len(servers)], f"{name}-{n}"))
     return time.perf_counter() - begun, seen
 
 
 async def ended(server: Server, thread: str) -> None:
     """Wait for the end of a run."""
-    reader, writer = await server.post(f"/threads/{thread}/stream/events", {"channels": ["lifecycle"]})
-    async for line in reader:
-        if LAST.search(line):
-            break
-    writer.close()
+    async for _ in server.events(thread, channels=["lifecycle"]):
+        pass
 
 
 def main() -> None:
@@ -202,9 +248,9 @@ def main() -> None:
 def measure(server: Server, arguments: argparse.Namespace) -> str:
     """The figures of a server."""
     given = {"events": arguments.events, "size": arguments.size}
-    alone, _ = asyncio.run(measured(server, "alone", arguments.runs, 0, given))
+    alone, _ = asyncio.run(measured([server], "alone", arguments.runs, 0, given))
     before = server.processor()
-    viewed, seen = asyncio.run(measured(server, "viewed", arguments.runs, arguments.viewers, given))
+    viewed, seen = asyncio.run(measured([server], "viewed", arguments.runs, arguments.viewers, given))
     delivered = sum(each.events for each in seen)
     expected = arguments.events + 2  # the run's beginning and its end
     assert {each.events for each in seen} == {expected}, {each.events for each in seen}
