@@ -8,17 +8,14 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import os
-import platform
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from benchmarks import comparison, end_to_end, growth, hosting, memory, supersteps, ticker
-from benchmarks.measuring import CLOCKS, Options
+from benchmarks.measuring import CLOCKS, Options, machine
 from benchmarks.tables import Section, rewrite
 
 SECTIONS: Mapping[str, Callable[[Options], Section]] = {
@@ -71,12 +68,8 @@ def parse(arguments: list[str]) -> tuple[Options, argparse.Namespace]:
 
 def environment(options: Options) -> str:
     """The machine, the versions, and how it is measured."""
-    machine = (
-        f"{platform.python_implementation()} {platform.python_version()}, {platform.system()} {platform.machine()}"
-    )
-    versions = ", ".join(f"{name} {version(name)}" for name in ("anyio", "trio", "langgraph"))
     size = "small sizes" if options.quick else "full sizes"
-    return f"{machine}, {os.cpu_count()} CPUs; {versions}; {options.rounds} rounds, {size}"
+    return f"{machine('anyio', 'trio', 'langgraph')}; {options.rounds} rounds, {size}"
 
 
 def record(sections: list[Section], facts: str, options: Options, arguments: argparse.Namespace) -> None:

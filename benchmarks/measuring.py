@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import platform
 import random
 import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -31,6 +34,7 @@ __all__ = [
     "Timed",
     "alternate",
     "differences",
+    "machine",
     "ratios",
     "run_on",
     "timed",
@@ -156,6 +160,13 @@ def timed_on(loop: str, work: Callable[[], Awaitable[int]], clock: Clock) -> Tim
 
     taken: Timed = run_on(loop, measured)
     return taken
+
+
+def machine(*packages: str) -> str:
+    """The machine, and the versions of Python and of packages."""
+    here = f"{platform.python_implementation()} {platform.python_version()}, {platform.system()} {platform.machine()}"
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    return f"{here}, {os.cpu_count()} CPUs{'; ' if versions else ''}{versions}"
 
 
 def run_on(loop: str, main: Callable[[], Any]) -> Any:
