@@ -289,6 +289,13 @@ def bench_official(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks.official", "--langgraph", str(programs / "langgraph"), *session.posargs)
 
 
+@nox.session(name="bench-several")
+def bench_several(session: nox.Session) -> None:
+    """Measure servers that share a store, with Valkey and clients on this machine. Arguments go to the benchmark."""
+    install(session, "bench")
+    session.run("python", "-m", "benchmarks.several", *session.posargs)
+
+
 @nox.session
 def soak(session: nox.Session) -> None:
     """Run random programs and watch for what grows or is left. Arguments: `nox -s soak -- --minutes 60`."""
