@@ -63,6 +63,13 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--authorize", metavar="module:hook", help="decides who may do what; see anyiostream.remote")
     parser.add_argument(
+        "--operator",
+        action="append",
+        default=[],
+        metavar="OWNER",
+        help="an owner, as --authorize names it, who may read GET /stats",
+    )
+    parser.add_argument(
         "--transformer",
         action="append",
         default=[],
@@ -110,6 +117,7 @@ def serve(arguments: argparse.Namespace) -> int:
         app,
         transformers=transformers,
         authorize=authorize,
+        operators=arguments.operator,
         limits=limits,
         hosts=[*LOOPBACK, *arguments.allow_host],
         origins=arguments.allow_origin,

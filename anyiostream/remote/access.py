@@ -28,9 +28,9 @@ __all__ = [
     "check_thread_id",
 ]
 
-Action = Literal["start", "respond", "read", "abort", "delete", "describe"]
+Action = Literal["start", "respond", "read", "abort", "delete", "describe", "observe"]
 """What somebody wants to do: `start` a run, `respond` to an interrupt, `read` a thread's events or state, `abort` a
-run, `delete` a thread, or have an assistant `describe`d."""
+run, `delete` a thread, have an assistant `describe`d, or `observe` the server, which only its operators may."""
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
 """The hosts that are served by default: those that only this machine can reach."""

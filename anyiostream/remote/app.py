@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import anyiostream
 from anyiostream import TransformerFactory
+from anyiostream.remote.accepted import Accepted
 from anyiostream.remote.access import LOOPBACK, Authorize, check_host, check_origin
 from anyiostream.remote.assistants import Assistant
 from anyiostream.remote.commands import command_id, parse_command
@@ -29,7 +30,7 @@ from anyiostream.remote.official import not_served, official_routes
 from anyiostream.remote.refusals import PLACE, Refusal, unstored
 from anyiostream.remote.requests import answer, answer_encoded, caller_of, key_of, number_in, refused, sent_once
 from anyiostream.remote.responding import Responder
-from anyiostream.remote.service import Accepted, Service
+from anyiostream.remote.service import Service
 from anyiostream.remote.sse import EventStream, resumed_from
 from anyiostream.remote.store import Store, StoreFailed, named_store
 from anyiostream.remote.subscriptions import Subscription, parse_subscription
@@ -57,6 +58,7 @@ def app(
     *,
     transformers: Sequence[TransformerFactory] = (),
     authorize: Authorize | None = None,
+    operators: Collection[str] = (),
     hosts: Collection[str] = LOOPBACK,
     origins: Collection[str] = (),
     limits: Limits | None = None,
@@ -77,6 +79,8 @@ def app(
         assistants: Name -> graph, of any kind that `open_run` takes, or `Assistant` for one with options.
         transformers: For every run, before the assistant's own. Their named channels are `custom:<name>` to clients.
         authorize: Decides who may do what; see `Access`.
+        operators: Names of owners who may read `GET /stats`, if `authorize` returns them for the action `observe`.
+            Without a hook, whoever reaches the server may.
         hosts: Names, without ports, that the server may be reached by; `"*"` for any.
         origins: Origins, `https://host:port`, whose pages may use the server, besides its own; `"*"` for any.
         limits: How much it takes on.
@@ -98,6 +102,7 @@ def app(
     service = Service(
         {name: _assistant(graph, transformers) for name, graph in assistants.items()},
         authorize=authorize,
+        operators=operators,
         limits=limits or Limits(),
         store=named_store(store) if isinstance(store, str) else store,
         heartbeat=checked_heartbeat(heartbeat),
@@ -124,6 +129,7 @@ def app(
             Route("/ok", endpoints.ok, methods=["GET"]),
             Route("/ready", endpoints.ready, methods=["GET"]),
             Route("/info", endpoints.info, methods=["GET"]),
+            Route("/stats", guarded(endpoints.stats), methods=["GET"]),
         ],
         middleware=[
             Middleware(Doorkeeper, service=service, hosts=frozenset(hosts), origins=frozenset(origins)),
@@ -263,8 +269,8 @@ class Endpoints:
         return answer({"ok": True})
 
     async def ready(self, _: Request) -> Response:
-        """`GET /ready`: whether runs and streams are accepted, and why not."""
-        reason = self._service.unready
+        """`GET /ready`: whether runs and streams are accepted, and the store answers a write; and why not."""
+        reason = await self._service.unready()
         return answer({"ready": True}) if reason is None else answer({"ready": False, "reason": reason}, 503)
 
     async def info(self, _: Request) -> Response:
@@ -272,6 +278,10 @@ class Endpoints:
         about = {"server": "anyiostream", "version": anyiostream.__version__, "transports": ["sse", "websocket"]}
         fleet = self._service.runner.fleet
         return answer(about if fleet is None else {**about, "instance": short(fleet.holder)})
+
+    async def stats(self, request: Request) -> Response:
+        """`GET /stats`: what the server counts of itself, for its operators."""
+        return answer(await self._service.observed(caller_of(request)))
 
     async def graph(self, request: Request) -> Response:
         """`GET /assistants/{id}/graph`."""

@@ -11,6 +11,7 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import Response
 
+from anyiostream.remote.accepted import Accepted
 from anyiostream.remote.access import Caller
 from anyiostream.remote.branching import dropped_from
 from anyiostream.remote.commands import Answer, Beginning, InputRespond, RunStart
@@ -20,7 +21,7 @@ from anyiostream.remote.log import LogGap
 from anyiostream.remote.refusals import GONE, Refusal, unstored
 from anyiostream.remote.repeats import MOST_AGAIN, Known, begun_before, known_as
 from anyiostream.remote.requests import answer, caller_of, key_of
-from anyiostream.remote.service import Accepted, Service
+from anyiostream.remote.service import Service
 from anyiostream.remote.store import StoreFailed
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.turns import TurnResponse, head_of, refused_in, turn_so_far
@@ -210,6 +211,7 @@ class Responder:
         try:
             before, after = await turn_so_far(found)
         except LogGap as gap:
+            self._service.streams.gap()
             raise Refusal("invalid_argument", str(gap), status=GONE) from None
         roots = (event.draft.data.get("run_id") for event in before if event.draft.root_event is not None)
         run_id = str(next(filter(None, roots), None) or found.fold.run_id)

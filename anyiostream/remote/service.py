@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, final
@@ -10,10 +10,12 @@ from typing import Any, Final, final
 import anyio
 from anyio.abc import TaskGroup
 
+from anyiostream.remote.accepted import Accepted
 from anyiostream.remote.access import Access, Action, Authorize, Caller, authorized, check_thread_id
 from anyiostream.remote.assistants import Assistant
 from anyiostream.remote.commands import Command, GetState, GetTree, InputRespond, RunStart
 from anyiostream.remote.containing import contained_tasks
+from anyiostream.remote.health import Health
 from anyiostream.remote.identity import CheckpointThread, ThreadKey, checkpoint_thread
 from anyiostream.remote.intake import Intake
 from anyiostream.remote.jobs import Job, not_draining
@@ -23,29 +25,14 @@ from anyiostream.remote.listing import Listing
 from anyiostream.remote.metrics import reported, statistics
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.runner import Runner
-from anyiostream.remote.store import Store, thread_key
+from anyiostream.remote.store import Store, latencies_of, thread_key
 from anyiostream.remote.streams import Streams
 from anyiostream.remote.thread import Thread
 
-__all__ = ["Accepted", "Service"]
+__all__ = ["Service"]
 
 ENDS_UNSAID: Final = 0.5
 """Seconds after which it is looked whether a run has ended of whose end the log has nothing to say."""
-
-
-@final
-class Accepted(dict[str, Any]):
-    """The result of a command that has started a run.
-
-    Attributes:
-        after: The place of the last event before the run's own.
-        place: That event's id, in the form of `Last-Event-ID`.
-    """
-
-    def __init__(self, thread: Thread, run_id: str, after: int) -> None:
-        super().__init__(run_id=run_id)
-        self.after: Final = after
-        self.place: Final = f"{thread.log.log_id}-{after}"
 
 
 @final
@@ -69,6 +56,7 @@ class Service:
         assistants: Mapping[str, Assistant],
         *,
         authorize: Authorize | None,
+        operators: Collection[str] = (),
         limits: Limits,
         store: Store,
         heartbeat: float,
@@ -86,6 +74,8 @@ class Service:
         self.runner: Final = Runner(
             store, assistants, limits, checkpoint_thread, owned=owned, gone=cut, erased=cut_all_of
         )
+        self._operators = operators
+        self._health: Health | None = None
         self._tasks: TaskGroup | None = None
         self.lines = Lines(limits.send)
         self.intake = Intake(limits, owned=owned)
@@ -114,13 +104,18 @@ class Service:
             self.closing = False
             self.lines = Lines(self.limits.send)
             self.intake = Intake(self.limits, owned=self._authorize is not None)
+            read = partial(statistics, self.runner, self.streams, self.intake)
+            self._health = Health(
+                self.store, self.runner.fleet, authorize=self._authorize, operators=self._operators, statistics=read
+            )
             tasks.start_soon(self.lines.watch)
+            tasks.start_soon(self._health.run)
             try:
-                with reported(lambda: statistics(self.runner, self.streams, self.intake)):
+                with reported(read, latencies_of(self.store)):
                     yield
             finally:
                 self.close_streams()
-                self._tasks = None
+                self._tasks = self._health = None
 
     def close_streams(self) -> None:
         """Accept nothing more, and end every stream so that its client connects again. Runs go on. Idempotent."""
@@ -312,20 +307,24 @@ class Service:
             raise _stopping()
         self.streams.check(owner)
 
-    @property
-    def ready(self) -> bool:
-        """Whether runs and streams are accepted: its lifespan runs, it is not being stopped, and it has its lease."""
-        return self.unready is None
+    async def unready(self) -> str | None:
+        """Why runs and streams are not accepted; `None` if they are. Takes a second at most.
 
-    @property
-    def unready(self) -> str | None:
-        """Why they are not; `None` if they are."""
-        fleet = self.runner.fleet
-        if self._tasks is None:
+        They are if its lifespan runs, it is not being stopped, it has its lease, and the store has answered a write.
+        """
+        if self._health is None:
             return "its lifespan is not running"
-        if self.closing:
-            return "it is being stopped"
-        return None if fleet is None or fleet.margin > 0 else "it has no lease: the store does not answer, or is full"
+        return "it is being stopped" if self.closing else await self._health.unready()
+
+    async def observed(self, caller: Caller) -> dict[str, Any]:
+        """What the server counts of itself, for its operators, also while it is being stopped.
+
+        Raises:
+            Refusal: The caller is none (401, 403), or the server has not been started (503).
+        """
+        if self._health is None:
+            raise _not_started()
+        return await self._health.observed(caller)
 
     # --- inside ---
 
@@ -378,7 +377,7 @@ class Service:
 
     async def _check_runs(self, identity: str) -> None:
         if self._tasks is None:
-            raise Refusal("unknown_error", "the server has not been started: its lifespan is not running.", status=503)
+            raise _not_started()
         jobs = self.runner.jobs
         if sum(count for _, count in jobs) >= self.limits.runs and not await self.runner.others_have_room():
             raise Refusal("unknown_error", "there are too many runs; try again later.", status=429)
@@ -386,6 +385,10 @@ class Service:
         most = None if self._authorize is None else self.limits.owner_runs
         if most is not None and sum(count for owner, count in jobs if owner == identity) >= most:
             raise Refusal("unknown_error", "you have too many runs; try again later.", status=429)
+
+
+def _not_started() -> Refusal:
+    return Refusal("unknown_error", "the server has not been started: its lifespan is not running.", status=503)
 
 
 def _stopping() -> Refusal:

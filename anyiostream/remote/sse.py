@@ -81,6 +81,7 @@ class EventStream:
         try:
             replay = await viewer.add("", subscription)
         except LogGap as gap:
+            service.streams.gap()
             raise Refusal("invalid_argument", str(gap), status=GONE) from None
         return cls(service, thread, viewer, replay.gap)
 
@@ -102,12 +103,14 @@ class EventStream:
         # The first bytes tell the client that the stream is open, even if a proxy waits for some.
         opening = [HEARTBEAT]
         if self._gap is not None:
+            self._service.streams.gap()
             opening.append(_gap_frame(self._gap, self._thread.log.first))
         await send_piece(send, b"".join(opening))
         while True:
             try:
                 batch = await self._viewer.batch()
             except LogGap as gap:
+                self._service.streams.gap()
                 await send_piece(send, _gap_frame(gap.after, gap.first))
                 return
             for chunk in batch.written(_chunks):

@@ -24,11 +24,15 @@ class Streams:
     Args:
         limits: How many there may be.
         owned: Whether there are several owners, each with a part of that.
+
+    Attributes:
+        gaps: Readers who were told that what they wanted is no longer kept.
     """
 
     def __init__(self, limits: Limits, *, owned: bool) -> None:
         self._most = limits.connections
         self._most_of_one = limits.owner_connections if owned else None
+        self.gaps = 0
         self._open: dict[anyio.CancelScope, tuple[str, Thread | None, Reader | None]] = {}
 
     def __len__(self) -> int:
@@ -45,6 +49,10 @@ class Streams:
         most = self._most_of_one
         if most is not None and sum(each == owner for each, _, _ in self._open.values()) >= most:
             raise Refusal("unknown_error", "you have too many connections; try again later.", status=429)
+
+    def gap(self) -> None:
+        """A reader is told that what it wants is no longer kept."""
+        self.gaps += 1
 
     def viewers(self, owner: str) -> defaultdict[str, list[Reader]]:
         """Key of a thread of an owner's -> who reads it here, by whichever object."""

@@ -88,6 +88,8 @@ class TurnResponse(Response):
             self._service.check_connection(self._thread, begun=self._has_place)
             await viewer.add("", Subscription(Selection(CHANNELS), since=self._after))
         except (Refusal, LogGap) as exc:
+            if isinstance(exc, LogGap):
+                self._service.streams.gap()
             refusal = exc if isinstance(exc, Refusal) else Refusal("invalid_argument", str(exc), status=410)
             await refused_in(self._sink, refusal)(scope, receive, send)
             return
@@ -119,6 +121,7 @@ class TurnResponse(Response):
             try:
                 entries = await viewer.batch()
             except LogGap as gap:
+                self._service.streams.gap()
                 return str(gap)
             if await self._shown(map(Placed.of, entries), client):
                 return ""

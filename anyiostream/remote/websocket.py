@@ -169,11 +169,13 @@ class Conversation:
             try:
                 replay = await self.viewer.add(subscription_id, subscription)
             except LogGap as gap:
+                self._service.streams.gap()
                 raise Refusal("invalid_argument", str(gap), status=GONE) from None
             count = await self.viewer.count(subscription_id)
             result = {"subscription_id": subscription_id, "replayed_events": count}
             await self._succeed(given, result)
             if replay.gap is not None:
+                self._service.streams.gap()
                 await self._send_now(_gap_frame(replay.gap, self._thread.log.first))
         self._changed.set()
 
@@ -187,6 +189,7 @@ class Conversation:
             try:
                 await self._send_batch()
             except LogGap as gap:
+                self._service.streams.gap()
                 await self._send(_gap_frame(gap.after, gap.first))
                 raise Refusal("unknown_error", str(gap), status=GONE) from None
             if self.viewer.cursor >= self._thread.log.last:

@@ -32,6 +32,8 @@ NOT_OF_A_SHARED_STORE: Final = {
 NOT_OF_SEVERAL: Final = {
     **NOT_OF_A_SHARED_STORE,
     "test_health.py::test_probes": "a probe asks one server, not whichever the proxy chooses",
+    "test_health.py::test_figures_are_for_operators": "it stops one server",
+    "test_health.py::test_gaps_are_counted": "of two servers each counts its own",
     "test_health.py::test_a_cancelled_run_may_leave_something_running": "only the server that runs it knows its nodes",
     "test_intake.py::test_bodies_are_bounded_in_number_and_in_bytes": PER_SERVER,
     "test_refusals.py::test_too_many_connections": PER_SERVER,

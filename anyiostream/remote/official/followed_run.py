@@ -169,6 +169,7 @@ class FollowedRun:
             try:
                 batch = await self._viewer.batch()
             except LogGap:
+                self._service.streams.gap()
                 yield "error", {"error": "gap", "message": "this run was faster than its viewer; read its state."}, None
                 return
             for entry in batch:

@@ -134,6 +134,7 @@ class RunEndpoints:
         try:
             await viewer.add("", Subscription(Selection(reader.channels), since=since))
         except LogGap as gap:
+            self._service.streams.gap()
             raise Refusal("invalid_argument", str(gap), status=GONE) from None
         leaving = Leaving(caller_of(request)) if _is_set(query, "cancel_on_disconnect") else None
         again = _again(modes, subgraphs=subgraphs, leaving=leaving)

@@ -18,6 +18,7 @@ from anyiostream.remote.store.failures import (
     shown,
 )
 from anyiostream.remote.store.handle import StoredLog, log_of
+from anyiostream.remote.store.latency import Latency, latencies_of
 from anyiostream.remote.store.memory import MemoryLog, MemoryStore
 from anyiostream.remote.store.protocol import (
     NOTHING,
@@ -43,6 +44,7 @@ __all__ = [
     "Claim",
     "Fenced",
     "InboxFull",
+    "Latency",
     "Listed",
     "Load",
     "Membership",
@@ -66,6 +68,7 @@ __all__ = [
     "StoredLog",
     "as_shared",
     "back_up",
+    "latencies_of",
     "log_of",
     "named_store",
     "thread_key",

@@ -346,7 +346,11 @@ class Records(Protocol):
         ...
 
     async def renew(self, holder: str) -> bool:
-        """Renew the lease of `holder`; whether it still has what it has claimed."""
+        """Renew the lease of `holder`; whether it still has what it has claimed.
+
+        A store that outlives the process writes something, even where there are no leases: by that a server knows
+        whether it can. Raises `StoreFailed` if not.
+        """
         ...
 
     async def release(self, key: str, epoch: int) -> None:

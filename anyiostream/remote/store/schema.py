@@ -39,6 +39,7 @@ CREATE INDEX idle ON threads (touched);
 ADDED: Final = """
 CREATE TABLE IF NOT EXISTS labels (generation INTEGER PRIMARY KEY, label BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS listed ON threads (owner, touched);
+CREATE TABLE IF NOT EXISTS probed (at INTEGER NOT NULL);
 """
 """What files of version 0.1.0 have not had. It can go on with a file that has them."""
 

@@ -31,6 +31,7 @@ from anyiostream.remote.limits import Limits
 from anyiostream.remote.store.failures import StoreFailed, StoreUnfit
 from anyiostream.remote.store.file_lock import FileLock
 from anyiostream.remote.store.handle import StoredLog
+from anyiostream.remote.store.latency import Latency
 from anyiostream.remote.store.memory import now
 from anyiostream.remote.store.protocol import (
     NOTHING,
@@ -84,6 +85,10 @@ class SqliteStore:
         path: The file, which is made if there is none. Beside it SQLite keeps two of its own, and there is a lock.
         synchronous: What it survives: `"normal"` the death of the process, `"full"` also that of the machine.
         clock: The time, in µs since 1970.
+
+    Attributes:
+        path: The file.
+        latencies: How long appends take, as `append`.
     """
 
     @property
@@ -99,6 +104,7 @@ class SqliteStore:
         clock: Clock = now,
     ) -> None:
         self.path: Final = Path(path)
+        self.latencies: Final = {"append": Latency()}
         self._synchronous = synchronous
         self._clock = clock
         self._limits = Limits()
@@ -175,8 +181,8 @@ class SqliteStore:
         return await self._call(lambda tables: tables.claim(owner, thread_id, holder, nonce))
 
     async def renew(self, holder: str) -> bool:  # noqa: ARG002 -- nobody else can have it
-        """Nothing here runs out while the file is locked. Checkpoints."""
-        await checkpoint()
+        """Nothing here runs out while the file is locked. Writes, all the same: so it is known that it can be done."""
+        await self._call(lambda tables: tables.probe())
         return True
 
     async def release(self, key: str, epoch: int) -> None:
@@ -187,9 +193,10 @@ class SqliteStore:
         self, key: str, epoch: int, after: int, entries: Sequence[Entry], changes: Changes = NOTHING
     ) -> None:
         """Write events to a log, and what changes with them. Followers are shown them when they are stored."""
-        await self._call(
-            lambda tables: tables.append(key, epoch, after, entries, changes), partial(self._show, key, entries)
-        )
+        with self.latencies["append"].measured():
+            await self._call(
+                lambda tables: tables.append(key, epoch, after, entries, changes), partial(self._show, key, entries)
+            )
 
     async def read(self, key: str, after: int, most: int = 256) -> Sequence[Entry]:
         """The events after a place."""

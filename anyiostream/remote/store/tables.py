@@ -16,10 +16,9 @@ from typing import Any, Final, final
 import attrs
 
 from anyiostream.remote.limits import Limits
-from anyiostream.remote.store import lists
+from anyiostream.remote.store import lists, replies
 from anyiostream.remote.store.failures import Fenced, InboxFull, NotPending, OutOfStep
 from anyiostream.remote.store.protocol import (
-    REMEMBERED,
     Acceptance,
     Changes,
     Claim,
@@ -166,7 +165,7 @@ class Tables:
             raise NotPending
         head = self._made(offer.owner, offer.thread_id)
         if offer.once is not None:
-            known = self._known(head, offer.once, within)
+            known = replies.known(self._db, head.generation, offer.once, self._clock() - int(within * 1_000_000))
             if known is not None:
                 return known
         held, waiting = self._db.execute(
@@ -188,13 +187,15 @@ class Tables:
             (head.generation, place, offer.run_id, offer.body, at),
         )
         if offer.once is not None:
-            self._remember(head, offer, at, place)
+            replies.remember(self._db, head.generation, offer, at, place)
         return Acceptance(place=place, reply=offer.reply)
 
     def recall(self, key: str, once: str, within: float) -> Acceptance | None:
         """What was accepted before."""
         head = self._head(key)
-        return None if head is None else self._known(head, once, within)
+        if head is None:
+            return None
+        return replies.known(self._db, head.generation, once, self._clock() - int(within * 1_000_000))
 
     def cancel(self, key: str, place: int, *, drain: bool) -> None:
         """Note that a run is to be stopped."""
@@ -220,6 +221,10 @@ class Tables:
         assert standing is not None
         place = next_place(max(head.last, used), self._clock())
         return Claim(record=standing.record, next=place, inbox=standing.inbox)
+
+    def probe(self) -> None:
+        """Write something, which is other than what is there, or SQLite would leave the page as it is."""
+        self._db.execute("INSERT OR REPLACE INTO probed (rowid, at) VALUES (1, ?)", (self._clock(),))
 
     def release(self, key: str, epoch: int) -> None:
         """Give a thread up."""
@@ -345,25 +350,6 @@ class Tables:
     def _pending(self, head: Head) -> set[str]:
         row = self._db.execute("SELECT pending FROM threads WHERE generation = ?", (head.generation,)).fetchone()
         return set(json.loads(row[0]))
-
-    def _known(self, head: Head, once: str, within: float) -> Acceptance | None:
-        row = self._db.execute(
-            "SELECT at, place, reply FROM replies WHERE generation = ? AND once = ?", (head.generation, once)
-        ).fetchone()
-        if row is None or self._clock() - row[0] > within * 1_000_000:
-            return None
-        return Acceptance(place=row[1], reply=row[2], repeated=True)
-
-    def _remember(self, head: Head, offer: Offer, at: int, place: int) -> None:
-        self._db.execute(
-            "INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?, ?)",
-            (head.generation, offer.once, at, place, offer.reply),
-        )
-        self._db.execute(
-            "DELETE FROM replies WHERE generation = ?1 AND place <="
-            " (SELECT place FROM replies WHERE generation = ?1 ORDER BY place DESC LIMIT 1 OFFSET ?2)",
-            (head.generation, REMEMBERED),
-        )
 
     def _trim(self, head: Head) -> None:
         while head.count > 1 and (head.count > self._limits.events or head.size > self._limits.bytes):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -18,13 +19,16 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from websockets.exceptions import InvalidStatus
 
 import anyiostream
-from anyiostream.remote import Limits, app
+from anyiostream.remote import Access, Limits, SqliteStore, app, health
 from anyiostream.remote.metrics import METRICS, reported
+from anyiostream.remote.store import StoreFailed
 
 from ...waiting import PATIENCE, until
 from ..graphs import ASSISTANTS, State
 from .raw import Client, events, root_event
 from .serving import SERVERS, serving
+
+SECRET_THREAD = "thread-of-nobody-else"
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -53,7 +57,8 @@ def test_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     def values() -> dict[str, Any]:
         data = reader.get_metrics_data()
         found = [] if data is None else data.resource_metrics[0].scope_metrics[0].metrics
-        return {metric.name.removeprefix("anyiostream.remote."): metric.data.data_points[0].value for metric in found}
+        points = {metric.name.removeprefix("anyiostream.remote."): metric.data.data_points[0] for metric in found}
+        return {name: point.value for name, point in points.items() if hasattr(point, "value")}  # not histograms
 
     with serving("uvicorn", app(ASSISTANTS)) as url, Client(url) as client:
         client.start("endless")
@@ -62,16 +67,97 @@ def test_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
             next(seen)
             # Of a store that servers share:
             shared = dict.fromkeys(("fenced", "margin", "takeovers", "unclaimed", "age"), 0)
-            assert values() == {"threads": 1, "kept": 0, "runs": 1, "connections": 1, "bodies": 0, **shared}
+            own = {"threads": 1, "kept": 0, "held": 1, "runs": 1, "queued": 0, "connections": 1, "bodies": 0, "gaps": 0}
+            assert values() == {**own, **shared}
             assert values().keys() == METRICS.keys()
     assert values() == {}
     provider.shutdown()
 
 
+def test_how_long_the_store_takes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Is a histogram in ms while the server runs, and summed up for operators."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    monkeypatch.setattr(metrics, "get_meter", provider.get_meter)
+    store = SqliteStore(tmp_path / "f")
+    with serving("uvicorn", app(ASSISTANTS, store=store)) as url, Client(url) as client:
+        client.start("everything")
+        client.ended()
+        shown = client.http.get("/stats").json()
+        data = reader.get_metrics_data()
+        assert data is not None
+        found = {each.name: each for each in data.resource_metrics[0].scope_metrics[0].metrics}
+        reported_ = found["anyiostream.remote.append"]
+        point: Any = reported_.data.data_points[0]
+        assert reported_.unit == "ms"
+        assert point.count >= shown["append"]["count"] > 0
+        assert 0 < shown["append"]["p50"] <= shown["append"]["p99"] <= shown["append"]["max"] <= shown["append"]["sum"]
+    assert store.latencies["append"].report is None
+    provider.shutdown()
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_figures_are_for_operators(server: str) -> None:
+    """Whom the hook knows and the program names, also while the server is being stopped; they name nobody."""
+
+    def authorize(access: Access) -> str | None:
+        assert access.action != "observe" or access.thread_id is None
+        return access.headers.get("x-user")
+
+    application = app(ASSISTANTS, authorize=authorize, operators=["ops"])
+    with serving(server, application) as url, httpx.Client(base_url=url, timeout=PATIENCE) as client:
+        created = client.post("/threads", json={"thread_id": SECRET_THREAD}, headers={"x-user": "ann-of-somewhere"})
+        assert created.status_code == 200
+        for user, status in (("", 401), ("ann-of-somewhere", 403), ("ops", 200)):
+            answer = client.get("/stats", headers={"x-user": user} if user else {})
+            assert answer.status_code == status
+        shown = answer.json()
+        assert METRICS.keys() <= shown.keys()
+        assert not any(name in answer.text for name in ("ann", SECRET_THREAD))
+        assert client.get("/stats", headers={"x-user": "ops", "host": "10.0.0.7"}).status_code == 421
+        application.state.service.closing = True
+        assert client.get("/stats", headers={"x-user": "ops"}).status_code == 200
+
+
+def test_gaps_are_counted() -> None:
+    """Each reader who is told that something is no longer kept."""
+    with serving("uvicorn", app(ASSISTANTS, limits=Limits(events=4))) as url, Client(url) as client:
+        client.start("everything")
+        while client.http.get("/threads/t").json()["status"] == "busy":
+            pass
+        assert client.http.get("/stats").json()["gaps"] == 0
+        for expected in (1, 2):
+            with client.stream(channels=["values"], since=0) as response:
+                assert response.status_code == 410
+            assert client.http.get("/stats").json()["gaps"] == expected
+
+
+def test_a_store_that_does_not_take_a_write_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 503, in words, for as long as that is so; the server lives."""
+    monkeypatch.setattr(health, "INTERVAL", -1.0)  # each asks anew
+    store = SqliteStore(tmp_path / "f")
+    with (
+        serving("uvicorn", app(ASSISTANTS, store=store)) as url,
+        httpx.Client(base_url=url, timeout=PATIENCE) as client,
+    ):
+        assert client.get("/ready").json() == {"ready": True}
+
+        async def refuse(_: str) -> bool:
+            raise StoreFailed("disk full")
+
+        renew, store.renew = store.renew, refuse  # type: ignore[method-assign]
+        answer = client.get("/ready")
+        reason = "the store has refused a write: it is full, or fails; the server's log says more"
+        assert (answer.status_code, answer.json()) == (503, {"ready": False, "reason": reason})
+        assert client.get("/ok").status_code == 200
+        store.renew = renew  # type: ignore[method-assign]
+        assert client.get("/ready").status_code == 200
+
+
 def test_no_metrics_without_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """And nothing else is missing."""
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
-    with reported(dict):
+    with reported(dict, {}):
         pass
 
 

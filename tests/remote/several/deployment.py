@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import anyio
+
 from anyiostream.remote import Limits, app
 from anyiostream.remote.access import Caller
 from anyiostream.remote.commands import Answer, InputRespond, RunStart
@@ -21,7 +23,7 @@ from anyiostream.remote.viewer import Viewer
 from ...waiting import until
 from ..store.test_survival import World
 
-__all__ = ["ALL", "CALLER", "Deployment", "answer", "events_of", "follow", "start", "state"]
+__all__ = ["ALL", "CALLER", "Deployment", "answer", "events_of", "follow", "ready", "start", "state"]
 
 CALLER = Caller({}, None)
 
@@ -55,6 +57,12 @@ class Deployment(World):
             fleet: Any = service.runner.fleet
             await until(lambda: bool(fleet.holder))
             yield service
+
+
+async def ready(service: Service) -> None:
+    """Wait until it is."""
+    while await service.unready() is not None:
+        await anyio.sleep(0.001)
 
 
 async def start(service: Service, assistant: str, given: Any = None, thread: str = "t", **options: Any) -> str:

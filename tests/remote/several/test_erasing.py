@@ -16,7 +16,7 @@ from anyiostream.remote.store import SharedStore, SqliteStore
 from anyiostream.remote.subscriptions import Subscription
 
 from ...waiting import PATIENCE, until
-from .deployment import ALL, CALLER, Deployment, start, state
+from .deployment import ALL, CALLER, Deployment, ready, start, state
 
 pytestmark = pytest.mark.anyio
 
@@ -85,7 +85,7 @@ async def test_a_thread_at_a_breakpoint_waits_for_its_user(deployment: Deploymen
     graph.interrupt_before_nodes = ["b"]
     service: Service = app({"steps": graph}, store=store).state.service
     async with service.running():
-        await until(lambda: service.ready)
+        await ready(service)
         await start(service, "steps", {"trail": ["x"]})
         assert (await state(service))["next"] == ["b"]
         now += 10_000_000

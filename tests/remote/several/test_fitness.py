@@ -157,5 +157,5 @@ async def test_four_connections(deployment: Deployment, store_server: Valkey) ->
         assert connections() - before <= 4
         figures = statistics(one.runner, one.streams, one.intake)
         assert figures["margin"] > 0
-        assert one.ready
+        assert await one.unready() is None
         tasks.cancel_scope.cancel()

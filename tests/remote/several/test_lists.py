@@ -17,7 +17,7 @@ from anyiostream.remote.store import named_store, thread_key
 from ...waiting import PATIENCE, until
 from ..servers.raw import Client
 from ..servers.serving import SERVERS, serving
-from .deployment import Deployment, start, state
+from .deployment import Deployment, ready, start, state
 
 pytestmark = pytest.mark.anyio
 
@@ -176,7 +176,7 @@ async def test_a_thread_without_a_label_is_read_once(
     application = served()
     service = application.state.service
     async with service.running():
-        await until(lambda: service.ready)
+        await ready(service)
         for n, name in enumerate(("steps", "question", "steps")):
             await start(service, name, {"trail": []}, f"t{n}")
             await state(service, f"t{n}")
@@ -192,7 +192,7 @@ async def test_a_thread_without_a_label_is_read_once(
     application = served()
     service = application.state.service
     async with service.running():
-        await until(lambda: service.ready)
+        await ready(service)
         looked: list[str] = []
         look = service.store.look
 

@@ -15,6 +15,7 @@ from anyio import to_thread
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.store.failures import Fenced, InboxFull, NotPending, OutOfStep, StoreFailed, StoreUnfit
 from anyiostream.remote.store.handle import StoredLog
+from anyiostream.remote.store.latency import Latency
 from anyiostream.remote.store.protocol import (
     NOTHING,
     Acceptance,
@@ -79,6 +80,9 @@ class RedisStore:
         stuck: Seconds for which the event loop may be blocked without losing the lease.
         clock: The time, in µs since 1970, for tests; by default the store's own.
 
+    Attributes:
+        latencies: How long appends take (`append`), and until this server has read what it writes (`tail`).
+
     Raises:
         StoreUnfit: The address or the lease is invalid.
     """
@@ -103,6 +107,7 @@ class RedisStore:
         self._deadline = deadline
         self._patience = self.lease if patience is None else patience
         self._stuck = stuck
+        self.latencies: Final = {"append": Latency(), "tail": Latency()}
         self._clock = clock
         self._limits = Limits()
         self._opened: Opened | None = None
@@ -117,7 +122,7 @@ class RedisStore:
             script = Script(self.address.prefix, self._patience, self._clock)
             commands, reads = self._lane("commands"), self._lane("reads")
             news = self._lane("news", BLOCK)
-            tail = Tail(self.address.prefix, news, commands, self._deadline)
+            tail = Tail(self.address.prefix, news, commands, self._deadline, self.latencies["tail"])
             lanes = commands, reads, news
             try:
                 for lane in lanes:
@@ -221,11 +226,12 @@ class RedisStore:
         place, attempts = ("", "") if changes.attempts is None else changes.attempts
         written = [part for entry in entries for part in (entry.seq, head_of(entry), entry.body)]
         try:
-            found = await self._call(
-                "append", key, epoch, after, self._limits.events, self._limits.bytes, _json(changes.done), place,
-                attempts, "" if changes.pending is None else _json(changes.pending), changes.fold or "",
-                changes.label or "", *written, patience=self._margin(),
-            )  # fmt: skip
+            with self.latencies["append"].measured():
+                found = await self._call(
+                    "append", key, epoch, after, self._limits.events, self._limits.bytes, _json(changes.done), place,
+                    attempts, "" if changes.pending is None else _json(changes.pending), changes.fold or "",
+                    changes.label or "", *written, patience=self._margin(),
+                )  # fmt: skip
         except StoreFailed:
             self._unlead(key)
             raise

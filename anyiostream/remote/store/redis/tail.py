@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, final
@@ -22,6 +23,7 @@ from weakref import WeakValueDictionary
 import anyio
 from coredis.exceptions import RedisError
 
+from anyiostream.remote.store.latency import Latency
 from anyiostream.remote.store.protocol import News
 from anyiostream.remote.store.redis.lane import Lane, Lost
 from anyiostream.remote.store.redis.scripts import entry_of
@@ -34,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 BLOCK: Final = 5.0
 """Seconds that a read waits in the store."""
+
+NOTE: Final = 5.0
+"""Seconds after which the server leaves itself a message, if it has not had a reason to."""
 
 MOST: Final = 512
 """Events that a read brings, more or less, over all logs."""
@@ -51,13 +56,16 @@ class Tail:
         lane: A connection for this alone.
         commands: Another one, over which a read is ended that waits.
         late: Seconds that a read may come too late.
+        latency: How long it takes until something that is written is read here.
     """
 
-    def __init__(self, prefix: str, lane: Lane, commands: Lane, late: float) -> None:
+    def __init__(self, prefix: str, lane: Lane, commands: Lane, late: float, latency: Latency) -> None:
         self._prefix = prefix
         self._lane = lane
         self._commands = commands
         self._late = late
+        self._latency = latency
+        self._noted: float | None = None  # when a message to the server itself was sent that has not been read
         self._key = f"{prefix}:tail:{uuid4().hex}"
         self._windows: WeakValueDictionary[str, Window] = WeakValueDictionary()
         self._generations: dict[str, bytes] = {}
@@ -137,10 +145,12 @@ class Tail:
             await self._read()
 
     async def _end_reads(self) -> None:
-        """End the read that waits whenever what is followed has changed."""
+        """End the read that waits whenever what is followed has changed; and now and then, to see how long it takes."""
         while True:
-            await self._changed.wait()
+            with anyio.move_on_after(NOTE):
+                await self._changed.wait()
             self._changed = anyio.Event()
+            self._noted = self._noted or time.perf_counter()
             with suppress(Lost):
                 await self._commands.ask([b"XADD", self._key, "MAXLEN", 1, "*", "", ""], [b"EXPIRE", self._key, 60])
 
@@ -209,6 +219,9 @@ class Tail:
             self.feed(key, [entry_of(generation, each) for each in entries])
             return
         self._own[stream] = entries[-1][0]
+        if stream == self._key and self._noted is not None:
+            self._latency.observe(time.perf_counter() - self._noted)
+            self._noted = None
         if stream.endswith(":wake"):
             self._ready = True
         elif stream != self._key:
