@@ -87,6 +87,11 @@ def add_parser(subparsers: Any) -> None:
         "redis://HOST:PORT, which several servers share; an address with a password is safer in the environment, "
         f"as {STORE_VARIABLE}",
     )
+    parser.add_argument(
+        "--codec",
+        metavar="module:object",
+        help="encodes what users write before it is stored, to encrypt it, say",
+    )
     parser.set_defaults(func=serve)
 
 
@@ -112,7 +117,7 @@ def serve(arguments: argparse.Namespace) -> int:
     transformers = [load_transformer(name) for name in arguments.transformer]
     authorize = load_object(arguments.authorize) if arguments.authorize else None
     limits = limits_of(arguments.limit)
-    store = _store(arguments.store)
+    store = _store(arguments.store, load_object(arguments.codec) if arguments.codec else None)
     make = partial(
         app,
         transformers=transformers,
@@ -167,11 +172,11 @@ def _named(graph: str) -> tuple[str, Any]:
     return name if separator else target.rpartition(":")[2].rpartition(".")[2], load_graph(target, may_open=True)
 
 
-def _store(name: str) -> Any:
+def _store(name: str, codec: Any) -> Any:
     from anyiostream.remote.store import StoreUnfit, named_store  # noqa: PLC0415 -- an extra
 
     try:
-        return named_store(name)
+        return named_store(name, codec)
     except (StoreUnfit, MissingExtra) as exc:
         raise UsageError(str(exc)) from exc
 
@@ -198,10 +203,10 @@ async def _serve(made: Callable[[Mapping[str, Any]], Starlette], config: Config,
 
 async def _check_store(service: Any) -> None:
     """What is wrong with it is said in a line, and not by the server's failure."""
-    from anyiostream.remote.store import StoreInUse, StoreUnfit  # noqa: PLC0415 -- an extra
+    from anyiostream.remote.store import CodecFailed, StoreInUse, StoreUnfit  # noqa: PLC0415 -- an extra
 
     try:
         async with service.store.open(service.limits):
             pass
-    except (StoreInUse, StoreUnfit) as exc:
+    except (CodecFailed, StoreInUse, StoreUnfit) as exc:
         raise UsageError(str(exc)) from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -27,12 +28,14 @@ from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.requests import answer, caller_of, refused
 from anyiostream.remote.service import Service
 from anyiostream.remote.sse import HEADERS, HEARTBEAT, until_disconnected
-from anyiostream.remote.store import Listed, StoreFailed
+from anyiostream.remote.store import CodecFailed, Listed, StoreFailed
 from anyiostream.remote.thread import Thread
 from anyiostream.wire import encode, plain
 from anyiostream.wire.sse import frame
 
 __all__ = ["LIVE", "add_page"]
+
+logger = logging.getLogger(__name__)
 
 LIVE: Final = "live"
 """The name of the events of the list of threads."""
@@ -189,6 +192,10 @@ class LiveStream:
         try:
             shown = await read()
         except (StoreFailed, LogGap):
+            return False
+        except CodecFailed as exc:  # until something happens to it
+            logger.warning("thread %s is not on the page's list: %s", thread_id, exc)
+            self._marks[thread_id] = mark
             return False
         self._marks[thread_id] = mark
         if shown is None:

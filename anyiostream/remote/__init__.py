@@ -27,7 +27,7 @@ try:
         RemoteUnreachable,
     )
     from anyiostream.remote.reconnection import Reconnection
-    from anyiostream.remote.store import MemoryLog, MemoryStore, SqliteStore, Store
+    from anyiostream.remote.store import Codec, CodecFailed, MemoryLog, MemoryStore, SqliteStore, Store
     from anyiostream.wire.drafts import Draft, Entry
 except ModuleNotFoundError as exc:
     if exc.name is None or exc.name.partition(".")[0] not in {"hypercorn", "httpx", "starlette"}:
@@ -39,6 +39,8 @@ __all__ = [
     "Access",
     "Assistant",
     "Authorize",
+    "Codec",
+    "CodecFailed",
     "Draft",
     "Entry",
     "Limits",

@@ -32,7 +32,7 @@ from anyiostream.remote.requests import answer, answer_encoded, caller_of, key_o
 from anyiostream.remote.responding import Responder
 from anyiostream.remote.service import Service
 from anyiostream.remote.sse import EventStream, resumed_from
-from anyiostream.remote.store import Store, StoreFailed, named_store
+from anyiostream.remote.store import Codec, Store, StoreFailed, StoreUnfit, named_store
 from anyiostream.remote.subscriptions import Subscription, parse_subscription
 from anyiostream.remote.unread import Unread
 from anyiostream.remote.websocket import converse
@@ -63,6 +63,7 @@ def app(
     origins: Collection[str] = (),
     limits: Limits | None = None,
     store: Store | str = "memory",
+    codec: Codec | None = None,
     heartbeat: float = 5.0,
     checkpoint_thread: CheckpointThread = checkpoint_thread,
 ) -> ServerApplication:
@@ -86,13 +87,15 @@ def app(
         limits: How much it takes on.
         store: Where threads live: `"memory"`, `"sqlite:FILE"`, which outlives the process, `"redis://HOST:PORT"`, which
             several servers share, or an object of yours.
+        codec: Encodes what users have written before it is stored, to encrypt it, say; see `Codec`. A store that is an
+            object has its own.
         heartbeat: Seconds of silence after which an SSE stream says that it is alive; `math.inf` for never.
         checkpoint_thread: Names an owner's thread for a LangGraph checkpointer, if existing checkpoints have other
             names; by default the id, or `owner/id` where an `authorize` hook tells owners apart.
 
     Raises:
         InvalidBound: `heartbeat` is not a number above 0.
-        StoreUnfit: There is no such store, or it does not fit the limits.
+        StoreUnfit: There is no such store, it does not fit the limits, or it is an object, and there is a codec.
         NotAsynchronous: A graph's checkpointer works without an event loop only.
         NotShared: Servers share the store, but not the checkpoints of a graph.
 
@@ -104,7 +107,7 @@ def app(
         authorize=authorize,
         operators=operators,
         limits=limits or Limits(),
-        store=named_store(store) if isinstance(store, str) else store,
+        store=_store(store, codec),
         heartbeat=checked_heartbeat(heartbeat),
         checkpoint_thread=checkpoint_thread,
     )
@@ -158,6 +161,14 @@ def close_streams(application: Starlette) -> None:
     do not end by themselves. Runs go on until the lifespan ends. Call it in the server's event loop. Idempotent.
     """
     application.state.service.close_streams()
+
+
+def _store(store: Store | str, codec: Codec | None) -> Store:
+    if isinstance(store, str):
+        return named_store(store, codec)
+    if codec is not None:
+        raise StoreUnfit("a store that is an object", "app() gives it no codec. Give it one where you make it")
+    return store
 
 
 def _assistant(graph: Any, transformers: Sequence[TransformerFactory]) -> Assistant:

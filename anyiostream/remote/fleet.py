@@ -15,14 +15,23 @@ import json
 import logging
 from collections.abc import Collection
 from contextlib import suppress
-from typing import Final, Protocol, final
+from typing import Any, Final, Protocol, final
 from uuid import uuid4
 
 import anyio
 
 from anyiostream.remote.identity import ThreadKey
 from anyiostream.remote.limits import Limits
-from anyiostream.remote.store import Load, Membership, Record, SharedStore, Standing, StoreFailed
+from anyiostream.remote.store import (
+    CodecFailed,
+    Load,
+    Membership,
+    Record,
+    SharedStore,
+    Standing,
+    Stored,
+    StoreFailed,
+)
 
 __all__ = ["Fleet", "Server", "short"]
 
@@ -33,6 +42,9 @@ LOOK_ROUND: Final = 0.5
 
 BEAT: Final = 0.1
 """The part of a lease after which a server checks that it still has it."""
+
+REMEMBERED: Final = 10_000
+"""Threads of which it is remembered that it has been said that they cannot be decoded."""
 
 PAUSE: Final = 0.5
 """Seconds after which a server that cannot join tries again."""
@@ -101,6 +113,7 @@ class Fleet:
         self._served = served
         self._member: Membership | None = None
         self._last_chances: set[str] = set()
+        self._undecodable: set[str] = set()
         self.closing = False
 
     @property
@@ -184,7 +197,7 @@ class Fleet:
         head = standing.inbox[0]
         if not server.can_read(standing.record):
             return False
-        if not head.cancelled and json.loads(head.body).get("assistant_id") not in self._served:
+        if not head.cancelled and self._assistant(standing.record, head) not in self._served:
             return False  # servers of another version may have it
         self._last_chances = {key for key in self._last_chances if server.has(key)}
         if head.attempts == self._limits.attempts - 1 and self._limits.attempts > 1:
@@ -192,3 +205,15 @@ class Fleet:
                 return False
             self._last_chances.add(standing.record.key)
         return True
+
+    def _assistant(self, record: Record, command: Stored) -> Any:
+        """For which assistant a command is; `None` if that cannot be decoded here, which is said once."""
+        try:
+            return json.loads(command.body).get("assistant_id")
+        except CodecFailed as exc:
+            if record.key not in self._undecodable:
+                if len(self._undecodable) >= REMEMBERED:
+                    self._undecodable.clear()
+                self._undecodable.add(record.key)
+                logger.error("a command of thread %s is left to others: %s", record.thread_id, exc)  # noqa: TRY400
+            return None

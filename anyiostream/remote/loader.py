@@ -109,13 +109,13 @@ class Loader:
 
     async def _restore(self, thread: Thread, found: Claim | Standing, known: Thread | None = None) -> None:
         """Bring `thread`, which is new, to the stored state: its fold, what has happened since, and its commands."""
-        record = found.record
-        if not record.last and not found.inbox and record.fold is None:
+        record, saved = found.record, found.record.fold
+        if not record.last and not found.inbox and saved is None:
             return
         if known is not None and _goes_on(known, record):
             fold, after = known.fold, known.log.last
         else:
-            fold, after = Fold() if record.fold is None else Fold.load(record.fold), record.folded
+            fold, after = Fold() if saved is None else Fold.load(saved), record.folded
         while after < record.last and (entries := await thread.log.read(after, READ_AT_A_TIME)):
             for entry in entries:
                 if entry.seq > record.last:

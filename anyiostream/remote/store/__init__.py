@@ -18,6 +18,7 @@ from anyiostream.remote.store.failures import (
     shown,
 )
 from anyiostream.remote.store.handle import StoredLog, log_of
+from anyiostream.remote.store.kept import Listed, Record, Stored
 from anyiostream.remote.store.latency import Latency, latencies_of
 from anyiostream.remote.store.memory import MemoryLog, MemoryStore
 from anyiostream.remote.store.protocol import (
@@ -25,14 +26,12 @@ from anyiostream.remote.store.protocol import (
     Acceptance,
     Changes,
     Claim,
-    Listed,
     News,
     Offer,
-    Record,
     Standing,
-    Stored,
     thread_key,
 )
+from anyiostream.remote.store.sealing import Codec, CodecFailed
 from anyiostream.remote.store.shared import Load, Membership, SharedStore, as_shared
 from anyiostream.remote.store.sqlite import SqliteStore, back_up
 from anyiostream.remote.store.store import Store
@@ -42,6 +41,8 @@ __all__ = [
     "Acceptance",
     "Changes",
     "Claim",
+    "Codec",
+    "CodecFailed",
     "Fenced",
     "InboxFull",
     "Latency",
@@ -75,8 +76,12 @@ __all__ = [
 ]
 
 
-def named_store(name: str) -> Store:
+def named_store(name: str, codec: Codec | None = None) -> Store:
     """The store that a command line names: `memory`, `sqlite:FILE`, or the address of a Redis or Valkey server.
+
+    Args:
+        name: Its name.
+        codec: Encodes what users have written, before it is stored; memory needs none.
 
     Raises:
         StoreUnfit: There is no such kind of store, or it names no file, or no address.
@@ -88,9 +93,9 @@ def named_store(name: str) -> Store:
     if kind in {"redis", "rediss", "redis+sentinel", "rediss+sentinel"}:
         from anyiostream.remote.store.redis import RedisStore  # noqa: PLC0415 -- an extra
 
-        return RedisStore(name)
+        return RedisStore(name, codec=codec)
     if kind != "sqlite":
         raise StoreUnfit(repr(shown(name)), "there are the stores `memory`, `sqlite:FILE` and `redis://HOST:PORT`")
     if not rest or rest.startswith(":"):
         raise StoreUnfit(repr(name), "a store in SQLite is a file: `sqlite:FILE`")
-    return SqliteStore(rest)
+    return SqliteStore(rest, codec=codec)

@@ -12,7 +12,8 @@ from anyio.lowlevel import checkpoint
 from anyiostream.errors import AnyioStreamError
 from anyiostream.remote.identity import ThreadKey
 from anyiostream.remote.limits import Limits
-from anyiostream.remote.store.protocol import NOTHING, Acceptance, Changes, Claim, Offer, Record, Records
+from anyiostream.remote.store.kept import Record
+from anyiostream.remote.store.protocol import NOTHING, Acceptance, Changes, Claim, Offer, Records
 from anyiostream.remote.store.window import Window
 from anyiostream.wire.drafts import Draft, Entry
 
@@ -21,8 +22,20 @@ __all__ = ["StoredLog", "both", "log_of"]
 NAMES: Final = tuple(each.name for each in attrs.fields(Changes))
 
 
+def size_of(entry: Entry) -> int:
+    """Bytes of an event in a store that keeps it as it is."""
+    return len(entry.body)
+
+
 class StoredLog:
     """The log and the inbox of a thread that has been claimed. The contract of the log is that of `ThreadLog`.
+
+    Args:
+        store: Where it is.
+        claim: The claim.
+        window: Its newest events.
+        limits: How much a log keeps.
+        size: Bytes that an event takes of that.
 
     Attributes:
         log_id: The thread's generation.
@@ -32,7 +45,9 @@ class StoredLog:
         holder: Whose claim it is; `""` if nobody has the thread.
     """
 
-    def __init__(self, store: Records, claim: Claim, window: Window, limits: Limits) -> None:
+    def __init__(
+        self, store: Records, claim: Claim, window: Window, limits: Limits, size: Callable[[Entry], int] = size_of
+    ) -> None:
         self.log_id: Final = str(claim.record.generation)
         self.key: Final = claim.record.key
         self.epoch: Final = claim.record.epoch
@@ -40,6 +55,7 @@ class StoredLog:
         self._store = store
         self._window = window
         self._limits = limits
+        self._size = size
         self._last = claim.record.last
         self._next = claim.next
         self._placed: list[Entry] = []
@@ -194,7 +210,7 @@ class StoredLog:
     def _is_to_be_folded(self, entry: Entry, changes: Changes) -> bool:
         """Whether it is time to save the fold: in the middle of what the log keeps."""
         self._unfolded_events += 1
-        self._unfolded_bytes += len(entry.body)
+        self._unfolded_bytes += self._size(entry)
         half = self._unfolded_events * 2 < self._limits.events and self._unfolded_bytes * 2 < self._limits.bytes
         if half and changes.fold is None:
             return False

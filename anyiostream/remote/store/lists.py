@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Final
 
-import attrs
-
-from anyiostream.remote.store.protocol import Listed
+from anyiostream.remote.store.kept import Listed
 from anyiostream.remote.store.schema import kept_name
+from anyiostream.remote.store.sealing import Decode
 
 __all__ = ["label", "listed"]
 
+COLUMNS: Final = ("key", "thread_id", "generation", "touched", "last", "commands", "label")
 
-def listed(db: sqlite3.Connection, owner: str, since: int, skip: int, most: int) -> list[Listed]:
+
+def listed(db: sqlite3.Connection, owner: str, since: int, skip: int, most: int, decode: Decode) -> list[Listed]:
     """An owner's threads, the one that was touched last first."""
     rows = db.execute(
         "SELECT key, thread_id, generation, touched, last,"  # then what need not be found of those passed over
@@ -21,8 +23,7 @@ def listed(db: sqlite3.Connection, owner: str, since: int, skip: int, most: int)
         " WHERE owner = ? AND touched >= ? ORDER BY touched DESC LIMIT ? OFFSET ?",
         (kept_name(owner), since, most, skip),
     )
-    names = [each.name for each in attrs.fields(Listed)]
-    return [Listed(**dict(zip(names, row, strict=True))) for row in rows.fetchall()]
+    return [Listed(**dict(zip(COLUMNS, row, strict=True)), decode=decode) for row in rows.fetchall()]
 
 
 def label(db: sqlite3.Connection, read: Listed, label: bytes) -> None:

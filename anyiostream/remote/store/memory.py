@@ -16,6 +16,7 @@ from anyiostream.remote.limits import Limits
 from anyiostream.remote.log import LogGap
 from anyiostream.remote.store.failures import Fenced, InboxFull, NotPending, OutOfStep
 from anyiostream.remote.store.handle import StoredLog
+from anyiostream.remote.store.kept import Listed, Record, Stored
 from anyiostream.remote.store.protocol import (
     NOTHING,
     REMEMBERED,
@@ -23,11 +24,8 @@ from anyiostream.remote.store.protocol import (
     Changes,
     Claim,
     Clock,
-    Listed,
     Offer,
-    Record,
     Standing,
-    Stored,
     next_place,
     thread_key,
 )

@@ -28,6 +28,8 @@ from typing import Final, Protocol, final
 import attrs
 
 from anyiostream.remote.limits import Limits
+from anyiostream.remote.store.kept import Listed, Record, Stored
+from anyiostream.remote.store.sealing import Sealing
 from anyiostream.wire.drafts import Entry
 
 __all__ = [
@@ -36,13 +38,10 @@ __all__ = [
     "Acceptance",
     "Changes",
     "Claim",
-    "Listed",
     "News",
     "Offer",
-    "Record",
     "Records",
     "Standing",
-    "Stored",
     "next_place",
     "thread_key",
 ]
@@ -74,40 +73,6 @@ def next_place(last: int, now: int) -> int:
 
 @final
 @attrs.frozen(kw_only=True)
-class Record:
-    """What a store knows of a thread besides its events and commands.
-
-    Attributes:
-        key: Its name in the store.
-        owner: Whose it is.
-        thread_id: Its id, as its owner has it.
-        generation: When it was made, in µs; tells it from an earlier thread of that name.
-        epoch: Rises with each claim; 0 before the first one.
-        holder: Who has claimed it last.
-        floor: The place of the newest event that has been forgotten; 0 if none has.
-        last: The place of the newest event; 0 if there never was one.
-        pending: Ids of what its graph waits for its user with.
-        fold: Its state after the event at `folded`, as its writer has encoded it; `None` before the first one.
-        folded: The place that the fold belongs to.
-        watched: The greatest place of a run's end that a client's watcher has been told of, where servers share it.
-    """
-
-    key: str
-    owner: str
-    thread_id: str
-    generation: int
-    epoch: int = 0
-    holder: str = ""
-    floor: int = 0
-    last: int = 0
-    pending: tuple[str, ...] = ()
-    fold: bytes | None = None
-    folded: int = 0
-    watched: int = 0
-
-
-@final
-@attrs.frozen(kw_only=True)
 class Offer:
     """A command that a client has sent.
 
@@ -129,6 +94,12 @@ class Offer:
     answers: Collection[str] = ()
     once: str | None = None
 
+    def sealed(self, sealing: Sealing) -> Offer:
+        """The command as it is stored."""
+        if not sealing.encodes:
+            return self
+        return attrs.evolve(self, body=sealing.seal(self.body), reply=sealing.seal(self.reply))
+
 
 @final
 @attrs.frozen(kw_only=True)
@@ -144,28 +115,6 @@ class Acceptance:
     place: int
     reply: bytes
     repeated: bool = False
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Stored:
-    """A command in an inbox.
-
-    Attributes:
-        place: Its place in the inbox; they rise in order of acceptance.
-        run_id: The id of its run.
-        body: What was offered.
-        attempts: How often its run has been begun, since it last made progress.
-        cancelled: Whether somebody wants its run stopped.
-        drained: Whether somebody wants it to stop at the end of its step.
-    """
-
-    place: int
-    run_id: str
-    body: bytes
-    attempts: int = 0
-    cancelled: bool = False
-    drained: bool = False
 
 
 @final
@@ -186,6 +135,12 @@ class Changes:
     pending: tuple[str, ...] | None = None
     fold: bytes | None = None
     label: bytes | None = None
+
+    def sealed(self, sealing: Sealing) -> Changes:
+        """The changes as they are stored."""
+        if not sealing.encodes or self.fold is self.label is None:
+            return self
+        return attrs.evolve(self, fold=sealing.seal(self.fold), label=sealing.seal(self.label))
 
 
 NOTHING: Final = Changes()
@@ -219,30 +174,6 @@ class Standing:
 
     record: Record
     inbox: Sequence[Stored] = ()
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Listed:
-    """What a list of threads has of one: little, whatever the thread holds.
-
-    Attributes:
-        key: Its name in the store.
-        thread_id: Its id, as its owner has it.
-        generation: When it was made, in µs; tells it from an earlier thread of that name.
-        touched: When something was last accepted, cancelled or written, in µs.
-        last: The place of its newest event; 0 if there never was one.
-        commands: How many there are in its inbox.
-        label: What its writer, or whoever has read it, has left for lists; `None` before that.
-    """
-
-    key: str
-    thread_id: str
-    generation: int
-    touched: int
-    last: int
-    commands: int
-    label: bytes | None
 
 
 @final
@@ -349,7 +280,10 @@ class Records(Protocol):
         """Renew the lease of `holder`; whether it still has what it has claimed.
 
         A store that outlives the process writes something, even where there are no leases: by that a server knows
-        whether it can. Raises `StoreFailed` if not.
+        whether it can.
+
+        Raises:
+            StoreFailed: It cannot be written.
         """
         ...
 

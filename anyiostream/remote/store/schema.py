@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ADDED", "OF_A_THREAD", "SCHEMA", "VERSION", "kept_name", "shown_name"]
+__all__ = ["ADDED", "CODEC", "OF_A_THREAD", "SCHEMA", "VERSION", "kept_name", "shown_name"]
 
 VERSION: Final = 1
 """Of the tables, in the file's `user_version`."""
@@ -42,6 +42,9 @@ CREATE INDEX IF NOT EXISTS listed ON threads (owner, touched);
 CREATE TABLE IF NOT EXISTS probed (at INTEGER NOT NULL);
 """
 """What files of version 0.1.0 have not had. It can go on with a file that has them."""
+
+CODEC: Final = "CREATE TABLE IF NOT EXISTS codec (canary BLOB NOT NULL)"
+"""What a file has besides whose content is encoded."""
 
 OF_A_THREAD: Final = ("folds", "events", "commands", "replies", "labels", "threads")
 

@@ -31,6 +31,7 @@ from anyiostream.remote.limits import Limits
 from anyiostream.remote.store.failures import StoreFailed, StoreUnfit
 from anyiostream.remote.store.file_lock import FileLock
 from anyiostream.remote.store.handle import StoredLog
+from anyiostream.remote.store.kept import Listed, Record
 from anyiostream.remote.store.latency import Latency
 from anyiostream.remote.store.memory import now
 from anyiostream.remote.store.protocol import (
@@ -39,12 +40,11 @@ from anyiostream.remote.store.protocol import (
     Changes,
     Claim,
     Clock,
-    Listed,
     Offer,
-    Record,
     Standing,
 )
-from anyiostream.remote.store.schema import ADDED, SCHEMA, VERSION
+from anyiostream.remote.store.schema import ADDED, CODEC, SCHEMA, VERSION
+from anyiostream.remote.store.sealing import ENCODED, NO_CODEC, WRONG_CODEC, Codec, Sealing
 from anyiostream.remote.store.tables import Tables
 from anyiostream.remote.store.window import Window
 from anyiostream.wire.drafts import Entry
@@ -84,6 +84,7 @@ class SqliteStore:
     Args:
         path: The file, which is made if there is none. Beside it SQLite keeps two of its own, and there is a lock.
         synchronous: What it survives: `"normal"` the death of the process, `"full"` also that of the machine.
+        codec: Encodes what users have written, to encrypt it, say; see `Codec`.
         clock: The time, in µs since 1970.
 
     Attributes:
@@ -101,10 +102,12 @@ class SqliteStore:
         path: str | os.PathLike[str],
         *,
         synchronous: Literal["normal", "full"] = "normal",
+        codec: Codec | None = None,
         clock: Clock = now,
     ) -> None:
         self.path: Final = Path(path)
         self.latencies: Final = {"append": Latency()}
+        self._sealing = Sealing(codec)
         self._synchronous = synchronous
         self._clock = clock
         self._limits = Limits()
@@ -123,7 +126,7 @@ class SqliteStore:
             self._thread = anyio.CapacityLimiter(1)
             connection = await to_thread.run_sync(self._connected, limiter=self._thread)
             self._limits, self._process = limits, os.getpid()
-            self._tables = Tables(connection, limits, self._clock)
+            self._tables = Tables(connection, limits, self._clock, self._sealing.open)
             self._windows.clear()
             try:
                 yield
@@ -141,7 +144,7 @@ class SqliteStore:
             window = Window(*most, floor=claim.record.last)
             window.forgotten = claim.record.floor
             self._windows[claim.record.key] = window
-        return StoredLog(self, claim, window, self._limits)
+        return StoredLog(self, claim, window, self._limits, self._sealing.size)
 
     async def record(self, key: str) -> Record | None:
         """What is known of a thread."""
@@ -157,7 +160,8 @@ class SqliteStore:
 
     async def label(self, listed: Listed, label: bytes) -> None:
         """Leave for lists what was read of a thread."""
-        await self._call(lambda tables: tables.label(listed, label))
+        sealed = self._sealing.seal(label)
+        await self._call(lambda tables: tables.label(listed, sealed))
 
     async def unfinished(self) -> Sequence[str]:
         """Keys of the threads that have commands."""
@@ -165,12 +169,14 @@ class SqliteStore:
 
     async def accept(self, offer: Offer, *, most: int, within: float) -> Acceptance:
         """Put a command into a thread's inbox."""
-        return await self._call(lambda tables: tables.accept(offer, most, within))
+        sealed = offer.sealed(self._sealing)
+        accepted = await self._call(lambda tables: tables.accept(sealed, most, within))
+        return attrs.evolve(accepted, reply=self._sealing.open(accepted.reply))
 
     async def recall(self, key: str, once: str, *, within: float) -> bytes | None:
         """The reply to the same command, if it was accepted before."""
         known = await self._call(lambda tables: tables.recall(key, once, within))
-        return None if known is None else known.reply
+        return None if known is None else self._sealing.open(known.reply)
 
     async def cancel(self, key: str, place: int, *, drain: bool = False) -> None:
         """Note that the run of a command is to be stopped."""
@@ -193,14 +199,15 @@ class SqliteStore:
         self, key: str, epoch: int, after: int, entries: Sequence[Entry], changes: Changes = NOTHING
     ) -> None:
         """Write events to a log, and what changes with them. Followers are shown them when they are stored."""
+        sealed, beside = self._sealing.entries(entries), changes.sealed(self._sealing)
         with self.latencies["append"].measured():
             await self._call(
-                lambda tables: tables.append(key, epoch, after, entries, changes), partial(self._show, key, entries)
+                lambda tables: tables.append(key, epoch, after, sealed, beside), partial(self._show, key, entries)
             )
 
     async def read(self, key: str, after: int, most: int = 256) -> Sequence[Entry]:
         """The events after a place."""
-        return await self._call(lambda tables: tables.read(key, after, most))
+        return self._sealing.readable(await self._call(lambda tables: tables.read(key, after, most)))
 
     def discard(self, key: str) -> None:
         """Nothing to do: the thread is in the file."""
@@ -289,13 +296,32 @@ class SqliteStore:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if application != APPLICATION:
             raise StoreUnfit(str(self.path), "it is another program's database. Name another file")
-        if version != VERSION:
+        if version not in {VERSION, VERSION + ENCODED}:
             raise StoreUnfit(
                 str(self.path), f"it is of version {version}, this server reads version {VERSION}. Name another file"
             )
         connection.executescript(ADDED)
+        self._check_codec(connection, encoded=version != VERSION)
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
         connection.execute(f"PRAGMA synchronous = {self._synchronous.upper()}")
+
+    def _check_codec(self, connection: sqlite3.Connection, *, encoded: bool) -> None:
+        """Refuse a file whose content the codec cannot decode; note that it encodes some from now on."""
+        sealing = self._sealing
+        if not sealing.encodes:
+            if encoded:
+                raise StoreUnfit(str(self.path), NO_CODEC)
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(CODEC)
+        new = sealing.canary()
+        (before,) = connection.execute("SELECT canary FROM codec").fetchone() or (new,)
+        if not (sealing.knows(before) and sealing.knows(new)):
+            raise StoreUnfit(str(self.path), WRONG_CODEC)
+        # Written anew, so that a key is no longer needed when all that it has encoded is gone.
+        connection.execute("INSERT OR REPLACE INTO codec (rowid, canary) VALUES (1, ?)", (new,))
+        connection.execute(f"PRAGMA user_version = {VERSION + ENCODED}")
+        connection.execute("COMMIT")
 
 
 def _transact(tables: Tables, batch: Sequence[Request]) -> None:

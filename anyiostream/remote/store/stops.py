@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from anyiostream.remote.store.protocol import Stored
+from anyiostream.remote.store.kept import Stored
+from anyiostream.remote.store.sealing import Decode, unsealed
 
 __all__ = ["DRAIN", "STOP", "kept_stop", "stored"]
 
@@ -20,8 +21,14 @@ def kept_stop(*, drain: bool) -> int:
     return DRAIN if drain else STOP
 
 
-def stored(place: int, run_id: str, body: bytes, attempts: int, stop: int) -> Stored:
+def stored(place: int, run_id: str, body: bytes, attempts: int, stop: int, *, decode: Decode = unsealed) -> Stored:
     """A command of which a store has kept that."""
     return Stored(
-        place=place, run_id=run_id, body=body, attempts=attempts, cancelled=stop == STOP, drained=stop == DRAIN
+        place=place,
+        run_id=run_id,
+        body=body,
+        attempts=attempts,
+        cancelled=stop == STOP,
+        drained=stop == DRAIN,
+        decode=decode,
     )

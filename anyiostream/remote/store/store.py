@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from anyiostream.remote.store.handle import StoredLog
-from anyiostream.remote.store.protocol import Claim, Listed, Records
+from anyiostream.remote.store.kept import Listed
+from anyiostream.remote.store.protocol import (
+    Claim,
+    Records,
+)
 
 __all__ = ["Store"]
 

@@ -18,20 +18,19 @@ import attrs
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.store import lists, replies
 from anyiostream.remote.store.failures import Fenced, InboxFull, NotPending, OutOfStep
+from anyiostream.remote.store.kept import Listed, Record, Stored
 from anyiostream.remote.store.protocol import (
     Acceptance,
     Changes,
     Claim,
     Clock,
-    Listed,
     Offer,
-    Record,
     Standing,
-    Stored,
     next_place,
     thread_key,
 )
 from anyiostream.remote.store.schema import OF_A_THREAD, kept_name, shown_name
+from anyiostream.remote.store.sealing import Decode
 from anyiostream.remote.store.stops import STOP, kept_stop, stored
 from anyiostream.remote.store.window import check_gap
 from anyiostream.wire.drafts import Entry
@@ -71,10 +70,12 @@ class Tables:
         connection: Opened, with the schema in it.
         limits: How much a log keeps.
         clock: The time, in µs since 1970.
+        decode: What is stored in place of content, decoded.
     """
 
-    def __init__(self, connection: sqlite3.Connection, limits: Limits, clock: Clock) -> None:
+    def __init__(self, connection: sqlite3.Connection, limits: Limits, clock: Clock, decode: Decode) -> None:
         self._db = connection
+        self._decode = decode
         self._limits = limits
         self._clock = clock
         self._heads: dict[str, Head] = {}
@@ -135,6 +136,7 @@ class Tables:
             pending=tuple(json.loads(pending)),
             fold=None if fold is None else fold[1],
             folded=0 if fold is None else fold[0],
+            decode=self._decode,
         )
 
     def look(self, key: str) -> Standing | None:
@@ -144,7 +146,7 @@ class Tables:
 
     def listed(self, owner: str, since: int, skip: int, most: int) -> list[Listed]:
         """An owner's threads, the one that was touched last first."""
-        return lists.listed(self._db, owner, since, skip, most)
+        return lists.listed(self._db, owner, since, skip, most, self._decode)
 
     def label(self, listed: Listed, label: bytes) -> None:
         """Leave for lists what was read of a thread."""
@@ -345,7 +347,7 @@ class Tables:
             "SELECT place, run_id, body, attempts, cancelled FROM commands WHERE generation = ? ORDER BY place",
             (generation,),
         )
-        return [stored(*row) for row in rows.fetchall()]
+        return [stored(*row, decode=self._decode) for row in rows.fetchall()]
 
     def _pending(self, head: Head) -> set[str]:
         row = self._db.execute("SELECT pending FROM threads WHERE generation = ?", (head.generation,)).fetchone()

@@ -10,6 +10,7 @@ from typing import Any, Final, final
 import anyio
 
 from anyiostream.remote.log import LogGap
+from anyiostream.remote.store.sealing import CodecFailed
 from anyiostream.wire.drafts import Entry
 
 __all__ = ["Window", "check_gap"]
@@ -56,6 +57,7 @@ class Window:
         self._entries: list[Any] = []
         self._begin = 0  # those before it are forgotten
         self._lost = range(0)
+        self._unreadable: CodecFailed | None = None
         self._news: anyio.Event | None = None
 
     def __len__(self) -> int:
@@ -65,6 +67,16 @@ class Window:
     def first(self) -> int:
         """The place of the oldest event here; one more than the newest's if there is none."""
         return int(self._entries[self._begin].seq) if len(self) else self.last + 1
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether nothing has come that cannot be read."""
+        return self._unreadable is None
+
+    def fail(self, why: CodecFailed) -> None:
+        """What comes after the newest event here cannot be read: whoever comes to it is told."""
+        self._unreadable = why
+        self._wake()
 
     def extend(self, entries: Sequence[Entry]) -> None:
         """Add the newest events, and wake those that wait for them."""
@@ -87,6 +99,7 @@ class Window:
         """Restart after the event at `floor`: older events are not here, or no longer anywhere. Wakes who waits."""
         self._entries.clear()
         self._begin = self.size = 0
+        self._unreadable = None
         self.floor = self.last = floor
         self._wake()
 
@@ -100,10 +113,13 @@ class Window:
 
         Raises:
             LogGap: The reader's place is gone.
+            CodecFailed: What comes next cannot be decoded.
         """
         if after in self._lost:
             raise LogGap(after, self._lost.start)
         if after >= self.last:
+            if self._unreadable is not None:
+                raise CodecFailed(self._unreadable.why) from self._unreadable.__cause__
             return ()
         if after < self.floor or not len(self):
             return None
@@ -113,8 +129,8 @@ class Window:
         return self._entries[found : found + most]
 
     async def wait(self, after: int) -> None:
-        """Wait until there is something after `after`. Does not checkpoint if there is."""
-        if after < self.last:
+        """Wait until there is something after `after`, or it cannot be read. Does not checkpoint if that is so."""
+        if after < self.last or self._unreadable is not None:
             return
         if self._news is None:
             self._news = anyio.Event()

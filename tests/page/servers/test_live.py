@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
 from anyiostream import GraphWriter
 from anyiostream.page import add_page
-from anyiostream.remote import Access, Limits, app
+from anyiostream.remote import Access, Limits, SqliteStore, app
 
 from ...remote.servers.raw import Client
 from ...remote.servers.serving import SERVERS, serving
+from ...remote.store.codecs import Toy
 from ...waiting import PATIENCE
 
 
@@ -61,6 +64,34 @@ def test_the_list_of_ones_own(server: str) -> None:
             assert (one["state"], one["statistics"], one["behind"]) == ("waiting", None, [])
         with Client(url) as stranger:
             assert stranger.http.post("/live").status_code == 401
+
+
+def test_a_thread_that_cannot_be_decoded_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says so, once for each who looks; the others are shown. A search, which promises all, is refused."""
+
+    def codec(*keys: bytes) -> SqliteStore:
+        return SqliteStore(tmp_path / "f", codec=Toy(*keys))
+
+    async def rotate() -> None:
+        async with codec(b"new", b"old").open(Limits()):
+            pass
+
+    with serving("uvicorn", app({"speaks": speaks}, store=codec(b"old"))) as url, Client(url, "lost") as client:
+        client.start("speaks")
+        client.ended()
+    anyio.run(rotate)
+    served = add_page(app({"speaks": speaks}, store=codec(b"new")))
+    with serving("uvicorn", served) as url, live(url) as news, Client(url, "own") as client:
+        client.start("speaks")
+        shown: dict[str, Any] = {}
+        while shown.get("own") != "waiting":
+            shown.update((each["thread_id"], each["state"]) for each in next(news)["threads"])
+        assert shown == {"own": "waiting"}
+        assert client.http.post("/threads/search", json={}).status_code == 500
+        assert client.http.get("/threads/lost/state").status_code == 500
+        assert client.state().status_code == 200
+    said = [each for each in caplog.records if each.getMessage().startswith("thread lost is not on the page's list: ")]
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize("server", SERVERS)

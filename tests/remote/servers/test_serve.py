@@ -251,6 +251,29 @@ def test_idle_connections_are_kept_for_longer_than_by_clients_and_proxies(monkey
     assert served[0].keep_alive_timeout > 60
 
 
+def test_codecs_and_operators_are_passed_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """`--codec` goes to the store that is named; `--operator` names who may read figures."""
+    served: list[Any] = []
+    monkeypatch.setattr(anyio, "run", lambda _, made, __, graphs, **___: served.append(made(graphs)))
+    store = f"sqlite:{tmp_path / 'f'}"
+    options = ["--codec", "tests.remote.store.codecs:codec", "--operator", "ann", "--operator", "bob"]
+    assert main(["serve", "examples.chat:assistant", "--store", store, *options]) == 0
+    service = served[0].state.service
+    assert service.store._sealing.encodes  # noqa: SLF001
+    assert set(service._operators) == {"ann", "bob"}  # noqa: SLF001
+    assert main(["serve", "examples.chat:assistant", "--codec", "tests.remote.store.codecs:nothing"]) == 2
+    assert "has no attribute 'nothing'" in capsys.readouterr().err
+
+
+def test_a_codec_that_is_none_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a line, before anything is served."""
+    options = ["--store", f"sqlite:{tmp_path / 'f'}", "--codec", "json:JSONDecoder", "--port", "0"]
+    assert main(["serve", "tests.remote.graphs:everything", *options]) == 2
+    assert "mend its encode()" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_limits_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--limit NAME=VALUE` sets each of the server's bounds; the last one of a name counts."""
     served: list[Any] = []

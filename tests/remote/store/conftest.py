@@ -15,6 +15,7 @@ from anyiostream.remote.store import MemoryStore, SqliteStore
 from anyiostream.remote.store.redis import RedisStore
 
 from ...waiting import PATIENCE
+from .codecs import Toy
 from .valkey import Valkey, valkey
 
 Opened = Callable[..., Awaitable[Any]]
@@ -24,6 +25,8 @@ STORES: dict[str, Callable[[Path, str, Any], Any]] = {
     "memory": lambda _, __, clock: MemoryStore(**clock),
     "sqlite": lambda folder, _, clock: SqliteStore(folder / "runs.sqlite", **clock),
     "redis": lambda _, url, clock: RedisStore(f"{url}?prefix={uuid4()}", deadline=PATIENCE, patience=PATIENCE, **clock),
+    "sqlite-encoded": lambda folder, _, clock: STORES["sqlite"](folder, "", {"codec": Toy(b"key"), **clock}),
+    "redis-encoded": lambda folder, url, clock: STORES["redis"](folder, url, {"codec": Toy(b"key"), **clock}),
 }
 
 
@@ -37,7 +40,7 @@ def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 @pytest.fixture(params=STORES)
 async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opened]:
     """Opens a store of each kind, until the test ends."""
-    url = request.getfixturevalue("valkey_server").url if request.param == "redis" else ""
+    url = request.getfixturevalue("valkey_server").url if request.param.startswith("redis") else ""
     async with anyio.create_task_group() as tasks:
 
         async def hold(made: Any, limits: Limits, *, task_status: Any) -> None:

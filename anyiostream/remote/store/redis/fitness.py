@@ -13,6 +13,7 @@ from anyiostream.remote.store.failures import StoreFailed, StoreUnfit
 from anyiostream.remote.store.redis.address import Address
 from anyiostream.remote.store.redis.lane import Lane, Lost, Reply
 from anyiostream.remote.store.redis.scripts import Script
+from anyiostream.remote.store.sealing import ENCODED, NO_CODEC, WRONG_CODEC, Sealing
 
 __all__ = ["SCHEMA", "check_facts", "check_fit"]
 
@@ -26,7 +27,7 @@ OLDEST: Final = (6, 2)
 SECTIONS: Final = ("server", "memory", "replication", "cluster")
 
 
-async def check_fit(script: Script, lane: Lane, address: Address, patience: float) -> None:
+async def check_fit(script: Script, lane: Lane, address: Address, patience: float, sealing: Sealing) -> None:
     """Refuse a server that cannot keep threads. One that does not answer is asked again for `patience` seconds.
 
     Raises:
@@ -40,14 +41,30 @@ async def check_fit(script: Script, lane: Lane, address: Address, patience: floa
     check_facts(name, _facts(b"\r\n".join(replies)))
     try:
         found = int(await script.call(lane, "schema", SCHEMA, patience=patience))
+        if not SCHEMA - 1 <= found % ENCODED <= SCHEMA:
+            raise StoreUnfit(
+                name,
+                f"its threads are of version {found}, this server reads {SCHEMA}. Use a server of that version, or "
+                "another prefix",
+            )
+        await _check_codec(script, lane, name, patience, sealing, found)
     except StoreFailed as exc:
         raise StoreUnfit(name, f"it does not run what it is asked to: {exc.__cause__ or exc}") from exc
-    if not SCHEMA - 1 <= found <= SCHEMA:
-        raise StoreUnfit(
-            name,
-            f"its threads are of version {found}, this server reads {SCHEMA}. Use a server of that version, or another "
-            "prefix",
-        )
+
+
+async def _check_codec(script: Script, lane: Lane, name: str, patience: float, sealing: Sealing, schema: int) -> None:
+    """Refuse a store whose content the codec cannot decode; note that it encodes some from now on."""
+    if not sealing.encodes:
+        if schema >= ENCODED:
+            raise StoreUnfit(name, NO_CODEC)
+        return
+    before = await script.call(lane, "canary", patience=patience)
+    if before is None or sealing.knows(before):
+        # Written anew, so that a key is no longer needed when all that it has encoded is gone.
+        version = schema % ENCODED + ENCODED
+        before = await script.call(lane, "encode", version, sealing.canary(), before or b"", patience=patience)
+    if not sealing.knows(before):
+        raise StoreUnfit(name, WRONG_CODEC)
 
 
 async def _asked(lane: Lane, name: str, patience: float) -> list[Reply]:

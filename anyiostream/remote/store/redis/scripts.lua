@@ -1,8 +1,8 @@
 -- What a server asks of the store, each whole or not at all. For Lua 5.1 as Redis 6.2 and Valkey have it.
 --
 -- Keys, behind the prefix:
---   meta            hash: `schema`; `newest`, `used`: the greatest generation, and place of an erased log; `indexed`:
---                   that all threads are in the sets of their owners
+--   meta            hash: `schema`, and `canary` where content is encoded; `newest`, `used`: the greatest generation,
+--                   and place of an erased log; `indexed`: that all threads are in the sets of their owners
 --   t:T:rec         hash: the record of thread T, and what is counted of its log
 --   t:T:log         stream: its events, each at `<place>-0`: h its head, b its body, p the place before it
 --   t:T:in          hash: its commands, place -> packed
@@ -559,6 +559,21 @@ end
 function operations.schema(version)
   call('HSETNX', name('meta'), 'schema', version)
   return call('HGET', name('meta'), 'schema')
+end
+
+-- Something that is encoded as all content is, by which a server knows whether it can decode that.
+function operations.canary()
+  return call('HGET', name('meta'), 'canary')
+end
+
+-- From now on content is encoded. If another server has said so since `before` was read, what that has left is returned.
+function operations.encode(version, canary, before)
+  local found = call('HGET', name('meta'), 'canary') or ''
+  if found ~= before then
+    return found
+  end
+  call('HSET', name('meta'), 'schema', version, 'canary', canary)
+  return canary
 end
 
 return operations[operation](unpack(args))

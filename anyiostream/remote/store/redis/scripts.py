@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import resources
 from typing import Any, Final, final
 
@@ -14,12 +14,17 @@ import anyio
 from coredis.exceptions import NoScriptError, RedisError
 
 from anyiostream.remote.store.failures import StoreFailed
-from anyiostream.remote.store.protocol import Clock, Listed, Record, Standing
+from anyiostream.remote.store.kept import Listed, Record
+from anyiostream.remote.store.protocol import (
+    Clock,
+    Standing,
+)
 from anyiostream.remote.store.redis.lane import Lane, Lost
+from anyiostream.remote.store.sealing import CodecFailed, Decode
 from anyiostream.remote.store.stops import stored
 from anyiostream.wire.drafts import Entry
 
-__all__ = ["Script", "entry_of", "head_of", "listed_of", "standing_of"]
+__all__ = ["Script", "entry_of", "head_of", "json_of", "listed_of", "readable", "standing_of", "us"]
 
 SOURCE: Final = resources.files("anyiostream.remote.store.redis").joinpath("scripts.lua").read_bytes()
 DIGEST: Final = hashlib.sha1(SOURCE, usedforsecurity=False).hexdigest()
@@ -92,22 +97,53 @@ class Script:
             done += found
 
 
+def us(seconds: float) -> int:
+    """A time as the script takes it, in µs."""
+    return int(seconds * 1_000_000)
+
+
+def json_of(values: Collection[Any]) -> str:
+    """A list as the script takes it."""
+    return json.dumps(list(values))
+
+
 def head_of(entry: Entry) -> bytes:
     """What a log keeps of an event besides its body."""
     return json.dumps([entry.method, entry.channel, entry.namespace, entry.root_event]).encode()
 
 
-def entry_of(generation: bytes, kept: Sequence[Any]) -> tuple[int, Entry]:
-    """An event as a log keeps it, and the place before it."""
+def entry_of(generation: bytes, kept: Sequence[Any], decode: Decode) -> tuple[int, Entry]:
+    """An event as a log keeps it, and the place before it.
+
+    Raises:
+        CodecFailed: It cannot be decoded.
+    """
     place, fields = kept
     seq = int(place.partition(b"-")[0])
     method, channel, namespace, root_event = json.loads(fields[1])
-    body: bytes = fields[3]
+    body = decode(fields[3])
     entry = Entry(seq, f"{generation.decode()}-{seq}", method, channel, tuple(namespace), root_event, body)
     return int(fields[5]), entry
 
 
-def standing_of(key: str, found: Sequence[Any]) -> Standing:
+def readable(generation: bytes, found: Sequence[Any], decode: Decode) -> list[tuple[int, Entry]]:
+    """Events as a log keeps them, each with the place before it, up to the first one that cannot be decoded.
+
+    Raises:
+        CodecFailed: That is the first of them.
+    """
+    entries: list[tuple[int, Entry]] = []
+    for each in found:
+        try:
+            entries.append(entry_of(generation, each, decode))
+        except CodecFailed:
+            if not entries:
+                raise
+            break
+    return entries
+
+
+def standing_of(key: str, found: Sequence[Any], decode: Decode) -> Standing:
     """A thread as the store shows it."""
     owner, thread_id, generation, epoch, holder, floor, last, pending, fold, folded, watched = found[0]
     record = Record(
@@ -123,12 +159,16 @@ def standing_of(key: str, found: Sequence[Any]) -> Standing:
         fold=fold,
         folded=int(folded or 0),
         watched=int(watched),
+        decode=decode,
     )
-    inbox = [stored(place, run_id.decode(), body, attempts, stop) for place, run_id, body, attempts, stop in found[1]]
+    inbox = [
+        stored(place, run_id.decode(), body, attempts, stop, decode=decode)
+        for place, run_id, body, attempts, stop in found[1]
+    ]
     return Standing(record=record, inbox=inbox)
 
 
-def listed_of(found: Sequence[Any]) -> Listed:
+def listed_of(found: Sequence[Any], decode: Decode) -> Listed:
     """What a list has of a thread, as the store shows it."""
     key, thread_id, generation, touched, last, commands, label = found
     return Listed(
@@ -139,4 +179,5 @@ def listed_of(found: Sequence[Any]) -> Listed:
         last=int(last),
         commands=commands,
         label=label,
+        decode=decode,
     )

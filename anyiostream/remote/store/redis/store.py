@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, final
 
 import anyio
-import attrs
 from anyio import to_thread
 
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.store.failures import Fenced, InboxFull, NotPending, OutOfStep, StoreFailed, StoreUnfit
 from anyiostream.remote.store.handle import StoredLog
+from anyiostream.remote.store.kept import Listed, Record
 from anyiostream.remote.store.latency import Latency
 from anyiostream.remote.store.protocol import (
     NOTHING,
@@ -22,10 +21,8 @@ from anyiostream.remote.store.protocol import (
     Changes,
     Claim,
     Clock,
-    Listed,
     News,
     Offer,
-    Record,
     Standing,
     thread_key,
 )
@@ -33,8 +30,9 @@ from anyiostream.remote.store.redis.address import Address
 from anyiostream.remote.store.redis.fitness import check_fit
 from anyiostream.remote.store.redis.lane import Lane
 from anyiostream.remote.store.redis.renewal import Renewal
-from anyiostream.remote.store.redis.scripts import Script, entry_of, head_of, listed_of, standing_of
-from anyiostream.remote.store.redis.tail import BLOCK, Tail
+from anyiostream.remote.store.redis.scripts import Script, head_of, json_of, listed_of, readable, standing_of, us
+from anyiostream.remote.store.redis.tail import BLOCK, Opened, Tail
+from anyiostream.remote.store.sealing import Codec, CodecFailed, Sealing
 from anyiostream.remote.store.shared import Load
 from anyiostream.remote.store.stops import kept_stop
 from anyiostream.remote.store.window import Window, check_gap
@@ -78,9 +76,13 @@ class RedisStore:
         deadline: Seconds that an answer of the store may take before the connection counts as dead.
         patience: Seconds for which a call whose outcome is not known is repeated before it fails.
         stuck: Seconds for which the event loop may be blocked without losing the lease.
+        codec: Encodes what users have written, to encrypt it, say; see `Codec`. All servers need one that knows the
+            others' keys.
         clock: The time, in µs since 1970, for tests; by default the store's own.
 
     Attributes:
+        address: Where it is.
+        lease: Seconds after which others go on with what a dead server had.
         latencies: How long appends take (`append`), and until this server has read what it writes (`tail`).
 
     Raises:
@@ -100,6 +102,7 @@ class RedisStore:
         deadline: float = 2.0,
         patience: float | None = None,
         stuck: float = STUCK,
+        codec: Codec | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.address: Final = Address.parse(url, lease)
@@ -108,6 +111,7 @@ class RedisStore:
         self._patience = self.lease if patience is None else patience
         self._stuck = stuck
         self.latencies: Final = {"append": Latency(), "tail": Latency()}
+        self._sealing = Sealing(codec)
         self._clock = clock
         self._limits = Limits()
         self._opened: Opened | None = None
@@ -117,22 +121,22 @@ class RedisStore:
     async def open(self, limits: Limits) -> AsyncGenerator[None]:
         """A block in which the store is used, in the process that enters it."""
         self._limits = limits
-        unfit: StoreUnfit | None = None
+        unfit: StoreUnfit | CodecFailed | None = None
         async with anyio.create_task_group() as tasks:
             script = Script(self.address.prefix, self._patience, self._clock)
             commands, reads = self._lane("commands"), self._lane("reads")
             news = self._lane("news", BLOCK)
-            tail = Tail(self.address.prefix, news, commands, self._deadline, self.latencies["tail"])
+            tail = Tail(self.address.prefix, news, commands, self._deadline, self._sealing.open, self.latencies["tail"])
             lanes = commands, reads, news
             try:
                 for lane in lanes:
                     tasks.start_soon(lane.run)
-                await check_fit(script, commands, self.address, self._patience)
+                await check_fit(script, commands, self.address, self._patience, self._sealing)
                 await script.index(commands)
                 tasks.start_soon(tail.run)
                 self._opened = Opened(script, commands, reads, tail)
                 yield
-            except StoreUnfit as exc:
+            except (StoreUnfit, CodecFailed) as exc:
                 if self._opened is not None:
                     raise
                 unfit = exc  # which is raised as it is, and not in a group
@@ -153,7 +157,7 @@ class RedisStore:
         if window.last < claim.record.last:
             window.restart(claim.record.last)  # it lags: what is between is read from the store
         tail.lead(key)
-        return StoredLog(self, claim, window, self._limits)
+        return StoredLog(self, claim, window, self._limits, self._sealing.size)
 
     async def record(self, key: str) -> Record | None:
         """What is known of a thread."""
@@ -163,15 +167,17 @@ class RedisStore:
     async def look(self, key: str) -> Standing | None:
         """How a thread stands."""
         found = await self._call("look", key)
-        return None if found is None else standing_of(key, found)
+        return None if found is None else standing_of(key, found, self._sealing.open)
 
     async def listed(self, owner: str, *, since: int = 0, skip: int = 0, most: int) -> Sequence[Listed]:
         """An owner's threads, the one that was touched last first."""
-        return [listed_of(each) for each in await self._call("listed", _text(owner), since, skip, most)]
+        found = await self._call("listed", _text(owner), since, skip, most)
+        return [listed_of(each, self._sealing.open) for each in found]
 
     async def label(self, listed: Listed, label: bytes) -> None:
         """Leave for lists what was read of a thread."""
-        await self._call("label", listed.key, listed.generation, listed.touched, listed.last, label)
+        sealed = self._sealing.seal(label)
+        await self._call("label", listed.key, listed.generation, listed.touched, listed.last, sealed)
 
     async def unfinished(self) -> Sequence[str]:
         """Keys of the threads that have commands, and that nobody has: those of dead servers first."""
@@ -181,21 +187,23 @@ class RedisStore:
         """Put a command into a thread's inbox. Whoever has the thread is told."""
         key = thread_key(offer.owner, offer.thread_id)
         once = f"run {offer.run_id}" if offer.once is None else offer.once
+        sealed = offer.sealed(self._sealing)
         found = await self._call(
-            "accept", key, _text(offer.owner), offer.thread_id, offer.run_id, offer.body, offer.reply, once,
-            _json(offer.answers), most, _us(within),
+            "accept", key, _text(offer.owner), offer.thread_id, offer.run_id, sealed.body, sealed.reply, once,
+            json_of(offer.answers), most, us(within),
         )  # fmt: skip
         if found[0] == b"full":
             raise InboxFull(most)
         if found[0] == b"not pending":
             raise NotPending
         _, place, reply, repeated = found
+        reply = self._sealing.open(reply)
         return Acceptance(place=place, reply=reply, repeated=bool(repeated) and offer.once is not None)
 
     async def recall(self, key: str, once: str, *, within: float) -> bytes | None:
         """The reply to the same command, if it was accepted before."""
-        found: bytes | None = await self._call("recall", key, once, _us(within))
-        return found
+        found: bytes | None = await self._call("recall", key, once, us(within))
+        return None if found is None else self._sealing.open(found)
 
     async def cancel(self, key: str, place: int, *, drain: bool = False) -> None:
         """Note that the run of a command is to be stopped. Whoever has the thread is told."""
@@ -207,12 +215,12 @@ class RedisStore:
         found = await self._call("claim", key, _text(owner), thread_id, holder, nonce)
         if found is None:
             return None
-        standing = standing_of(key, found)
+        standing = standing_of(key, found, self._sealing.open)
         return Claim(record=standing.record, next=found[2], inbox=standing.inbox)
 
     async def renew(self, holder: str) -> bool:
         """Keep all that `holder` has claimed. Who has joined need not: that is done in the background."""
-        return bool(await self._call("renew", holder, _us(self.lease)))
+        return bool(await self._call("renew", holder, us(self.lease)))
 
     async def release(self, key: str, epoch: int) -> None:
         """Give a thread up. If it has commands, others are told."""
@@ -224,13 +232,14 @@ class RedisStore:
     ) -> None:
         """Write events to a log, and what changes with them. Followers here see them at once."""
         place, attempts = ("", "") if changes.attempts is None else changes.attempts
-        written = [part for entry in entries for part in (entry.seq, head_of(entry), entry.body)]
+        sealed, beside = self._sealing.entries(entries), changes.sealed(self._sealing)
+        written = [part for entry in sealed for part in (entry.seq, head_of(entry), entry.body)]
         try:
             with self.latencies["append"].measured():
                 found = await self._call(
-                    "append", key, epoch, after, self._limits.events, self._limits.bytes, _json(changes.done), place,
-                    attempts, "" if changes.pending is None else _json(changes.pending), changes.fold or "",
-                    changes.label or "", *written, patience=self._margin(),
+                    "append", key, epoch, after, self._limits.events, self._limits.bytes, json_of(changes.done), place,
+                    attempts, "" if changes.pending is None else json_of(changes.pending), beside.fold or "",
+                    beside.label or "", *written, patience=self._margin(),
                 )  # fmt: skip
         except StoreFailed:
             self._unlead(key)
@@ -267,7 +276,7 @@ class RedisStore:
         forgotten: int = 0
         skip: int = 0
         while True:
-            erased, kept = await self._call("expire", _us(idle), _us(waiting), skip)
+            erased, kept = await self._call("expire", us(idle), us(waiting), skip)
             forgotten, skip = forgotten + erased, skip + kept
             if not erased and not kept:
                 break
@@ -279,7 +288,7 @@ class RedisStore:
     async def join(self, server: str) -> AsyncGenerator[Renewal]:
         """A block in which a server may claim threads."""
         opened, before = self._open, time.monotonic()
-        ready_from = await self._call("join", server, _us(self.lease))
+        ready_from = await self._call("join", server, us(self.lease))
         renewal = Renewal(lambda: self._lane("lease"), opened.script, server, self.lease, self._stuck)
         renewal.start(before)
         opened.tail.join(server, ready_from)
@@ -296,7 +305,7 @@ class RedisStore:
     async def make(self, owner: str, thread_id: str) -> Standing:
         """How a thread stands, which is made if there is none."""
         key = thread_key(owner, thread_id)
-        return standing_of(key, await self._call("make", key, _text(owner), thread_id))
+        return standing_of(key, await self._call("make", key, _text(owner), thread_id), self._sealing.open)
 
     async def view(self, standing: Standing, *, follow: bool) -> StoredLog:
         """The log of a thread, to be read."""
@@ -344,7 +353,7 @@ class RedisStore:
     async def _read(self, key: str, after: int, most: int) -> list[tuple[int, Entry]]:
         opened = self._open
         generation, found = await opened.script.call(opened.reads, "read", key, after, most, READ_BYTES)
-        return [entry_of(generation, each) for each in found]
+        return readable(generation, found, self._sealing.open)
 
     def _margin(self) -> float | None:
         """Seconds for which a write may be repeated: no longer than the server's lease lasts."""
@@ -375,24 +384,6 @@ class RedisStore:
     async def _leave(self, server: str) -> None:
         with suppress(StoreFailed):  # then its lease runs out
             await self._call("leave", server, patience=self._deadline)
-
-
-@attrs.frozen
-class Opened:
-    """What there is while a store is open: its connections, but for the one that renews the lease."""
-
-    script: Script
-    commands: Lane
-    reads: Lane
-    tail: Tail
-
-
-def _us(seconds: float) -> int:
-    return int(seconds * 1_000_000)
-
-
-def _json(values: Collection[Any]) -> str:
-    return json.dumps(list(values))
 
 
 def _text(owner: str) -> bytes:

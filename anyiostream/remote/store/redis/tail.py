@@ -14,23 +14,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, final
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
 import anyio
+import attrs
 from coredis.exceptions import RedisError
 
 from anyiostream.remote.store.latency import Latency
 from anyiostream.remote.store.protocol import News
 from anyiostream.remote.store.redis.lane import Lane, Lost
-from anyiostream.remote.store.redis.scripts import entry_of
+from anyiostream.remote.store.redis.scripts import Script, entry_of
+from anyiostream.remote.store.sealing import CodecFailed, Decode
 from anyiostream.remote.store.window import Window
 from anyiostream.wire.drafts import Entry
 
-__all__ = ["BLOCK", "Tail"]
+__all__ = ["BLOCK", "Opened", "Tail"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,14 +58,16 @@ class Tail:
         lane: A connection for this alone.
         commands: Another one, over which a read is ended that waits.
         late: Seconds that a read may come too late.
+        decode: What is stored in place of an event's body, decoded.
         latency: How long it takes until something that is written is read here.
     """
 
-    def __init__(self, prefix: str, lane: Lane, commands: Lane, late: float, latency: Latency) -> None:
+    def __init__(self, prefix: str, lane: Lane, commands: Lane, late: float, decode: Decode, latency: Latency) -> None:
         self._prefix = prefix
         self._lane = lane
         self._commands = commands
         self._late = late
+        self._decode = decode
         self._latency = latency
         self._noted: float | None = None  # when a message to the server itself was sent that has not been read
         self._key = f"{prefix}:tail:{uuid4().hex}"
@@ -92,8 +96,9 @@ class Tail:
         self._arrived.set()
 
     def window(self, key: str) -> Window | None:
-        """The window of a thread's log, if it is followed."""
-        return self._windows.get(key)
+        """The window of a thread's log, if it is followed, and can be."""
+        window = self._windows.get(key)
+        return window if window is not None and window.is_readable else None
 
     def is_of(self, key: str, generation: int) -> bool:
         """Whether what is followed under a thread's name is this thread, and not an earlier one."""
@@ -115,7 +120,7 @@ class Tail:
             self._led.discard(key)
             self._changed.set()
 
-    def feed(self, key: str, found: Sequence[tuple[int, Entry]]) -> None:
+    def feed(self, key: str, found: Iterable[tuple[int, Entry]]) -> None:
         """Events of a log have been read or written, each with the place before it."""
         window = self._windows.get(key)
         if window is None:
@@ -170,7 +175,11 @@ class Tail:
                 with suppress(Lost):
                     await self._look_for_losses()
                     lost = False
-            followed = [(key, window) for key, window in list(self._windows.items()) if key not in self._led]
+            followed = [
+                (key, window)
+                for key, window in list(self._windows.items())
+                if key not in self._led and window.is_readable
+            ]
             for key in [each for each in self._generations if each not in self._windows]:
                 del self._generations[key]
             streams = dict(self._own)
@@ -212,11 +221,21 @@ class Tail:
             self._generations[key] = generation
         return True
 
+    def _readable(self, key: str, generation: bytes, entries: Sequence[Any]) -> Iterator[tuple[int, Entry]]:
+        """Events, each with the place before it. Whoever comes to one that cannot be decoded is told."""
+        for each in entries:
+            try:
+                yield entry_of(generation, each, self._decode)
+            except CodecFailed as exc:
+                if (window := self._windows.get(key)) is not None:
+                    window.fail(exc)
+                return
+
     def _take(self, stream: str, entries: Sequence[Any]) -> None:
         if stream not in self._own:
             key = stream.split(":")[-2]
             generation = self._generations.get(key, b"")
-            self.feed(key, [entry_of(generation, each) for each in entries])
+            self.feed(key, self._readable(key, generation, entries))
             return
         self._own[stream] = entries[-1][0]
         if stream == self._key and self._noted is not None:
@@ -231,3 +250,14 @@ class Tail:
             self._erased |= {thread for kind, threads in told if kind == b"e" for thread in threads.split(",")}
         if self._inbox or self._lost or self._erased or self._ready:
             self._arrived.set()
+
+
+@final
+@attrs.frozen
+class Opened:
+    """What there is while a store is open: its connections, but for the one that renews the lease."""
+
+    script: Script
+    commands: Lane
+    reads: Lane
+    tail: Tail
