@@ -30,7 +30,8 @@ __all__ = [
 
 Action = Literal["start", "respond", "read", "abort", "delete", "describe", "observe"]
 """What somebody wants to do: `start` a run, `respond` to an interrupt, `read` a thread's events or state, `abort` a
-run, `delete` a thread, have an assistant `describe`d, or `observe` the server, which only its operators may."""
+run, `delete` a thread, have an assistant `describe`d, or `observe` the server, which only its operators may. A run that
+goes on where its graph waits for its user is asked for twice: to `start` it, and to `respond`."""
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
 """The hosts that are served by default: those that only this machine can reach."""

@@ -28,7 +28,7 @@ from anyiostream.remote.identity import CheckpointThread, checkpoint_thread
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.official import not_served, official_routes
 from anyiostream.remote.refusals import PLACE, Refusal, unstored
-from anyiostream.remote.requests import answer, answer_encoded, caller_of, key_of, number_in, refused, sent_once
+from anyiostream.remote.requests import answer, caller_of, key_of, number_in, refused, sent_once
 from anyiostream.remote.responding import Responder
 from anyiostream.remote.service import Service
 from anyiostream.remote.sse import EventStream, resumed_from
@@ -225,7 +225,7 @@ class Endpoints:
             if refusal.status == 400:  # noqa: PLR2004 -- bad request
                 return answer(refusal.envelope(given))
             return refused(refusal, given)
-        response = answer({"type": "success", "id": given, "result": result})
+        response = service.answers.of(identity, {"type": "success", "id": given, "result": result})
         if isinstance(result, Accepted):
             response.headers[PLACE] = result.place
         return response
@@ -265,7 +265,7 @@ class Endpoints:
         thread = await self._service.known_thread(thread_id, identity)
         if thread is None:
             raise Refusal("invalid_argument", "there is no such thread.", status=404)
-        return answer_encoded(thread.encoded_state())
+        return self._service.answers.encoded(identity, *thread.encoded_state())
 
     async def cancel(self, request: Request) -> Response:
         """`POST /threads/{id}/runs/{rid}/cancel`: at once, or at the end of its step (`action=drain`)."""

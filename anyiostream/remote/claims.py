@@ -24,7 +24,7 @@ import anyio
 
 from anyiostream.remote.assistants import Assistant
 from anyiostream.remote.backoff import Backoff
-from anyiostream.remote.containing import pass_on_own
+from anyiostream.remote.containing import done_apart, pass_on_own
 from anyiostream.remote.fleet import Fleet
 from anyiostream.remote.identity import ThreadKey
 from anyiostream.remote.jobs import decoded_job
@@ -153,12 +153,12 @@ class Claims:
     def take_up(self, key: ThreadKey) -> None:
         """Claim a thread, and run what it has to run, in the background."""
         if self._workload.tasks is not None:
-            self._workload.tasks.start_soon(self._take_up, key)
+            self._workload.tasks.start_soon(done_apart, "taking up a thread", self._take_up, key)
 
     def hear(self, key: str) -> None:
         """Look at what others have done for a thread, in the background."""
         if self._workload.tasks is not None:
-            self._workload.tasks.start_soon(self._hear, key)
+            self._workload.tasks.start_soon(done_apart, "reading a thread's commands", self._hear, key)
 
     def lose(self, key: str | None) -> None:
         """Stop the runs of a thread that another server has, or of all."""

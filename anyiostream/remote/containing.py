@@ -9,8 +9,8 @@ ends its tests by one, from another event loop's cancellation. Two things that l
   from an interrupt that a graph raises (`anyiostream/keyboard.py`).
 
 On asyncio that is not enough. A task that ends with `SystemExit` or `KeyboardInterrupt` ends the loop, whoever awaits
-it, and a graph's tasks are made by libraries. So in tasks that are made inside a run or a request these become
-`TaskExit`, which asyncio treats like any error. trio has no such rule.
+it, and so does a callback; a graph's tasks and callbacks are made by libraries. So in those that are made inside a run
+or a request these become `TaskExit`, which asyncio treats like any error. trio has no such rule.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
+from functools import partial
 from typing import Any, Final, final
 
 import anyio
@@ -28,14 +29,18 @@ import sniffio
 
 from anyiostream.remote.assistants import run_context
 from anyiostream.tooling import is_interrupt, leaves, loggable, name_of, text_of
+from anyiostream.wire.redaction import one_line
 
-__all__ = ["TaskExit", "contained_tasks", "in_request", "pass_on_own"]
+__all__ = ["TaskExit", "contained_tasks", "done_apart", "in_request", "pass_on_own"]
 
 logger = logging.getLogger(__name__)
 
 FINALISER: Final = "async_generator_athrow"
 """The type of what asyncio makes a task of when an asynchronous generator is left to the garbage collector: a graph's
 is collected wherever that happens to be at work."""
+
+SCHEDULES: Final = {"call_soon": 0, "call_soon_threadsafe": 0, "call_at": 1, "call_later": 1}
+"""Methods of event loops that schedule a callback -> its place among their arguments."""
 
 in_request: ContextVar[bool] = ContextVar("in_request", default=False)
 """Set in what answers a request, and in tasks that it makes."""
@@ -71,6 +76,25 @@ async def pass_on_own(error: BaseException, what: str) -> None:
     raise asyncio.CancelledError
 
 
+async def done_apart(what: str, work: Callable[..., Awaitable[None]], *given: Any) -> None:
+    """Do something in the background, whose failure is nobody else's: a store may raise anything. It is logged.
+
+    Args:
+        what: What is being done, for the log.
+        work: Does it.
+        given: What it is given.
+    """
+    try:
+        await work(*given)
+    except BaseException as exc:
+        await pass_on_own(exc, what)
+        error, text = name_of(exc), one_line(text_of(exc))
+        logger.exception(
+            "%s has failed with %s: %s. Mend what has raised it, such as the store",
+            what, error, text, exc_info=loggable(exc),
+        )  # fmt: skip
+
+
 def _is_cancelled_natively() -> bool:
     """Whether the task is being cancelled by asyncio, as the main task is for Ctrl-C, which no scope knows."""
     task = asyncio.current_task() if sniffio.current_async_library() == "asyncio" else None
@@ -79,7 +103,7 @@ def _is_cancelled_natively() -> bool:
 
 @contextmanager
 def contained_tasks() -> Generator[None]:
-    """A block in which, on asyncio, no task that is made inside a run or a request ends the loop."""
+    """A block in which, on asyncio, no task or callback that is made inside a run or a request ends the loop."""
     if sniffio.current_async_library() != "asyncio":
         yield
         return
@@ -95,10 +119,53 @@ def contained_tasks() -> Generator[None]:
 
     loop.set_task_factory(make_task)
     try:
-        yield
+        with _contained_callbacks(loop):
+            yield
     finally:
         if loop.get_task_factory() is make_task:
             loop.set_task_factory(before)
+
+
+@contextmanager
+def _contained_callbacks(loop: asyncio.AbstractEventLoop) -> Generator[None]:
+    before = {name: vars(loop).get(name) for name in SCHEDULES}
+    ours = {name: _contained(getattr(loop, name), place) for name, place in SCHEDULES.items()}
+    for name, schedule in ours.items():
+        setattr(loop, name, schedule)
+    try:
+        yield
+    finally:
+        for name, schedule in ours.items():
+            if vars(loop).get(name) is schedule:  # and not that of another server in this loop, which calls ours
+                delattr(loop, name)
+                if (inner := before[name]) is not None:
+                    setattr(loop, name, inner)
+
+
+def _contained(schedule: Callable[..., Any], place: int) -> Callable[..., Any]:
+    """A function that schedules a callback, which is at that place among its arguments."""
+
+    def contained(*given: Any, context: Context | None = None, **named: Any) -> Any:
+        callback: Any = named.get("callback") if len(given) <= place else given[place]
+        # What takes a task's steps is contained already, and by far the most frequent.
+        if not isinstance(getattr(callback, "__self__", None), asyncio.Future) and _is_foreign(context):
+            apart = partial(_call, callback)
+            if len(given) <= place:
+                named["callback"] = apart
+            else:
+                given = (*given[:place], apart, *given[place + 1 :])
+        return schedule(*given, context=context, **named)
+
+    return contained
+
+
+def _call(callback: Callable[..., Any], *given: Any) -> None:
+    try:
+        callback(*given)
+    except (SystemExit, KeyboardInterrupt) as exc:
+        if is_interrupt(exc):
+            raise
+        raise TaskExit(exc) from exc
 
 
 def _is_foreign(context: Context | None) -> bool:

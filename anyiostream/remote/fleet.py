@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import Any, Final, Protocol, final
 from uuid import uuid4
 
 import anyio
 
+from anyiostream.remote.containing import done_apart
 from anyiostream.remote.identity import ThreadKey
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.store import (
@@ -32,6 +33,7 @@ from anyiostream.remote.store import (
     Stored,
     StoreFailed,
 )
+from anyiostream.tooling import loggable
 
 __all__ = ["Fleet", "Server", "short"]
 
@@ -130,8 +132,8 @@ class Fleet:
                     self.holder, self._member = holder, member
                     logger.info("among those that share the store, this server is %s", short(holder))
                     async with anyio.create_task_group() as tasks:
-                        tasks.start_soon(self._hear, server)
-                        tasks.start_soon(self._look_round, server)
+                        tasks.start_soon(self._again_and_again, self._hear, server)
+                        tasks.start_soon(self._again_and_again, self._look_round, server)
                         await self._watch(member)
                         # At once: what waits for the store's answers may do so until others have the runs.
                         self._lose(server)
@@ -155,6 +157,12 @@ class Fleet:
         self.holder, self._member = "", None
         logger.warning("the lease of this server has run out: its runs are stopped here")
         server.lose(None)
+
+    async def _again_and_again(self, work: Callable[[Server], Awaitable[None]], server: Server) -> None:
+        """Whatever the store raises once, the server goes on to be a member."""
+        while True:
+            await done_apart("looking for what others have left", work, server)
+            await anyio.sleep(PAUSE)
 
     async def _hear(self, server: Server) -> None:
         while True:
@@ -185,13 +193,24 @@ class Fleet:
             for key in found:
                 if room <= 0 or self.closing:
                     return
-                standing = None if server.has(key) else await self.store.look(key)
-                if standing is not None and standing.inbox and self._may_run(standing, server):
+                standing = await self._to_be_run(key, server)
+                if standing is not None:
                     self.takeovers += bool(standing.record.holder)
                     server.take_up(ThreadKey(standing.record.owner, standing.record.thread_id))
                     room -= 1
         except StoreFailed as exc:
             logger.warning("unclaimed threads cannot be read: %s", exc)
+
+    async def _to_be_run(self, key: str, server: Server) -> Standing | None:
+        """A thread that may be run here. One that cannot be read keeps nobody from the others. Raises `StoreFailed`."""
+        try:
+            standing = None if server.has(key) else await self.store.look(key)
+            return standing if standing is not None and standing.inbox and self._may_run(standing, server) else None
+        except StoreFailed:
+            raise
+        except Exception as exc:
+            logger.exception("an unclaimed thread cannot be read: it is left to others", exc_info=loggable(exc))
+            return None
 
     def _may_run(self, standing: Standing, server: Server) -> bool:
         head = standing.inbox[0]

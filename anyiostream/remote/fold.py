@@ -121,11 +121,14 @@ class Fold:
             self.step = max(step, before)
         return self.step > before
 
-    def encoded_state(self, values: bytes | None, *, running: bool) -> bytes:
-        """The answer to a request for the state, as JSON; `values` are the snapshot's, if they have been encoded."""
+    def encoded_state(self, values: bytes | None, *, running: bool) -> tuple[bytes, ...]:
+        """The answer to a request for the state, as JSON in parts.
+
+        One is the snapshot's values: `values`, if they have been encoded, which is not copied.
+        """
         shown = self.snapshot.shown(running=running)
         made = shown.pop("values")
-        return b'{"values":%b,%b' % (encode(made) if values is None else shown_again(values), encode(shown)[1:])
+        return b'{"values":', encode(made) if values is None else shown_again(values), b"," + encode(shown)[1:]
 
     def dump(self, values: bytes | None = None) -> bytes:
         """As plain JSON; `values` are the snapshot's, if they have been encoded already."""

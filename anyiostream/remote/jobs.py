@@ -31,6 +31,7 @@ from anyiostream.wire.jsonable import kept
 __all__ = [
     "Asker",
     "Begun",
+    "GoesOn",
     "Job",
     "Taken",
     "answering",
@@ -78,6 +79,11 @@ class Begun:
 
     run_id: str
     after: int | None = None
+
+
+@final
+class GoesOn(Exception):
+    """A run would go on where its graph waits for its user, which is to be allowed first."""
 
 
 @final
@@ -173,6 +179,16 @@ class Job:
     def beginning(self) -> Beginning | None:
         """Where it begins, if not where the thread stands."""
         return self.command.beginning if isinstance(self.command, RunStart) else None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it answers its user's questions, or may pass a breakpoint.
+
+        Without an input a LangGraph graph goes on from wherever its thread stands when the run's turn comes.
+        """
+        if self.resumes or self.assistant is None or not self.assistant.takes_config:
+            return self.resumes
+        return isinstance(self.command, RunStart) and self.command.input is None
 
     @property
     def not_draining(self) -> str | None:

@@ -74,10 +74,11 @@ class Ledger:
         if self.latest is not None:
             values *= 2  # as the graph made them, too
         snapshot = self.fold.snapshot
+        values += self.fold.tree.size
         return values + (len(encode(snapshot.shown(running=False)["tasks"])) if snapshot.waits else 0)
 
-    def encoded_state(self, *, running: bool) -> bytes:
-        """Where the thread stands, as JSON, for which the values of an idle one need not be decoded."""
+    def encoded_state(self, *, running: bool) -> tuple[bytes, ...]:
+        """Where the thread stands, as JSON in parts, for which the values of an idle one need not be decoded."""
         return self.fold.encoded_state(self._values, running=running)
 
     def dump(self) -> bytes:

@@ -36,7 +36,8 @@ class Limits:
         namespaces: Namespaces of one subscription, and segments of one namespace.
         channels: Channels of one subscription.
         answers: Interrupts that one command answers.
-        connections: Streams open at a time, SSE and WebSocket together; likewise bodies that are being read.
+        connections: Streams open at a time, SSE and WebSocket together; likewise bodies that are being read, and
+            answers of more than 64 KiB that are being sent.
         threads: Threads that are remembered. For a new one, the one that has been idle for longest is forgotten, but
             never one that waits for its user.
         runs: Runs at a time, over all threads.

@@ -17,12 +17,14 @@ from anyio.abc import TaskGroup
 
 from anyiostream.remote.assistants import Assistant
 from anyiostream.remote.claims import Claims
+from anyiostream.remote.containing import done_apart
 from anyiostream.remote.fleet import Fleet
 from anyiostream.remote.identity import CheckpointThread, ThreadKey
 from anyiostream.remote.jobs import Job
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.listing import Listing
 from anyiostream.remote.loader import Loader
+from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.store import NotAsynchronous, NotShared, Store, StoreFailed, StoreUnfit, as_shared
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.threads import Threads
@@ -83,6 +85,7 @@ class Runner:
             raise StoreUnfit("a store that servers share", "Limits.lead makes runs wait for viewers, who are anywhere")
         self._store = store
         self._limits = limits
+        self._owned = owned
         self._accepting: Counter[str] = Counter()
         self._loader = Loader(assistants, limits, checkpoint_thread)
         self.threads: Final = Threads(store, limits, owned=owned)
@@ -123,7 +126,7 @@ class Runner:
                     tasks.start_soon(self._keep_house)
                 if self.fleet is None and self._store.survives:
                     for key in await self._store.unfinished():
-                        tasks.start_soon(self.claims.take_up_stored, key)
+                        tasks.start_soon(done_apart, "taking up a thread", self.claims.take_up_stored, key)
                 yield tasks
             finally:
                 with anyio.CancelScope(shield=True):
@@ -159,11 +162,14 @@ class Runner:
     async def _keep_house(self) -> None:
         """Forget threads that have been idle for too long, now and then."""
         while True:
-            try:
-                await self._store.expire(self._limits.idle, self._limits.waiting)
-            except StoreFailed as exc:
-                logger.warning("idle threads cannot be forgotten: %s", exc)
+            await done_apart("forgetting idle threads", self._forget_idle)
             await anyio.sleep(HOUSEKEEPING)
+
+    async def _forget_idle(self) -> None:
+        try:
+            await self._store.expire(self._limits.idle, self._limits.waiting)
+        except StoreFailed as exc:
+            logger.warning("idle threads cannot be forgotten: %s", exc)
 
     # --- threads, as clients see them ---
 
@@ -221,6 +227,17 @@ class Runner:
         """Whether what is accepted here may be run by another server: one shares the store, while this one is open."""
         return self.fleet is not None and self.workload.tasks is not None
 
-    async def others_have_room(self) -> bool:
-        """Whether another server may run what there is no room for here."""
-        return self.fleet is not None and (await self.fleet.store.load()).ready < self._limits.runs
+    async def check_room(self, owner: str) -> None:
+        """Whether there is room for another run of an owner's: here, or where another server may run it.
+
+        Raises:
+            Refusal: There is none; HTTP status 429.
+        """
+        jobs, limits = self.jobs, self._limits
+        if sum(count for _, count in jobs) >= limits.runs and (
+            self.fleet is None or (await self.fleet.store.load()).ready >= limits.runs
+        ):
+            raise Refusal("unknown_error", "there are too many runs; try again later.", status=429)
+        most = limits.owner_runs if self._owned else None  # otherwise there is one owner only, who may have everything
+        if most is not None and sum(count for each, count in jobs if each == owner) >= most:
+            raise Refusal("unknown_error", "you have too many runs; try again later.", status=429)

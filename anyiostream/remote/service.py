@@ -12,13 +12,14 @@ from anyio.abc import TaskGroup
 
 from anyiostream.remote.accepted import Accepted
 from anyiostream.remote.access import Access, Action, Authorize, Caller, authorized, check_thread_id
+from anyiostream.remote.answers import Answers
 from anyiostream.remote.assistants import Assistant
 from anyiostream.remote.commands import Command, GetState, GetTree, InputRespond, RunStart
 from anyiostream.remote.containing import contained_tasks
 from anyiostream.remote.health import Health
 from anyiostream.remote.identity import CheckpointThread, ThreadKey, checkpoint_thread
 from anyiostream.remote.intake import Intake
-from anyiostream.remote.jobs import Job, not_draining
+from anyiostream.remote.jobs import Begun, GoesOn, Job, not_draining
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.lines import Lines
 from anyiostream.remote.listing import Listing
@@ -48,6 +49,7 @@ class Service:
         streams: Those who read along.
         runner: What runs here.
         lines: The clients that it is sending something.
+        answers: The large ones among that.
         intake: What they send.
     """
 
@@ -77,6 +79,7 @@ class Service:
         self._operators = operators
         self._health: Health | None = None
         self._tasks: TaskGroup | None = None
+        self.answers: Final = Answers(limits, owned=owned)
         self.lines = Lines(limits.send)
         self.intake = Intake(limits, owned=owned)
 
@@ -337,7 +340,7 @@ class Service:
         else:
             identity = await self.admit(caller, "respond", thread_id, steers=command.steers)
         try:
-            return await self._accept(ThreadKey(identity, thread_id), command, once)
+            return await self._accept(caller, ThreadKey(identity, thread_id), command, once)
         except Refusal:
             if once is None or self._tasks is None:
                 raise
@@ -357,13 +360,17 @@ class Service:
             state["values"] = {key: state["values"][key] for key in command.keys if key in state["values"]}
         return state
 
-    async def _accept(self, key: ThreadKey, command: RunStart | InputRespond, once: str | None) -> dict[str, Any]:
-        await self._check_runs(key.owner)
+    async def _accept(
+        self, caller: Caller, key: ThreadKey, command: RunStart | InputRespond, once: str | None
+    ) -> dict[str, Any]:
+        if self._tasks is None:
+            raise _not_started()
+        await self.runner.check_room(key.owner)
         with self.runner.accepting(key.owner):
             if isinstance(command, RunStart):
                 assistant = self.assistant(command.assistant_id)
                 thread = await self.runner.to_start(key)
-                accept = partial(thread.start, command, assistant, once)
+                accept = partial(self._start, caller, thread, command, assistant, once)
             else:
                 found = await self.runner.find(key)
                 if found is None:
@@ -375,16 +382,17 @@ class Service:
         # The run of a command that was accepted before may have begun; it is not known here where.
         return {"run_id": begun.run_id} if begun.after is None else Accepted(thread, begun.run_id, begun.after)
 
-    async def _check_runs(self, identity: str) -> None:
-        if self._tasks is None:
-            raise _not_started()
-        jobs = self.runner.jobs
-        if sum(count for _, count in jobs) >= self.limits.runs and not await self.runner.others_have_room():
-            raise Refusal("unknown_error", "there are too many runs; try again later.", status=429)
-        # Without a hook there is one owner only, who may have everything.
-        most = None if self._authorize is None else self.limits.owner_runs
-        if most is not None and sum(count for owner, count in jobs if owner == identity) >= most:
-            raise Refusal("unknown_error", "you have too many runs; try again later.", status=429)
+    async def _start(
+        self, caller: Caller, thread: Thread, command: RunStart, assistant: Assistant, once: str | None
+    ) -> Begun:
+        """Start a run. Whoever goes on where the graph waits for its user has to be allowed to respond."""
+        try:
+            return await thread.start(command, assistant, once, goes_on=False)
+        except GoesOn:
+            identity = await self.admit(caller, "respond", thread.thread_id, command.assistant_id)
+            if identity != thread.owner:
+                raise Refusal("permission_denied", "this thread waits for somebody else.", status=401) from None
+        return await thread.start(command, assistant, once)
 
 
 def _not_started() -> Refusal:

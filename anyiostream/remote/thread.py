@@ -27,7 +27,7 @@ from anyiostream.remote.batches import Batches
 from anyiostream.remote.commands import InputRespond, RunStart
 from anyiostream.remote.fold import Fold
 from anyiostream.remote.identity import ThreadKey
-from anyiostream.remote.jobs import Begun, Job, answering, lost, never_begun, offered, starting, too_many
+from anyiostream.remote.jobs import Begun, GoesOn, Job, answering, lost, never_begun, offered, starting, too_many
 from anyiostream.remote.ledger import Ledger
 from anyiostream.remote.limits import Limits
 from anyiostream.remote.recorder import Recorder
@@ -182,14 +182,20 @@ class Thread:
         """Bytes that it keeps while it is idle, as far as they are in memory."""
         return self.log.size + self.ledger.size
 
-    async def start(self, command: RunStart, assistant: Assistant, once: str | None = None) -> Begun:
+    async def start(
+        self, command: RunStart, assistant: Assistant, once: str | None = None, *, goes_on: bool = True
+    ) -> Begun:
         """Accept a run, which `work` runs. A command whose `once` is known already is not accepted again.
 
         Raises:
             Refusal: Too many runs wait already; or the thread waits for its user on behalf of another assistant.
+            GoesOn: It would go on where the graph waits for its user, and is not to (`goes_on`).
         """
         async with self._accepting:
-            return await self._accept(starting(command, assistant, self.snapshot, self.ledger.asker), once)
+            job = starting(command, assistant, self.snapshot, self.ledger.asker)
+            if job.goes_on and not goes_on:
+                raise GoesOn
+            return await self._accept(job, once)
 
     async def respond(self, command: InputRespond, once: str | None = None) -> Begun:
         """Accept answers to interrupts, and the run that goes on with them. Otherwise as `start`.
@@ -250,11 +256,15 @@ class Thread:
 
     def state(self) -> dict[str, Any]:
         """Where the thread stands, for `GET /threads/{id}/state`."""
-        return json.loads(self.encoded_state())  # type: ignore[no-any-return]
+        return json.loads(b"".join(self.encoded_state()))  # type: ignore[no-any-return]
 
-    def encoded_state(self) -> bytes:
-        """The same as JSON, for which the values of an idle thread need not be decoded."""
+    def encoded_state(self) -> tuple[bytes, ...]:
+        """The same as JSON in parts, for which the values of an idle thread need not be decoded."""
         return self.ledger.encoded_state(running=self.running)
+
+    def encoded_values(self) -> bytes:
+        """The values of that."""
+        return self.encoded_state()[1]
 
     def replay(self, subscription: Subscription) -> Replay:
         """Where a new viewer begins.

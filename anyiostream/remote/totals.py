@@ -16,6 +16,9 @@ RESTARTED: Final = "run.restarted"
 
 COUNTED: Final = ("input_tokens", "output_tokens")
 
+LARGEST: Final = 2**53
+"""No model counts so far, and no page."""
+
 
 @final
 @attrs.define(eq=False)
@@ -55,7 +58,7 @@ class Totals:
         if isinstance(usage, Mapping):
             for name in COUNTED:
                 count = usage.get(name)
-                if isinstance(count, int):
+                if isinstance(count, int) and 0 < count < LARGEST:
                     setattr(self, name, getattr(self, name) + count)
 
     def dump(self) -> dict[str, int]:

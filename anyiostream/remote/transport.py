@@ -16,6 +16,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, Final, NoReturn, final
 
 import httpx
+from anyio.lowlevel import checkpoint
 
 from anyiostream.remote.receiving import RemoteGap, RemoteMalformed, RemoteRefused, RemoteUnreachable, decoded
 from anyiostream.remote.refusals import GONE
@@ -178,9 +179,11 @@ async def _pieces(response: httpx.Response) -> AsyncGenerator[AsyncIterator[byte
 
 
 async def _inflated(raw: AsyncIterator[bytes], inflater: Inflater) -> AsyncGenerator[bytes]:
+    """What is in `raw`. Checkpoints after each piece: a small one may become a thousand."""
     async for piece in raw:
         for found in inflater.feed(piece):
             yield found
+            await checkpoint()
     inflater.close()
 
 

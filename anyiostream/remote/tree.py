@@ -16,6 +16,9 @@ __all__ = ["RunTree"]
 MOST: Final = 1000
 """Subgraphs of a run that are remembered."""
 
+NODE: Final = 500
+"""Bytes that one takes besides its name."""
+
 
 @final
 @attrs.define(eq=False)
@@ -25,6 +28,11 @@ class RunTree:
     _name: str = ""
     _status: str = "started"
     _nodes: dict[Namespace, dict[str, Any]] = attrs.field(factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, more or less."""
+        return sum(NODE + sum(map(len, namespace)) for namespace in self._nodes)
 
     def begin(self, graph_name: str) -> None:
         """A run of `graph_name` begins."""

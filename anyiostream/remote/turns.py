@@ -85,8 +85,8 @@ class TurnResponse(Response):
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         viewer = Viewer(self._thread)
         try:
-            self._service.check_connection(self._thread, begun=self._has_place)
             await viewer.add("", Subscription(Selection(CHANNELS), since=self._after))
+            self._service.check_connection(self._thread, begun=self._has_place)
         except (Refusal, LogGap) as exc:
             if isinstance(exc, LogGap):
                 self._service.streams.gap()

@@ -10,7 +10,7 @@ import anyio
 import attrs
 from anyio.abc import TaskGroup
 
-from anyiostream.remote.containing import pass_on_own
+from anyiostream.remote.containing import done_apart, pass_on_own
 from anyiostream.remote.jobs import Job
 from anyiostream.remote.thread import Thread
 from anyiostream.tooling import loggable
@@ -125,6 +125,6 @@ class Workload:
 
     async def _do(self, thread: Thread, work: Work, task: Callable[[Thread], Awaitable[None]]) -> None:
         try:
-            await task(thread)
+            await done_apart(f"thread {thread.thread_id}", task, thread)
         finally:
             work.ended.set()

@@ -24,6 +24,8 @@ from anyiostream.remote.metrics import statistics
 from anyiostream.remote.official.threads import forget
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.service import Service
+from anyiostream.remote.turns import TurnResponse
+from anyiostream.sinks import open_sink
 
 from ..waiting import until
 from .graphs import State
@@ -92,6 +94,35 @@ async def test_an_owner_who_asks_for_all_at_once_gets_no_more(store: str) -> Non
         told = await at_once(start("ada", 0), start("ada", 1), start("eve", 0))
         assert told.count(429) == 1
         assert statistics(service.runner, service.streams, service.intake)["runs"] == 4
+
+
+async def test_pages_that_are_shown_at_once_count(tmp_path: Path) -> None:
+    """Those that look for their place in a file do as well: so many are shown, and no more."""
+    store = f"sqlite:{tmp_path / 'runs.sqlite'}"
+    async with serving({"brief": brief}, store=store) as service:
+        await service.execute(Caller({}, None), "t", RunStart("brief", None, {}, {}))
+        thread = await service.thread("t", "")
+        await until(lambda: not thread.busy)
+    async with serving({"brief": brief}, limits=Limits(connections=2), store=store) as service:
+        statuses: list[int] = []
+
+        async def view() -> None:
+            thread = await service.thread("t", "")
+            response = TurnResponse(service, thread, open_sink("ai-sdk", run_id="r"), "a later one", 0)
+
+            async def send(message: Any) -> None:
+                if message["type"] == "http.response.start":
+                    statuses.append(message["status"])
+
+            await response({"type": "http", "method": "GET"}, anyio.sleep_forever, send)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(6):
+                tasks.start_soon(view)
+            await until(lambda: len(statuses) == 6)
+            assert statuses.count(429) == 4
+            assert len(service.streams) == 2
+            tasks.cancel_scope.cancel()
 
 
 async def test_threads_that_are_being_made_count(store: str) -> None:

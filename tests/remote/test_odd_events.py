@@ -47,6 +47,14 @@ def test_a_payload_that_looks_like_a_restart() -> None:
     assert totals.attempt == 2
 
 
+def test_models_that_count_anything() -> None:
+    """What cannot be a number of tokens is none; the thread can be read back, and goes on counting."""
+    totals = Totals()
+    for count in (5, -1, 2**53, 10**4000, 1.5, None, "1", 6):
+        totals.observe(Draft("messages", (), {"event": "message-finish", "usage": {"input_tokens": count}}, 1))
+    assert totals.input_tokens == 11
+
+
 @pytest.mark.parametrize("tasks", [5, "ab", {"id": "t"}, None])
 def test_a_checkpoint_without_a_list_of_tasks(tasks: Any) -> None:
     """Says nothing about what is still to do."""

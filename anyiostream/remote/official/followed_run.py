@@ -12,6 +12,7 @@ import attrs
 from starlette.types import Receive, Scope, Send
 
 from anyiostream.remote.access import Caller
+from anyiostream.remote.answers import send_all
 from anyiostream.remote.log import LogGap
 from anyiostream.remote.official.modes import ModeReader
 from anyiostream.remote.official.threads import forget
@@ -103,10 +104,10 @@ class FollowedRun:
         self._until = until
         self._leaving = leaving
         self._again = again
-        self._told: Callable[[], Awaitable[Any]] | None = None
+        self._told: Callable[[], Awaitable[bytes]] | None = None
 
-    def as_value(self, told: Callable[[], Awaitable[Any]]) -> FollowedRun:
-        """The response that has one value, in JSON, when the run has ended; its head is there at once."""
+    def as_value(self, told: Callable[[], Awaitable[bytes]]) -> FollowedRun:
+        """The response that has one value, encoded, when the run has ended; its head is there at once."""
         self._again, self._told = "join", told
         return self
 
@@ -139,9 +140,11 @@ class FollowedRun:
                 tasks.cancel_scope.cancel()
         await self._left()
         if self.reader.ended or self._is_over:
-            body = b"" if told is None else encode(await told())
+            body = b"" if told is None else await told()
             await self._forget()  # ends the thread's readers, so this stream must not read it any more
-            await send({"type": "http.response.body", "body": body, "more_body": False})
+            with self._service.streams.to_owner(self.thread.owner):
+                await send_all(send, (body,))
+                await send({"type": "http.response.body", "body": b""})
 
     async def _look(self) -> None:
         """A run may end, or be gone with its thread, without a word in the log."""

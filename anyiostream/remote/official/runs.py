@@ -30,6 +30,7 @@ from anyiostream.remote.sse import resumed_from
 from anyiostream.remote.subscriptions import Selection, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
+from anyiostream.wire.jsonable import encode
 
 __all__ = ["RunEndpoints"]
 
@@ -76,9 +77,10 @@ class RunEndpoints:
         """`POST /threads/{id}/runs/wait` and `/runs/wait`: start it; its last snapshot when it has ended."""
         run = await self._started(request)
 
-        async def told() -> Any:
+        async def told() -> bytes:
             error = run.reader.error
-            return run.reader.values if error is None else {"__error__": {"error": "RunFailed", "message": error}}
+            failed = {"__error__": {"error": "RunFailed", "message": error}}
+            return encode(run.reader.values if error is None else failed)
 
         return run.as_value(told)
 
@@ -101,9 +103,9 @@ class RunEndpoints:
         """`GET /threads/{id}/runs/{run}/join`: the thread's values when the run has ended."""
         run = await self._joined(request, frozenset({"values"}), whole=False)
 
-        async def told() -> Any:
+        async def told() -> bytes:
             await at_rest(run.thread)
-            return (await run.thread.fresh()).state()["values"]
+            return (await run.thread.fresh()).encoded_values()
 
         return run.as_value(told)
 

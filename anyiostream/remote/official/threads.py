@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from itertools import chain
 from typing import Any, Final, TypeVar, final
@@ -20,7 +20,7 @@ from anyiostream.remote.label import Label
 from anyiostream.remote.listing import PAGE, Listing
 from anyiostream.remote.official.bodies import body_of, checkpoint_in, known_thread, number, only, text
 from anyiostream.remote.refusals import Refusal
-from anyiostream.remote.requests import answer, answer_encoded, caller_of
+from anyiostream.remote.requests import caller_of
 from anyiostream.remote.service import Service
 from anyiostream.remote.store import Listed
 from anyiostream.remote.thread import Thread
@@ -29,6 +29,9 @@ from anyiostream.wire.jsonable import encode, plain
 __all__ = ["ThreadEndpoints", "at_rest", "forget"]
 
 T = TypeVar("T")
+
+READ_AT_A_TIME: Final = 16
+"""Checkpoints."""
 
 LARGEST: Final = 8 * PAGE
 """How many threads a search asks for at a time, at most."""
@@ -54,11 +57,12 @@ class ThreadEndpoints:
         found = await service.known_thread(thread_id, identity)
         if found is not None and if_exists != "do_nothing":
             raise Refusal("invalid_argument", "this thread exists already.", status=409)
-        return answer(_shown(found or await service.thread(thread_id, identity)))
+        return service.answers.encoded(identity, *_shown(found or await service.thread(thread_id, identity)))
 
     async def get(self, request: Request) -> Response:
         """`GET /threads/{id}`."""
-        return answer(_shown(await known_thread(self._service, request)))
+        thread = await known_thread(self._service, request)
+        return self._service.answers.encoded(thread.owner, *_shown(thread))
 
     async def search(self, request: Request) -> Response:
         """`POST /threads/search`: the caller's threads, wherever they are run, the last used ones first."""
@@ -67,17 +71,9 @@ class ThreadEndpoints:
         body = await body_of(service, request, identity)
         only(body, {"metadata", "status", "ids", "limit", "offset"}, {"sort_by", "sort_order", "select"})
         first, most = number(body, "offset", 0), number(body, "limit", 10)
-        shown: list[bytes] = []
-        async with aclosing(_found(service.listing, identity, _filter(body), first + most)) as found:
-            async for listed, thread in found:
-                if len(shown) == most:
-                    break
-                if first:
-                    first -= 1
-                elif (each := thread or await service.listing.thread(identity, listed)) is not None:
-                    await checkpoint()  # each may take a while to be decoded, and encoded
-                    shown.append(encode(_shown(each)))
-        return answer_encoded(_list(shown))
+        return await service.answers.listed(
+            identity, _encoded(service.listing, identity, _filter(body), skip=first, most=most)
+        )
 
     async def delete(self, request: Request) -> Response:
         """`DELETE /threads/{id}`: with its log, and with its checkpoints. Not while it runs."""
@@ -96,23 +92,14 @@ class ThreadEndpoints:
         limit = number(body, "limit", 10)
         graph = _checkpointed(service, thread)
         if graph is None:
-            return answer([_standing(thread)][:limit])
+            return service.answers.of(thread.owner, [_standing(thread)][:limit])
         config = {"configurable": {"thread_id": thread.checkpoint_thread}}
         before = body.get("before")
         if isinstance(before, str):
             before = {"configurable": {**config["configurable"], "checkpoint_id": before}}
         elif before is not None:
             raise Refusal("invalid_argument", "`before` must be the id of a checkpoint.", status=400)
-
-        async def collect() -> bytes:
-            states: AsyncIterator[Any] = graph.aget_state_history(config, limit=limit, before=before)
-            shown: list[bytes] = []
-            async for each in states:
-                shown.append(encode(_snapshot(each, thread.thread_id)))
-                await checkpoint()  # a saver need not, and there may be a thousand large ones
-            return _list(shown)
-
-        return answer_encoded(await _read(thread, collect))
+        return await service.answers.listed(thread.owner, _history(graph, thread, config, before, limit))
 
     async def state_at(self, request: Request) -> Response:
         """`POST /threads/{id}/state/checkpoint`, `GET /threads/{id}/state/{checkpoint}`: the state then, or now."""
@@ -125,7 +112,7 @@ class ThreadEndpoints:
             checkpoint_id = checkpoint_in(body)
         graph = _checkpointed(service, thread)
         if graph is None and checkpoint_id is None:
-            return answer(_standing(thread))
+            return service.answers.of(thread.owner, _standing(thread))
         if graph is None:
             raise Refusal("invalid_argument", "there is no such checkpoint.", status=404)
         config = {"configurable": {"thread_id": thread.checkpoint_thread}}
@@ -139,7 +126,7 @@ class ThreadEndpoints:
         found = await _read(thread, read)
         if found is None:
             raise Refusal("invalid_argument", "there is no such checkpoint.", status=404)
-        return answer_encoded(found)
+        return service.answers.encoded(thread.owner, found)
 
 
 async def _read(thread: Thread, read: Callable[[], Awaitable[T]]) -> T:
@@ -177,10 +164,6 @@ async def forget(service: Service, thread: Thread) -> bool:
         raise
     await service.erase(thread)
     return True
-
-
-def _list(items: Iterable[bytes]) -> bytes:
-    return b"[%b]" % b",".join(items)
 
 
 def _checkpointed(service: Service, thread: Thread) -> Any:
@@ -225,6 +208,42 @@ def _filter(body: Mapping[str, Any]) -> Filter:
     if not is_list or not isinstance(metadata, dict):
         raise Refusal("invalid_argument", "`metadata` must be an object, `ids` a list of ids.", status=400)
     return Filter(frozenset(ids), {**metadata, **({"status": status} if status else {})})
+
+
+async def _encoded(listing: Listing, owner: str, wanted: Filter, *, skip: int, most: int) -> AsyncGenerator[bytes]:
+    """An owner's threads that are asked for, encoded, one by one."""
+    async with aclosing(_found(listing, owner, wanted, skip + most)) as found:
+        async for listed, thread in found:
+            if not most:
+                break
+            if skip:
+                skip -= 1
+            elif (each := thread or await listing.thread(owner, listed)) is not None:
+                await checkpoint()  # each may take a while to be decoded, and encoded
+                most -= 1
+                yield b"".join(_shown(each))
+
+
+async def _history(graph: Any, thread: Thread, config: Any, before: Any, limit: int) -> AsyncGenerator[bytes]:
+    """A thread's checkpoints, encoded, the newest first. Few are read at a time: savers hold all that they read."""
+
+    async def read() -> tuple[list[bytes], Any]:
+        states: AsyncIterator[Any] = graph.aget_state_history(config, limit=min(limit, READ_AT_A_TIME), before=before)
+        shown: list[bytes] = []
+        last = None
+        async for each in states:
+            shown.append(encode(_snapshot(each, thread.thread_id)))
+            last = each.config
+            await checkpoint()  # a saver need not
+        return shown, last
+
+    while limit:
+        found, before = await _read(thread, read)
+        for each in found:
+            yield each
+        if len(found) < READ_AT_A_TIME:
+            return
+        limit -= len(found)
 
 
 async def _found(
@@ -273,19 +292,19 @@ def _metadata(name: str) -> dict[str, str]:
     return {"graph_id": name, "assistant_id": name} if name else {}
 
 
-def _shown(thread: Thread) -> dict[str, Any]:
-    state = thread.state()
-    asked = {task["id"]: task["interrupts"] for task in state["tasks"] if task.get("interrupts")}
-    return {
+def _shown(thread: Thread) -> tuple[bytes, ...]:
+    """A thread, encoded in parts: the values of an idle one are not copied."""
+    tasks = thread.snapshot.shown(running=thread.running)["tasks"]
+    about = {
         "thread_id": thread.thread_id,
         "created_at": None,
         "updated_at": None,
         "metadata": _metadata(thread.fold.assistant_id),
         "status": _described(thread)["status"],
         "config": {},
-        "values": state["values"],
-        "interrupts": asked,
+        "interrupts": {task["id"]: task["interrupts"] for task in tasks if task.get("interrupts")},
     }
+    return encode(about)[:-1] + b',"values":', thread.encoded_values(), b"}"
 
 
 def _snapshot(state: Any, thread_id: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice, takewhile
@@ -32,19 +32,31 @@ from anyiostream.remote.store.protocol import (
 from anyiostream.remote.store.window import Window
 from anyiostream.wire.drafts import Entry
 
-__all__ = ["MemoryLog", "MemoryStore", "now"]
+__all__ = ["MemoryLog", "MemoryStore", "not_before", "now"]
 
 
-_last_time = 0
+_last_time = _last_tick = 0
 _clock_lock = threading.Lock()
 
 
 def now() -> int:
-    """Wall-clock time in µs since 1970; within a process it rises with every call."""
-    global _last_time  # noqa: PLW0603 -- one clock per process
+    """Wall-clock time in µs since 1970; within a process it rises with every call, and stands still for none.
+
+    When the wall clock is put back, this one goes on from where it was: what lasts 30 seconds would otherwise last
+    until the wall clock has caught up.
+    """
+    global _last_time, _last_tick  # noqa: PLW0603 -- one clock per process
     with _clock_lock:
-        _last_time = max(_last_time + 1, time.time_ns() // 1000)
+        tick = time.monotonic_ns() // 1000
+        passed, _last_tick = tick - _last_tick if _last_time else 0, tick
+        _last_time = max(_last_time + max(passed, 1), time.time_ns() // 1000)
         return _last_time
+
+
+def not_before(newest: int, clock: Clock) -> Clock:
+    """The clock, put forward if an earlier process, whose wall clock was ahead of this one, has noted `newest`."""
+    behind = newest - clock()
+    return clock if behind <= 0 else lambda: clock() + behind
 
 
 @attrs.define(eq=False)
@@ -97,16 +109,19 @@ class MemoryStore:
         self._threads: OrderedDict[str, Held] = OrderedDict()  # the one that was touched last at the end
         self._newest = 0
         self._used = 0  # the greatest place of a thread that has been forgotten
+        self._replied: deque[tuple[int, str, str]] = deque()  # when, of which thread, to which command
 
     @asynccontextmanager
     async def open(self, limits: Limits) -> AsyncGenerator[None]:
         """A block in which the store is used. It begins without threads, and leaves none."""
         self._limits = limits
         self._threads.clear()
+        self._replied.clear()
         try:
             yield
         finally:
             self._threads.clear()
+            self._replied.clear()
 
     def log(self, claim: Claim) -> StoredLog:
         """The log of a thread that has been claimed here."""
@@ -150,7 +165,7 @@ class MemoryStore:
         held, at = self._held(offer.owner, offer.thread_id), self._clock()
         if offer.once is not None:
             before, known = held.replies.get(offer.once, (0, None))
-            if known is not None and at - before <= within * 1_000_000:
+            if known is not None and abs(at - before) <= within * 1_000_000:
                 return attrs.evolve(known, repeated=True)
         if len(held.inbox) >= most:
             raise InboxFull(most)
@@ -166,13 +181,15 @@ class MemoryStore:
             held.replies[offer.once] = at, acceptance
             while len(held.replies) > REMEMBERED:
                 held.replies.popitem(last=False)
+            self._replied.append((at, held.record.key, offer.once))
+        self._forget_replies(at - int(within * 1_000_000))
         return acceptance
 
     async def recall(self, key: str, once: str, *, within: float) -> bytes | None:
         """The reply to the same command, if it was accepted before."""
         held = self._threads.get(key)
         before, known = (0, None) if held is None else held.replies.get(once, (0, None))
-        return None if known is None or self._clock() - before > within * 1_000_000 else known.reply
+        return None if known is None or abs(self._clock() - before) > within * 1_000_000 else known.reply
 
     async def cancel(self, key: str, place: int, *, drain: bool = False) -> None:
         """Note that the run of a command is to be stopped."""
@@ -259,6 +276,14 @@ class MemoryStore:
         for key in old:
             self.discard(key)
         return len(old)
+
+    def _forget_replies(self, before: int) -> None:
+        """Forget what nobody repeats any more, of all threads: those that are idle would keep it."""
+        while self._replied and self._replied[0][0] < before:
+            at, key, once = self._replied.popleft()
+            held = self._threads.get(key)
+            if held is not None and once in held.replies and held.replies[once][0] == at:
+                del held.replies[once]
 
     def _change(self, held: Held, changes: Changes) -> None:
         for place in changes.done:

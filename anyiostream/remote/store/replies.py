@@ -9,12 +9,12 @@ from anyiostream.remote.store.protocol import REMEMBERED, Acceptance, Offer
 __all__ = ["known", "remember"]
 
 
-def known(db: sqlite3.Connection, generation: int, once: str, since: int) -> Acceptance | None:
-    """What a command was answered with, if it was accepted at `since` or later."""
+def known(db: sqlite3.Connection, generation: int, once: str, at: int, within: float) -> Acceptance | None:
+    """What a command was answered with, if it was accepted within so many seconds of `at`, whichever came first."""
     row = db.execute(
         "SELECT at, place, reply FROM replies WHERE generation = ? AND once = ?", (generation, once)
     ).fetchone()
-    if row is None or row[0] < since:
+    if row is None or abs(at - row[0]) > within * 1_000_000:
         return None
     return Acceptance(place=row[1], reply=row[2], repeated=True)
 

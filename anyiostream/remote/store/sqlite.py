@@ -33,7 +33,7 @@ from anyiostream.remote.store.file_lock import FileLock
 from anyiostream.remote.store.handle import StoredLog
 from anyiostream.remote.store.kept import Listed, Record
 from anyiostream.remote.store.latency import Latency
-from anyiostream.remote.store.memory import now
+from anyiostream.remote.store.memory import not_before, now
 from anyiostream.remote.store.protocol import (
     NOTHING,
     Acceptance,
@@ -113,7 +113,7 @@ class SqliteStore:
         self._limits = Limits()
         self._tables: Tables | None = None
         self._thread: anyio.CapacityLimiter | None = None
-        self._process = 0
+        self._process = self._newest = 0
         self._windows: WeakValueDictionary[str, Window] = WeakValueDictionary()
         self._pending: list[Request] = []
         self._leading = False
@@ -126,7 +126,7 @@ class SqliteStore:
             self._thread = anyio.CapacityLimiter(1)
             connection = await to_thread.run_sync(self._connected, limiter=self._thread)
             self._limits, self._process = limits, os.getpid()
-            self._tables = Tables(connection, limits, self._clock, self._sealing.open)
+            self._tables = Tables(connection, limits, not_before(self._newest, self._clock), self._sealing.open)
             self._windows.clear()
             try:
                 yield
@@ -302,6 +302,7 @@ class SqliteStore:
             )
         connection.executescript(ADDED)
         self._check_codec(connection, encoded=version != VERSION)
+        (self._newest,) = connection.execute("SELECT coalesce(max(touched), 0) FROM threads").fetchone()
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
         connection.execute(f"PRAGMA synchronous = {self._synchronous.upper()}")
 

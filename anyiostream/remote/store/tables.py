@@ -167,7 +167,7 @@ class Tables:
             raise NotPending
         head = self._made(offer.owner, offer.thread_id)
         if offer.once is not None:
-            known = replies.known(self._db, head.generation, offer.once, self._clock() - int(within * 1_000_000))
+            known = replies.known(self._db, head.generation, offer.once, self._clock(), within)
             if known is not None:
                 return known
         held, waiting = self._db.execute(
@@ -197,7 +197,7 @@ class Tables:
         head = self._head(key)
         if head is None:
             return None
-        return replies.known(self._db, head.generation, once, self._clock() - int(within * 1_000_000))
+        return replies.known(self._db, head.generation, once, self._clock(), within)
 
     def cancel(self, key: str, place: int, *, drain: bool) -> None:
         """Note that a run is to be stopped."""

@@ -225,6 +225,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 
 async def graph(given, writer):
     await writer.values({})
+    if sys.argv[2] == "thrown":
+        generator = (each for each in "ab")
+        next(generator)
+        generator.throw(KeyboardInterrupt())
     signal.raise_signal(signal.SIGINT)
     while True:
         await anyio.sleep(0) if sys.argv[2] == "waiting" else sum(range(1000))
@@ -252,6 +256,16 @@ def test_ctrl_c_is_no_graphs(backend: str, how: str) -> None:
     assert done.stdout.strip() == "interrupted", done.stderr
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_what_looks_like_ctrl_c_and_is_a_graphs(backend: str) -> None:
+    """Ends the run, in the main thread as well."""
+    done = subprocess.run(
+        [sys.executable, "-c", WORKING, backend, "thrown"],
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == "goes on", done.stderr
+
+
 def interrupted_at_work() -> BaseException:
     """What the interpreter raises when Ctrl-C is pressed."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -274,8 +288,18 @@ def interrupted_by_itself() -> BaseException:
         return exc
 
 
-def test_an_interrupt_is_told_by_where_it_comes_from() -> None:
+def test_only_pythons_own_handler_interrupts_what_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that handles the signal is not ended by what a function in C raises."""
+    error = interrupted_at_work()
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.default_int_handler)
+    assert is_interrupt(error)
+    monkeypatch.setattr(signal, "getsignal", lambda _: print)
+    assert not is_interrupt(error)
+
+
+def test_an_interrupt_is_told_by_where_it_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
     """From the interpreter, not from a `raise`, and in the main thread only; also in a group."""
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.default_int_handler)  # in a shell's background, too
     assert is_interrupt(interrupted_at_work())
     assert is_interrupt(BaseExceptionGroup("g", [ValueError(), BaseExceptionGroup("h", [interrupted_at_work()])]))
     assert not is_interrupt(interrupted_by_itself())
@@ -335,6 +359,68 @@ async def outside() -> None:
     """A task of the server's own."""
     with contained_tasks():
         await asyncio.create_task(in_task(leave))
+
+
+def scheduled(loop: asyncio.AbstractEventLoop, how: str) -> None:
+    """Have the loop call something that exits."""
+    if how == "done":
+        future = loop.create_future()
+        future.add_done_callback(lambda _: leave())
+        future.set_result(None)
+    elif how == "keyword":
+        loop.call_later(delay=0, callback=sys.exit)
+    elif how in {"call_at", "call_later"}:
+        getattr(loop, how)(loop.time() if how == "call_at" else 0, sys.exit, 1)
+    else:
+        getattr(loop, how)(sys.exit, 1)
+
+
+HOW = ["done", "call_soon", "call_soon_threadsafe", "call_at", "call_later", "keyword"]
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("run", [asyncio.run, pytest.importorskip("uvloop").run])
+def test_a_callback_that_exits_does_not_end_the_loop(run: Any, how: str) -> None:
+    """Only of runs; it is told to whoever handles the loop's exceptions. The loop has its own methods again."""
+
+    async def main(*, in_run: bool) -> str:
+        loop = asyncio.get_running_loop()
+        told: list[Any] = []
+        loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+        with contained_tasks(), contained_tasks():
+            token = run_context.set(RunContext("t", "r", "", {})) if in_run else None
+            scheduled(loop, how)
+            if token is not None:
+                run_context.reset(token)
+            while not told:
+                await asyncio.sleep(0)
+        assert isinstance(told[0], TaskExit)
+        assert not {"call_soon", "call_soon_threadsafe", "call_at", "call_later"} & vars(loop).keys()
+        return "alive"
+
+    assert run(main(in_run=True)) == "alive"
+    with pytest.raises(SystemExit):
+        run(main(in_run=False))
+
+
+def test_two_servers_in_one_loop_end_in_any_order() -> None:
+    """Each contains its callbacks for as long as it is there."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        told: list[Any] = []
+        loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+        with ExitStack() as other:
+            with ExitStack() as one:
+                one.enter_context(contained_tasks())
+                other.enter_context(contained_tasks())
+            token = run_context.set(RunContext("t", "r", "", {}))
+            scheduled(loop, "call_soon")
+            run_context.reset(token)
+            await asyncio.sleep(0)
+        assert isinstance(told[0], TaskExit)
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])

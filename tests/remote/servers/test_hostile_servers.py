@@ -317,6 +317,27 @@ def test_a_bomb_is_inflated_piece_by_piece() -> None:
         assert 0 < len(next(pieces)) <= CHUNK
 
 
+async def test_a_bomb_of_nothing_does_not_hold_the_loop() -> None:
+    """Blank lines have no size that could be exceeded; others go on meanwhile, and the reader can be stopped."""
+    blank = gzip.compress(b"\n" * 20_000_000, 9)  # 20 kB, as one piece
+    client, _ = client_of(says(blank, content_encoding="gzip", **SSE))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with client, client.thread("x").run() as run, anyio.create_task_group() as tasks:
+        tasks.start_soon(others)
+        before = turns
+        with pytest.raises(AnyioStreamError):
+            await run.output()
+        assert turns - before > 20_000_000 // CHUNK
+        tasks.cancel_scope.cancel()
+
+
 # --- again, and when ---
 
 

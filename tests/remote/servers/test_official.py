@@ -75,13 +75,13 @@ async def test_threads_are_made_found_and_deleted(server: str) -> None:
 async def test_a_search_decodes_what_it_shows(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not every thread that there is: each may have large values."""
     decoded: list[str] = []
-    state = Thread.state
+    encoded_values = Thread.encoded_values
 
     def counted(thread: Thread) -> Any:
         decoded.append(thread.thread_id)
-        return state(thread)
+        return encoded_values(thread)
 
-    monkeypatch.setattr(Thread, "state", counted)
+    monkeypatch.setattr(Thread, "encoded_values", counted)
     async with connected(server) as client:
         for _ in range(5):
             await client.threads.create()

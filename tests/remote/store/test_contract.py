@@ -273,6 +273,15 @@ async def test_a_repeated_command_is_accepted_once(opened: Any) -> None:
     assert (await store.accept(offer("r3", once="k"), most=1, within=30)).reply == b"r3"
 
 
+async def test_a_clock_that_is_put_back(opened: Any) -> None:
+    """What was repeated within seconds is not known for hours."""
+    clock = Clock()
+    store = await opened(clock)
+    await store.accept(offer("r1", once="k"), most=8, within=30)
+    clock.now -= 3600 * 10**6
+    assert (await store.accept(offer("r2", once="k"), most=8, within=30)).reply == b"r2"
+
+
 async def test_replies_are_not_remembered_without_limit(store: Any) -> None:
     """The newest 256 of a thread are."""
     for n in range(258):

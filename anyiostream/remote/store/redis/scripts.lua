@@ -162,7 +162,7 @@ end
 local function known(thread, once, within, reply)
   local packed = call('HGET', of(thread, 'once'), once)
   local found = packed and cmsgpack.unpack(packed)
-  return found and (now() - found.at <= within or found.reply == reply) and found or nil
+  return found and (math.abs(now() - found.at) <= within or found.reply == reply) and found or nil
 end
 
 local function remember(thread, once, place, reply)
