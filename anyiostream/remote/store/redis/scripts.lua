@@ -197,6 +197,29 @@ local function trim(thread, held, size, floor, most_events, most_bytes)
   return held, size, floor
 end
 
+-- The entries of a stream after an id: at most so many, and none after those that have so many bytes, but one if there
+-- is any. Also how many bytes they have, and whether there may be more.
+local function following(stream, id, most, most_bytes)
+  local entries, size = {}, 0
+  while #entries < most and size < most_bytes do
+    local wanted = math.min(most - #entries, 32)
+    local some = call('XRANGE', stream, '(' .. id, '+', 'COUNT', wanted)
+    for _, each in ipairs(some) do
+      if size >= most_bytes then
+        return entries, size, true
+      end
+      entries[#entries + 1], id = each, each[1]
+      for _, part in ipairs(each[2]) do
+        size = size + #part
+      end
+    end
+    if #some < wanted then
+      return entries, size, false
+    end
+  end
+  return entries, size, true
+end
+
 local function erase(thread)
   local holder = get(thread, 'holder')
   if not holder then
@@ -425,23 +448,23 @@ function operations.append(
 end
 
 function operations.read(thread, after, most, most_bytes)
-  local entries, size = {}, 0
-  most, most_bytes = tonumber(most), tonumber(most_bytes)
-  local from = '(' .. after .. '-0'
-  while #entries < most and size < most_bytes do
-    local some = call('XRANGE', of(thread, 'log'), from, '+', 'COUNT', math.min(most - #entries, 32))
-    for _, each in ipairs(some) do
-      if size < most_bytes then
-        entries[#entries + 1] = each
-        size = size + #each[2][4]
-        from = '(' .. each[1]
-      end
-    end
-    if #some < 32 then
-      break
+  return {get(thread, 'gen'), (following(of(thread, 'log'), after .. '-0', tonumber(most), tonumber(most_bytes)))}
+end
+
+-- What follows in some streams, each given by its whole name and the id after which to read. They are read in order as
+-- long as there is room for all of them together, each up to its share. How many were read; and of those in which
+-- something follows which one it is, whether there may be more, and the entries.
+function operations.tail(most, share, room, ...)
+  local asked, found, reached = {...}, {}, 0
+  most, share, room = tonumber(most), tonumber(share), tonumber(room)
+  while room > 0 and 2 * reached < #asked do
+    local entries, size, more = following(asked[2 * reached + 1], asked[2 * reached + 2], most, math.min(share, room))
+    reached, room = reached + 1, room - size
+    if #entries > 0 then
+      found[#found + 1] = {reached, more and 1 or 0, entries}
     end
   end
-  return {get(thread, 'gen'), entries}
+  return {reached, found}
 end
 
 function operations.watched(thread, place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Collection, Sequence
@@ -15,11 +16,8 @@ from coredis.exceptions import NoScriptError, RedisError
 
 from anyiostream.remote.store.failures import StoreFailed
 from anyiostream.remote.store.kept import Listed, Record
-from anyiostream.remote.store.protocol import (
-    Clock,
-    Standing,
-)
-from anyiostream.remote.store.redis.lane import Lane, Lost
+from anyiostream.remote.store.protocol import Clock, Standing
+from anyiostream.remote.store.redis.lane import Lane, Lost, Reply
 from anyiostream.remote.store.sealing import CodecFailed, Decode
 from anyiostream.remote.store.stops import stored
 from anyiostream.wire.drafts import Entry
@@ -68,15 +66,13 @@ class Script:
             raise StoreFailed("it was opened by the process that this one is a fork of: open it here")
         until = time.monotonic() + (self._patience if patience is None else patience)
         now = "" if self._clock is None else self._clock()
-        command: list[Any] = [b"EVALSHA", DIGEST, 0, self._prefix, now, operation, *arguments]
+        command = [now, operation, *arguments]
         with anyio.CancelScope(shield=True):
             while True:
                 began = time.monotonic()
                 try:
                     left = max(0.0, until - began)
-                    (reply,) = await lane.ask(command, within=left)
-                    if isinstance(reply, NoScriptError):
-                        (reply,) = await lane.ask([b"EVAL", SOURCE, *command[2:]], within=left)
+                    reply = await self._asked(lane, command, left)
                 except Lost as exc:
                     if exc.blocked:
                         until += time.monotonic() - began
@@ -89,6 +85,16 @@ class Script:
                         continue
                     raise StoreFailed(str(reply)) from reply
                 return reply
+
+    async def try_once(self, lane: Lane, operation: str, *arguments: Any) -> Reply:
+        """The reply to an operation that changes nothing, an exception of the store's among them. Raises `Lost`."""
+        return await self._asked(lane, ["", operation, *arguments])
+
+    async def _asked(self, lane: Lane, command: Sequence[Any], within: float = math.inf) -> Reply:
+        (reply,) = await lane.ask([b"EVALSHA", DIGEST, 0, self._prefix, *command], within=within)
+        if isinstance(reply, NoScriptError):
+            (reply,) = await lane.ask([b"EVAL", SOURCE, 0, self._prefix, *command], within=within)
+        return reply
 
     async def index(self, lane: Lane) -> None:
         """Have threads listed that version 0.1.0 has made, once for a store. Raises as `call`."""

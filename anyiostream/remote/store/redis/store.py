@@ -126,7 +126,8 @@ class RedisStore:
             script = Script(self.address.prefix, self._patience, self._clock)
             commands, reads = self._lane("commands"), self._lane("reads")
             news = self._lane("news", BLOCK)
-            tail = Tail(self.address.prefix, news, commands, self._deadline, self._sealing.open, self.latencies["tail"])
+            decode, latency = self._sealing.open, self.latencies["tail"]
+            tail = Tail(self.address.prefix, news, commands, script, self._deadline, decode, latency)
             lanes = commands, reads, news
             try:
                 for lane in lanes:

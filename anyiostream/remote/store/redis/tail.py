@@ -7,15 +7,20 @@ Rules:
 - A window holds a log's newest events, without a hidden hole: an event that does not follow the newest one there
   restarts the window.
 - What the thread's writer in this process has stored is in the window already, and is not read back.
+- No reply is large, however large events are, and however many logs have some. A read that waits is bounded in events
+  alone, so it is used only when there is next to nothing to read. What has come in between is read first, a part at a
+  time and in turn (`Backlog`).
 - A store that comes back may have lost what it had shown. Readers are told then, and not when somebody writes again.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Final, final
 from uuid import uuid4
 from weakref import WeakValueDictionary
@@ -48,6 +53,47 @@ MOST: Final = 512
 LEAST: Final = 4
 """Events of one log that it brings at least."""
 
+PROMPT: Final = 0.2
+"""Seconds after which there may be more to read than such a read should bring."""
+
+ROOM: Final = 2**20
+"""Bytes that a reply of the others has, but for the last event in it."""
+
+SHARE: Final = ROOM // 4
+"""Of these, what one log may have, while others wait for their turn."""
+
+TOGETHER: Final = 500
+"""Logs that are looked at together: the store does nothing else meanwhile."""
+
+Found = tuple[Mapping[str, Sequence[Any]], Iterable[str], Iterable[str]]
+"""The entries of streams, by their names; the streams that have had their turn; and those that may have more."""
+
+
+@final
+class Backlog:
+    """Streams in which there may be much to read. They are read in turn, and leave when nothing follows."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._due)
+
+    def add(self, streams: Iterable[str]) -> None:
+        """Put streams behind those that are there."""
+        self._due |= dict.fromkeys(streams)
+
+    def turn(self, followed: Collection[str]) -> list[str]:
+        """Whose turn it is, of those that are still followed."""
+        self._due = {each: None for each in self._due if each in followed}
+        return list(islice(self._due, TOGETHER))
+
+    def have_had(self, streams: Iterable[str], unfinished: Iterable[str]) -> None:
+        """Streams have been read; those that are unfinished have another turn."""
+        for each in streams:
+            self._due.pop(each, None)
+        self.add(unfinished)
+
 
 @final
 class Tail:
@@ -57,15 +103,19 @@ class Tail:
         prefix: What the names of keys begin with.
         lane: A connection for this alone.
         commands: Another one, over which a read is ended that waits.
+        script: Reads a part of what there is.
         late: Seconds that a read may come too late.
         decode: What is stored in place of an event's body, decoded.
         latency: How long it takes until something that is written is read here.
     """
 
-    def __init__(self, prefix: str, lane: Lane, commands: Lane, late: float, decode: Decode, latency: Latency) -> None:
+    def __init__(
+        self, prefix: str, lane: Lane, commands: Lane, script: Script, late: float, decode: Decode, latency: Latency
+    ) -> None:
         self._prefix = prefix
         self._lane = lane
         self._commands = commands
+        self._script = script
         self._late = late
         self._decode = decode
         self._latency = latency
@@ -169,40 +219,75 @@ class Tail:
                 window.lose(int(found[1] or 0))
 
     async def _read(self) -> None:
-        lost = False
+        lost, backlog = False, Backlog()
+        since = -math.inf  # when all streams had been read, but for the backlog
+        found_some = True  # by then: otherwise there is no need to look again before waiting
         while True:
             if lost:
                 with suppress(Lost):
                     await self._look_for_losses()
                     lost = False
-            followed = [
-                (key, window)
-                for key, window in list(self._windows.items())
-                if key not in self._led and window.is_readable
-            ]
-            for key in [each for each in self._generations if each not in self._windows]:
-                del self._generations[key]
-            streams = dict(self._own)
-            for key, window in followed:
-                streams[f"{self._prefix}:t:{key}:log"] = b"%d-0" % window.last
-            del followed  # what nobody reads any more is not kept
-            most = max(LEAST, MOST // len(streams))
-            command = [b"XREAD", "COUNT", most, "BLOCK", int(BLOCK * 1000), "STREAMS", *streams, *streams.values()]
+            streams, now = self._streams(), anyio.current_time()
+            asked = backlog.turn(streams)
+            if not asked and found_some and now - since > PROMPT:
+                backlog.add(streams)
+                asked = backlog.turn(streams)
+                since, found_some = now, False
+            elif not asked:
+                since, found_some = now, True
             try:
-                (reply,) = await self._lane.ask(command)
+                reply = await (self._some(streams, asked) if asked else self._news(streams))
             except Lost:
-                lost = True
+                lost, since, found_some = True, -math.inf, True
                 continue
             if isinstance(reply, RedisError):
                 logger.warning("the store's news cannot be read: %s", reply)
                 await anyio.sleep(self._late)
                 continue
-            for name, entries in (reply or {}).items():
-                stream = name.decode()
+            found, finished, unfinished = reply
+            backlog.have_had(finished, unfinished)
+            found_some = found_some or bool(found)
+            for stream, entries in found.items():
                 if stream not in self._own and not stream.endswith(":log"):
                     continue  # news of the incarnation before: the server has joined anew since it was asked for
                 if await self._is_known(stream, entries):
                     self._take(stream, entries)
+
+    def _streams(self) -> dict[str, bytes]:
+        """What is followed: the name of a stream -> the id of what has been read of it last."""
+        for key in [each for each in self._generations if each not in self._windows]:
+            del self._generations[key]
+        streams = dict(self._own)
+        for key, window in list(self._windows.items()):
+            if key not in self._led and window.is_readable:
+                streams[f"{self._prefix}:t:{key}:log"] = b"%d-0" % window.last
+        return streams
+
+    async def _news(self, streams: Mapping[str, bytes]) -> Found | RedisError:
+        """What is new; waits until something is. Raises `Lost`."""
+        most = max(LEAST, MOST // len(streams))
+        command = [b"XREAD", "COUNT", most, "BLOCK", int(BLOCK * 1000), "STREAMS", *streams, *streams.values()]
+        (reply,) = await self._lane.ask(command)
+        if isinstance(reply, RedisError):
+            return reply
+        found = {name.decode(): entries for name, entries in (reply or {}).items()}
+        return found, (), [each for each, entries in found.items() if len(entries) >= most]
+
+    async def _some(self, streams: Mapping[str, bytes], asked: Sequence[str]) -> Found | RedisError:
+        """A part of what there is in the streams that are asked for. Raises `Lost`."""
+        places = [part for each in asked for part in (each, streams[each])]
+        reply = await self._script.try_once(self._lane, "tail", MOST, SHARE, ROOM, *places)
+        if isinstance(reply, RedisError):
+            return reply
+        reached, read = reply
+        found: dict[str, Sequence[Any]] = {}
+        unfinished: list[str] = []
+        for number, more, entries in read:
+            stream = asked[int(number) - 1]
+            found[stream] = entries
+            if more:
+                unfinished.append(stream)
+        return found, asked[:reached], unfinished
 
     async def _is_known(self, stream: str, entries: Sequence[Any]) -> bool:
         """Whether it is known of which thread entries are; otherwise they are read again.

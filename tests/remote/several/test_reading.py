@@ -1,0 +1,174 @@
+"""How a server reads what others write: as much at a time as it has room for, from all threads in turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from anyiostream.remote import Limits
+from anyiostream.remote.store import thread_key
+from anyiostream.remote.store.redis import tail
+from anyiostream.remote.store.redis.tail import Backlog
+
+from ...waiting import PATIENCE, turns, until
+from ..store.acting import claimed, draft
+from .deployment import Deployment
+
+pytestmark = pytest.mark.anyio
+
+ROOM = 64 * 1024
+"""Bytes that a reply has here, but for its last event."""
+
+THREADS = 8
+
+
+def weight(reply: Any) -> int:
+    """Bytes of a reply of the store's."""
+    if isinstance(reply, bytes):
+        return len(reply)
+    if isinstance(reply, dict):
+        return weight(list(reply.items()))
+    return sum(map(weight, reply)) if isinstance(reply, (list, tuple)) else 8
+
+
+class Reader:
+    """A server that follows threads, and what its store replies to it."""
+
+    def __init__(self, store: Any) -> None:
+        self.store = store
+        self.names: list[bytes] = []
+        self.sizes: list[int] = []
+        self.together: list[int] = []
+        self.taken: list[str] = []
+        self.held = self.waits = False
+        self._go_on: anyio.Event | None = None
+        self._tail = followed = store._open.tail  # noqa: SLF001
+        ask, is_known, take = followed._lane.ask, followed._is_known, followed._take  # noqa: SLF001
+
+        async def asked(*commands: Any, **options: Any) -> Any:
+            self.waits = commands[0][0] == b"XREAD"
+            replies = await ask(*commands, **options)
+            self.waits = False
+            self.names += [command[0] for command in commands]
+            self.sizes.append(weight(replies))
+            if commands[0][0] == b"EVALSHA":
+                self.together.append(len(replies[0][1]))
+            return replies
+
+        async def known(*entries: Any) -> bool:
+            if self._go_on is not None:
+                self.held = True
+                await self._go_on.wait()
+            return bool(await is_known(*entries))
+
+        def taking(stream: str, entries: Any) -> None:
+            self.taken.append(stream)
+            take(stream, entries)
+
+        followed._lane.ask, followed._is_known, followed._take = asked, known, taking  # noqa: SLF001
+
+    def hold(self) -> None:
+        """Let it read nothing more than it is about to."""
+        self._go_on = anyio.Event()
+
+    def go_on(self) -> None:
+        """Let it read what has come."""
+        assert self._go_on is not None
+        self._go_on.set()
+        self._go_on = None
+        for each in (self.sizes, self.together, self.taken):
+            each.clear()
+
+
+async def followed(store: Any, thread_id: str) -> Any:
+    """The log of a thread, kept up to date."""
+    return await store.view(await store.look(thread_key("ann", thread_id)), follow=True)
+
+
+async def read(log: Any, count: int) -> list[Any]:
+    """So many events of a log, as they come."""
+    found: list[Any] = []
+    while len(found) < count:
+        after = found[-1].seq if found else 0
+        await log.wait(after)
+        found += await log.read(after)
+    return found
+
+
+async def test_what_is_read_at_a_time_is_bounded(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a server that comes late. Threads have their turns, and an event may be larger than there is room."""
+    for name, value in {"PROMPT": 0.0, "ROOM": ROOM, "SHARE": ROOM // 4, "TOGETHER": 5}.items():
+        monkeypatch.setattr(tail, name, value)
+    one, other = deployment.store(), deployment.store()
+    limits = Limits(bytes=2**24)
+    async with one.open(limits), other.open(limits):
+        reader = Reader(other)
+        logs, shown, written = [], [], []
+        for n in range(THREADS):
+            log = one.log(await claimed(one, thread_id=f"t{n}"))
+            logs.append(log)
+            written.append([await log.append(draft("first"))])
+            shown.append(await followed(other, f"t{n}"))
+        reader.hold()
+        written[0].append(await logs[0].append(draft("while it waits")))
+        await until(lambda: reader.held)
+        for _ in range(20):
+            for log, events in zip(logs, written, strict=True):
+                events.append(await log.append(draft("x" * 10_000)))
+        huge = await logs[3].append(draft("x" * 3 * ROOM))
+        written[3].append(huge)
+        small = [await log.append(draft("small")) for log in logs]
+        for events, last in zip(written, small, strict=True):
+            events.append(last)
+        reader.go_on()
+        await until(lambda: [log.last for log in shown] == [events[-1].seq for events in written])
+        found = [await read(log, len(events)) for log, events in zip(shown, written, strict=True)]
+        assert found == written
+        assert sum(reader.sizes) > 20 * 10_000 * THREADS
+        assert max(reader.sizes) < ROOM + len(huge.body) + 2000
+        assert sorted(reader.sizes)[-2] < ROOM + 12_000  # all but that of the large one
+        assert reader.together[0] > 1
+        order = [each for each in reader.taken if each.endswith(":log")]
+        thirds = [n for n, stream in enumerate(order) if order[:n].count(stream) == 2]
+        assert max(map(order.index, set(order))) < min(thirds)
+        # When there is nothing more, it waits.
+        await until(lambda: reader.waits)
+        asked = len(reader.sizes)
+        await turns(50)
+        assert len(reader.sizes) == asked
+
+
+async def test_a_server_that_keeps_up_only_waits(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each read that waits brings what there is of all threads; nothing else is asked for in between."""
+    monkeypatch.setattr(tail, "PROMPT", PATIENCE)
+    one, other = deployment.store(), deployment.store()
+    async with one.open(Limits()), other.open(Limits()):
+        reader = Reader(other)
+        logs = [one.log(await claimed(one, thread_id=f"t{n}")) for n in range(THREADS)]
+        shown = []
+        for n, log in enumerate(logs):
+            await log.append(draft("first"))
+            shown.append(await followed(other, f"t{n}"))
+        await turns()
+        reader.names.clear()
+        written = [[await log.append(draft(n)) for n in range(40)] for log in logs]
+        with anyio.fail_after(PATIENCE):
+            for log, events in zip(shown, written, strict=True):
+                assert (await read(log, 41))[1:] == events
+        assert {*reader.names} == {b"XREAD"}
+
+
+def test_a_backlog() -> None:
+    """Streams have their turns in order; those that have more come again after the others."""
+    backlog = Backlog()
+    assert not backlog
+    backlog.add("abcd")
+    assert backlog.turn("abcd") == list("abcd")
+    backlog.have_had("ab", "a")
+    assert backlog.turn("abcd") == list("cda")
+    backlog.add("ae")
+    assert backlog.turn("ade") == list("dae")  # c is not followed any more
+    backlog.have_had("dae", "")
+    assert not backlog
