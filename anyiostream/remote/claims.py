@@ -36,6 +36,7 @@ from anyiostream.remote.thread import Thread
 from anyiostream.remote.threads import Threads
 from anyiostream.remote.workload import Workload
 from anyiostream.tooling import loggable
+from anyiostream.wire.drafts import Draft
 
 __all__ = ["Claims"]
 
@@ -67,6 +68,7 @@ class Claims:
 
     Attributes:
         fenced: Writes that were refused, as another server had the thread.
+        abridged: Events that were too large.
     """
 
     def __init__(
@@ -82,7 +84,7 @@ class Claims:
         gone: Callable[[Thread], None],
         erased: Callable[[str], None],
     ) -> None:
-        self.fenced = 0
+        self.fenced = self.abridged = 0
         self._store = store
         self._assistants = assistants
         self._limits = limits
@@ -181,7 +183,9 @@ class Claims:
         if claim is None:
             raise Refusal("unknown_error", "another server has this thread; try again later.", status=503)
         try:
-            thread = await self._loader.claimed(key, claim, self._store.log(claim))
+            log = self._store.log(claim)
+            log.on_abridged = partial(self._note_abridged, key, set())
+            thread = await self._loader.claimed(key, claim, log)
         except BaseException:
             self._store.discard(claim.record.key)
             raise
@@ -254,6 +258,16 @@ class Claims:
     def _is_ours(self, record: Record) -> bool:
         """Whether the store has it that this server has a thread, be it by a claim that came late, and is forgotten."""
         return self._fleet is not None and record.holder == self._fleet.holder != ""
+
+    def _note_abridged(self, key: ThreadKey, told: set[str], draft: Draft, size: int) -> None:
+        """Count it, and log it if it is the first one of its type in `told`: there may be one with every step."""
+        self.abridged += 1
+        if draft.method not in told:
+            told.add(draft.method)
+            logger.warning(
+                "an event of thread %s is abridged: one of the type %s has %s bytes, and Limits.event is %s",
+                key.thread_id, draft.method, size, self._limits.event,
+            )  # fmt: skip
 
     # --- running, and what becomes of a thread then ---
 

@@ -51,6 +51,7 @@ from anyiostream.remote.receiving import (
 from anyiostream.remote.reconnection import Reconnection
 from anyiostream.remote.refusals import PLACE
 from anyiostream.remote.transport import LONGEST_TEXT, RETRIED, Transport, TryAgain
+from anyiostream.wire.abridging import ABRIDGED
 
 __all__ = ["RemoteClient", "RemoteThread", "connect"]
 
@@ -122,6 +123,8 @@ class RemoteThread:
         run_id: The id of the last run that was started from here, or `None`.
         attempt: How often the run that is read was begun, as far as it has been read: more than 1 once a server has
             died under it. The final messages of later attempts have theirs in `metadata["attempt"]`.
+        abridged: How many events of that run, as far as it has been read, were too large for the server, which shows
+            them in part; `await state()` has the values whole.
     """
 
     def __init__(self, client: RemoteClient, assistant: str, thread_id: str) -> None:
@@ -129,6 +132,7 @@ class RemoteThread:
         self.thread_id: Final = thread_id
         self.run_id: str | None = None
         self.attempt: int = 1
+        self.abridged: int = 0
         self._client = client
         self._path = f"/threads/{quote(thread_id, safe='')}"
         self._commands = 0
@@ -286,6 +290,7 @@ class RemoteThread:
                 end = root_end(event)
                 if end is None:
                     if begun:
+                        self.abridged += ABRIDGED in event["params"]
                         self.attempt = attempt = attempt + begins_again(event)
                         part = part_of(of_attempt(event, attempt))
                         if part is not None:
@@ -294,6 +299,7 @@ class RemoteThread:
                 begun = begun or end.get("run_id") == run_id
                 if not begun or end["event"] == "running":
                     self.attempt = attempt = 1
+                    self.abridged = 0
                     continue
                 if end["event"] == "failed":
                     raise RemoteRunFailed(str(end.get("error", "the run failed")))

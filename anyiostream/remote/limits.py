@@ -48,9 +48,11 @@ class Limits:
         queued: Runs that wait for the one before them, per thread.
         recursion: Supersteps that a caller may ask for, if the assistant does not set a limit itself.
         concurrency: Nodes at a time that a caller may ask for, likewise.
+        event: Bytes of one event. A larger one is abridged: `...` stands for what is left out, and the event says so.
+            Values and questions are whole in the thread's state.
         events: Events that a thread's log keeps.
-        bytes: Bytes that a thread's log keeps; the newest event is kept whatever its size. Times `threads`, the most
-            memory that logs take.
+        bytes: Bytes that a thread's log keeps; the newest event is kept even if it is larger. The greater of this and
+            `event`, times `threads`, is the most memory that logs take.
         kept: Bytes that all idle threads may keep, logs, values and questions together. Beyond that, those idle for
             longest are forgotten; if all of them wait for their users, new threads are refused.
         owner_kept: Of `kept`, what one owner's may keep; `None` for all, and where there is no `authorize` hook.
@@ -86,6 +88,7 @@ class Limits:
     queued: int = attrs.field(default=8, validator=_positive)
     recursion: int = attrs.field(default=10_000, validator=_positive)
     concurrency: int = attrs.field(default=100, validator=_positive)
+    event: int = attrs.field(default=4 * 2**20, validator=_positive)
     events: int = attrs.field(default=10_000, validator=_positive)
     bytes: int = attrs.field(default=4 * 2**20, validator=_positive)
     kept: int = attrs.field(default=512 * 2**20, validator=_positive)

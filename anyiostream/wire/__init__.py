@@ -4,7 +4,7 @@
 - `encoder.WireEncoder` turns its events into drafts; `messages` is its part for model calls.
 - `drafts` has an event without a place in a log, and one with it.
 - `local.WireRun` is a run of this process, entered so that all of this holds.
-- `compaction` has a turn in fewer events.
+- `compaction` has a turn in fewer events, `abridging` one that is too large as a small one.
 - `sse` has the frames of event streams.
 - `jsonable` and `redaction` say how values and errors are shown to strangers.
 """

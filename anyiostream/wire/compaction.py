@@ -88,7 +88,8 @@ def _bounds(draft: Draft, key: Any) -> bool:
 
 def _joined(first: Draft, then: Draft) -> Draft:
     if first.method == "values":
-        return attrs.evolve(first, data=then.data)
+        return attrs.evolve(first, data=then.data, extra=then.extra)
+    first = attrs.evolve(first, extra={**then.extra, **first.extra})  # one of them may say that it is abridged
     if first.method == "tools":
         return attrs.evolve(first, data={**first.data, "delta": first.data["delta"] + then.data["delta"]})
     delta, more = first.data["delta"], then.data["delta"]

@@ -13,7 +13,10 @@ DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 PACKAGES = ("anyio", "anyiostream", "asyncio", "langchain", "langchain_core", "langgraph", "trio")
 NAME = re.compile(rf"`((?:{'|'.join(PACKAGES)})(?:\.[A-Za-z_]\w*)+)(?:\(.*?\))?`")
 
-OTHERS = {"anyiostream.first_token", "anyiostream.namespace", "anyiostream.status", "anyiostream.remote.margin"}
+OTHERS = {
+    "anyiostream.first_token", "anyiostream.namespace", "anyiostream.status", "anyiostream.remote.abridged",
+    "anyiostream.remote.margin",
+}  # fmt: skip
 """Attributes of spans, and a metric, which are called like that."""
 
 FILES = (".json", ".py")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
+
 from anyiostream.wire import Draft, compacted
 
 
@@ -63,3 +65,13 @@ def test_what_is_no_piece_of_a_text_stays() -> None:
     """Of tools that write something else, and of events that cannot be read."""
     odd = [output({"a": 1}), output({"b": 2}), Draft("messages", (), None, 1), Draft("tools", (), 3, 1)]
     assert compacted(odd) == odd
+
+
+def test_what_is_abridged_says_so() -> None:
+    """A piece of several does; a snapshot does if it is the one that stands."""
+    mark = {"abridged": {"bytes": 2, "limit": 1}}
+    for pieces in ([attrs.evolve(text("a"), extra=mark), text("b")], [text("a"), attrs.evolve(text("b"), extra=mark)]):
+        assert compacted(pieces) == [attrs.evolve(text("ab"), extra=mark)]
+    whole, part = values(1), attrs.evolve(values(2), extra=mark)
+    assert compacted([whole, part]) == [part]
+    assert compacted([part, whole]) == [whole]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, final
 
 from anyiostream.remote.refusals import Refusal
+from anyiostream.wire.abridging import ABRIDGED
 from anyiostream.wire.drafts import Entry
 
 __all__ = ["CHANNELS", "ModeReader", "read_modes"]
@@ -53,6 +54,7 @@ class ModeReader:
     Attributes:
         channels: Those to be read.
         values: The last snapshot of the run, with what it has asked.
+        abridged: Whether the log does not have all of that snapshot.
         error: What it failed with.
         ended: Whether the run has ended.
     """
@@ -60,6 +62,7 @@ class ModeReader:
     def __init__(self, run_id: str, modes: frozenset[str], *, subgraphs: bool, begun: bool = False) -> None:
         self.channels = frozenset({"lifecycle", "input", "values", *(CHANNELS[mode] for mode in modes)})
         self.values: Any = None
+        self.abridged = False
         self.error: str | None = None
         self.ended = False
         self._run_id = run_id
@@ -82,7 +85,17 @@ class ModeReader:
         elif entry.namespace and not self._subgraphs:
             return
         else:
+            if entry.method == "values" and not entry.namespace:
+                self.values, self.abridged = data, ABRIDGED in params
             yield from self._shown(entry, data)
+
+    def complete(self, values: Any) -> None:
+        """Have the whole of a snapshot that is abridged."""
+        self.values = values if not self._asked else self._with_questions(values)
+
+    def _with_questions(self, values: Any) -> Any:
+        asked = {INTERRUPT: self._asked}
+        return {**values, **asked} if isinstance(values, dict) else asked
 
     def _lifecycle(self, event: str, data: Any) -> Iterator[tuple[str, Any]]:
         if data.get("run_id") != self._run_id:
@@ -92,10 +105,9 @@ class ModeReader:
             return
         self.ended = event in {"completed", "failed", "interrupted"}
         if event == "interrupted" and self._asked:
-            asked = {INTERRUPT: self._asked}
-            self.values = {**self.values, **asked} if isinstance(self.values, dict) else asked
+            self.values = self._with_questions(self.values)
             if "updates" in self._modes:
-                yield "updates", asked
+                yield "updates", {INTERRUPT: self._asked}
             if "values" in self._modes:
                 yield "values", self.values
         elif event == "failed":
@@ -103,8 +115,6 @@ class ModeReader:
             yield "error", {"error": "RunFailed", "message": self.error}
 
     def _shown(self, entry: Entry, data: Any) -> Iterator[tuple[str, Any]]:
-        if entry.method == "values" and not entry.namespace:
-            self.values = data
         mode = "messages-tuple" if entry.method == "messages" else entry.method
         if mode not in self._modes:
             return

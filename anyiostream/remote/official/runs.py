@@ -78,9 +78,14 @@ class RunEndpoints:
         run = await self._started(request)
 
         async def told() -> bytes:
-            error = run.reader.error
-            failed = {"__error__": {"error": "RunFailed", "message": error}}
-            return encode(run.reader.values if error is None else failed)
+            reader = run.reader
+            if reader.error is not None:
+                return encode({"__error__": {"error": "RunFailed", "message": reader.error}})
+            if reader.abridged:
+                thread = await run.thread.fresh()
+                if thread.fold.run_id == run.run_id:  # otherwise the thread has gone on, and has others
+                    reader.complete(thread.state()["values"])
+            return encode(reader.values)
 
         return run.as_value(told)
 

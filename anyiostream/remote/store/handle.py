@@ -15,6 +15,7 @@ from anyiostream.remote.limits import Limits
 from anyiostream.remote.store.kept import Record
 from anyiostream.remote.store.protocol import NOTHING, Acceptance, Changes, Claim, Offer, Records
 from anyiostream.remote.store.window import Window
+from anyiostream.wire.abridging import abridged
 from anyiostream.wire.drafts import Draft, Entry
 
 __all__ = ["StoredLog", "both", "log_of"]
@@ -43,6 +44,7 @@ class StoredLog:
         unwritten_size: Bytes of the events that have their places, and are not on their way to the store.
         epoch: That of the claim.
         holder: Whose claim it is; `""` if nobody has the thread.
+        on_abridged: Called with an event that was too large, before it is written abridged, and with its bytes.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class StoredLog:
         self.key: Final = claim.record.key
         self.epoch: Final = claim.record.epoch
         self.holder: Final = claim.record.holder
+        self.on_abridged: Callable[[Draft, int], None] | None = None
         self._store = store
         self._window = window
         self._limits = limits
@@ -111,20 +114,22 @@ class StoredLog:
         return entry
 
     def place(self, draft: Draft, changes: Changes = NOTHING, *, fold: Callable[[], bytes] | None = None) -> Entry:
-        """Give an event its place, at which `write` writes it.
+        """Give an event its place, at which `write` writes it. One that is too large is abridged.
 
         Args:
             draft: The event.
             changes: What changes with it.
             fold: Encodes the state after the newest event that has been placed; called before events that it is made
-                from are forgotten.
+                from are forgotten, and with one that is abridged, of which the state may have more.
         """
-        entry = Entry.of(draft, self._next, f"{self.log_id}-{self._next}")
+        entry = whole = Entry.of(draft, self._next, f"{self.log_id}-{self._next}")
+        if len(entry.body) > self._limits.event:
+            entry = self._abridged(draft, entry)
         self._next = entry.seq + 1
         self._placed.append(entry)
         self.unwritten_size += len(entry.body)
         self._changes = both(self._changes, changes)
-        if fold is not None and self._is_to_be_folded(entry, changes):
+        if fold is not None and self._is_to_be_folded(entry, changes, due=entry is not whole):
             self._fold = fold
         return entry
 
@@ -207,12 +212,21 @@ class StoredLog:
         else:
             await self._window.wait(after)
 
-    def _is_to_be_folded(self, entry: Entry, changes: Changes) -> bool:
-        """Whether it is time to save the fold: in the middle of what the log keeps."""
+    def _abridged(self, draft: Draft, whole: Entry) -> Entry:
+        size = len(whole.body)
+        shown = abridged(draft, size, self._limits.event)
+        if shown is draft:
+            return whole
+        if self.on_abridged is not None:
+            self.on_abridged(draft, size)
+        return Entry.of(shown, whole.seq, whole.event_id)
+
+    def _is_to_be_folded(self, entry: Entry, changes: Changes, *, due: bool) -> bool:
+        """Whether the fold is `due`, or it is time to save it: in the middle of what the log keeps."""
         self._unfolded_events += 1
         self._unfolded_bytes += self._size(entry)
         half = self._unfolded_events * 2 < self._limits.events and self._unfolded_bytes * 2 < self._limits.bytes
-        if half and changes.fold is None:
+        if half and not due and changes.fold is None:
             return False
         self._unfolded_events = self._unfolded_bytes = 0
         return changes.fold is None

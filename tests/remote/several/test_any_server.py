@@ -282,3 +282,26 @@ async def test_what_is_more_than_one_server_runs_another_one_does(deployment: De
             deployment.shut.clear()
             await state(other, "t2")
             assert ends(await events_of(one, "t2"))[-1] == ("completed", second)
+
+
+async def test_another_server_shows_all_of_the_state(deployment: Deployment) -> None:
+    """Of a run that is under way elsewhere, whose events are abridged; and it takes the answer."""
+    large = "x" * 20_000
+    async with deployment.member(event=2000) as one, deployment.member(event=2000) as other:
+        deployment.shut.add("b")
+        await start(one, "steps", {"trail": [large]})
+        trail: list[str] = []
+        with anyio.fail_after(PATIENCE):
+            while len(trail) < 2:
+                found = await other.known_thread("t", "")
+                assert found is not None
+                trail = (found.state()["values"] or {}).get("trail", [])
+        assert trail == [large, "a"]
+        assert any("abridged" in event["params"] for event in await events_of(other))
+        assert all(len(str(event)) < 2000 for event in await events_of(other))
+        deployment.shut.clear()
+        assert (await state(other))["values"]["trail"] == [large, "a", "b", "c"]
+        await start(one, "question", large, "q")
+        assert (await state(other, "q"))["values"] == {"asked": large}
+        await answer(other, "Ada", "q")
+        assert (await state(one, "q"))["values"] == {"answer": "Ada", "before": {"asked": large}}

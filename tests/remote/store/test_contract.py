@@ -21,7 +21,7 @@ from anyiostream.remote.store import (
     thread_key,
 )
 
-from ...waiting import PATIENCE, blocked
+from ...waiting import PATIENCE, blocked, until
 from .acting import claimed, draft, entry, offer
 
 pytestmark = pytest.mark.anyio
@@ -589,3 +589,64 @@ async def test_a_thread_is_looked_at(store: Any) -> None:
     assert (found.record.last, found.record.pending, found.record.epoch) == (written.seq, ("i",), log.epoch)
     assert [(each.place, each.run_id, each.body) for each in found.inbox] == [(accepted.place, "r1", b"{}")]
     await log.append(draft())  # which has not been fenced
+
+
+# --- events that are large ---
+
+
+async def test_an_event_that_is_too_large_is_abridged(opened: Any) -> None:
+    """It has its place, its form and its id in the log, which nobody can make larger than it is to be."""
+    log = (store := await opened(event=20_000)).log(await claimed(store))
+    told: list[Any] = []
+    log.on_abridged = lambda draft, size: told.append((draft, size))
+    large = draft({"n": 1, "text": "x" * 20_000})
+    written = [await log.append(each) for each in (draft(0), large, draft(2))]
+    assert [each.seq - written[0].seq for each in written] == [0, 1, 2]
+    assert list(await log.read(0)) == list(await store.read(KEY, 0)) == written
+    assert all(len(each.body) <= 20_000 for each in written)
+    ((whole, size),) = told
+    assert whole is large
+    assert size > 20_000
+    shown = Draft.of(written[1].body)
+    assert (written[1].method, written[1].namespace, shown.timestamp) == ("values", ("a:1",), 123)
+    assert shown.data["n"] == 1
+    assert shown.data["text"].strip("x") == "..."
+    assert (shown.extra["node"], shown.extra["abridged"]["bytes"]) == ("n", size)
+
+
+async def test_the_state_is_saved_with_an_event_that_is_abridged(opened: Any) -> None:
+    """It may have more than the event says, and so cannot be made from it later."""
+    log = (store := await opened(event=20_000)).log(await claimed(store))
+    await log.append(draft(0), fold=lambda: b'"early"')
+    assert (await store.record(KEY)).fold is None
+    written = await log.append(draft("x" * 20_000), fold=lambda: b'"whole"')
+    record = await store.record(KEY)
+    assert (record.fold, record.folded) == (b'"whole"', written.seq)
+
+
+async def test_events_that_are_larger_than_the_log(opened: Any) -> None:
+    """It keeps the newest one; whoever keeps up sees each, and nobody waits for ever."""
+    log = (store := await opened(bytes=1000)).log(await claimed(store))
+    other = (await store.view(await store.look(KEY), follow=True)) if hasattr(store, "view") else log
+    seen: dict[int, list[Any]] = {0: [], 1: []}
+
+    async def follow(reader: Any, found: list[Any]) -> None:
+        after = 0
+        while len(found) < 5:
+            await reader.wait(after)
+            entries = await reader.read(after)
+            found.extend(entries)
+            after = entries[-1].seq
+
+    written = []
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(follow, log, seen[0])
+            tasks.start_soon(follow, other, seen[1])
+            for n in range(5):
+                written.append(await log.append(draft("x" * (2000 + n))))
+                await until(lambda: all(len(found) == len(written) for found in seen.values()))
+    assert seen == {0: written, 1: written}
+    assert list(await store.read(KEY, written[-2].seq)) == written[-1:]
+    with pytest.raises(LogGap):
+        await store.read(KEY, 0)

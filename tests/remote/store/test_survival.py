@@ -847,3 +847,31 @@ async def test_a_store_that_fails_fails_its_runs_and_recovers(world: World) -> N
 def is_gone(service: Any) -> bool:
     """Whether the thread is not in memory."""
     return not service.runner.threads._threads  # noqa: SLF001 -- seen from nowhere else
+
+
+async def test_a_function_goes_on_with_what_it_had_however_large(world: World) -> None:
+    """The log has a part of it; the state, which is stored besides, has all."""
+    async with world.served(event=2000) as service:
+        await start(service, "question", "x" * 20_000)
+        await settled(service)
+        events = await log_of(service)
+        assert any("abridged" in event["params"] for event in events)
+        assert all(len(json.dumps(event)) < 2000 for event in events)
+    async with world.served(event=2000) as service:
+        assert (await settled(service)).state()["values"] == {"asked": "x" * 20_000}
+        await answer(service, "Ada")
+        values = (await settled(service)).state()["values"]
+        assert values == {"answer": "Ada", "before": {"asked": "x" * 20_000}}
+
+
+async def test_a_run_goes_on_whose_events_were_too_large(world: World) -> None:
+    """From its checkpoint; what it shows then is whole."""
+    world.shut.add("b")
+    async with world.served(event=2000) as service:
+        await start(service, "steps", {"trail": ["x" * 20_000]})
+        await until(lambda: "b" in world.waiting)
+        after = world.died()
+        world.shut.clear()
+    async with after.served(event=2000) as service:
+        thread = await settled(service)
+        assert thread.state()["values"] == {"trail": ["x" * 20_000, "a", "b", "c"]}
