@@ -79,14 +79,14 @@ class Workload:
 CUSTOM: Final = ("CustomTransformer",)
 
 WORKLOADS: Final = (
-    Workload("raw log", 100_000, scripts.custom, read_log, Targets(0.20, 0.22, 0.55), read_log_sync),
+    Workload("raw log", 100_000, scripts.custom, read_log, Targets(0.20, 0.22, 0.45), read_log_sync),
     Workload(
-        "values, async generator", 20_000, scripts.values, read_values, Targets(0.85, 1.25, 0.32), read_values_sync
+        "values, async generator", 20_000, scripts.values, read_values, Targets(0.80, 1.0, 0.28), read_values_sync
     ),
     Workload("values, iterable", 20_000, scripts.values, read_values, Targets(0.14, 0.14), shape="iterable"),
     Workload("values, function graph", 20_000, scripts.values, read_values, Targets(), shape="function"),
     Workload(
-        "tokens, 100 in each message", 100_000, scripts.tokens, read_tokens, Targets(0.15, 0.16, 0.33), read_tokens_sync
+        "tokens, 100 in each message", 100_000, scripts.tokens, read_tokens, Targets(0.15, 0.16, 0.30), read_tokens_sync
     ),
     Workload(
         "4 readers at once",
@@ -119,7 +119,7 @@ WORKLOADS: Final = (
         20_000,
         lambda count: scripts.custom(count, readers=2),
         read_branches(2),
-        Targets(0.10, 0.10),
+        Targets(0.09, 0.10),
         transformers=CUSTOM,
     ),
     Workload(
@@ -127,10 +127,10 @@ WORKLOADS: Final = (
         10_000,
         lambda count: scripts.custom(count, readers=16),
         read_branches(16),
-        Targets(0.09, 0.09),
+        Targets(0.08, 0.09),
         transformers=CUSTOM,
     ),
-    Workload("empty run, async generator", 2_000, scripts.nothing, read_output, Targets(1.8, 1.8), quick=200),
+    Workload("empty run, async generator", 2_000, scripts.nothing, read_output, Targets(0.95, 1.5), quick=200),
     Workload(
         "empty run, iterable", 2_000, scripts.nothing, read_output, Targets(0.45, 0.45), shape="iterable", quick=200
     ),

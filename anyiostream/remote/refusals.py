@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, final
 
 from anyiostream import AnyioStreamError
 
-__all__ = ["GONE", "PLACE", "ErrorCode", "Refusal", "error_frame", "gap_text", "unstored"]
+__all__ = ["GONE", "PLACE", "ErrorCode", "Refusal", "error_frame", "gap_text", "not_started", "stopping", "unstored"]
 
 ErrorCode = Literal[
     "invalid_argument",
@@ -75,3 +75,13 @@ def gap_text(after: int, first: int) -> str:
         f"gap: events {after + 1} to {first - 1} of this thread are no longer kept; the oldest is {first}. "
         "Read the thread's state, or subscribe without `since`."
     )
+
+
+def not_started() -> Refusal:
+    """The answer of a server whose lifespan does not run."""
+    return Refusal("unknown_error", "the server has not been started: its lifespan is not running.", status=503)
+
+
+def stopping() -> Refusal:
+    """The answer of a server that is being stopped."""
+    return Refusal("unknown_error", "the server is being stopped; connect again later.", status=503)

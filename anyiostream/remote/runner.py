@@ -227,7 +227,7 @@ class Runner:
         """Whether what is accepted here may be run by another server: one shares the store, while this one is open."""
         return self.fleet is not None and self.workload.tasks is not None
 
-    async def check_room(self, owner: str) -> None:
+    async def check_runs(self, owner: str) -> None:
         """Whether there is room for another run of an owner's: here, or where another server may run it.
 
         Raises:

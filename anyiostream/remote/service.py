@@ -24,7 +24,7 @@ from anyiostream.remote.limits import Limits
 from anyiostream.remote.lines import Lines
 from anyiostream.remote.listing import Listing
 from anyiostream.remote.metrics import reported, statistics
-from anyiostream.remote.refusals import Refusal
+from anyiostream.remote.refusals import Refusal, not_started, stopping
 from anyiostream.remote.runner import Runner
 from anyiostream.remote.store import Store, latencies_of, thread_key
 from anyiostream.remote.streams import Streams
@@ -143,7 +143,7 @@ class Service:
             Refusal: It is not allowed, or the server is being stopped (503).
         """
         if self.closing and not self.runner.others_run:
-            raise _stopping()
+            raise stopping()
         if thread_id is not None:
             check_thread_id(thread_id)
         access = Access(action, thread_id, assistant_id, caller.headers, caller.client, steers)
@@ -294,7 +294,7 @@ class Service:
                 stopped (503).
         """
         if self.closing:
-            raise _stopping()
+            raise stopping()
         if not begun:
             self.streams.check(thread.owner)
         if not self.runner.is_shown(thread):
@@ -307,7 +307,7 @@ class Service:
             Refusal: There are too many (429), or the server is being stopped (503).
         """
         if self.closing:
-            raise _stopping()
+            raise stopping()
         self.streams.check(owner)
 
     async def unready(self) -> str | None:
@@ -326,7 +326,7 @@ class Service:
             Refusal: The caller is none (401, 403), or the server has not been started (503).
         """
         if self._health is None:
-            raise _not_started()
+            raise not_started()
         return await self._health.observed(caller)
 
     # --- inside ---
@@ -364,8 +364,8 @@ class Service:
         self, caller: Caller, key: ThreadKey, command: RunStart | InputRespond, once: str | None
     ) -> dict[str, Any]:
         if self._tasks is None:
-            raise _not_started()
-        await self.runner.check_room(key.owner)
+            raise not_started()
+        await self.runner.check_runs(key.owner)
         with self.runner.accepting(key.owner):
             if isinstance(command, RunStart):
                 assistant = self.assistant(command.assistant_id)
@@ -393,11 +393,3 @@ class Service:
             if identity != thread.owner:
                 raise Refusal("permission_denied", "this thread waits for somebody else.", status=401) from None
         return await thread.start(command, assistant, once)
-
-
-def _not_started() -> Refusal:
-    return Refusal("unknown_error", "the server has not been started: its lifespan is not running.", status=503)
-
-
-def _stopping() -> Refusal:
-    return Refusal("unknown_error", "the server is being stopped; connect again later.", status=503)
