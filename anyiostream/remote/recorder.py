@@ -70,16 +70,16 @@ class Recorder:
             draft = attrs.evolve(draft, data={**draft.data, "run_id": job.run_id})
         job.observe(draft)
         self._ledger.observe(draft)
-        await self._audience.wait(self._log.next - 1, lambda: job.aborted)
-        changes = self._ledger.placed(job, draft, self._log.next)
         log = self._log
+        await self._audience.wait(log.next - 1, lambda: job.aborted)
+        changes = self._ledger.placed(job, draft, log.next)
         log.place(draft, changes, fold=self._ledger.dumps)
         is_crowded = log.unwritten >= MOST_EVENTS or log.unwritten_size >= MOST_BYTES
         if self._is_beside and draft.method in STREAMED and not (is_crowded or log.has_changes):
             self._placed.set()
             return
         try:
-            await self.settle()
+            await log.write()
         except AnyioStreamError as exc:
             job.end, self._failure = None, exc
             raise

@@ -65,7 +65,8 @@ class StoredLog:
         self.unwritten_size = 0
         self._changes = NOTHING
         self._fold: Callable[[], bytes] | None = None
-        self._writing: anyio.Event | None = None
+        self._is_writing = False
+        self._written: anyio.Event | None = None
         self._failure: AnyioStreamError | None = None
         self._unfolded_events = 0
         self._unfolded_bytes = 0
@@ -140,8 +141,10 @@ class StoredLog:
             Fenced: The thread has been claimed by somebody else.
             StoreFailed: The store cannot be written. If events were to be, the handle is no longer usable.
         """
-        while self._writing is not None:
-            await self._writing.wait()  # an append that has to be repeated must not meet a later one
+        while self._is_writing:  # an append that has to be repeated must not meet a later one
+            if self._written is None:
+                self._written = anyio.Event()
+            await self._written.wait()
         if self._failure is not None:
             raise self._failure
         entries, self._placed, self.unwritten_size = self._placed, [], 0
@@ -154,7 +157,7 @@ class StoredLog:
         after = self._last
         if entries:
             self._last = entries[-1].seq
-        written = self._writing = anyio.Event()
+        self._is_writing = True
         try:
             await self._store.append(self.key, self.epoch, after, entries, changes)
         except AnyioStreamError as exc:
@@ -162,8 +165,10 @@ class StoredLog:
                 self._failure = exc
             raise
         finally:
-            self._writing = None
-            written.set()
+            self._is_writing = False
+            written, self._written = self._written, None
+            if written is not None:
+                written.set()
 
     async def change(self, changes: Changes = NOTHING, *, fold: Callable[[], bytes] | None = None) -> None:
         """Change what stands beside the log, and write that, with the events that have been placed. Raises as `write`.
