@@ -21,13 +21,27 @@ from anyiostream.errors import AnyioStreamError
 from anyiostream.tooling import name_of
 from anyiostream.wire.drafts import Entry
 
-__all__ = ["ENCODED", "MARK", "NO_CODEC", "WRONG_CODEC", "Codec", "CodecFailed", "Decode", "Sealing", "unsealed"]
+__all__ = [
+    "ENCODED",
+    "MARK",
+    "NO_CODEC",
+    "WAITING",
+    "WRONG_CODEC",
+    "Codec",
+    "CodecFailed",
+    "Decode",
+    "Sealing",
+    "unsealed",
+]
 
 MARK: Final = b"\0enc\0"
 """What encoded content begins with."""
 
 CANARY: Final = b"anyiostream"
 """What a store has in its schema, encoded, so that a wrong key is found when it is opened."""
+
+WAITING: Final = 1024
+"""Events that are kept encoded until they are stored. Others are encoded once more."""
 
 ENCODED: Final = 100
 """What is added to the version of a store whose content is encoded: servers that know no codecs refuse it."""
@@ -89,7 +103,8 @@ class Sealing:
 
     def __init__(self, codec: Codec | None) -> None:
         self._codec = codec
-        self._latest: tuple[Entry, Entry] | None = None
+        # Those whose size was asked for, and that have not been stored yet, by identity.
+        self._sealed: dict[int, tuple[Entry, Entry]] = {}
         self.open: Final[Decode] = unsealed if codec is None else self._opened
 
     @property
@@ -121,16 +136,16 @@ class Sealing:
         """Events as they are stored. Raises as `seal`."""
         if self._codec is None:
             return entries
-        sealed = [self._entry(entry) for entry in entries]
-        self._latest = None
-        return sealed
+        return [self._sealed.pop(id(entry), (entry, None))[1] or self._entry(entry) for entry in entries]
 
     def size(self, entry: Entry) -> int:
-        """Bytes of an event's body in the store. Of the event that is stored next. Raises as `seal`."""
+        """Bytes of an event's body in the store. Of one that is to be stored soon. Raises as `seal`."""
         if self._codec is None:
             return len(entry.body)
         sealed = self._entry(entry)
-        self._latest = entry, sealed
+        while len(self._sealed) >= WAITING:  # of runs that were left, or whose store has failed
+            del self._sealed[next(iter(self._sealed))]
+        self._sealed[id(entry)] = entry, sealed
         return len(sealed.body)
 
     def readable(self, entries: Sequence[Entry]) -> list[Entry]:
@@ -168,8 +183,6 @@ class Sealing:
     # --- inside ---
 
     def _entry(self, entry: Entry) -> Entry:
-        if self._latest is not None and self._latest[0] is entry:
-            return self._latest[1]
         return attrs.evolve(entry, body=self.seal(entry.body))
 
     def _opened(self, kept: bytes) -> bytes:

@@ -24,7 +24,7 @@ from anyiostream.remote.store import (
 )
 from anyiostream.remote.store.redis import RedisStore, fitness
 from anyiostream.remote.store.redis.lane import Lane, Lost
-from anyiostream.remote.store.sealing import MARK, Sealing
+from anyiostream.remote.store.sealing import MARK, WAITING, Sealing
 
 from ...waiting import PATIENCE, until
 from ..several.deployment import start, state
@@ -259,6 +259,23 @@ async def test_each_is_encoded_once(made: Made) -> None:
         decoded = codec.decoded
         assert list(await log.read(0)) == [entry]
         assert codec.decoded == decoded  # from memory
+        before = codec.encoded
+        together = [log.place(draft(), fold=lambda: b"{}") for _ in range(3)]
+        await log.write()
+        assert codec.encoded == before + 3
+        assert list(await store.read(KEY, entry.seq)) == together
+
+
+async def test_what_is_never_stored_is_not_kept(made: Made) -> None:
+    """Of runs that were left, before their events were on their way."""
+    codec = Toy(NEW)
+    async with (store := made(codec)).open(Limits()):
+        log = store.log(await claimed(store))
+        placed = [log.place(draft(), fold=lambda: b"{}") for _ in range(WAITING + 1)]
+        before = codec.encoded
+        await log.write()
+        assert codec.encoded == before + 1  # the first one, once more
+        assert list(await store.read(KEY, 0, len(placed))) == placed
 
 
 @pytest.mark.parametrize("what", ["append", "accept"])
