@@ -80,7 +80,8 @@ class FailedCalls(BaseCallbackHandler):
     """
 
     run_inline = True  # in the order of what the model puts out, and without a thread
-    ignore_llm = False  # LangChain's own is a property, and asked for with each token
+    # LangChain's own is a property, and asked for with each token.
+    ignore_llm = False  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
 
     def __init__(self, *, tools: bool, chunks: bool) -> None:
         """Note nothing yet.
