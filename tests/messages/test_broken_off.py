@@ -375,8 +375,8 @@ def test_the_wire_says_that_a_call_broke_off() -> None:
 # --- tools ---
 
 
-async def test_a_tool_that_is_cancelled_has_failed(anyio_backend: Any) -> None:
-    """Although the node goes on."""
+def cancelling() -> Any:
+    """A graph whose first node cancels a tool, and goes on to the next one."""
     begun = asyncio.Event()
 
     @tool
@@ -391,13 +391,17 @@ async def test_a_tool_that_is_cancelled_has_failed(anyio_backend: Any) -> None:
         await begun.wait()
         under_way.cancel()
         await asyncio.gather(under_way, return_exceptions=True)
-        return {}
+        return {"messages": [HumanMessage("on")]}
 
     async def later(state: Any) -> Any:
-        return {}
+        return {"messages": [HumanMessage("on")]}
 
-    graph = alone(node).add_node("later", later).add_edge("agent", "later").compile()
-    async with open_run(graph, STATE, transformers=[ToolCallTransformer]) as run:
+    return alone(node).add_node("later", later).add_edge("agent", "later").compile()
+
+
+async def test_a_tool_that_is_cancelled_has_failed(anyio_backend: Any) -> None:
+    """Although the node goes on."""
+    async with open_run(cancelling(), STATE, transformers=[ToolCallTransformer]) as run:
         (call,) = [each async for each in run.tool_calls]
         assert await call is None
         assert call.status == "failed"
@@ -406,28 +410,8 @@ async def test_a_tool_that_is_cancelled_has_failed(anyio_backend: Any) -> None:
 
 async def test_a_tool_that_is_cancelled_has_failed_in_its_superstep(anyio_backend: Any) -> None:
     """Its end comes with that of the task that called it."""
-    begun = asyncio.Event()
-
-    @tool
-    async def search(query: str) -> str:
-        """Search."""
-        begun.set()
-        await asyncio.Event().wait()
-        return "never"
-
-    async def node(state: Any) -> Any:
-        under_way = asyncio.ensure_future(search.ainvoke({"query": "x"}))
-        await begun.wait()
-        under_way.cancel()
-        await asyncio.gather(under_way, return_exceptions=True)
-        return {"messages": [HumanMessage("on")]}
-
-    async def later(state: Any) -> Any:
-        return {"messages": [HumanMessage("on")]}
-
-    graph = alone(node).add_node("later", later).add_edge("agent", "later").compile()
     seen = []
-    async with open_run(graph, STATE, transformers=[ToolCallTransformer]) as run:
+    async with open_run(cancelling(), STATE, transformers=[ToolCallTransformer]) as run:
         async for event in run:
             if event["method"] in {"tools", "values"}:
                 seen.append(event["params"]["data"].get("event", event["method"]))
