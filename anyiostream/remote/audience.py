@@ -64,13 +64,13 @@ class Reader(Protocol):
 class Audience:
     """The viewers of a thread.
 
-    Args:
+    Attributes:
         lead: Events by which a run may be ahead of the slowest one; `None` for any number.
     """
 
     def __init__(self, lead: int | None) -> None:
         self.viewers: Final[set[Reader]] = set()
-        self._lead = lead
+        self.lead: Final = lead
         self._advanced: anyio.Event | None = None
 
     def advanced(self) -> None:
@@ -81,8 +81,8 @@ class Audience:
 
     async def wait(self, last: int, enough: Callable[[], bool]) -> None:
         """Wait until the slowest viewer is near enough to the event at `last`, or `enough` is true."""
-        while self._lead is not None and not enough():
-            if all(viewer.cursor > last - self._lead for viewer in self.viewers):
+        while self.lead is not None and not enough():
+            if all(viewer.cursor > last - self.lead for viewer in self.viewers):
                 return
             self._advanced = anyio.Event()
             await self._advanced.wait()

@@ -6,7 +6,7 @@ Rules:
 - Where storing takes time, a graph may go on meanwhile, but only past tokens and custom data (`STREAMED`), of which
   several are stored together then. Every other event is stored, with all that came before it, before the run goes on:
   these are the places at which a graph saves checkpoints, and what is before a checkpoint must not be missing when
-  another process goes on from it.
+  another process goes on from it. A run that waits for its viewers waits for the store, too.
 - What changes with an event is stored together with it.
 - If the store fails, nothing more is recorded: an end would stand in the log of a run that goes on elsewhere.
 """
@@ -71,11 +71,12 @@ class Recorder:
         job.observe(draft)
         self._ledger.observe(draft)
         log = self._log
-        await self._audience.wait(log.next - 1, lambda: job.aborted)
+        await self._audience.wait(log.last, lambda: job.aborted)
         changes = self._ledger.placed(job, draft, log.next)
         log.place(draft, changes, fold=self._ledger.dumps)
         is_crowded = log.unwritten >= MOST_EVENTS or log.unwritten_size >= MOST_BYTES
-        if self._is_beside and draft.method in STREAMED and not (is_crowded or log.has_changes):
+        may_go_on = self._is_beside and self._audience.lead is None
+        if may_go_on and draft.method in STREAMED and not (is_crowded or log.has_changes):
             self._placed.set()
             return
         try:

@@ -61,12 +61,12 @@ class SlowStore:
 class Scene:
     """A run that is recorded."""
 
-    def __init__(self, limits: Limits = LIMITS) -> None:
+    def __init__(self, limits: Limits = LIMITS, *, lead: int | None = None) -> None:
         self.store = SlowStore()
         claim = Claim(record=Record(key="k", owner="", thread_id="t", generation=1), next=1)
         store: Any = self.store
         self.log = StoredLog(store, claim, Window(256, 2**20), limits)
-        self.recorder = Recorder(self.log, Ledger(self.log), Audience(None))
+        self.recorder = Recorder(self.log, Ledger(self.log), Audience(lead))
         self.job = Job("a", None, RunStart("a", None, {}, {}), place=7)
 
     async def record(self, method: str = "custom", data: Any = "token") -> None:
@@ -194,6 +194,20 @@ async def test_a_run_is_not_far_ahead_of_its_store(size: int, most: int) -> None
         assert recorded == most - 1
         scene.store.let.set()
     assert sorted(place for places in scene.store.places for place in places) == list(range(1, MOST_EVENTS + 12))
+
+
+async def test_a_run_that_waits_for_its_viewers_waits_for_the_store() -> None:
+    """It is ahead of them by no more than was asked for, whatever places its events have."""
+    scene = Scene(lead=1)
+    async with scene.recorder.beside(), anyio.create_task_group() as tasks:
+        tasks.start_soon(scene.record)
+        await anyio.wait_all_tasks_blocked()
+        assert scene.log.next == 2
+        tasks.start_soon(scene.record)
+        await anyio.wait_all_tasks_blocked()
+        assert scene.store.places == [[1]]
+        scene.store.let.set()
+    assert scene.store.places == [[1], [2]]
 
 
 async def test_nothing_is_recorded_once_the_store_has_failed() -> None:
