@@ -345,8 +345,6 @@ class Thread:
                 # A server that is stopped behaves like one that dies, but the run is not to blame.
                 await self.log.change(Changes(attempts=(job.place, job.attempts)))
             raise
-        if not job.ended:
-            await self.recorder.settle()
         if job.handed_over:
             await self.log.change(self.ledger.hand_over(job))
         elif not job.ended:

@@ -89,6 +89,12 @@ class Held:
         )
 
 
+def _known(held: Held, once: str, at: int, within: float) -> Acceptance | None:
+    """What a command was answered with, if it was accepted within so many seconds of `at`, whichever came first."""
+    before, known = held.replies.get(once, (0, None))
+    return known if abs(at - before) <= within * 1_000_000 else None
+
+
 @final
 class MemoryStore:
     """Threads in memory. Servers that share the object share the threads: no claim waits for another one.
@@ -164,8 +170,8 @@ class MemoryStore:
             raise NotPending
         held, at = self._held(offer.owner, offer.thread_id), self._clock()
         if offer.once is not None:
-            before, known = held.replies.get(offer.once, (0, None))
-            if known is not None and abs(at - before) <= within * 1_000_000:
+            known = _known(held, offer.once, at, within)
+            if known is not None:
                 return attrs.evolve(known, repeated=True)
         if len(held.inbox) >= most:
             raise InboxFull(most)
@@ -188,8 +194,8 @@ class MemoryStore:
     async def recall(self, key: str, once: str, *, within: float) -> bytes | None:
         """The reply to the same command, if it was accepted before."""
         held = self._threads.get(key)
-        before, known = (0, None) if held is None else held.replies.get(once, (0, None))
-        return None if known is None or abs(self._clock() - before) > within * 1_000_000 else known.reply
+        known = None if held is None else _known(held, once, self._clock(), within)
+        return None if known is None else known.reply
 
     async def cancel(self, key: str, place: int, *, drain: bool = False) -> None:
         """Note that the run of a command is to be stopped."""

@@ -12,8 +12,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol, final, overload
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol, TypeVar, final, overload
 
 import attrs
 
@@ -31,8 +31,12 @@ __all__ = [
     "CodecFailed",
     "Decode",
     "Sealing",
+    "readable",
     "unsealed",
 ]
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 MARK: Final = b"\0enc\0"
 """What encoded content begins with."""
@@ -93,6 +97,23 @@ def unsealed(kept: bytes) -> bytes:
     return kept
 
 
+def readable(kept: Iterable[K], read: Callable[[K], T]) -> list[T]:
+    """What `read` makes of each, up to the first one that cannot be decoded.
+
+    Raises:
+        CodecFailed: That is the first of them.
+    """
+    found: list[T] = []
+    for each in kept:
+        try:
+            found.append(read(each))
+        except CodecFailed:
+            if not found:
+                raise
+            break
+    return found
+
+
 @final
 class Sealing:
     """Encodes and decodes for a store.
@@ -148,24 +169,13 @@ class Sealing:
         self._sealed[id(entry)] = entry, sealed
         return len(sealed.body)
 
-    def readable(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Stored events as they were, up to the first one that cannot be decoded.
+    def unsealed(self, entry: Entry) -> Entry:
+        """A stored event as it was.
 
         Raises:
-            CodecFailed: That is the first of them.
+            CodecFailed: It cannot be decoded.
         """
-        found: list[Entry] = []
-        for entry in entries:
-            if entry.body.startswith(MARK):
-                try:
-                    found.append(attrs.evolve(entry, body=self.open(entry.body)))
-                except CodecFailed:
-                    if not found:
-                        raise
-                    break
-            else:
-                found.append(entry)
-        return found
+        return attrs.evolve(entry, body=self.open(entry.body)) if entry.body.startswith(MARK) else entry
 
     # --- a store's own ---
 

@@ -44,7 +44,7 @@ from anyiostream.remote.store.protocol import (
     Standing,
 )
 from anyiostream.remote.store.schema import ADDED, CODEC, SCHEMA, VERSION
-from anyiostream.remote.store.sealing import ENCODED, NO_CODEC, WRONG_CODEC, Codec, Sealing
+from anyiostream.remote.store.sealing import ENCODED, NO_CODEC, WRONG_CODEC, Codec, Sealing, readable
 from anyiostream.remote.store.tables import Tables
 from anyiostream.remote.store.window import Window
 from anyiostream.wire.drafts import Entry
@@ -207,7 +207,7 @@ class SqliteStore:
 
     async def read(self, key: str, after: int, most: int = 256) -> Sequence[Entry]:
         """The events after a place."""
-        return self._sealing.readable(await self._call(lambda tables: tables.read(key, after, most)))
+        return readable(await self._call(lambda tables: tables.read(key, after, most)), self._sealing.unsealed)
 
     def discard(self, key: str) -> None:
         """Nothing to do: the thread is in the file."""

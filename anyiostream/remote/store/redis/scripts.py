@@ -18,11 +18,11 @@ from anyiostream.remote.store.failures import StoreFailed
 from anyiostream.remote.store.kept import Listed, Record
 from anyiostream.remote.store.protocol import Clock, Standing
 from anyiostream.remote.store.redis.lane import Lane, Lost, Reply
-from anyiostream.remote.store.sealing import CodecFailed, Decode
+from anyiostream.remote.store.sealing import Decode
 from anyiostream.remote.store.stops import stored
 from anyiostream.wire.drafts import Entry
 
-__all__ = ["Script", "entry_of", "head_of", "json_of", "listed_of", "readable", "standing_of", "us"]
+__all__ = ["Script", "entry_of", "head_of", "json_of", "listed_of", "standing_of", "us"]
 
 SOURCE: Final = resources.files("anyiostream.remote.store.redis").joinpath("scripts.lua").read_bytes()
 DIGEST: Final = hashlib.sha1(SOURCE, usedforsecurity=False).hexdigest()
@@ -130,23 +130,6 @@ def entry_of(generation: bytes, kept: Sequence[Any], decode: Decode) -> tuple[in
     body = decode(fields[3])
     entry = Entry(seq, f"{generation.decode()}-{seq}", method, channel, tuple(namespace), root_event, body)
     return int(fields[5]), entry
-
-
-def readable(generation: bytes, found: Sequence[Any], decode: Decode) -> list[tuple[int, Entry]]:
-    """Events as a log keeps them, each with the place before it, up to the first one that cannot be decoded.
-
-    Raises:
-        CodecFailed: That is the first of them.
-    """
-    entries: list[tuple[int, Entry]] = []
-    for each in found:
-        try:
-            entries.append(entry_of(generation, each, decode))
-        except CodecFailed:
-            if not entries:
-                raise
-            break
-    return entries
 
 
 def standing_of(key: str, found: Sequence[Any], decode: Decode) -> Standing:

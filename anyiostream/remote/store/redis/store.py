@@ -30,9 +30,9 @@ from anyiostream.remote.store.redis.address import Address
 from anyiostream.remote.store.redis.fitness import check_fit
 from anyiostream.remote.store.redis.lane import Lane
 from anyiostream.remote.store.redis.renewal import Renewal
-from anyiostream.remote.store.redis.scripts import Script, head_of, json_of, listed_of, readable, standing_of, us
+from anyiostream.remote.store.redis.scripts import Script, entry_of, head_of, json_of, listed_of, standing_of, us
 from anyiostream.remote.store.redis.tail import BLOCK, Opened, Tail
-from anyiostream.remote.store.sealing import Codec, CodecFailed, Sealing
+from anyiostream.remote.store.sealing import Codec, CodecFailed, Sealing, readable
 from anyiostream.remote.store.shared import Load
 from anyiostream.remote.store.stops import kept_stop
 from anyiostream.remote.store.window import Window, check_gap
@@ -354,7 +354,7 @@ class RedisStore:
     async def _read(self, key: str, after: int, most: int) -> list[tuple[int, Entry]]:
         opened = self._open
         generation, found = await opened.script.call(opened.reads, "read", key, after, most, READ_BYTES)
-        return readable(generation, found, self._sealing.open)
+        return readable(found, lambda each: entry_of(generation, each, self._sealing.open))
 
     def _margin(self) -> float | None:
         """Seconds for which a write may be repeated: no longer than the server's lease lasts."""
