@@ -127,8 +127,12 @@ class Fold:
         One is the snapshot's values: `values`, if they have been encoded, which is not copied.
         """
         shown = self.snapshot.shown(running=running)
-        made = shown.pop("values")
-        return b'{"values":', encode(made) if values is None else shown_again(values), b"," + encode(shown)[1:]
+        del shown["values"]
+        return b'{"values":', self.encoded_values(values), b"," + encode(shown)[1:]
+
+    def encoded_values(self, values: bytes | None) -> bytes:
+        """The values in that answer."""
+        return encode(self.snapshot.values) if values is None else shown_again(values)
 
     def dump(self, values: bytes | None = None) -> bytes:
         """As plain JSON; `values` are the snapshot's, if they have been encoded already."""

@@ -81,6 +81,10 @@ class Ledger:
         """Where the thread stands, as JSON in parts, for which the values of an idle one need not be decoded."""
         return self.fold.encoded_state(self._values, running=running)
 
+    def encoded_values(self) -> bytes:
+        """The values of that."""
+        return self.fold.encoded_values(self._values)
+
     def dump(self) -> bytes:
         """All of it as plain JSON."""
         return self.fold.dump(self._values)

@@ -264,7 +264,7 @@ class Thread:
 
     def encoded_values(self) -> bytes:
         """The values of that."""
-        return self.encoded_state()[1]
+        return self.ledger.encoded_values()
 
     def replay(self, subscription: Subscription) -> Replay:
         """Where a new viewer begins.
