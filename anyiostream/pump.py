@@ -32,7 +32,6 @@ from anyiostream.mux.run_state import RunState
 from anyiostream.mux.stages import Dispatcher
 from anyiostream.outcome import COMPLETED, INTERRUPTED, Outcome
 from anyiostream.source import END, NOTHING, Source, readable
-from anyiostream.statistics import RunStatistics
 from anyiostream.step import CONTROL_FLOW, ENDED, NEEDS_AWAIT, NEEDS_PART, NEEDS_ROOM, READY, SPENT, Step, Wanted
 
 __all__ = ["Pump"]
@@ -56,7 +55,9 @@ class Pump:
         errors: Errors that no reader can receive: of hooks and of closing the source, after the run had its outcome.
         delivered: Whether a reader has received the failure.
         failed_subgraphs: If the run fails with the same error as one of them, that is its cause.
+        interjected: The error with which the next step fails the run.
         at_hand: The source's parts that need not be pulled.
+        never_waits: Whether the next part can be pulled at once, and is then put at hand.
     """
 
     mux: Mux
@@ -71,20 +72,22 @@ class Pump:
     errors: tuple[BaseException, ...] = ()
     delivered: bool = False
     failed_subgraphs: FailedSubgraphs = attrs.field(factory=FailedSubgraphs)
+    interjected: BaseException | None = None
     at_hand: deque[Any] = attrs.field(init=False)
+    never_waits: bool = attrs.field(init=False)
     _pull: Callable[[], Any] = attrs.field(init=False)
     _run: RunState = attrs.field(init=False)
     _dispatchers: Mapping[Namespace, Mapping[str, Dispatcher]] = attrs.field(init=False)
     _special: bool = False
     _reserved: bool = False
     _requests: deque[Callable[[], Coroutine[Any, Any, None]]] | None = None
-    _interjected: BaseException | None = None
     _outcome: Outcome | None = None
 
     def __attrs_post_init__(self) -> None:
         """Look up once what each step calls."""
         self.terminal = Latch("output()")
         self.at_hand = self.source.at_hand
+        self.never_waits = self.source.never_waits
         self._pull = self.source.pull
         self._dispatchers = self.mux.dispatch.tree.dispatchers
         self._run = self.mux.dispatch.run_state
@@ -148,35 +151,50 @@ class Pump:
             raise
 
     def take_for(self, buffer: Buffer[Any]) -> Any:
-        """The data of the next part, for the reader of `buffer`, if dispatching it would put that there and do no more.
+        """What the reader of `buffer` takes of the next part, if dispatching it would put that there and do no more.
 
         `EMPTY` if it would do more: then `advance`, and take the item, which comes to the same. The caller has seen
-        that a part is at hand, that `buffer` is empty, that nobody has the pump, that no reader is parked, and that no
-        checkpoint is due. This sees to the rest: nothing special is to be done, nothing waits for room, and the part's
-        dispatcher is the buffer's feeder. In a burst of a LangGraph graph `advance` took 104 opcodes of 307 more for
-        each part.
+        that `buffer` is empty, that nobody has the pump, that no reader is parked, and that no checkpoint is due. This
+        sees to the rest: nothing special is to be done, nothing waits for room, and the part's dispatcher is the
+        buffer's feeder. In a burst of a LangGraph graph `advance` took 104 opcodes of 307 more for each part.
         """
         at_hand = self.at_hand
-        if self._special or self.producer.pending:
+        if self._special or self.producer.pending or not (at_hand or (self.never_waits and self._bring())):
             return EMPTY
         part = at_hand[0]
         try:
-            state, dispatch = buffer.state, self._dispatchers[part["ns"]][part["type"]]
+            dispatch, state, make = self._dispatchers[part["ns"]][part["type"]], buffer.state, buffer.make
             if dispatch is not buffer.feeder or (state is not None and part.get("interrupts")):
                 return EMPTY
-            data = part["data"]
+            item = part["data"] if make is None else make(part, self._run.seq + 1)
         except Exception:  # noqa: BLE001 -- `advance` meets it again, and fails the run with it
             return EMPTY
         try:
             at_hand.popleft()
             if state is not None:
-                state.latest = data
+                state.latest = item
             self.parts += 1
             self._run.seq += 1
-            return data  # noqa: TRY300 -- an interrupt here would lose it, too
+            return item  # noqa: TRY300 -- an interrupt here would lose it, too
         except CONTROL_FLOW as exc:
             self.interject(exc)  # as in `advance`
             raise
+
+    def _bring(self) -> bool:
+        """Pull the next part, and have it at hand; whether there is one. How the graph has ended, `advance` sees to."""
+        pull = self._pull
+        try:
+            part = pull()
+            if part is not END:
+                self.at_hand.append(part)
+                return True
+            self._outcome, self._special = COMPLETED, True
+        except CONTROL_FLOW as exc:
+            self.interject(exc)  # as in `advance`
+            raise
+        except BaseException as exc:  # noqa: BLE001 -- the run ends with it
+            self._outcome, self._special = self._outcome_by_source(exc), True
+        return False
 
     def reserve(self) -> None:
         """Dispatch nothing more before `release`."""
@@ -203,19 +221,14 @@ class Pump:
 
     def interject(self, error: BaseException) -> None:
         """Fail the run with `error` at the next step. The first error counts; further ones are kept for the exit."""
-        if self._interjected is None and self.status == "running":
-            self._interjected, self._special = error, True
-        elif error is not self._interjected:
+        if self.interjected is None and self.status == "running":
+            self.interjected, self._special = error, True
+        elif error is not self.interjected:
             self.keep(error)
 
     def keep(self, *errors: BaseException) -> None:
         """Keep errors that no reader can receive, to be raised where the block is left."""
         self.errors = (*self.errors, *errors)
-
-    @property
-    def interjected(self) -> BaseException | None:
-        """The error with which the next step fails the run."""
-        return self._interjected
 
     @property
     def phase(self) -> Phase:
@@ -278,7 +291,7 @@ class Pump:
         if job is not None:
             job.close()
         if ENDS[End.ABORT][1][self.phase] is not Effect.NONE:
-            self._outcome = self._abortion() if self._interjected is None else Outcome.by(self._interjected)
+            self._outcome = self._abortion() if self.interjected is None else Outcome.by(self.interjected)
             await self.end(self._outcome)
 
     def undelivered(self) -> list[BaseException]:
@@ -288,19 +301,6 @@ class Pump:
             return [*kept]
         self.delivered = True
         return [self.failure.fresh(), *kept]
-
-    def statistics(self, mux: Mux, *, inbox: int, parked: int) -> RunStatistics:
-        """The figures of the run, with the channels of `mux`."""
-        return RunStatistics(
-            status=self.status,
-            parts=self.parts,
-            inbox=inbox,
-            outbox=self.producer.pending,
-            parked=parked,
-            scheduled=self.mux.scheduled_count,
-            subgraphs=len(self.mux.follower),
-            channels=mux.channel_statistics(),
-        )
 
     def result(self) -> Any:
         """The final state, once the run has ended.
@@ -329,7 +329,7 @@ class Pump:
         self._special = True
 
     def _is_special(self) -> bool:
-        return bool(self._reserved or self._requests or self.terminal.ready or self._outcome or self._interjected)
+        return bool(self._reserved or self._requests or self.terminal.ready or self._outcome or self.interjected)
 
     def _special_step(self) -> Step:
         """Do what must come before the next part; `READY` once that is done."""
@@ -341,8 +341,8 @@ class Pump:
             return ENDED
         if self._outcome is not None:
             return self.finish(self._outcome)
-        if self._interjected is not None:
-            return self.finish(Outcome.by(self._interjected))
+        if self.interjected is not None:
+            return self.finish(Outcome.by(self.interjected))
         return NEEDS_ROOM
 
     def _fail(self, error: BaseException, outcome: Outcome) -> Step:
@@ -366,9 +366,9 @@ class Pump:
         outcome, errors = await self.mux.end(outcome)
         if not self.terminal.ready:
             self.keep(*errors)
-            if self._interjected is not None and self._interjected is not outcome.error:
+            if self.interjected is not None and self.interjected is not outcome.error:
                 # It came too late to be the error that the run ends with.
-                self.keep(self._interjected)
+                self.keep(self.interjected)
             self._publish(outcome)
 
     def _publish(self, outcome: Outcome) -> None:

@@ -81,6 +81,11 @@ class Source(Protocol):
         ...
 
     @property
+    def never_waits(self) -> bool:
+        """Whether the next part can always be pulled at once. Such a source lets its run have parts `at_hand`."""
+        ...
+
+    @property
     def pull(self) -> Callable[[], Any]:
         """Returns the next part, `NOTHING`, or `END`; raises the graph's error. Never waits."""
         ...

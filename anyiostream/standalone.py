@@ -165,6 +165,7 @@ class NoSource:
     name = "no graph"
     spawns = False
     has_part = False
+    never_waits = False
     at_hand = NONE_AT_HAND
     read_ahead = 0
     assemble_message = staticmethod(assemble_chat_message)

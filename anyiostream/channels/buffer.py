@@ -54,16 +54,15 @@ class Buffer(ABC, Generic[T]):
         maxlen: Bound, in items; `math.inf` for none.
         policy: What happens to an item that does not fit.
         home: The run.
-        dropped: Items dropped by the overflow policy.
-        waits: Items that had to wait for room.
+        dropped, waits: Items dropped by the overflow policy, and items that had to wait for room.
         reader: The task that last advanced it, or `None`.
         outcome: How it ended, once that is known. There may still be items before the end.
         left: Whether the reader is gone for good.
         parked: The reader that waits and has not been woken yet.
         line: What waits for room, with its producers, or `None`.
-        feeder: The dispatcher that puts each part's data here, and does no more than update `state`; `None` if there is
-            none. It is compared by identity with the one that the pump would call, so an outdated one matches nothing.
-        state: The state of the graph whose snapshots the feeder puts here, or `None`.
+        feeder: The dispatcher that puts each part here, and does no more than update `state`; `None` if there is none.
+            It is compared by identity with the one that the pump would call, so an outdated one matches nothing.
+        state, make: The state of the graph whose snapshots it puts here; what makes an item of a part and its `seq`.
     """
 
     name: str
@@ -80,6 +79,7 @@ class Buffer(ABC, Generic[T]):
     line: deque[tuple[T, Producer]] | None = attrs.field(default=None, init=False)
     feeder: object = attrs.field(default=None, init=False)
     state: GraphState | None = attrs.field(default=None, init=False)
+    make: Callable[[Any, int], T] | None = attrs.field(default=None, init=False)
 
     @property
     @abstractmethod

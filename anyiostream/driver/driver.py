@@ -16,6 +16,7 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Final
 
+from anyiostream.channels.buffer import Buffer
 from anyiostream.channels.channel import StreamChannel
 from anyiostream.channels.latch import Awaited, Callback
 from anyiostream.channels.producer import FullBuffer, Producer, current_producer
@@ -66,7 +67,11 @@ class Driver:
         self._tasks: dict[LoopTask, None] = {}
         self.pump, self.source = make_pump(producer)
         self._advance = self.pump.advance
-        self._step: Callable[[Awaited, int], Step] = partial(self._enter, self._advance)  # type: ignore[call-arg]  # no more than it takes
+        self.take_for: Callable[[Buffer[Any]], Any] = self.pump.take_for
+        if self.source.never_waits:
+            # It pulls, and so runs the graph, inside the run's context; what is at hand runs nothing.
+            self.take_for = partial(self._enter, self.take_for)  # type: ignore[call-arg]  # as above
+        self._step: Callable[[Awaited, int], Step] = partial(self._enter, self._advance)  # type: ignore[call-arg]  # it will have them
 
     # --- tasks ---
 

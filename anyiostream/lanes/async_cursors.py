@@ -52,7 +52,7 @@ class AsyncCursor(ObjectReceiveStream[T]):
         buffer, driver = self._buffer, self._driver
         if (
             buffer.feeder is not None
-            and (pump := driver.pump).at_hand  # where each part is pulled, the rest is up to a tenth of what one costs
+            and ((pump := driver.pump).at_hand or pump.never_waits)
             and not buffer.ready
             and driver.turn.state is FREE
             and driver.pause_at > pump.parts
@@ -61,7 +61,7 @@ class AsyncCursor(ObjectReceiveStream[T]):
             # Nobody else is to be considered: the item need not go by way of the buffer. Once it has been taken,
             # nothing is called any more: an interrupt in a call would lose it.
             buffer.reader = driver.loop.current_task()
-            item = pump.take_for(buffer)
+            item = driver.take_for(buffer)
             if item is not EMPTY:
                 return item  # type: ignore[no-any-return]  # parts have no types
         branch = self._branch

@@ -26,6 +26,7 @@ from anyiostream.driver.shutdown import GRACE, Shutdown
 from anyiostream.errors import ForeignExit, RunClosed
 from anyiostream.events import Namespace
 from anyiostream.lanes.async_cursors import AsyncCursor
+from anyiostream.lanes.figures import figures
 from anyiostream.loops.interface import Loop, LoopTask
 from anyiostream.mux.mux import Mux
 from anyiostream.mux.scheduled import MAX_RUNNING
@@ -275,4 +276,4 @@ class AsyncRun(Driver):
 
     def statistics(self, mux: Mux) -> RunStatistics:
         """The figures of the run, with the channels of `mux`."""
-        return self.pump.statistics(mux, inbox=self.source.read_ahead, parked=len(self.turn.waiting))
+        return figures(self.pump, mux, inbox=self.source.read_ahead, parked=len(self.turn.waiting))

@@ -18,6 +18,7 @@ from anyiostream.driver.sync_driver import SyncDriver
 from anyiostream.errors import RunBusy, RunClosed
 from anyiostream.events import Namespace
 from anyiostream.inline import run_inline
+from anyiostream.lanes.figures import figures
 from anyiostream.lanes.sync_cursors import SyncCursor
 from anyiostream.mux.mux import Mux
 from anyiostream.projections.messages.record import MessageRecord
@@ -132,7 +133,7 @@ class SyncRun(SyncDriver):
 
     def statistics(self, mux: Mux) -> RunStatistics:
         """The figures of the run, with the channels of `mux`."""
-        return self.pump.statistics(mux, inbox=0, parked=0)
+        return figures(self.pump, mux)
 
     # --- inside ---
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final, final
@@ -11,7 +12,7 @@ from anyiostream.errors import ForeignAwait, GraphInterrupt, RunDrained, WriterC
 from anyiostream.events import Namespace, StreamPart
 from anyiostream.loops import wanted_loop
 from anyiostream.projections.messages.assembling import assemble_chat_message
-from anyiostream.source import END, NONE_AT_HAND
+from anyiostream.source import END
 from anyiostream.sources.drains import Drain
 from anyiostream.sources.gate import Gate
 from anyiostream.sources.hosted import HostLoop, Receiver
@@ -209,13 +210,14 @@ class DrivenFunction:
     """A function graph on the sync lane: its coroutine is driven by hand, and suspends only to hand over parts."""
 
     has_part = True
-    at_hand = NONE_AT_HAND
+    never_waits = True
     assemble_message = staticmethod(assemble_chat_message)
 
     def __init__(self, function: GraphFunction, given: Any, name: str) -> None:
         self.name = name
         self._function = function
         self._given = given
+        self.at_hand: Final[deque[Any]] = deque()
         self._coro: Coroutine[Any, Any, Any] | None = None
         self._ended = False
         self._subgraphs = AbortedSubgraphs()

@@ -158,6 +158,7 @@ class HostedSource:
     """A graph that runs in one task on the run's own loop."""
 
     spawns = True
+    never_waits = False
 
     def __init__(self, execution: Execution) -> None:
         self.name = execution.name

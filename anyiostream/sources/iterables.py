@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from functools import partial
-from typing import Any, final
+from typing import Any, Final, final
 
 from anyiostream.driver.hosting import Host
 from anyiostream.events import Namespace
 from anyiostream.foreign import consists_of
 from anyiostream.projections.messages.assembling import assemble_chat_message
 from anyiostream.projections.messages.record import Assembler
-from anyiostream.source import END, NONE_AT_HAND
+from anyiostream.source import END
 from anyiostream.sources.drains import RequestDrain, refusing
 from anyiostream.sources.gate import Gate
 from anyiostream.sources.hosted import HostLoop, Receiver
@@ -29,8 +30,8 @@ class IterableSource:
 
     spawns = False
     has_part = True
+    never_waits = True
     read_ahead = 0
-    at_hand = NONE_AT_HAND
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class IterableSource:
         self.name = name
         self.request_drain = refusing(name) if request_drain is None else request_drain
         self.assemble_message = assemble
+        self.at_hand: Final[deque[Any]] = deque()
         self.pull: Callable[[], Any] = partial(next, iterator, END)
         self._close: Callable[[], object] | None = getattr(iterator, "close", None)
         self._closing_error: BaseException | None = None

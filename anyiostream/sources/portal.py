@@ -42,6 +42,7 @@ class BridgedSource:
     """A graph for asyncio as a source of a run on trio."""
 
     spawns = True
+    never_waits = False
     at_hand = NONE_AT_HAND  # what has been taken is counted
 
     def __init__(self, execution: Execution) -> None:

@@ -105,6 +105,9 @@ class Pump:
         self.is_draining = False
         self.has_scheduled = False
 
+    def take_for(self, buffer: Any) -> Any:
+        raise AssertionError("no cursor reads here")
+
     @property
     def blocked(self) -> bool:
         return bool(self.reserved)
@@ -147,6 +150,8 @@ class Pump:
 @final
 class Source:
     """Counts what it is asked for."""
+
+    never_waits = False
 
     def __init__(self) -> None:
         self.demands = 0

@@ -25,6 +25,7 @@ from anyiostream.channels.buffer import EMPTY
 from anyiostream.channels.latch import Latch
 from anyiostream.ends import ENDS, Effect, End, Phase
 from anyiostream.inline import run_inline
+from anyiostream.lanes.figures import figures
 from anyiostream.mux.mux import Mux
 from anyiostream.pump import Pump
 from anyiostream.source import END, NOTHING, readable
@@ -39,6 +40,7 @@ class Script:
     def __init__(self, answers: Iterable[Any], at_hand: Iterable[Any] = ()) -> None:
         self.answers = list(answers)
         self.at_hand = deque(at_hand)
+        self.never_waits = NOTHING not in self.answers
 
     @property
     def has_part(self) -> bool:
@@ -220,6 +222,71 @@ def test_a_reader_that_has_left_is_given_nothing(make_port: Any) -> None:
     rig.extensions["custom"].unsubscribe(buffer)
     assert buffer.feeder is None
     assert rig.pump.take_for(buffer) is EMPTY
+
+
+def test_where_nothing_waits_a_part_is_pulled_for_its_reader(make_port: Any) -> None:
+    """One that is for others too is left at hand for the next step."""
+    rig, buffer = at_hand(make_port)
+    rig.source.answers = [parts.custom(1), parts.values(2), parts.custom(3)]
+    assert [rig.pump.take_for(buffer) for _ in range(2)] == [1, EMPTY]
+    assert (rig.pump.parts, len(rig.source.at_hand), len(rig.source.answers)) == (2, 1, 1)
+    assert (rig.step(), rig.pump.mux.state.latest) == (Step.SPENT, 2)
+    assert rig.pump.take_for(buffer) == 3
+
+
+def test_where_a_source_may_wait_nothing_is_pulled_for_one_reader(make_port: Any) -> None:
+    """Asking it for a part is the driver's business, who knows what to do if there is none."""
+    rig = Rig(make_port(), [NOTHING, parts.custom(2)], (CustomTransformer,), [parts.custom(1)])
+    (buffer,) = rig.extensions["custom"].subscribe(is_async=False)
+    rig.step()
+    assert rig.pump.take_for(buffer) is EMPTY
+    assert rig.source.answers[0] is NOTHING
+
+
+@pytest.mark.parametrize(
+    ("ends_with", "status"),
+    [(END, "completed"), (GraphInterrupt("well?"), "interrupted"), (ValueError("no"), "failed")],
+    ids=["a good end", "a question", "an error"],
+)
+def test_how_a_graph_ends_that_was_pulled_for_one_reader_is_left_to_a_step(
+    make_port: Any, ends_with: Any, status: str
+) -> None:
+    """The source is not asked again."""
+    rig, buffer = at_hand(make_port)
+    rig.source.answers = [ends_with, parts.custom("after the end")]
+    assert rig.pump.take_for(buffer) is EMPTY
+    assert (rig.pump.status, rig.pump.phase) == ("running", Phase.ENDING)
+    assert (rig.step(), rig.pump.status, len(rig.source.answers)) == (Step.ENDED, status, 1)
+    assert buffer.take() is EMPTY
+
+
+def test_an_interrupt_that_comes_from_a_graph_pulled_for_one_reader_fails_the_run(make_port: Any) -> None:
+    """The reader gets it at once."""
+    rig, buffer = at_hand(make_port)
+    rig.source.answers = [KeyboardInterrupt("now")]
+    with pytest.raises(KeyboardInterrupt, match="now"):
+        rig.pump.take_for(buffer)
+    assert (rig.step(), rig.pump.status) == (Step.ENDED, "failed")
+    assert isinstance(rig.pump.failure.error, KeyboardInterrupt)
+
+
+def test_events_for_the_reader_of_the_raw_log_alone_go_straight_to_it(make_port: Any) -> None:
+    """Whatever their method and namespace, numbered; not those that a projection's reader wants, too."""
+    given = [parts.custom(1), parts.updates({"a": 2}, ns=("b:1",)), parts.custom(3), parts.values(4)]
+    rig = Rig(make_port(), given, (ValuesTransformer,))
+    (log,) = rig.pump.mux.registry.log.channel.subscribe(is_async=False)
+    assert rig.pump.take_for(log) is EMPTY  # what the first of each method goes through is compiled by a step
+    rig.step()
+    assert log.take()["params"]["data"] == 1
+    assert rig.pump.take_for(log) is EMPTY
+    rig.step()
+    second = log.take()
+    assert (second["seq"], second["method"], second["params"]["namespace"]) == (2, "updates", ["b:1"])
+    third = rig.pump.take_for(log)
+    assert (third["seq"], third["method"], third["params"]["data"]) == (3, "custom", 3)
+    assert rig.pump.take_for(log) is EMPTY
+    rig.step()
+    assert (log.take()["seq"], rig.pump.mux.state.latest) == (4, 4)
 
 
 # --- steps ---
@@ -737,6 +804,6 @@ def test_figures(make: Any) -> None:
     _custom = iter(rig.extensions["custom"])
     rig.step()
     rig.step()
-    figures = rig.pump.statistics(rig.pump.mux, inbox=3, parked=2)
-    assert (figures.status, figures.parts, figures.inbox, figures.outbox, figures.parked) == ("running", 2, 3, 1, 2)
-    assert set(figures.channels) == {"events", "values", "custom"}
+    found = figures(rig.pump, rig.pump.mux, inbox=3, parked=2)
+    assert (found.status, found.parts, found.inbox, found.outbox, found.parked) == ("running", 2, 3, 1, 2)
+    assert set(found.channels) == {"events", "values", "custom"}
