@@ -48,12 +48,16 @@ def checkpoint_path(metadata: Mapping[str, Any]) -> Namespace:
 
 
 @final
-@attrs.define(eq=False)
+@attrs.define(eq=False, init=False)
 class TaskCalls:
     """The tasks in progress that other tasks of the run have called, those that have failed, and the graph of each."""
 
-    _started_in: dict[str, Namespace] = attrs.field(factory=dict)
-    _failed_in: dict[str, Namespace] = attrs.field(factory=dict)
+    _started_in: dict[str, Namespace]
+    _failed_in: dict[str, Namespace]
+
+    def __init__(self) -> None:
+        self._started_in = {}
+        self._failed_in = {}
 
     def note(self, namespace: Namespace, task: Mapping[str, Any]) -> bool:
         """A task has started in the graph at `namespace`; whether another task has called it."""

@@ -273,15 +273,13 @@ class PreparedRun(Generic[StateT_co]):
             lifecycle,
             SubgraphTransformer,
             *compiled,
-            *self._transformers_beside(compiled, scope),
+            *(self._transformers_beside(compiled, scope) if compiled else self._transformers),
         ]
 
     def _transformers_beside(
         self, compiled: Sequence[TransformerFactory], scope: Namespace
     ) -> Sequence[TransformerFactory]:
         """The caller's, without those of this library that the graph brings, too."""
-        if not compiled:
-            return self._transformers
         wanted = {each for each in self._transformers if isinstance(each, type) and builtin_projections(each)}
         if not wanted:
             return self._transformers

@@ -32,17 +32,26 @@ __all__ = ["SubgraphTracker"]
 
 
 @final
-@attrs.define(eq=False)
+@attrs.define(eq=False, init=False)
 class SubgraphTracker:
     """The open subgraphs below `scope`. The head of `subgraphs.py` says what is made of them."""
 
-    scope: Namespace = ()
-    _open: dict[Namespace, Subgraph] = attrs.field(factory=dict)
-    _by_task: dict[tuple[Namespace, str], list[Subgraph]] = attrs.field(factory=dict)
-    _by_name: dict[tuple[Namespace, str], list[Subgraph]] = attrs.field(factory=dict)
-    _tool_calls: dict[str, str] = attrs.field(factory=dict)
-    _calls: TaskCalls = attrs.field(factory=TaskCalls)
-    _calling: dict[Namespace, None] = attrs.field(factory=dict)  # in place of a set; see `RunState`
+    scope: Namespace
+    _open: dict[Namespace, Subgraph]
+    _by_task: dict[tuple[Namespace, str], list[Subgraph]]
+    _by_name: dict[tuple[Namespace, str], list[Subgraph]]
+    _tool_calls: dict[str, str]
+    _calls: TaskCalls
+    _calling: dict[Namespace, None]  # in place of a set; see `RunState`
+
+    def __init__(self, scope: Namespace = ()) -> None:
+        self.scope = scope
+        self._open = {}
+        self._by_task = {}
+        self._by_name = {}
+        self._tool_calls = {}
+        self._calls = TaskCalls()
+        self._calling = {}
 
     def __len__(self) -> int:
         return len(self._open)

@@ -28,7 +28,7 @@ Lineage = tuple[int | str, ...]
 
 
 @final
-@attrs.define(eq=False, repr=False)  # what it holds leads to the whole tree
+@attrs.define(eq=False, repr=False, init=False)  # what it holds leads to the whole tree
 class Scope:
     """One level of the tree.
 
@@ -48,21 +48,35 @@ class Scope:
 
     namespace: Namespace
     parent: Scope | None
+    state: GraphState
+    children: dict[Namespace, Scope]
+    ended: bool
+    dispatchers: dict[str, Dispatcher]
+    dispatchers_below: dict[str, Dispatcher]
+    sharing: dict[Namespace, None]
+    passages: dict[str, Passage]
+    passages_below: dict[str, Passage]
+    bit: int
     _stamp: Callable[[], int]
-    state: GraphState = attrs.field(factory=GraphState)
-    children: dict[Namespace, Scope] = attrs.field(factory=dict)
-    ended: bool = False
-    dispatchers: dict[str, Dispatcher] = attrs.field(factory=dict)
-    dispatchers_below: dict[str, Dispatcher] = attrs.field(factory=dict)
-    sharing: dict[Namespace, None] = attrs.field(factory=dict)
-    passages: dict[str, Passage] = attrs.field(factory=dict)
-    passages_below: dict[str, Passage] = attrs.field(factory=dict)
-    bit: int = attrs.field(init=False)
-    _lineage: Lineage | None = None
+    _lineage: Lineage | None
 
-    def __attrs_post_init__(self) -> None:
-        """Take its place below its parent."""
-        self.bit = ROOT_BIT if self.parent is None else self.parent.bit << 1
+    # In full, because one is made for each subgraph: what attrs generates calls a factory for each dictionary, and
+    # takes twice the opcodes. The same in `Tree`, `SubgraphTracker` and `TaskCalls`, which each run has.
+    def __init__(self, namespace: Namespace, parent: Scope | None, stamp: Callable[[], int]) -> None:
+        """A scope below `parent`; `stamp` returns a number that increases with each call."""
+        self.namespace = namespace
+        self.parent = parent
+        self.state = GraphState()
+        self.children = {}
+        self.ended = False
+        self.dispatchers = {}
+        self.dispatchers_below = {}
+        self.sharing = {}
+        self.passages = {}
+        self.passages_below = {}
+        self.bit = ROOT_BIT if parent is None else parent.bit << 1
+        self._stamp = stamp
+        self._lineage = None
 
     @property
     def lineage(self) -> Lineage:

@@ -27,7 +27,7 @@ MAX_SHARED = 4096
 
 
 @final
-@attrs.define(eq=False, repr=False)  # what it holds leads to the whole tree
+@attrs.define(eq=False, repr=False, init=False)  # what it holds leads to the whole tree
 class Tree:
     """The scopes of one run.
 
@@ -40,18 +40,22 @@ class Tree:
     """
 
     root: Registry
+    ends_may_wait: bool
+    any_calls: bool
+    dispatchers: dict[Namespace, dict[str, Dispatcher]]
     _tracker: SubgraphTracker
-    ends_may_wait: bool = False
-    any_calls: bool = False
-    dispatchers: dict[Namespace, dict[str, Dispatcher]] = attrs.field(factory=dict)
-    _registries: dict[Namespace, Registry] = attrs.field(factory=dict)
-    _shared: dict[Namespace, Registry] = attrs.field(factory=dict)
+    _registries: dict[Namespace, Registry]
+    _shared: dict[Namespace, Registry]
 
-    def __attrs_post_init__(self) -> None:
-        """Let the root enter."""
-        scope = self.root.scope
-        self._registries[scope.namespace] = self.root
-        self.dispatchers[scope.namespace] = scope.dispatchers
+    def __init__(self, root: Registry, tracker: SubgraphTracker) -> None:
+        """A tree of which nothing but the root has entered."""
+        namespace = root.scope.namespace
+        self.root = root
+        self.ends_may_wait = self.any_calls = False
+        self.dispatchers = {namespace: root.scope.dispatchers}
+        self._tracker = tracker
+        self._registries = {namespace: root}
+        self._shared = {}
 
     def enter(self, registry: Registry) -> None:
         """A scope below the root joins; the scope above it is there already."""

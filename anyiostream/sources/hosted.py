@@ -162,9 +162,6 @@ class HostedSource:
 
     def __init__(self, execution: Execution) -> None:
         self.name = execution.name
-        self.assemble_message = execution.assemble_message
-        self.abort_subgraph = execution.abort_subgraph
-        self.request_drain = execution.request_drain
         self._execution = execution
         self._inbox = GatedInbox(execution.gate)
         self._task: LoopTask | None = None
@@ -172,6 +169,19 @@ class HostedSource:
         self.at_hand = self._inbox.at_hand
         self.pull = self._inbox.pull
         self.demand: Callable[[], None] = execution.gate.demand
+
+    @property
+    def assemble_message(self) -> Assembler:
+        """Builds the final message of a model call, in the graph's own class."""
+        return self._execution.assemble_message
+
+    def abort_subgraph(self, namespace: Namespace) -> bool:
+        """Stop one subgraph, if the graph allows that; whether it does."""
+        return self._execution.abort_subgraph(namespace)
+
+    def request_drain(self, reason: str) -> None:
+        """Ask the graph to stop at the end of its step."""
+        self._execution.request_drain(reason)
 
     @property
     def has_part(self) -> bool:

@@ -60,18 +60,12 @@ def open_async_source(call: GraphCall, scope: Namespace, modes: Modes) -> AsyncS
 
 
 def _iterated(begin: Callable[[], Any], call: GraphCall, scope: Namespace) -> AsyncSource:
-    return HostedSource(_execution(IteratorRoutine(begin), call, scope, barriers_below=False))
+    gate = Gate(call.prefetch, root_depth=len(scope), barriers_below=False)
+    return HostedSource(Execution(IteratorRoutine(begin), call.name, gate))
 
 
-def _execution(
-    routine: Routine,
-    call: GraphCall,
-    scope: Namespace,
-    request_drain: RequestDrain | None = None,
-    *,
-    barriers_below: bool = True,
-) -> Execution:
-    gate = Gate(call.prefetch, root_depth=len(scope), barriers_below=barriers_below)
+def _execution(routine: Routine, call: GraphCall, scope: Namespace, request_drain: RequestDrain | None) -> Execution:
+    gate = Gate(call.prefetch, root_depth=len(scope), barriers_below=True)
     return Execution(routine, call.name, gate, request_drain=request_drain)
 
 
