@@ -72,7 +72,10 @@ class SharedKit(Kit):
         self.url = f"http://127.0.0.1:{between.port}"
         self.http = httpx.AsyncClient(base_url=self.url, timeout=10)  # a command is repeated while it is known
         graphs = " ".join(f"tests.remote.kills.served:{name}" for name in GRAPHS)
-        limits = "" if set(drawn) - {"roll", "replace"} else f"--limit drain={PATIENCE} "
+        # On a busy machine a command may be sent for longer than servers know one by default.
+        limits = f"--limit repeat={PATIENCE} "
+        if not set(drawn) - {"roll", "replace"}:
+            limits += f"--limit drain={PATIENCE} "
         self.arguments = f"{graphs} --store {store.url}?lease={LEASE} --backend {self.backend} {limits}--port "
 
     @property
