@@ -9,9 +9,8 @@ Rules:
   policy, or waits in line while there is no room, counted against its producer.
 - Putting wakes the parked reader and leaves the item where it is: the reader takes it itself. An item handed to a
   parked reader would be lost if that reader is cancelled in the same iteration of the event loop.
-- `ready` is the number of steps the reader can take without waiting: one per item, and one more once the end is
-  known. So `ready < maxlen` means room as long as the end is not known, and `ready` alone tells a reader whether to
-  wait.
+- `ready` tells a reader whether to wait. That of a queue is the number of steps that it can take without waiting: one
+  per item, and one more once the end is known. So `ready < maxlen` means room as long as the end is not known.
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ class Buffer(ABC, Generic[T]):
     @property
     @abstractmethod
     def ready(self) -> int:
-        """Steps that the reader can take without waiting: one per item, and one more once the end is known."""
+        """Whether the reader can take a step without waiting: there is an item, or the end is known."""
 
     @property
     @abstractmethod
@@ -259,7 +258,7 @@ class Queue(Buffer[T], Generic[T]):
     and is made for the second: a reader that keeps up needs none, a tenth to a quarter off an item.
 
     Attributes:
-        ready: As `Buffer.ready`; a plain attribute, because readers ask for it for each item.
+        ready: As `Buffer.ready`, counted; a plain attribute, because readers ask for it for each item.
         peak: The most items that were buffered at once.
     """
 

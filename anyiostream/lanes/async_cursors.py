@@ -49,23 +49,25 @@ class AsyncCursor(ObjectReceiveStream[T]):
             BackpressureDeadlock: The run is stalled because another channel, which this task reads, is full.
             BaseException: What ended the run, once, after all items.
         """
-        buffer, driver = self._buffer, self._driver
-        if (
-            buffer.feeder is not None
-            and ((pump := driver.pump).at_hand or pump.never_waits)
-            and not buffer.ready
-            and driver.turn.state is FREE
-            and driver.pause_at > pump.parts
-            and not driver.turn.waiting
-        ):
-            # Nobody else is to be considered: the item need not go by way of the buffer. Once it has been taken,
-            # nothing is called any more: an interrupt in a call would lose it.
-            buffer.reader = driver.loop.current_task()
-            item = driver.take_for(buffer)
-            if item is not EMPTY:
-                return item  # type: ignore[no-any-return]  # parts have no types
-        branch = self._branch
-        if branch is not None and (pause_at := driver.pause_at) > driver.pump.parts:
+        buffer, driver, branch = self._buffer, self._driver, self._branch
+        ready: int
+        if branch is None:
+            if (
+                buffer.feeder is not None
+                and ((pump := driver.pump).at_hand or pump.never_waits)
+                and not buffer.ready
+                and driver.turn.state is FREE
+                and driver.pause_at > pump.parts
+                and not driver.turn.waiting
+            ):
+                # Nobody else is to be considered: the item need not go by way of the buffer. Once it has been taken,
+                # nothing is called any more: an interrupt in a call would lose it.
+                buffer.reader = driver.loop.current_task()
+                item = driver.take_for(buffer)
+                if item is not EMPTY:
+                    return item  # type: ignore[no-any-return]  # parts have no types
+            ready = buffer.ready
+        elif (pause_at := driver.pause_at) > driver.pump.parts:
             # As `branch.take()`, without the call, and without asking first whether there is an item: that saves an
             # eighth of what an item costs at each branch.
             item, following, _ = branch.next
@@ -76,7 +78,7 @@ class AsyncCursor(ObjectReceiveStream[T]):
                     branch.refill()
                 driver.pause_at = pause_at - 1
                 return item  # type: ignore[no-any-return]  # links have no types
-            ready: int = buffer.outcome is not None
+            ready = buffer.outcome is not None
         else:
             ready = buffer.ready
         if not ready:
