@@ -15,9 +15,9 @@ The way of a part, each step with the word to search for:
    `StreamChannel.sink()`, which is what `push` calls: `put` of the reader's buffer.
 4. The reader takes the item from there with its cursor's `take`.
 
-Of a part that is at hand, or can be pulled at once, and of which 2. and 3. would come to no more than one `put`, a reader
-with nothing to read takes the data, or the event, itself (`Pump.take_for`); `Buffer.feeder` is the dispatcher by which
-it knows such a part.
+Of a part that is at hand, or can be pulled at once, and of which 2. and 3. would come to no more than one `put`, a
+reader with nothing to read takes the data, or the event, itself (`Pump.take_for`); `Buffer.feeder` is the dispatcher
+by which it knows such a part.
 
 Rules:
 
