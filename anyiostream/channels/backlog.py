@@ -68,6 +68,8 @@ class Backlog(Generic[T]):
 
     def pour(self, buffers: tuple[Buffer[T], ...], home: Home) -> None:
         """Put the items into the buffers of the reader, or of the branches, that have come; what does not fit waits."""
+        if not self.items:
+            return
         producer = Producer("the backlog", home, bounded=False)
         for _, item in self.items:
             for each in storages(buffers):

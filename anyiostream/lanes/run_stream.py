@@ -72,19 +72,19 @@ class RunStream:
 
         def __getattr__(self, name: str) -> Any:
             """A native projection, the first time it is asked for; or an error that says what to write instead."""
+            # Looked up without __getattr__, which would recurse while the object is being copied.
+            mux = self.__dict__.get("_mux")
+            if mux is not None and name in mux.registry.native_keys:
+                projection = self.__dict__[name] = mux.registry.projection(name)
+                return projection
             declared = getattr(type(self), name, None)
             if isinstance(declared, property):
                 # Python comes here as well when a property raises an AttributeError: that of a node, which has failed
                 # the run. Whatever the property raised, it raises again each time that it is asked.
                 return declared.__get__(self)
-            # Looked up without __getattr__, which would recurse while the object is being copied.
-            mux = self.__dict__.get("_mux")
             if mux is None:
                 raise MissingProjection(type(self).__name__, name, (), ".")
-            if name not in mux.registry.native_keys:
-                raise MissingProjection(type(self).__name__, name, mux.registry.native_keys, self._hint(name, mux))
-            projection = self.__dict__[name] = mux.registry.projection(name)
-            return projection
+            raise MissingProjection(type(self).__name__, name, mux.registry.native_keys, self._hint(name, mux))
 
     def __dir__(self) -> list[str]:
         """With the native projections."""

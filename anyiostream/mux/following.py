@@ -148,16 +148,16 @@ class SubgraphFollower:
         broken = each.subgraph.failure
         if broken is not None and (by_result or outcome.error is None):
             outcome, by_result = attrs.evolve(broken, quiet=outcome.status != "failed"), True
-        while each.called < len(each.observers):
+        called = each.called
+        for observer in each.observers[called:]:
             try:
-                observer = each.observers[each.called]
                 waiting = observer.subgraph_ended(each.subgraph, outcome, by_result=by_result)
                 if waiting is not None:
                     await waiting
             except Exception:
-                each.called += 1
+                each.called = called + 1
                 raise
-            each.called += 1
+            each.called = called = called + 1
         del self._ending[each]
         self._tree.forget(each.subgraph.namespace)
 

@@ -10,7 +10,7 @@ from typing import final
 
 from anyiostream.errors import CannotDrain
 
-__all__ = ["Drain", "RequestDrain", "refusing"]
+__all__ = ["Drain", "RequestDrain", "ask"]
 
 RequestDrain = Callable[[str], None]
 """Asks a graph to stop at the end of its step, for the given reason. Callable from any thread."""
@@ -35,14 +35,16 @@ class Drain:
             self.reason = reason
 
 
-def refusing(name: str) -> RequestDrain:
-    """What answers a request to the graph called `name`, which has no steps."""
+def ask(request: RequestDrain | None, name: str, reason: str) -> None:
+    """Make a request to the graph called `name`.
 
-    def refuse(reason: str) -> None:  # noqa: ARG001 -- as all
+    Raises:
+        CannotDrain: It takes none: it has no steps.
+    """
+    if request is None:
         raise CannotDrain(
             name,
             "only LangGraph graphs and functions with a writer can. Stop it at once with `run.abort()`, or leave the "
             "run's block.",
         )
-
-    return refuse
+    request(reason)

@@ -25,7 +25,7 @@ from anyiostream.loops.interface import CancelScope, LoopTask
 from anyiostream.projections.messages.assembling import assemble_chat_message
 from anyiostream.projections.messages.record import Assembler
 from anyiostream.source import readable
-from anyiostream.sources.drains import RequestDrain, refusing
+from anyiostream.sources.drains import RequestDrain, ask
 from anyiostream.sources.gate import Gate, Parking
 from anyiostream.sources.inbox import GatedInbox
 
@@ -98,10 +98,9 @@ class Execution:
         gate: When it may produce.
         assemble_message: Builds the final message of a model call, in the graph's own class.
         late_error: What the graph raised when it was stopped, other than being cancelled.
-        request_drain: Asks the graph to stop at the end of its step; by default it cannot.
     """
 
-    __slots__ = ("_routine", "abort_subgraph", "assemble_message", "gate", "late_error", "name", "request_drain")
+    __slots__ = ("_request_drain", "_routine", "assemble_message", "gate", "late_error", "name")
 
     def __init__(
         self,
@@ -114,8 +113,7 @@ class Execution:
         self.name = name
         self.gate = gate
         self.assemble_message = assemble_message
-        self.abort_subgraph = routine.abort_subgraph
-        self.request_drain = refusing(name) if request_drain is None else request_drain
+        self._request_drain = request_drain
         self.late_error: BaseException | None = None
         self._routine = routine
 
@@ -139,6 +137,18 @@ class Execution:
             receiver.end(readable(error, self.name))
         else:
             receiver.end(error or closing or routine.outcome())
+
+    def abort_subgraph(self, namespace: Namespace) -> bool:
+        """Stop one subgraph; whether that could be done."""
+        return self._routine.abort_subgraph(namespace)
+
+    def request_drain(self, reason: str) -> None:
+        """Ask the graph to stop at the end of its step.
+
+        Raises:
+            CannotDrain: It has none.
+        """
+        ask(self._request_drain, self.name, reason)
 
     def stop(self, cancel: Callable[[], object]) -> None:
         """Let the task end; cancel it if it is inside the graph."""

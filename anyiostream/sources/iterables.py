@@ -13,7 +13,7 @@ from anyiostream.foreign import consists_of
 from anyiostream.projections.messages.assembling import assemble_chat_message
 from anyiostream.projections.messages.record import Assembler
 from anyiostream.source import END
-from anyiostream.sources.drains import RequestDrain, refusing
+from anyiostream.sources.drains import RequestDrain, ask
 from anyiostream.sources.gate import Gate
 from anyiostream.sources.hosted import HostLoop, Receiver
 
@@ -42,7 +42,7 @@ class IterableSource:
     ) -> None:
         iterator = iter(iterable)
         self.name = name
-        self.request_drain = refusing(name) if request_drain is None else request_drain
+        self._request_drain = request_drain
         self.assemble_message = assemble
         self.at_hand: Final[deque[Any]] = deque()
         self.pull: Callable[[], Any] = partial(next, iterator, END)
@@ -54,6 +54,10 @@ class IterableSource:
 
     def demand(self) -> None:
         """There is always something."""
+
+    def request_drain(self, reason: str) -> None:
+        """Ask the graph to stop at the end of its step; an iterable that is no graph's stream has none."""
+        ask(self._request_drain, self.name, reason)
 
     def abort_subgraph(self, namespace: Namespace) -> bool:  # noqa: ARG002 -- a source's method
         """Not possible: the iterable knows nothing of subgraphs."""
@@ -120,8 +124,8 @@ class IteratorRoutine:
                 break
 
     def _opened(self) -> AsyncIterable[Any]:
-        self._iterator = aiter(self._open())
-        return _Opened(self._iterator)
+        self._iterator = iterator = aiter(self._open())
+        return iterator if hasattr(iterator, "__aiter__") else _Opened(iterator)
 
     def outcome(self) -> BaseException | None:
         """The error of a graph that has come to its natural end, if it has one."""

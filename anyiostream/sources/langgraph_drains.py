@@ -15,7 +15,7 @@ from langgraph.pregel import Pregel
 from langgraph.runtime import RunControl, get_runtime
 
 from anyiostream.errors import RunDrained
-from anyiostream.sources.drains import RequestDrain, refusing
+from anyiostream.sources.drains import RequestDrain
 from anyiostream.sources.graph_call import GraphCall
 
 __all__ = ["Drains", "GraphDrained"]
@@ -53,12 +53,12 @@ class Drains:
 
     Attributes:
         options: What the graph is called with for that.
-        request: Asks it.
+        request: Asks it; `None` if it cannot be asked.
     """
 
     def __init__(self, call: GraphCall) -> None:
         self.options: dict[str, Any] = {}
-        self.request: RequestDrain = refusing(call.name)
+        self.request: RequestDrain | None = None
         self._control: RunControl | None = None
         self._asked = False
         if isinstance(call.graph, Pregel):  # what only looks like one, as a graph on a server, may not take a control
