@@ -6,9 +6,10 @@ from typing import Any
 
 import anyio
 import pytest
+from valkey import Valkey as Client
 
 from anyiostream.remote import Limits
-from anyiostream.remote.store import thread_key
+from anyiostream.remote.store import CodecFailed, thread_key
 from anyiostream.remote.store.redis import tail
 from anyiostream.remote.store.redis.tail import Backlog
 
@@ -172,3 +173,33 @@ def test_a_backlog() -> None:
     assert backlog.turn("ade") == list("dae")  # c is not followed any more
     backlog.have_had("dae", "")
     assert not backlog
+
+
+async def appended(log: Any, shown: Any) -> None:
+    """What is written to a log is read by the server that follows it."""
+    entry = await log.append(draft("an event"))
+    await until(lambda: shown.last == entry.seq)
+
+
+@pytest.mark.parametrize("what", ["a string in its place", "an entry of somebody else's", "an entry without fields"])
+async def test_what_others_put_into_a_log_concerns_its_readers_alone(deployment: Deployment, what: str) -> None:
+    """They are told, after all that could be read; readers of other threads read on."""
+    one, other = deployment.store(), deployment.store()
+    async with one.open(Limits()), other.open(Limits()):
+        logs = [one.log(await claimed(one, thread_id=f"t{n}")) for n in range(2)]
+        spoilt, good = [await followed(other, f"t{n}") for n in range(2)]
+        await appended(logs[0], spoilt)
+        await appended(logs[1], good)
+        (read_before,) = await read(spoilt, 1)
+        url, prefix = deployment.url.split("?prefix=")
+        name, client = f"{prefix}:t:{thread_key('ann', 't0')}:log", Client.from_url(url)
+        if what == "a string in its place":
+            client.delete(name)
+            client.set(name, "nonsense")
+        else:
+            fields = {"key": "value"} if what == "an entry without fields" else dict.fromkeys("abc", "7")
+            client.xadd(name, fields, id=f"{read_before.seq + 1}-0")
+        await appended(logs[1], good)
+        with pytest.raises(CodecFailed, match="erase the thread"):
+            await read(spoilt, 2)
+        await appended(logs[1], good)

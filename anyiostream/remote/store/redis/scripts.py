@@ -18,7 +18,7 @@ from anyiostream.remote.store.failures import StoreFailed
 from anyiostream.remote.store.kept import Listed, Record
 from anyiostream.remote.store.protocol import Clock, Standing
 from anyiostream.remote.store.redis.lane import Lane, Lost, Reply
-from anyiostream.remote.store.sealing import Decode
+from anyiostream.remote.store.sealing import CodecFailed, Decode
 from anyiostream.remote.store.stops import stored
 from anyiostream.wire.drafts import Entry
 
@@ -122,14 +122,17 @@ def entry_of(generation: bytes, kept: Sequence[Any], decode: Decode) -> tuple[in
     """An event as a log keeps it, and the place before it.
 
     Raises:
-        CodecFailed: It cannot be decoded.
+        CodecFailed: It cannot be decoded, or is none.
     """
     place, fields = kept
     seq = int(place.partition(b"-")[0])
-    method, channel, namespace, root_event = json.loads(fields[1])
-    body = decode(fields[3])
-    entry = Entry(seq, f"{generation.decode()}-{seq}", method, channel, tuple(namespace), root_event, body)
-    return int(fields[5]), entry
+    try:
+        method, channel, namespace, root_event = json.loads(fields[1])
+        body, before = fields[3], int(fields[5])
+        event_id, path = f"{generation.decode()}-{seq}", tuple(namespace)
+    except (IndexError, TypeError, ValueError) as exc:
+        raise CodecFailed(f"cannot be read: entry {seq} of its log is no server's; erase the thread") from exc
+    return before, Entry(seq, event_id, method, channel, path, root_event, decode(body))
 
 
 def standing_of(key: str, found: Sequence[Any], decode: Decode) -> Standing:

@@ -10,6 +10,7 @@ Rules:
 - No reply is large, however large events are, and however many logs have some. A read that waits is bounded in events
   alone, so it is used only when there is next to nothing to read. What has come in between is read first, a part at a
   time and in turn (`Backlog`).
+- What somebody else has put in the place of a log, or into it, keeps nobody from reading others.
 - A store that comes back may have lost what it had shown. Readers are told then, and not when somebody writes again.
 """
 
@@ -241,8 +242,7 @@ class Tail:
                 lost, since, found_some = True, -math.inf, True
                 continue
             if isinstance(reply, RedisError):
-                logger.warning("the store's news cannot be read: %s", reply)
-                await anyio.sleep(self._late)
+                await self._refused(reply, streams)
                 continue
             found, finished, unfinished = reply
             backlog.have_had(finished, unfinished)
@@ -252,6 +252,22 @@ class Tail:
                     continue  # news of the incarnation before: the server has joined anew since it was asked for
                 if await self._is_known(stream, entries):
                     self._take(stream, entries)
+
+    async def _refused(self, reply: RedisError, streams: Iterable[str]) -> None:
+        """The store refuses to read. Leave out what is no log, whose readers are told; or else wait, and say so."""
+        logs, found = [each for each in streams if each not in self._own], False
+        with suppress(Lost):
+            kinds = await self._lane.ask(*[[b"TYPE", each] for each in logs]) if logs else ()
+            for stream, kind in zip(logs, kinds, strict=True):
+                name = kind.decode() if isinstance(kind, bytes) else str(kind)
+                window = self._windows.get(stream.split(":")[-2])
+                if window is not None and name not in {"stream", "none"}:
+                    why = f"is lost: the store has a {name} in the place of its log; erase the thread"
+                    window.fail(CodecFailed(why))
+                    found = True
+        if not found:
+            logger.warning("the store's news cannot be read: %s", reply)
+            await anyio.sleep(self._late)
 
     def _streams(self) -> dict[str, bytes]:
         """What is followed: the name of a stream -> the id of what has been read of it last."""
@@ -296,7 +312,7 @@ class Tail:
         """
         key = stream.split(":")[-2]
         window = None if stream in self._own else self._windows.get(key)
-        if window is None or not window.last or all(fields[5] != b"0" for _, fields in entries):
+        if window is None or not window.last or all(fields[5:6] != [b"0"] for _, fields in entries):
             return True
         try:
             (generation,) = await self._commands.ask([b"HGET", f"{self._prefix}:t:{key}:rec", "gen"])
