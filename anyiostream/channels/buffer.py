@@ -209,7 +209,7 @@ class Buffer(ABC, Generic[T]):
         """The reader is gone for good. Idempotent; later puts are ignored."""
         if not self.left:
             self.left = True
-            self.feeder = None
+            self.feeder = self.make = None
             self._end_steps = 1  # another task that waits for it is not to wait for ever
             self.discard()
             self.wake()

@@ -287,6 +287,8 @@ def test_events_for_the_reader_of_the_raw_log_alone_go_straight_to_it(make_port:
     assert rig.pump.take_for(log) is EMPTY
     rig.step()
     assert (log.take()["seq"], rig.pump.mux.state.latest) == (4, 4)
+    rig.pump.mux.registry.log.channel.unsubscribe(log)
+    assert (log.feeder, log.make) == (None, None)
 
 
 # --- steps ---
