@@ -82,6 +82,7 @@ class Pump:
     _reserved: bool = False
     _requests: deque[Callable[[], Coroutine[Any, Any, None]]] | None = None
     _outcome: Outcome | None = None
+    _raised: BaseException | None = None  # by the source, for the next step
 
     def __attrs_post_init__(self) -> None:
         """Look up once what each step calls."""
@@ -150,7 +151,7 @@ class Pump:
                 self.interject(exc)
             raise
 
-    def take_for(self, buffer: Buffer[Any]) -> Any:  # noqa: C901 -- as `advance`
+    def take_for(self, buffer: Buffer[Any]) -> Any:
         """What the reader of `buffer` takes of the next part, if dispatching it would put that there and do no more.
 
         `EMPTY` if it would do more: then `advance`, and take the item, which comes to the same. The caller has seen
@@ -171,11 +172,8 @@ class Pump:
                     self._outcome, self._special = COMPLETED, True
                     return EMPTY
                 at_hand.append(part)
-            except CONTROL_FLOW as exc:
-                self.interject(exc)  # as in `advance`
-                raise
             except BaseException as exc:  # noqa: BLE001 -- the run ends with it
-                self._outcome, self._special = self._outcome_by_source(exc), True
+                self._raised, self._special = exc, True
                 return EMPTY
         part = at_hand[0]
         try:
@@ -258,11 +256,7 @@ class Pump:
         raise control_flow
 
     def request_drain(self, reason: str) -> None:
-        """Ask the source to stop at the end of its step. Nothing once the run has ended; callable from any thread.
-
-        Raises:
-            CannotDrain: The source cannot.
-        """
+        """Ask the source to stop at the end of its step, in any thread. Raises `CannotDrain` if it has none."""
         if not self.terminal.ready:
             self.source.request_drain(reason)
 
@@ -329,7 +323,8 @@ class Pump:
         self._special = True
 
     def _is_special(self) -> bool:
-        return bool(self._reserved or self._requests or self.terminal.ready or self._outcome or self.interjected)
+        ends = self.terminal.ready or self._outcome or self.interjected or self._raised
+        return bool(ends or self._reserved or self._requests)
 
     def _special_step(self) -> Step:
         """Do what must come before the next part; `READY` once that is done."""
@@ -339,6 +334,9 @@ class Pump:
             return self._run_request(self._requests.popleft()())
         if self.terminal.ready:
             return ENDED
+        if self._raised is not None:
+            raised, self._raised = self._raised, None
+            return self._fail(raised, self._outcome_by_source(raised))
         if self._outcome is not None:
             return self.finish(self._outcome)
         if self.interjected is not None:

@@ -586,3 +586,22 @@ async def test_after_abort_the_channels_of_users_transformers_end_quietly(lane: 
         assert await lane.next(cursor) == 1
         await lane.abort(run)
         assert await lane.collect(cursor) == []
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+async def test_control_flow_from_an_iterable_is_received_once(lane: Any, kind: type[BaseException]) -> None:
+    """With no hook at all, so that the reader takes its items straight from the graph; the block raises it no more."""
+
+    def graph(_: Any) -> Any:
+        yield parts.values(1)
+        yield parts.values(2)
+        raise kind("stop")
+
+    async with lane.open(graph) as run:
+        values = lane.cursor(run.values)
+        assert await lane.take(values, 2) == [1, 2]
+        with pytest.raises(kind, match="stop"):
+            await lane.take(values, 1)
+        assert run.status == "failed"
+        with pytest.raises(kind, match="stop"):
+            await lane.output(run)

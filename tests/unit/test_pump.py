@@ -255,19 +255,23 @@ def test_how_a_graph_ends_that_was_pulled_for_one_reader_is_left_to_a_step(
     rig, buffer = at_hand(make_port)
     rig.source.answers = [ends_with, parts.custom("after the end")]
     assert rig.pump.take_for(buffer) is EMPTY
-    assert (rig.pump.status, rig.pump.phase) == ("running", Phase.ENDING)
+    assert rig.pump.status == "running"
     assert (rig.step(), rig.pump.status, len(rig.source.answers)) == (Step.ENDED, status, 1)
     assert buffer.take() is EMPTY
 
 
-def test_an_interrupt_that_comes_from_a_graph_pulled_for_one_reader_fails_the_run(make_port: Any) -> None:
-    """The reader gets it at once."""
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_control_flow_of_a_graph_that_was_pulled_for_one_reader_is_left_to_a_step(
+    make_port: Any, kind: type[BaseException]
+) -> None:
+    """The step raises it, when the run has ended with it."""
     rig, buffer = at_hand(make_port)
-    rig.source.answers = [KeyboardInterrupt("now")]
-    with pytest.raises(KeyboardInterrupt, match="now"):
-        rig.pump.take_for(buffer)
-    assert (rig.step(), rig.pump.status) == (Step.ENDED, "failed")
-    assert isinstance(rig.pump.failure.error, KeyboardInterrupt)
+    rig.source.answers = [kind("now")]
+    assert rig.pump.take_for(buffer) is EMPTY
+    with pytest.raises(kind, match="now"):
+        rig.step()
+    assert rig.pump.status == "failed"
+    assert isinstance(rig.pump.failure.error, kind)
 
 
 def test_events_for_the_reader_of_the_raw_log_alone_go_straight_to_it(make_port: Any) -> None:
