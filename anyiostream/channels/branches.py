@@ -144,7 +144,7 @@ class Branch(Buffer[T], Generic[T]):
 
     @property
     def ready(self) -> int:
-        """Whether the reader can take a step without waiting: `depth` counts, which takes twice as long."""
+        """Whether the reader can take a step without waiting; `depth` counts."""
         return self._end_steps if self.next[1] is None else 1
 
     @property

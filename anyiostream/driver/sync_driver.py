@@ -73,7 +73,7 @@ class SyncDriver:
             RunBusy: Another thread runs the graph.
             BackpressureDeadlock: The run is stalled by a full channel.
         """
-        # As `use` of `advance_inside`, without these calls: 6 % off a token, and then 3 %.
+        # As `use` of `advance_inside`, without these calls: 6 % off a token, and then 2 % of its opcodes.
         try:
             step = self._step(target)
         except RuntimeError as exc:
@@ -122,7 +122,7 @@ class SyncDriver:
         """
         if not buffer.ready:
             if buffer.feeder is not None:
-                # The item need not go by way of the buffer: half of what an item costs.
+                # The item need not go by way of the buffer: a quarter of the opcodes of a snapshot.
                 take = self._take
                 item = take(buffer)
                 if item is not EMPTY:
