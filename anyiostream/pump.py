@@ -48,16 +48,14 @@ class Pump:
         producer: The event being dispatched, as a producer: it counts its items that wait for room.
         terminal: Open once the run has ended.
         status: How the run stands.
-        failure: The error that ended it, if one did.
+        failure, delivered: The error that ended it, if one did, and whether a reader has received it.
         ended: Called once the run has ended.
         job: What has to be awaited before the next step, or `None`.
         parts: Parts dispatched so far.
         errors: Errors that no reader can receive: of hooks and of closing the source, after the run had its outcome.
-        delivered: Whether a reader has received the failure.
         failed_subgraphs: If the run fails with the same error as one of them, that is its cause.
         interjected: The error with which the next step fails the run.
-        at_hand: The source's parts that need not be pulled.
-        never_waits: Whether the next part can be pulled at once, and is then put at hand.
+        at_hand, never_waits: As the source has them.
     """
 
     mux: Mux
@@ -108,7 +106,7 @@ class Pump:
         at_hand, dispatchers = self.at_hand, self._dispatchers
         try:
             while True:
-                if self._special or self.producer.pending:
+                if (self._special or self.producer.pending) and not (at_hand and self._owes_part):
                     step = self._special_step()
                     if step is not READY or target.ready:
                         return self._finished(step, target)
@@ -325,6 +323,10 @@ class Pump:
     def _is_special(self) -> bool:
         ends = self.terminal.ready or self._outcome or self.interjected or self._raised
         return bool(ends or self._reserved or self._requests)
+
+    @property
+    def _owes_part(self) -> bool:  # `take_for` has pulled it, and while it did the graph has asked for what comes after
+        return self.never_waits and self.job is None and self.status == "running"
 
     def _special_step(self) -> Step:
         """Do what must come before the next part; `READY` once that is done."""

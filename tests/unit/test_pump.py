@@ -33,7 +33,7 @@ from anyiostream.step import Step
 
 
 class Script:
-    """A source that answers what it is told to: parts, markers, or exceptions to raise."""
+    """A source that answers what it is told to: parts, markers, exceptions to raise, or functions that return one."""
 
     name = "the script"
 
@@ -52,7 +52,7 @@ class Script:
         answer = self.answers.pop(0) if self.answers else END
         if isinstance(answer, BaseException):
             raise answer
-        return answer
+        return answer() if callable(answer) else answer
 
 
 class Notes(StreamTransformer):
@@ -272,6 +272,21 @@ def test_control_flow_of_a_graph_that_was_pulled_for_one_reader_is_left_to_a_ste
         rig.step()
     assert rig.pump.status == "failed"
     assert isinstance(rig.pump.failure.error, kind)
+
+
+def test_a_part_that_was_pulled_for_one_reader_comes_before_what_the_graph_has_asked_for(make_port: Any) -> None:
+    """A graph that aborts its own run is asked for one more part by then: its other readers get that as well."""
+    rig, buffer = at_hand(make_port)
+    (values,) = rig.extensions["values"].subscribe(is_async=False)
+
+    def pull() -> Any:
+        rig.pump.abort_after_event()
+        return parts.values(2)
+
+    rig.source.answers = [pull]
+    assert rig.pump.take_for(buffer) is EMPTY
+    assert (rig.step(), rig.pump.status) == (Step.ENDED, "aborted")
+    assert (values.take(), values.take()) == (2, EMPTY)
 
 
 def test_events_for_the_reader_of_the_raw_log_alone_go_straight_to_it(make_port: Any) -> None:
