@@ -70,8 +70,8 @@ class Driver:
         self.take_for: Callable[[Buffer[Any]], Any] = self.pump.take_for
         if self.source.never_waits:
             # It pulls, and so runs the graph, inside the run's context; what is at hand runs nothing.
-            self.take_for = partial(self._enter, self.take_for)  # type: ignore[call-arg]  # as above
-        self._step: Callable[[Awaited, int], Step] = partial(self._enter, self._advance)  # type: ignore[call-arg]  # it will have them
+            self.take_for = partial(self._enter, self.take_for)  # type: ignore[call-arg]  # it will have them, as below
+        self._step: Callable[[Awaited, int], Step] = partial(self._enter, self._advance)  # type: ignore[call-arg]
 
     # --- tasks ---
 

@@ -236,13 +236,14 @@ class Mux:
     @property
     def ends_silently(self) -> bool:
         """Whether a good end takes no more than `end_silently`: no hook is to be called, nothing to be waited for."""
-        registry, scope, run = self.registry, self.scope, self._run
-        if not registry.ends_silently or scope.children or run.scheduled:
-            return False
-        if scope.parent is None and (self._muxes or self.follower.busy):
-            return False
-        tasks = run.port.task_port
-        return tasks is None or tasks.interjected is None
+        tasks = self._run.port.task_port
+        return (
+            self.registry.ends_silently
+            and not self.scope.children
+            and not self._run.scheduled
+            and (tasks is None or tasks.interjected is None)
+            and (self.scope.parent is not None or not (self._muxes or self.follower.busy))
+        )
 
     def end_beside(self, end: EndScope, outcome: Outcome) -> None:
         """Let `end`, which calls `end()`, wait for the remaining scheduled work while the run goes on.

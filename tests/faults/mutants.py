@@ -145,7 +145,7 @@ MUTANTS: Final[Sequence[Mutant]] = (
     ),
     Mutant(
         "an event that waits is dispatched without waiting for room",
-        (swap("Pump.advance", "if self._special or self.producer.pending:", "if self._special:"),),
+        (swap("Pump.advance", "if (self._special or self.producer.pending) and", "if self._special and"),),
         ("reader-slow", "reader-leaves"),
     ),
 )  # fmt: skip
