@@ -73,6 +73,7 @@ class Reader:
     def hold(self) -> None:
         """Let it read nothing more than it is about to."""
         self._go_on = anyio.Event()
+        self.held = False
 
     def go_on(self) -> None:
         """Let it read what has come."""
@@ -139,6 +140,36 @@ async def test_what_is_read_at_a_time_is_bounded(deployment: Deployment, monkeyp
         asked = len(reader.sizes)
         await turns(50)
         assert len(reader.sizes) == asked
+
+
+async def test_much_to_read_of_one_thread_holds_up_no_other(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Something comes to a thread that had nothing, while there is more and more to read of another."""
+    for name, value in {"PROMPT": 0.0, "ROOM": ROOM, "SHARE": ROOM // 4}.items():
+        monkeypatch.setattr(tail, name, value)
+    one, other = deployment.store(), deployment.store()
+    limits = Limits(bytes=2**24)
+    async with one.open(limits), other.open(limits):
+        reader = Reader(other)
+        logs = [one.log(await claimed(one, thread_id=each)) for each in ("much", "little")]
+        for log in logs:
+            await log.append(draft("first"))
+        shown = [await followed(other, each) for each in ("much", "little")]
+        much, little = (thread_key("ann", each) for each in ("much", "little"))
+        for _ in range(2):  # at first it comes to know that there is something, and then it is in the midst of it
+            reader.hold()
+            last = [await logs[0].append(draft("x" * 10_000)) for _ in range(20)][-1].seq
+            await until(lambda: reader.held)
+            reader.go_on()
+        reader.hold()
+        await until(lambda: reader.held)
+        seen = (await logs[1].append(draft("little"))).seq
+        reader.go_on()
+        await until(lambda: [log.last for log in shown] == [last, seen])
+        order = [each.split(":")[-2] for each in reader.taken if each.endswith(":log")]
+        assert order[:3] == [much, much, little]
+        assert order.count(much) > 3
 
 
 async def test_a_server_that_keeps_up_only_waits(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ Rules:
 - What the thread's writer in this process has stored is in the window already, and is not read back.
 - No reply is large, however large events are, and however many logs have some. A read that waits is bounded in events
   alone, so it is used only when there is next to nothing to read. What has come in between is read first, a part at a
-  time and in turn (`Backlog`).
+  time and in turn (`Backlog`): threads of which there is much to read hold up no other.
 - What somebody else has put in the place of a log, or into it, keeps nobody from reading others.
 - A store that comes back may have lost what it had shown. Readers are told then, and not when somebody writes again.
 """
@@ -221,7 +221,7 @@ class Tail:
 
     async def _read(self) -> None:
         lost, backlog = False, Backlog()
-        since = -math.inf  # when all streams had been read, but for the backlog
+        since = -math.inf  # when all streams were last in the backlog, or had nothing more
         found_some = True  # by then: otherwise there is no need to look again before waiting
         while True:
             if lost:
@@ -229,12 +229,11 @@ class Tail:
                     await self._look_for_losses()
                     lost = False
             streams, now = self._streams(), anyio.current_time()
-            asked = backlog.turn(streams)
-            if not asked and found_some and now - since > PROMPT:
+            if found_some and now - since > PROMPT:  # however much there is to read of others
                 backlog.add(streams)
-                asked = backlog.turn(streams)
                 since, found_some = now, False
-            elif not asked:
+            asked = backlog.turn(streams)
+            if not asked:
                 since, found_some = now, True
             try:
                 reply = await (self._some(streams, asked) if asked else self._news(streams))
