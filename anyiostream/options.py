@@ -59,7 +59,7 @@ def check_transformers(transformers: Sequence[TransformerFactory]) -> None:
 
 def check_bounds(*, buffer: float, prefetch: int, checkpoint_every: int, grace: float, max_scheduled: float) -> None:
     """Raise `InvalidBound` for a bound that is not one."""
-    if buffer != math.inf and not _is_count(buffer, 1):
+    if not _is_count(buffer, 1) and buffer != math.inf:
         raise InvalidBound("buffer", buffer, "a positive int, in items, or math.inf")
     if not _is_count(prefetch, 0):
         raise InvalidBound("prefetch", prefetch, "an int of at least 0, in parts")
@@ -68,7 +68,7 @@ def check_bounds(*, buffer: float, prefetch: int, checkpoint_every: int, grace: 
     # Not a number is not above 0 either.
     if not isinstance(grace, (int, float)) or isinstance(grace, bool) or not grace > 0:
         raise InvalidBound("grace", grace, "a positive number, in s, or math.inf")
-    if max_scheduled != math.inf and not _is_count(max_scheduled, 1):
+    if not _is_count(max_scheduled, 1) and max_scheduled != math.inf:
         raise InvalidBound("max_scheduled", max_scheduled, "a positive int, in coroutines, or math.inf")
 
 

@@ -11,7 +11,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sized
 from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Final
@@ -45,6 +45,8 @@ class Driver:
         context: Where hooks run.
         pump: The pump.
         source: Where its parts come from.
+        next_at_once: Not empty while the next part can be had without waiting for it. To look at the pump instead takes
+            12 opcodes of 885 more for each part that a reader in lock-step waits for.
         turn: Who has the pump, and which readers wait for it.
     """
 
@@ -57,8 +59,7 @@ class Driver:
         self.pause_at = checkpoint_every
         self.context: Final[Context] = copy_context()
         self._enter = self.context.run
-        producer = Producer("a hook", self, bounded=False, emptied=self._room_again)
-        self._enter(current_producer.set, producer)
+        self._enter(current_producer.set, producer := Producer("a hook", self, bounded=False, emptied=self._room_again))
         self.turn: Final = Turn()
         self._waiting: Final = self.turn.waiting
         # Whatever only some runs need is created on demand: most of a short run's cost is that of creating objects.
@@ -68,7 +69,9 @@ class Driver:
         self.pump, self.source = make_pump(producer)
         self._advance = self.pump.advance
         self.take_for: Callable[[Buffer[Any]], Any] = self.pump.take_for
+        self.next_at_once: Sized = self.pump.at_hand
         if self.source.never_waits:
+            self.next_at_once = (self.source,)
             # It pulls, and so runs the graph, inside the run's context; what is at hand runs nothing.
             self.take_for = partial(self._enter, self.take_for)  # type: ignore[call-arg]  # it will have them, as below
         self._step: Callable[[Awaited, int], Step] = partial(self._enter, self._advance)  # type: ignore[call-arg]

@@ -53,12 +53,12 @@ class AsyncCursor(ObjectReceiveStream[T]):
         ready: int
         if branch is None:
             if (
-                buffer.feeder is not None
+                driver.next_at_once
                 and not driver.turn.waiting  # asked early: most readers that cannot go on here are not alone
-                and ((pump := driver.pump).at_hand or pump.never_waits)
+                and buffer.feeder is not None
                 and not buffer.ready
                 and driver.turn.state is FREE
-                and driver.pause_at > pump.parts
+                and driver.pause_at > driver.pump.parts
             ):
                 # Nobody else is to be considered: the item need not go by way of the buffer. Once it has been taken,
                 # nothing is called any more: an interrupt in a call would lose it.

@@ -188,23 +188,23 @@ class Gate:
     def _let(self) -> None:
         """Let one more part come. Whoever still waits then is let by the next part that is taken."""
         self.open = True
-        if self._offering or self._pausing:
-            self._wake()
-            if self._offering or self._pausing:
-                self.heeds = self._low >= 0
-                self.room = 0
-                return
-        self.heeds = False
-        self.room = self._prefetch - 1
+        if self._wake():
+            self.heeds = self._low >= 0
+            self.room = 0
+        else:
+            self.heeds = False
+            self.room = self._prefetch - 1
 
     def _pass_on(self) -> None:
         if self.open:
             self._wake()
 
-    def _wake(self) -> None:
+    def _wake(self) -> bool:
+        """Let those that wait go on, but of those that have a part only the first; whether others still wait."""
         if self._offering:
             self._offering.popleft().wake()
-        else:
-            # Branches of the graph that run side by side; any of them may have the next part.
-            while self._pausing:
-                self._pausing.popleft().wake()
+            return bool(self._offering or self._pausing)
+        # Branches of the graph that run side by side; any of them may have the next part.
+        while self._pausing:
+            self._pausing.popleft().wake()
+        return False

@@ -14,7 +14,7 @@ groups and context variables across its yields, and a reader's cancellation does
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, final
 
@@ -75,8 +75,9 @@ class Routine(Protocol):
         """Whether the graph is at work right now, so that stopping it takes a cancellation of the task."""
         ...
 
-    async def produce(self, receiver: Receiver, gate: Gate, loop: HostLoop) -> None:
+    def produce(self, receiver: Receiver, gate: Gate, loop: HostLoop) -> Coroutine[Any, Any, None]:
         """Run the graph to its end, or until the gate tells it to stop. Raises what the graph raises."""
+        ...
 
     async def close(self) -> BaseException | None:
         """Clean up after `produce`, however it ended; what that raised."""
@@ -220,6 +221,6 @@ class HostedSource:
 
     async def close(self) -> None:
         """Wait for the task, and raise what the graph's clean-up raised."""
-        if self._task is not None and self._host is not None:
+        if self._task is not None and self._host is not None and self._task.alive:
             await self._host.wait(self._task.finished)
         self._execution.raise_late_error()

@@ -65,6 +65,8 @@ class GraphRoutine(IteratorRoutine):
     async def _advance(  # noqa: C901 -- the hot path of bursts: a call costs as much as what is done here
         self, receiver: Receiver, gate: Gate, loop: HostLoop
     ) -> None:
+        if not (gate.open or await gate.permission(loop)):
+            return
         put, at_hand = receiver.put, receiver.at_hand
         unsaid = Unsaid(**self._shown)
         adds_to, preceding, summed = unsaid.adds_to, unsaid.preceding, unsaid.summed

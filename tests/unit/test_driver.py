@@ -93,6 +93,7 @@ class Pump:
 
     def __init__(self, producer: Producer) -> None:
         self.producer = producer
+        self.at_hand = ()
         self.script: list[Any] = []
         self.stepped_for: list[str] = []
         self.parts = 1
