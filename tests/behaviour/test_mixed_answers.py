@@ -38,11 +38,12 @@ def graph(over: threading.Event | None = None) -> Any:
         over: Set when the first run is over, in which the second call asks and the first one does not come to it. Then
             the first one asks before the other.
     """
-    paid = threading.Event()
+    begun, paid = threading.Event(), threading.Event()
 
     def pay(who: str) -> str:
         """Pay."""
         again = over is None or over.is_set()
+        begun.set()
         if over is not None:
             over.wait()
         try:
@@ -53,8 +54,8 @@ def graph(over: threading.Event | None = None) -> Any:
 
     def refund(who: str) -> str:
         """Refund."""
-        if over is not None and over.is_set():
-            paid.wait()
+        if over is not None:
+            (paid if over.is_set() else begun).wait()
         return f"{who}: {interrupt(who)}"
 
     node = ToolNode([pay, refund], **({"awrap_tool_call": in_order} if over is None else {}))
