@@ -112,7 +112,7 @@ class Gate:
 
     def demand(self) -> None:
         """A reader waits, and there is nothing for it."""
-        if not self.stopped and (not self.open or self._offering or self._pausing):
+        if (not self.open or self._offering or self._pausing) and not self.stopped:
             self._at_barrier = False
             self._let()
 
