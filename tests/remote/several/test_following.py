@@ -9,6 +9,7 @@ import anyio
 import attrs
 import pytest
 from anyio import to_thread
+from coredis.exceptions import ResponseError
 
 from anyiostream.remote import Limits, LogGap, fleet
 from anyiostream.remote.fold import Fold
@@ -18,9 +19,10 @@ from anyiostream.remote.subscriptions import Subscription
 from anyiostream.remote.viewer import Viewer
 
 from ...waiting import PATIENCE, turns, until
-from ..store.acting import draft, offer
+from ..store.acting import claimed, draft, offer
 from ..store.valkey import Valkey, valkey
 from .deployment import ALL, Deployment, events_of, start, state
+from .reader import Reader, followed
 
 pytestmark = pytest.mark.anyio
 
@@ -231,3 +233,59 @@ async def test_readers_are_told_of_a_loss_before_anybody_writes(tmp_path: Path, 
                 await seen.wait(read.seq)
             with pytest.raises(LogGap):
                 await seen.read(read.seq)
+
+
+@pytest.mark.parametrize("leads", [True, False])
+async def test_readers_are_told_of_a_loss_while_nothing_was_being_read(tmp_path: Path, *, leads: bool) -> None:
+    """The connection was lost, and there was a new one, while the server was busy with what it had read."""
+    with valkey(tmp_path) as server:
+        one, other = RedisStore(server.url), RedisStore(server.url)
+        async with one.open(Limits()), other.open(Limits()):
+            store = one if leads else other
+            reader = Reader(store)
+            log = one.log(await claimed(one, thread_id="t"))
+            read = await log.append(draft("read"))
+            seen = log if leads else await followed(store, "t")
+            reader.hold()
+            await store.make("ann", "another")
+            await followed(store, "another")
+            await until(lambda: reader.held)
+            lane = store._open.tail._lane  # noqa: SLF001
+            made = lane.made
+            await to_thread.run_sync(server.kill)
+            await to_thread.run_sync(server.start)
+            await until(lambda: lane.made > made)
+            reader.go_on()
+            with anyio.fail_after(PATIENCE):
+                await seen.wait(read.seq)
+            with pytest.raises(LogGap):
+                await seen.read(read.seq)
+
+
+async def test_a_loss_is_looked_for_again_if_that_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a store that has something else to do at first, say."""
+    with valkey(tmp_path) as server:
+        one = RedisStore(server.url)
+        async with one.open(Limits()):
+            log = one.log(await claimed(one, thread_id="t"))
+            read = await log.append(draft("read"))
+            tail, refused = one._open.tail, 0  # noqa: SLF001
+            ask = tail._lane.ask  # noqa: SLF001
+            monkeypatch.setattr(tail, "_late", 0.01)
+
+            async def asked(*commands: Any, **options: Any) -> Any:
+                nonlocal refused
+                replies = await ask(*commands, **options)
+                if commands and commands[0][0] == b"HMGET" and refused < 2:
+                    refused += 1
+                    return [ResponseError("not now") for _ in replies]
+                return replies
+
+            monkeypatch.setattr(tail._lane, "ask", asked)  # noqa: SLF001
+            await to_thread.run_sync(server.kill)
+            await to_thread.run_sync(server.start)
+            with anyio.fail_after(PATIENCE):
+                await log.wait(read.seq)
+            assert refused == 2
+            with pytest.raises(LogGap):
+                await log.read(read.seq)

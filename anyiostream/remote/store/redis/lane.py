@@ -127,12 +127,13 @@ class Lane:
             failures = 0 if self.made > before else failures + 1
             await anyio.sleep(CONNECTING.pause(failures))
 
-    async def ask(self, *commands: Sequence[Any], within: float = math.inf) -> list[Reply]:
+    async def ask(self, *commands: Sequence[Any], within: float = math.inf, over: int | None = None) -> list[Reply]:
         """Send commands together, and wait for their replies, an exception of the server's among them.
 
         Args:
             commands: Each its name and its arguments.
             within: Seconds that the replies may take; at most the lane's deadline.
+            over: The connection that they may be sent over, by the value that `made` has with it; by default any.
 
         Raises:
             Lost: Whether they were done is not known.
@@ -144,6 +145,8 @@ class Lane:
                 if self.closed:
                     raise Lost("the store has been closed")
                 await self._changed.wait()
+            if over not in {None, self.made}:
+                raise Lost("it has been connected anew")
             with anyio.CancelScope(deadline=until, shield=True):
                 return await _asked(connection, commands)
             connection.invalidate("a reply is late")

@@ -86,14 +86,19 @@ class Script:
                     raise StoreFailed(str(reply)) from reply
                 return reply
 
-    async def try_once(self, lane: Lane, operation: str, *arguments: Any) -> Reply:
-        """The reply to an operation that changes nothing, an exception of the store's among them. Raises `Lost`."""
-        return await self._asked(lane, ["", operation, *arguments])
+    async def try_once(self, lane: Lane, operation: str, *arguments: Any, over: int) -> Reply:
+        """The reply to an operation that changes nothing, an exception of the store's among them. Raises `Lost`.
 
-    async def _asked(self, lane: Lane, command: Sequence[Any], within: float = math.inf) -> Reply:
-        (reply,) = await lane.ask([b"EVALSHA", DIGEST, 0, self._prefix, *command], within=within)
+        It is asked for over one connection only; see `Lane.ask`.
+        """
+        return await self._asked(lane, ["", operation, *arguments], over=over)
+
+    async def _asked(
+        self, lane: Lane, command: Sequence[Any], within: float = math.inf, over: int | None = None
+    ) -> Reply:
+        (reply,) = await lane.ask([b"EVALSHA", DIGEST, 0, self._prefix, *command], within=within, over=over)
         if isinstance(reply, NoScriptError):
-            (reply,) = await lane.ask([b"EVAL", SOURCE, 0, self._prefix, *command], within=within)
+            (reply,) = await lane.ask([b"EVAL", SOURCE, 0, self._prefix, *command], within=within, over=over)
         return reply
 
     async def index(self, lane: Lane) -> None:

@@ -11,7 +11,8 @@ Rules:
   alone, so it is used only when there is next to nothing to read. What has come in between is read first, a part at a
   time and in turn (`Backlog`): threads of which there is much to read hold up no other.
 - What somebody else has put in the place of a log, or into it, keeps nobody from reading others.
-- A store that comes back may have lost what it had shown. Readers are told then, and not when somebody writes again.
+- A store that comes back may have lost what it had shown. Readers are told then, and not when somebody writes again:
+  nothing is read over a new connection before that has been looked for.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from weakref import WeakValueDictionary
 
 import anyio
 import attrs
-from coredis.exceptions import RedisError
+from coredis.exceptions import RedisError, WrongTypeError
 
 from anyiostream.remote.store.latency import Latency
 from anyiostream.remote.store.protocol import News
@@ -122,6 +123,7 @@ class Tail:
         self._latency = latency
         self._noted: float | None = None  # when a message to the server itself was sent that has not been read
         self._key = f"{prefix}:tail:{uuid4().hex}"
+        self._over = 0  # the connection over which what is shown has been compared with what the store has
         self._windows: WeakValueDictionary[str, Window] = WeakValueDictionary()
         self._generations: dict[str, bytes] = {}
         self._led: set[str] = set()
@@ -211,39 +213,42 @@ class Tail:
                 await self._commands.ask([b"XADD", self._key, "MAXLEN", 1, "*", "", ""], [b"EXPIRE", self._key, 60])
 
     async def _look_for_losses(self) -> None:
-        """Compare the logs that are followed with what the store has of them. Raises `Lost`."""
+        """Compare the logs that are followed with what the store has of them. Raises `Lost` and `RedisError`."""
+        over = self._lane.made
         windows = {key: (window, window.last) for key, window in self._windows.items()}
         asked = [[b"HMGET", f"{self._prefix}:t:{key}:rec", b"gen", b"last"] for key in windows]
-        for (key, (window, shown)), found in zip(windows.items(), await self._lane.ask(*asked), strict=True):
-            is_same = isinstance(found, list) and found[0] in {None, self._generations.get(key)}
-            if is_same and int(found[1] or 0) < shown:
+        replies = await self._lane.ask(*asked, over=over)
+        for (key, (window, shown)), found in zip(windows.items(), replies, strict=True):
+            if isinstance(found, WrongTypeError):
+                continue  # there is something else in its place: that is no loss
+            if isinstance(found, RedisError):
+                raise found
+            if found[0] in {None, self._generations.get(key)} and int(found[1] or 0) < shown:
                 window.lose(int(found[1] or 0))
+        self._over = over
 
     async def _read(self) -> None:
-        lost, backlog = False, Backlog()
+        backlog = Backlog()
         since = -math.inf  # when all streams were last in the backlog, or had nothing more
         found_some = True  # by then: otherwise there is no need to look again before waiting
         while True:
-            if lost:
-                with suppress(Lost):
-                    await self._look_for_losses()
-                    lost = False
             streams, now = self._streams(), anyio.current_time()
-            if found_some and now - since > PROMPT:  # however much there is to read of others
-                backlog.add(streams)
-                since, found_some = now, False
-            asked = backlog.turn(streams)
-            if not asked:
-                since, found_some = now, True
             try:
-                reply = await (self._some(streams, asked) if asked else self._news(streams))
+                if self._over != self._lane.made:
+                    await self._look_for_losses()
+                    since, found_some = -math.inf, True
+                if found_some and now - since > PROMPT:  # however much there is to read of others
+                    backlog.add(streams)
+                    since, found_some = now, False
+                asked = backlog.turn(streams)
+                if not asked:
+                    since, found_some = now, True
+                found, finished, unfinished = await (self._some(streams, asked) if asked else self._news(streams))
             except Lost:
-                lost, since, found_some = True, -math.inf, True
                 continue
-            if isinstance(reply, RedisError):
-                await self._refused(reply, streams)
+            except RedisError as exc:
+                await self._refused(exc, streams)
                 continue
-            found, finished, unfinished = reply
             backlog.have_had(finished, unfinished)
             found_some = found_some or bool(found)
             for stream, entries in found.items():
@@ -278,22 +283,22 @@ class Tail:
                 streams[f"{self._prefix}:t:{key}:log"] = b"%d-0" % window.last
         return streams
 
-    async def _news(self, streams: Mapping[str, bytes]) -> Found | RedisError:
-        """What is new; waits until something is. Raises `Lost`."""
+    async def _news(self, streams: Mapping[str, bytes]) -> Found:
+        """What is new; waits until something is. Raises `Lost` and `RedisError`."""
         most = max(LEAST, MOST // len(streams))
         command = [b"XREAD", "COUNT", most, "BLOCK", int(BLOCK * 1000), "STREAMS", *streams, *streams.values()]
-        (reply,) = await self._lane.ask(command)
+        (reply,) = await self._lane.ask(command, over=self._over)
         if isinstance(reply, RedisError):
-            return reply
+            raise reply
         found = {name.decode(): entries for name, entries in (reply or {}).items()}
         return found, (), [each for each, entries in found.items() if len(entries) >= most]
 
-    async def _some(self, streams: Mapping[str, bytes], asked: Sequence[str]) -> Found | RedisError:
-        """A part of what there is in the streams that are asked for. Raises `Lost`."""
+    async def _some(self, streams: Mapping[str, bytes], asked: Sequence[str]) -> Found:
+        """A part of what there is in the streams that are asked for. Raises `Lost` and `RedisError`."""
         places = [part for each in asked for part in (each, streams[each])]
-        reply = await self._script.try_once(self._lane, "tail", MOST, SHARE, ROOM, *places)
+        reply = await self._script.try_once(self._lane, "tail", MOST, SHARE, ROOM, *places, over=self._over)
         if isinstance(reply, RedisError):
-            return reply
+            raise reply
         reached, read = reply
         found: dict[str, Sequence[Any]] = {}
         unfinished: list[str] = []
