@@ -6,8 +6,10 @@ import logging
 from collections.abc import Mapping
 from functools import partial
 from typing import Final, final
+from weakref import WeakValueDictionary
 
 from anyiostream.remote.assistants import Assistant
+from anyiostream.remote.batches import Batches
 from anyiostream.remote.fold import Fold
 from anyiostream.remote.identity import CheckpointThread, ThreadKey
 from anyiostream.remote.jobs import decoded_job
@@ -44,6 +46,7 @@ class Loader:
         self._assistants = assistants
         self._limits = limits
         self._checkpoint_thread = checkpoint_thread
+        self._batches: WeakValueDictionary[str, Batches] = WeakValueDictionary()  # of logs that have viewers here
 
     async def claimed(self, key: ThreadKey, claim: Claim, log: StoredLog) -> Thread:
         """A thread that has been claimed, as an earlier process has left it."""
@@ -91,7 +94,8 @@ class Loader:
 
     async def _standing(self, key: ThreadKey, standing: Standing, store: SharedStore, *, follow: bool) -> Thread:
         log = await store.view(standing, follow=follow)
-        shared = Shared(partial(self.shown, key, store, follow=follow), partial(store.watched, log.key))
+        batches = self._batches.setdefault(f"{log.key} {log.log_id}", Batches())
+        shared = Shared(partial(self.shown, key, store, follow=follow), partial(store.watched, log.key), batches)
         thread = self._made(key, log, shared)
         await self._restore(thread, standing)
         return thread

@@ -113,8 +113,10 @@ class EventStream:
                 self._service.streams.gap()
                 await send_piece(send, _gap_frame(gap.after, gap.first))
                 return
-            for chunk in batch.written(_chunks):
-                await send_piece(send, chunk)
+            for n, chunk in enumerate(batch.written(_chunks)):
+                if n:
+                    await checkpoint()  # servers may take it without a pause; what follows the last one waits
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
             if not await self._viewer.wait(self._service.heartbeat):
                 await send_piece(send, HEARTBEAT)
 

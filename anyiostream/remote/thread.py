@@ -50,10 +50,12 @@ class Shared:
     Attributes:
         fresh: The thread as it stands now.
         watched: Lets the others know of the place of a run's end that a watcher has been told of.
+        batches: What its viewers here share, each of whom has an object of its own.
     """
 
     fresh: Callable[[], Awaitable[Thread]]
     watched: Callable[[int], Awaitable[None]]
+    batches: Batches = attrs.field(factory=Batches)
 
 
 @final
@@ -89,7 +91,7 @@ class Thread:
         self.log: Final = log
         self.limits: Final = limits
         self.ledger: Final = Ledger(log)
-        self.batches: Final = Batches()
+        self.batches: Final = Batches() if shared is None else shared.batches
         self.shared: Final = shared
         self.lost = self.picky = False
         self._leaving = False

@@ -13,7 +13,7 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from anyiostream.remote.audience import Replay
-from anyiostream.remote.batches import Batch
+from anyiostream.remote.batches import Batch, Selections
 from anyiostream.remote.log import looked_again
 from anyiostream.remote.subscriptions import WATCHED, Subscription
 from anyiostream.remote.thread import Thread
@@ -38,6 +38,10 @@ class Followed:
         """Whether it is a client's watcher, which must be told of a run's end only once."""
         selection = self.subscription.selection
         return selection.channels == WATCHED and selection.matches("lifecycle", ())
+
+    def leaves_out_after(self, place: int) -> bool:
+        """Whether something is left out after a place."""
+        return bool(self.left_out) and place < max(self.left_out)
 
     def wants(self, entry: Entry) -> bool:
         """Whether `entry` is still to be sent for it."""
@@ -104,16 +108,14 @@ class Viewer:
         thread = self.thread
         await thread.settle()
         after, newest = self.cursor, thread.log.last
-        alone = next(iter(self._followed.values())) if len(self._followed) == 1 else None
-        if alone is not None and alone.left_out and after < max(alone.left_out):
-            alone = None
-        batch = None if alone is None else thread.batches.find(after, alone.subscription.selection, newest)
+        alike = self._selections(after)
+        batch = None if alike is None else thread.batches.find(after, alike, newest)
         if batch is None:
             entries = await thread.log.read(after)
             if not entries:
                 return NOTHING
-            if alone is not None and thread.busy:
-                batch = thread.batches.made(after, alone.subscription.selection, entries)
+            if alike is not None and (thread.busy or thread.shared is not None):
+                batch = thread.batches.made(after, alike, entries)
             else:
                 batch = Batch(filter(self._wants, entries), entries[-1].seq)
         for each in self._followed.values():
@@ -127,14 +129,25 @@ class Viewer:
         return batch
 
     async def wait(self, within: float) -> bool:
-        """Wait until there may be more to send; `False` if that takes longer than `within` seconds. Checkpoints."""
+        """Wait until there may be more to send; `False` if that takes longer than `within` seconds.
+
+        Checkpoints, unless what comes next cannot be read.
+        """
         log = self.thread.log
         if self.cursor < log.last:
             await checkpoint()  # reading need not, and nothing may have been sent
             return True
         with anyio.move_on_after(within) as silence:
             await log.wait(self.cursor)
+        if silence.cancelled_caught:
+            self.thread.batches.clear()  # a server that only shows the thread does not hear that it rests
         return not silence.cancelled_caught
+
+    def _selections(self, after: int) -> Selections | None:
+        """What is chosen of what follows a place, if others who choose the same are sent the same."""
+        if any(each.cursor != after or each.leaves_out_after(after) for each in self._followed.values()):
+            return None
+        return tuple(each.subscription.selection for each in self._followed.values())
 
     def _wants(self, entry: Entry) -> bool:
         return any(each.wants(entry) for each in self._followed.values())

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, final
 from uuid import uuid4
 
@@ -39,6 +39,7 @@ from anyiostream.remote.store import StoreFailed
 from anyiostream.remote.subscriptions import Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
+from anyiostream.wire.drafts import Entry
 from anyiostream.wire.jsonable import encode
 
 __all__ = ["converse"]
@@ -93,7 +94,7 @@ class Conversation:
         self._websocket = websocket
         self.viewer: Final = Viewer(thread)
         self._sending = anyio.Lock()
-        self._changed = anyio.Event()
+        self._waiting: anyio.CancelScope | None = None
         self._ids: deque[int] = deque(maxlen=REMEMBERED)
 
     async def hold(self) -> None:
@@ -177,7 +178,8 @@ class Conversation:
             if replay.gap is not None:
                 self._service.streams.gap()
                 await self._send_now(_gap_frame(replay.gap, self._thread.log.first))
-        self._changed.set()
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     def _unsubscribe(self, subscription_id: str) -> dict[str, Any]:
         if not self.viewer.remove(subscription_id):
@@ -197,36 +199,34 @@ class Conversation:
 
     async def _send_batch(self) -> None:
         async with self._sending:
-            for entry in await self.viewer.batch():
-                await self._send_now(entry.body)
+            for text in (await self.viewer.batch()).written(_texts):
+                await self._send_text(text)
         # Servers may take it all without a pause.
         await checkpoint()
 
     async def _wait(self) -> None:
         """Wait until the log has more, or there is a new subscription."""
-        self._changed = anyio.Event()
-        if self.viewer.cursor < self._thread.log.last:
-            return
-        async with anyio.create_task_group() as waiting:
-
-            async def for_change() -> None:
-                await self._changed.wait()
-                waiting.cancel_scope.cancel()
-
-            waiting.start_soon(for_change)
+        with anyio.CancelScope() as self._waiting:
             await self._thread.log.wait(self.viewer.cursor)
-            waiting.cancel_scope.cancel()
+        self._waiting = None
 
     async def _send(self, frame: bytes) -> None:
         async with self._sending:
             await self._send_now(frame)
 
     async def _send_now(self, frame: bytes) -> None:
+        await self._send_text(frame.decode())
+
+    async def _send_text(self, text: str) -> None:
         try:
-            await self._websocket.send_text(frame.decode("utf-8"))
+            await self._websocket.send_text(text)
         except (OSError, RuntimeError) as exc:
             # How servers say that the client has left, each in its own way.
             raise WebSocketDisconnect from exc
+
+
+def _texts(entries: Iterable[Entry]) -> Iterator[str]:
+    return (entry.body.decode() for entry in entries)
 
 
 def _gap_frame(after: int, first: int) -> bytes:

@@ -43,10 +43,11 @@ async def busy_thread() -> Thread:
     return thread
 
 
-async def viewer_of(thread: Thread, subscription: Subscription) -> Viewer:
+async def viewer_of(thread: Thread, *subscriptions: Subscription) -> Viewer:
     """A new viewer."""
     viewer = Viewer(thread)
-    await viewer.add("s", subscription)
+    for n, each in enumerate(subscriptions):
+        await viewer.add(f"s{n}", each)
     return viewer
 
 
@@ -68,6 +69,31 @@ async def test_those_who_follow_the_same_share_what_is_written() -> None:
     await thread.log.append(draft())
     late = await viewer_of(thread, VALUES)
     assert [len(each) for each in (await first.batch(), await second.batch(), await late.batch())] == [1, 1, 2]
+
+
+async def test_those_with_several_subscriptions_share_as_well() -> None:
+    """Where all of them have come to the same place."""
+    thread = await busy_thread()
+    place = (await thread.log.append(draft())).seq
+    await thread.log.append(draft("tasks"))
+    both = VALUES, Subscription(Selection(frozenset({"tasks"})), since=0)
+    first, second = await viewer_of(thread, *both), await viewer_of(thread, *both)
+    apart = await viewer_of(thread, VALUES.resumed(place), both[1])
+    batch = await first.batch()
+    assert await second.batch() is batch
+    assert [entry.method for entry in batch] == ["values", "tasks"]
+    assert [entry.method for entry in await apart.batch()] == ["tasks"]
+
+
+async def test_a_thread_that_is_silent_keeps_nothing() -> None:
+    """A server that only shows it does not hear that its run has ended."""
+    thread = await busy_thread()
+    await thread.log.append(draft())
+    viewer = await viewer_of(thread, VALUES)
+    await viewer.batch()
+    assert len(thread.batches) == 1
+    assert not await viewer.wait(0)
+    assert len(thread.batches) == 0
 
 
 async def test_what_is_kept_is_bounded_and_an_idle_thread_keeps_nothing() -> None:
@@ -104,8 +130,8 @@ def test_sharing_changes_nothing(schedule: list[tuple[int, Any]], data: st.DataO
 
     async def run() -> None:
         thread = await busy_thread()
-        asked = [data.draw(subscriptions) for _ in range(2)] * 2
-        viewers = [await viewer_of(thread, each) for each in asked]
+        asked = [data.draw(st.lists(subscriptions, min_size=1, max_size=3)) for _ in range(2)] * 2
+        viewers = [await viewer_of(thread, *each) for each in asked]
         seen: list[list[int]] = [[] for _ in viewers]
         for who, what in [*schedule, (0, None), (1, None), (2, None), (3, None)]:
             if who < 0:
@@ -114,7 +140,7 @@ def test_sharing_changes_nothing(schedule: list[tuple[int, Any]], data: st.DataO
             while viewers[who].cursor < thread.log.last:
                 seen[who] += [entry.seq for entry in await viewers[who].batch()]
         entries = await thread.log.read(0, 1000)
-        for subscription, each in zip(asked, seen, strict=True):
-            assert each == [e.seq for e in entries if subscription.selection.matches(e.channel, e.namespace)]
+        for chosen, each in zip(asked, seen, strict=True):
+            assert each == [e.seq for e in entries if any(s.selection.matches(e.channel, e.namespace) for s in chosen)]
 
     anyio.run(run)

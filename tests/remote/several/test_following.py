@@ -235,6 +235,20 @@ async def test_readers_are_told_of_a_loss_before_anybody_writes(tmp_path: Path, 
                 await seen.read(read.seq)
 
 
+async def test_viewers_of_one_thread_share_what_they_are_sent(deployment: Deployment) -> None:
+    """Each has an object of its own for the thread; what is to be sent is chosen and written once."""
+    async with deployment.member() as one, deployment.member() as other:
+        await start(one, "steps", {"trail": ["x"]})
+        await state(one)
+        for server in (one, other):
+            viewers = [Viewer(await server.thread("t", "")) for _ in range(2)]
+            for viewer in viewers:
+                await viewer.add("s", Subscription(ALL.selection, since=0))
+            first, second = [await viewer.batch() for viewer in viewers]
+            assert first
+            assert first is second
+
+
 @pytest.mark.parametrize("leads", [True, False])
 async def test_readers_are_told_of_a_loss_while_nothing_was_being_read(tmp_path: Path, *, leads: bool) -> None:
     """The connection was lost, and there was a new one, while the server was busy with what it had read."""

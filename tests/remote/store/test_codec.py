@@ -287,8 +287,8 @@ async def test_what_is_sent_again_is_the_same(
     sent: list[Any] = []
     ask = Lane.ask
 
-    async def forgetful(self: Lane, *commands: Any, within: float = PATIENCE) -> Any:
-        replies = await ask(self, *commands, within=within)
+    async def forgetful(self: Lane, *commands: Any, **options: Any) -> Any:
+        replies = await ask(self, *commands, **options)
         if commands[0][0] == b"EVALSHA" and commands[0][5] == what:
             sent.append(commands)
             if len(sent) == 1:

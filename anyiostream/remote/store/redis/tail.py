@@ -217,7 +217,7 @@ class Tail:
         over = self._lane.made
         windows = {key: (window, window.last) for key, window in self._windows.items()}
         asked = [[b"HMGET", f"{self._prefix}:t:{key}:rec", b"gen", b"last"] for key in windows]
-        replies = await self._lane.ask(*asked, over=over)
+        replies = await self._lane.ask(*asked, over=over) if asked else []
         for (key, (window, shown)), found in zip(windows.items(), replies, strict=True):
             if isinstance(found, WrongTypeError):
                 continue  # there is something else in its place: that is no loss
