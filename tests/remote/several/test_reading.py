@@ -149,7 +149,16 @@ async def appended(log: Any, shown: Any) -> None:
     await until(lambda: shown.last == entry.seq)
 
 
-@pytest.mark.parametrize("what", ["a string in its place", "an entry of somebody else's", "an entry without fields"])
+STRANGE: dict[str, Any] = {
+    "a string in its place": None,
+    "an entry of somebody else's": dict.fromkeys("abc", "7"),
+    "an entry without fields": {"key": "value"},
+    "an entry without a body": {"h": '["values","values",[],null]'},
+}
+"""What is found in a log, and the fields of the entry that it is."""
+
+
+@pytest.mark.parametrize("what", STRANGE)
 async def test_what_others_put_into_a_log_concerns_its_readers_alone(deployment: Deployment, what: str) -> None:
     """They are told, after all that could be read; readers of other threads read on."""
     one, other = deployment.store(), deployment.store()
@@ -161,11 +170,11 @@ async def test_what_others_put_into_a_log_concerns_its_readers_alone(deployment:
         (read_before,) = await read(spoilt, 1)
         url, prefix = deployment.url.split("?prefix=")
         name, client = f"{prefix}:t:{thread_key('ann', 't0')}:log", Client.from_url(url)
-        if what == "a string in its place":
+        fields = STRANGE[what]
+        if fields is None:
             client.delete(name)
             client.set(name, "nonsense")
         else:
-            fields = {"key": "value"} if what == "an entry without fields" else dict.fromkeys("abc", "7")
             client.xadd(name, fields, id=f"{read_before.seq + 1}-0")
         await appended(logs[1], good)
         with pytest.raises(CodecFailed, match="erase the thread"):
