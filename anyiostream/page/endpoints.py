@@ -142,18 +142,18 @@ class LiveStream:
 
     async def _stream(self, send: Send) -> None:
         first: dict[str, Any] = {"assistants": self._assistants}
-        silent = 0.0
+        pulse = self._service.pulse
+        spoken = pulse.now
         while True:
             news = await self._news()
             if first or news:
                 body = encode({"type": LIVE, "threads": [], "gone": [], **first, **news})
                 await send({"type": "http.response.body", "body": frame(LIVE, body), "more_body": True})
-                first, silent = {}, 0.0
-            elif silent >= self._service.heartbeat:
+                first, spoken = {}, pulse.now
+            elif pulse.is_long_since(spoken):
                 await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
-                silent = 0.0
+                spoken = pulse.now
             await anyio.sleep(PACE)
-            silent += PACE
 
     async def _news(self) -> dict[str, Any]:
         """What has changed since the last time; empty if nothing has."""

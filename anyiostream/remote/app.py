@@ -89,7 +89,8 @@ def app(
             several servers share, or an object of yours.
         codec: Encodes what users have written before it is stored, to encrypt it, say; see `Codec`. A store that is an
             object has its own.
-        heartbeat: Seconds of silence after which an SSE stream says that it is alive; `math.inf` for never.
+        heartbeat: Seconds of silence after which an SSE stream says, at the latest, that it is alive; `math.inf` for
+            never.
         checkpoint_thread: Names an owner's thread for a LangGraph checkpointer, if existing checkpoints have other
             names; by default the id, or `owner/id` where an `authorize` hook tells owners apart.
 

@@ -59,6 +59,10 @@ class Reader(Protocol):
         """The `seq` of the last event that it no longer needs."""
         ...
 
+    def wake(self) -> None:
+        """If it has been silent for too long, let it no longer wait."""
+        ...
+
 
 @final
 class Audience:

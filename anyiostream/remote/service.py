@@ -24,6 +24,7 @@ from anyiostream.remote.limits import Limits
 from anyiostream.remote.lines import Lines
 from anyiostream.remote.listing import Listing
 from anyiostream.remote.metrics import reported, statistics
+from anyiostream.remote.pulse import Pulse
 from anyiostream.remote.refusals import Refusal, not_started, stopping
 from anyiostream.remote.runner import Runner
 from anyiostream.remote.store import Store, latencies_of, thread_key
@@ -43,7 +44,7 @@ class Service:
     Attributes:
         assistants: Name -> graph.
         limits: How much it takes on.
-        heartbeat: Seconds of silence after which a stream says that it is alive.
+        pulse: When a stream has to say that it is alive.
         closing: Whether it is being stopped.
         store: Where threads live.
         streams: Those who read along.
@@ -66,7 +67,7 @@ class Service:
     ) -> None:
         self.assistants: Final = assistants
         self.limits: Final = limits
-        self.heartbeat: Final = heartbeat
+        self.pulse: Final = Pulse(heartbeat)
         self.closing = False
         self._authorize = authorize
         owned = authorize is not None
@@ -113,6 +114,7 @@ class Service:
             )
             tasks.start_soon(self.lines.watch)
             tasks.start_soon(self._health.run)
+            tasks.start_soon(self.pulse.run, self.streams.readers)
             try:
                 with reported(read, latencies_of(self.store)):
                     yield

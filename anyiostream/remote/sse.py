@@ -77,7 +77,7 @@ class EventStream:
         Raises:
             Refusal: What it asks for is not there yet (400) or no longer (410).
         """
-        viewer = Viewer(thread)
+        viewer = Viewer(thread, service.pulse)
         try:
             replay = await viewer.add("", subscription)
         except LogGap as gap:
@@ -117,8 +117,10 @@ class EventStream:
                 if n:
                     await checkpoint()  # servers may take it without a pause; what follows the last one waits
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            if not await self._viewer.wait(self._service.heartbeat):
-                await send_piece(send, HEARTBEAT)
+            if batch:
+                self._viewer.spoke()
+            while not await self._viewer.wait():
+                await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
 
 
 async def send_piece(send: Send, body: bytes) -> None:

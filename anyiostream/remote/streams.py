@@ -62,6 +62,10 @@ class Streams:
                 found[thread.log.key].append(viewer)
         return found
 
+    def readers(self) -> list[Reader]:
+        """All who read a thread."""
+        return [viewer for _, _, viewer in self._open.values() if viewer is not None]
+
     @contextmanager
     def to_owner(self, owner: str, thread: Thread | None = None, viewer: Reader | None = None) -> Generator[None]:
         """A block in which a stream to an owner is open. It is cancelled when the stream is cut."""

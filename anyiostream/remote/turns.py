@@ -83,7 +83,7 @@ class TurnResponse(Response):
             await self.background()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        viewer = Viewer(self._thread)
+        viewer = Viewer(self._thread, self._service.pulse)
         try:
             await viewer.add("", Subscription(Selection(CHANNELS), since=self._after))
             self._service.check_connection(self._thread, begun=self._has_place)
@@ -125,7 +125,9 @@ class TurnResponse(Response):
                 return str(gap)
             if await self._shown(map(Placed.of, entries), client):
                 return ""
-            if not await viewer.wait(self._service.heartbeat):
+            if client.spoke():
+                viewer.spoke()
+            if not await viewer.wait():
                 await client.beat()
 
     async def _shown(self, events: Iterable[Placed], client: Client) -> bool:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Final, final
 
-import anyio
 import attrs
 from anyio.lowlevel import checkpoint
 
 from anyiostream.remote.audience import Replay
 from anyiostream.remote.batches import Batch, Selections
 from anyiostream.remote.log import looked_again
+from anyiostream.remote.pulse import NEVER, Pulse
 from anyiostream.remote.subscriptions import WATCHED, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.wire.drafts import Entry
@@ -54,10 +54,17 @@ class Followed:
 
 @final
 class Viewer:
-    """The subscriptions of one connection to a thread. An event that several of them want is sent once."""
+    """The subscriptions of one connection to a thread. An event that several of them want is sent once.
 
-    def __init__(self, thread: Thread) -> None:
+    Args:
+        thread: What is read.
+        pulse: Says when the connection has been silent for too long.
+    """
+
+    def __init__(self, thread: Thread, pulse: Pulse = NEVER) -> None:
         self.thread: Final = thread
+        self._pulse: Final = pulse
+        self._spoken = pulse.now
         self._followed: dict[str, Followed] = {}
 
     def __len__(self) -> int:
@@ -97,7 +104,9 @@ class Viewer:
     @property
     def cursor(self) -> int:
         """The `seq` of the last event that has been looked at for every subscription."""
-        return min((each.cursor for each in self._followed.values()), default=self.thread.log.last)
+        if not self._followed:
+            return self.thread.log.last
+        return min([each.cursor for each in self._followed.values()])
 
     async def batch(self) -> Batch:
         """What to send next, in order; nothing if none of what there is is wanted, or there is nothing.
@@ -128,20 +137,30 @@ class Viewer:
             await checkpoint()
         return batch
 
-    async def wait(self, within: float) -> bool:
-        """Wait until there may be more to send; `False` if that takes longer than `within` seconds.
+    def spoke(self) -> None:
+        """Something has been sent."""
+        self._spoken = self._pulse.now
 
-        Checkpoints, unless what comes next cannot be read.
+    async def wait(self) -> bool:
+        """Wait until there may be more to send. Checkpoints, unless what comes next cannot be read.
+
+        Returns:
+            `False` if nothing has been sent for so long that the connection has to show that it is alive. That has been
+            sent, then, as far as this is concerned.
         """
-        log = self.thread.log
-        if self.cursor < log.last:
-            await checkpoint()  # reading need not, and nothing may have been sent
+        log, after = self.thread.log, self.cursor
+        await log.wait(after)
+        if not self._pulse.is_long_since(self._spoken):
             return True
-        with anyio.move_on_after(within) as silence:
-            await log.wait(self.cursor)
-        if silence.cancelled_caught:
+        self.spoke()
+        if after == log.last:
             self.thread.batches.clear()  # a server that only shows the thread does not hear that it rests
-        return not silence.cancelled_caught
+        return False
+
+    def wake(self) -> None:
+        """Let `wait` return if nothing has been sent for too long."""
+        if self._pulse.is_long_since(self._spoken):
+            self.thread.log.wake()
 
     def _selections(self, after: int) -> Selections | None:
         """What is chosen of what follows a place, if others who choose the same are sent the same."""

@@ -14,6 +14,7 @@ from anyiostream.remote import Assistant, Draft, Limits, MemoryLog
 from anyiostream.remote.batches import SHARED
 from anyiostream.remote.commands import RunStart
 from anyiostream.remote.performing import perform
+from anyiostream.remote.pulse import Pulse
 from anyiostream.remote.subscriptions import WATCHED, Selection, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
@@ -89,10 +90,15 @@ async def test_a_thread_that_is_silent_keeps_nothing() -> None:
     """A server that only shows it does not hear that its run has ended."""
     thread = await busy_thread()
     await thread.log.append(draft())
-    viewer = await viewer_of(thread, VALUES)
+    pulse = Pulse(0.01)
+    viewer = Viewer(thread, pulse)
+    await viewer.add("s", VALUES)
     await viewer.batch()
     assert len(thread.batches) == 1
-    assert not await viewer.wait(0)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pulse.run, lambda: [viewer])
+        assert not await viewer.wait()
+        tasks.cancel_scope.cancel()
     assert len(thread.batches) == 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -300,6 +301,28 @@ def test_silence_is_filled_with_heartbeats() -> None:
             assert "late" in browser.body
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_no_silence_is_longer_than_a_heartbeats_time() -> None:
+    """Whenever the graph has said something last."""
+    times: list[float] = []
+
+    async def slow(_: Any, writer: GraphWriter) -> None:
+        async with writer.message() as message:
+            for pause in (0.1, 9.8, 6.3, 13.9):
+                await trio.sleep(pause)
+                await message.text("word ")
+
+    class Noting(Browser):
+        async def send(self, message: Any) -> None:
+            times.append(trio.current_time())
+            await super().send(message)
+
+    async def main() -> None:
+        await Noting().open(RunResponse(open_run(slow), protocol="langgraph"))
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert max(after - before for before, after in pairwise(times)) < 5.01
 
 
 async def test_mistakes_are_told_where_they_are_made() -> None:

@@ -134,6 +134,7 @@ class FollowedRun:
                 async for event, data, event_id in self._events():
                     if told is None:
                         await send_piece(send, HEARTBEAT if event is None else frame(event, encode(data), event_id))
+                        self._viewer.spoke()
                     elif event is None:
                         await send_piece(send, BLANK)
                         await self._look()
@@ -181,7 +182,7 @@ class FollowedRun:
                     yield event, data, entry.event_id if n == len(said) else None
             if self.reader.ended or self._is_over:
                 return
-            if not await self._viewer.wait(self._service.heartbeat):
+            if not await self._viewer.wait():
                 yield None, None, None
 
     async def _forget(self) -> None:

@@ -137,7 +137,10 @@ class RunEndpoints:
         job = thread.find(run_id)
         until = thread.log.last if job is None or job.ended else None
         subgraphs = _is_set(query, "stream_subgraphs")
-        viewer, reader = Viewer(thread), ModeReader(run_id, modes, subgraphs=subgraphs, begun=0 < start <= since)
+        viewer, reader = (
+            Viewer(thread, self._service.pulse),
+            ModeReader(run_id, modes, subgraphs=subgraphs, begun=0 < start <= since),
+        )
         try:
             await viewer.add("", Subscription(Selection(reader.channels), since=since))
         except LogGap as gap:
@@ -180,7 +183,7 @@ class RunEndpoints:
         command = parse_command(_command(body, thread), service.limits)
         assert isinstance(command, RunStart | InputRespond)
         command = await self._placed(command, _checkpoint(body), thread)
-        viewer, after = Viewer(thread), thread.log.last
+        viewer, after = Viewer(thread, service.pulse), thread.log.last
         if shown:
             service.check_room(thread.owner)
         run_id = (await service.execute(caller_of(request), thread.thread_id, command))["run_id"]

@@ -217,6 +217,10 @@ class StoredLog:
         else:
             await self._window.wait(after)
 
+    def wake(self) -> None:
+        """Let all who wait look again, although there is nothing new."""
+        self._window.wake()
+
     def _abridged(self, draft: Draft, whole: Entry) -> Entry:
         size = len(whole.body)
         shown = abridged(draft, size, self._limits.event)

@@ -76,7 +76,7 @@ class Window:
     def fail(self, why: CodecFailed) -> None:
         """What comes after the newest event here cannot be read: whoever comes to it is told."""
         self._unreadable = why
-        self._wake()
+        self.wake()
 
     def extend(self, entries: Sequence[Entry]) -> None:
         """Add the newest events, and wake those that wait for them."""
@@ -93,7 +93,7 @@ class Window:
         if self._begin >= SLACK and self._begin * 2 >= len(self._entries):
             del self._entries[: self._begin]
             self._begin = 0
-        self._wake()
+        self.wake()
 
     def restart(self, floor: int) -> None:
         """Restart after the event at `floor`: older events are not here, or no longer anywhere. Wakes who waits."""
@@ -101,7 +101,7 @@ class Window:
         self._begin = self.size = 0
         self._unreadable = None
         self.floor = self.last = floor
-        self._wake()
+        self.wake()
 
     def lose(self, last: int) -> None:
         """The log has lost what came after the event at `last`: whoever has read that is told."""
@@ -129,14 +129,18 @@ class Window:
         return self._entries[found : found + most]
 
     async def wait(self, after: int) -> None:
-        """Wait until there is something after `after`, or it cannot be read. Does not checkpoint if that is so."""
+        """Wait until there is something after `after`, or it cannot be read; or until all who wait are woken.
+
+        Does not checkpoint if there is something, or it cannot be read.
+        """
         if after < self.last or self._unreadable is not None:
             return
         if self._news is None:
             self._news = anyio.Event()
         await self._news.wait()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let all who wait look again."""
         news, self._news = self._news, None
         if news is not None:
             news.set()

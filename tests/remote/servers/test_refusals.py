@@ -12,6 +12,7 @@ from itertools import islice, pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -456,6 +457,26 @@ def test_silence_has_a_heartbeat(serve: Serve) -> None:
         assert response.headers["cache-control"] == "no-store"
         lines = response.iter_lines()
         assert [line for _, line in zip(range(6), lines, strict=False) if line] == [": heartbeat"] * 3
+
+
+async def talking(_: Any, writer: GraphWriter) -> None:
+    """Says something that few have asked for, until it is stopped."""
+    while True:
+        await writer.custom({"name": "said", "payload": 1})
+        await anyio.sleep(0.01)
+
+
+def test_what_is_not_shown_does_not_take_the_place_of_heartbeats(serve: Serve) -> None:
+    """A client or a proxy that sees nothing takes the connection for lost, however much the run says."""
+    with serve({"talking": talking}, heartbeat=0.05) as client:
+        client.start("talking")
+        with client.stream(channels=["values"]) as response:
+            lines = filter(None, response.iter_lines())
+            assert list(islice(lines, 3)) == [": heartbeat"] * 3
+        body = {"assistant_id": "talking", "stream_mode": ["values"]}
+        with client.http.stream("POST", "/threads/another/runs/stream", json=body) as response:
+            lines = (line for line in response.iter_lines() if line.startswith(": "))
+            assert list(islice(lines, 3)) == [": heartbeat"] * 3
 
 
 def test_browsers_resume_by_header(serve: Serve) -> None:
