@@ -95,11 +95,13 @@ class EventStream:
         with self._service.streams.to_viewer(self._thread, self._viewer):
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(until_disconnected, receive, tasks.cancel_scope)
-                await self._stream(send)
-                tasks.cancel_scope.cancel()
+                # This task's coroutines are nested deeply, in the server's, Starlette's and middleware's, and each time
+                # that it goes on, all of them do: so another one sends.
+                tasks.start_soon(self._stream, send, tasks.cancel_scope)
+                await until_disconnected(receive, tasks.cancel_scope)
 
-    async def _stream(self, send: Send) -> None:
+    async def _stream(self, send: Send, scope: anyio.CancelScope) -> None:
+        """Send until the log has left the viewer behind, and cancel `scope` then."""
         # The first bytes tell the client that the stream is open, even if a proxy waits for some.
         opening = [HEARTBEAT]
         if self._gap is not None:
@@ -112,6 +114,7 @@ class EventStream:
             except LogGap as gap:
                 self._service.streams.gap()
                 await send_piece(send, _gap_frame(gap.after, gap.first))
+                scope.cancel()
                 return
             for n, chunk in enumerate(batch.written(_chunks)):
                 if n:
