@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from anyiostream import ProtocolEvent, open_run
+from anyiostream import AsyncGraphRunStream, ProtocolEvent, RunAborted, open_run
 from anyiostream.remote.assistants import Assistant, RunContext, run_context
 from anyiostream.remote.branching import branched
 from anyiostream.remote.containing import pass_on_own
@@ -51,11 +51,7 @@ async def perform(thread: Thread, job: Job) -> None:
             root_lifecycle=True,
             **{**_options(job), **assistant.options},
         ) as run:
-            job.opened(run)
-            if job.aborted:
-                await run.abort()
-            async for event in run:
-                await _record(thread, job, encoder, event)
+            await _write(thread, job, encoder, run)
     except BaseException as exc:
         await pass_on_own(exc, f"run {job.run_id} of thread {thread.thread_id}")
         if job.handed_over:
@@ -89,6 +85,18 @@ def _control(thread: Thread, assistant: Assistant) -> Any:
 def _options(job: Job) -> dict[str, Any]:
     """What a server adds to an assistant's options: where runs go on from checkpoints, these are saved in time."""
     return {} if job.control is None else {"durability": "sync", "control": job.control}
+
+
+async def _write(thread: Thread, job: Job, encoder: WireEncoder, run: AsyncGraphRunStream) -> None:
+    """Write what a run says, and its end, which a run that is aborted before its first event does not say."""
+    job.opened(run)
+    if job.aborted:
+        await run.abort()
+    async for event in run:
+        await _record(thread, job, encoder, event)
+    if not job.handed_over:
+        for draft in encoder.fail(RunAborted()):
+            await thread.recorder.record(job, draft)
 
 
 async def _record(thread: Thread, job: Job, encoder: WireEncoder, event: ProtocolEvent) -> None:

@@ -113,7 +113,7 @@ def _shared(assistants: Any) -> Any:
 
 
 def _with_file(assistant: Assistant) -> Assistant:
-    if isinstance(getattr(assistant.graph, "checkpointer", None), InMemorySaver):
+    if type(getattr(assistant.graph, "checkpointer", None)) is InMemorySaver:
         assistant.graph.checkpointer = FileSaver(_folder() / uuid4().hex)
     return attrs.evolve(assistant, shared_checkpoints=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import anyio
@@ -18,7 +19,7 @@ from anyiostream.remote.subscriptions import Selection, Subscription
 from anyiostream.remote.thread import Thread
 from anyiostream.remote.viewer import Viewer
 
-from ..waiting import PATIENCE
+from ..waiting import PATIENCE, turns
 
 pytestmark = pytest.mark.anyio
 
@@ -271,6 +272,33 @@ async def test_a_run_is_stopped_although_the_store_cannot_note_it() -> None:
         with anyio.fail_after(PATIENCE):
             await job.done.wait()
     assert (await shown(thread, WATCHER))[-1] == "failed"
+
+
+async def test_a_run_that_is_stopped_as_it_begins_has_an_end() -> None:
+    """Before its graph has said anything: whoever waits for its end would wait for ever."""
+    thread, beginning, go_on = thread_of(), anyio.Event(), anyio.Event()
+    change = thread.log.change
+
+    async def late(*args: Any, **options: Any) -> None:
+        await change(*args, **options)
+        if not beginning.is_set():
+            beginning.set()
+            await go_on.wait()
+
+    thread.log.change = late  # type: ignore[method-assign]
+    run_id = (await thread.start(RunStart("demo", 1, {}, {}), Assistant(graph=graph))).run_id
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(thread.work)
+        await beginning.wait()
+        job = thread.find(run_id)
+        assert job is not None
+        tasks.start_soon(thread.abort, job)
+        await turns()
+        go_on.set()
+    assert await shown(thread, WATCHER) == ["failed"]
+    entries = await thread.log.read(0)
+    assert json.loads(entries[-1].body)["params"]["data"]["reason"] == "aborted"
+    assert not thread.running
 
 
 async def test_a_thread_is_not_forgotten_while_a_command_is_accepted() -> None:

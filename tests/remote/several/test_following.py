@@ -249,9 +249,15 @@ async def test_viewers_of_one_thread_share_what_they_are_sent(deployment: Deploy
             assert first is second
 
 
+@pytest.mark.parametrize("made_again", [False, True])
 @pytest.mark.parametrize("leads", [True, False])
-async def test_readers_are_told_of_a_loss_while_nothing_was_being_read(tmp_path: Path, *, leads: bool) -> None:
-    """The connection was lost, and there was a new one, while the server was busy with what it had read."""
+async def test_readers_are_told_of_a_loss_while_nothing_was_being_read(
+    tmp_path: Path, *, leads: bool, made_again: bool
+) -> None:
+    """The connection was lost, and there was a new one, while the server was busy with what it had read.
+
+    Somebody may have asked for the thread by then, so that there is another one of its name.
+    """
     with valkey(tmp_path) as server:
         one, other = RedisStore(server.url), RedisStore(server.url)
         async with one.open(Limits()), other.open(Limits()):
@@ -269,6 +275,8 @@ async def test_readers_are_told_of_a_loss_while_nothing_was_being_read(tmp_path:
             await to_thread.run_sync(server.kill)
             await to_thread.run_sync(server.start)
             await until(lambda: lane.made > made)
+            if made_again:
+                await store.make("ann", "t")
             reader.go_on()
             with anyio.fail_after(PATIENCE):
                 await seen.wait(read.seq)

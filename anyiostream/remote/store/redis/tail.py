@@ -223,8 +223,12 @@ class Tail:
                 continue  # there is something else in its place: that is no loss
             if isinstance(found, RedisError):
                 raise found
-            if found[0] in {None, self._generations.get(key)} and int(found[1] or 0) < shown:
-                window.lose(int(found[1] or 0))
+            generation, last = found[0], int(found[1] or 0)
+            if generation not in {None, self._generations.get(key)}:  # there is another thread of that name
+                self._generations[key] = generation
+                window.lose(0)
+            elif last < shown:
+                window.lose(last)
         self._over = over
 
     async def _read(self) -> None:
@@ -232,11 +236,11 @@ class Tail:
         since = -math.inf  # when all streams were last in the backlog, or had nothing more
         found_some = True  # by then: otherwise there is no need to look again before waiting
         while True:
-            streams, now = self._streams(), anyio.current_time()
             try:
                 if self._over != self._lane.made:
                     await self._look_for_losses()
                     since, found_some = -math.inf, True
+                streams, now = self._streams(), anyio.current_time()
                 if found_some and now - since > PROMPT:  # however much there is to read of others
                     backlog.add(streams)
                     since, found_some = now, False
@@ -247,7 +251,7 @@ class Tail:
             except Lost:
                 continue
             except RedisError as exc:
-                await self._refused(exc, streams)
+                await self._refused(exc)
                 continue
             backlog.have_had(finished, unfinished)
             found_some = found_some or bool(found)
@@ -257,9 +261,9 @@ class Tail:
                 if await self._is_known(stream, entries):
                     self._take(stream, entries)
 
-    async def _refused(self, reply: RedisError, streams: Iterable[str]) -> None:
+    async def _refused(self, reply: RedisError) -> None:
         """The store refuses to read. Leave out what is no log, whose readers are told; or else wait, and say so."""
-        logs, found = [each for each in streams if each not in self._own], False
+        logs, found = [each for each in self._streams() if each not in self._own], False
         with suppress(Lost):
             kinds = await self._lane.ask(*[[b"TYPE", each] for each in logs]) if logs else ()
             for stream, kind in zip(logs, kinds, strict=True):
