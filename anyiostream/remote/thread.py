@@ -317,7 +317,7 @@ class Thread:
         If it is cancelled, or the store fails, it leaves the inbox as it is: the next to read the thread back goes on.
         """
         try:
-            while self._jobs and not self._leaving and not self._is_others(self._jobs[0]):
+            while self.has_work:
                 job = self._jobs.popleft()
                 if job.aborted and not self.goes_on(job):
                     # For the thread nothing has happened.
@@ -334,6 +334,11 @@ class Thread:
             self._current = None
         if not self._leaving:
             self._rest()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a run waits that is to be run here."""
+        return bool(self._jobs) and not self._leaving and not self._is_others(self._jobs[0])
 
     def _is_others(self, job: Job) -> bool:
         """Whether a run is left to a server that serves its graph."""

@@ -78,8 +78,11 @@ class Workload:
         """
         try:
             with self._works[thread].scope as scope:
-                async with thread.recorder.beside():
-                    await thread.work()
+                while True:
+                    async with thread.recorder.beside():
+                        await thread.work()
+                    if not thread.has_work:  # something may have come while that block was left
+                        break
         finally:
             del self._works[thread]
         return not scope.cancelled_caught

@@ -25,6 +25,7 @@ from anyiostream import GraphWriter
 from anyiostream.remote import Assistant, Limits, LogGap, app, recovery
 from anyiostream.remote.access import Caller
 from anyiostream.remote.commands import Answer, InputRespond, RunStart
+from anyiostream.remote.recorder import Recorder
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.service import Service
 from anyiostream.remote.store import NOTHING, SqliteStore, StoredLog, StoreFailed, back_up, thread_key
@@ -304,6 +305,27 @@ async def test_an_answer_is_not_lost_because_the_store_fails_once(world: World) 
         thread = await settled(service)
         assert thread.state()["values"] == {"trail": ["ask=AB", "end"]}
         assert ends(await log_of(service))[-1] == ("completed", second)
+
+
+async def test_what_comes_when_a_threads_work_is_over_is_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user may answer as soon as the question is shown, while what stores the run's events along is being left."""
+    beside, answers = Recorder.beside, list[str]()
+
+    @asynccontextmanager
+    async def late(self: Recorder) -> AsyncIterator[None]:
+        async with beside(self):
+            yield
+        if not answers:
+            answers.append(await answer(service, "A"))
+
+    async with world.served() as service:
+        monkeypatch.setattr(Recorder, "beside", late)
+        await start(service, "ask", {"trail": []})
+        await until(lambda: answers)
+        await until(lambda: service.runner.workload.running(KEY) is None)
+        thread = await settled(service)
+        assert ends(await log_of(service))[-1] == ("interrupted", answers[0])  # it asks for more
+        assert not thread.busy
 
 
 async def test_a_queue_is_there_again(world: World) -> None:
