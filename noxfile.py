@@ -26,6 +26,11 @@ APART = (
 )  # fmt: skip
 """What takes a browser, a page with packages of npm, or web servers, some of which are killed: a session of its own."""
 
+IN_ALL_MODES = (
+    "test_client.py", "test_health.py", "test_javascript_client.py", "test_official.py", "test_python_client.py",
+)  # fmt: skip
+"""Tests of clients, which are run over a store and with two servers, too; `tests/remote/conftest.py` has the modes."""
+
 FRAMEWORKS = ("openai-agents", "pydantic-ai")
 """Extras of other frameworks, which have a session of their own: what they pull in is nobody else's."""
 
@@ -102,6 +107,10 @@ def tests_servers(session: nox.Session) -> None:
     """Run the tests with web servers, their clients, a browser, and tutorials' pages. Arguments go to pytest."""
     install(session, "test")
     run_tests(session, *(() if session.posargs else (f"tests/{folder}" for folder in APART)))
+    if not session.posargs:
+        # What clients see does not depend on where threads live, nor on which of two servers they ask.
+        for mode in ({"ANYIOSTREAM_TEST_STORE": "sqlite"}, {"ANYIOSTREAM_SERVERS": "2"}):
+            run_tests(session, *(f"tests/remote/servers/{name}" for name in IN_ALL_MODES), env=mode)
 
 
 @nox.session(name="tests-deleted")

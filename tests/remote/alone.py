@@ -31,6 +31,7 @@ NOT_OF_A_SHARED_STORE: Final = {
 
 NOT_OF_SEVERAL: Final = {
     **NOT_OF_A_SHARED_STORE,
+    "test_client.py::test_a_run_stops_after_its_step": "the server that runs it may hear a moment later that it is to",
     "test_health.py::test_probes": "a probe asks one server, not whichever the proxy chooses",
     "test_health.py::test_figures_are_for_operators": "it stops one server",
     "test_health.py::test_gaps_are_counted": "of two servers each counts its own",

@@ -165,9 +165,10 @@ def test_no_metrics_without_their_package(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_cancelled_run_may_leave_something_running(server: str) -> None:
     """A synchronous node cannot be stopped, and another one may refuse to: whoever waits is told."""
-    gate = threading.Event()
+    gate, entered = threading.Event(), threading.Event()
 
     def stuck(_: State) -> Any:
+        entered.set()
         gate.wait(PATIENCE)
         return {}
 
@@ -178,8 +179,7 @@ def test_a_cancelled_run_may_leave_something_running(server: str) -> None:
                 run_id = client.start(assistant, {"answers": []})
                 with client.stream(channels=["tasks", "values"]) as response:
                     next(event for event in events(response) if event["method"] in {"tasks", "values"})
-                    while assistant == "stuck" and client.state().json()["next"] != ["stuck"]:
-                        pass
+                    assert assistant != "stuck" or entered.wait(PATIENCE)
                 told = client.post(f"runs/{run_id}/cancel?wait=1", {})
                 assert (told.status_code, told.json()) == (200, {"stopped": stopped, "running": running})
         gate.set()
