@@ -163,7 +163,8 @@ def _collecting_less() -> Generator[None]:
     before = gc.get_threshold()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(max(YOUNG, before[0]), *before[1:])
+    if before[0]:  # otherwise the program collects by itself
+        gc.set_threshold(max(YOUNG, before[0]), *before[1:])
     try:
         yield
     finally:

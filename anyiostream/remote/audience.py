@@ -59,8 +59,8 @@ class Reader(Protocol):
         """The `seq` of the last event that it no longer needs."""
         ...
 
-    def wake(self) -> None:
-        """If it has been silent for too long, let it no longer wait."""
+    def tick(self) -> None:
+        """A part of a heartbeat's time has passed: look whether it has been silent for too long."""
         ...
 
 

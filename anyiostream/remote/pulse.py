@@ -10,6 +10,9 @@ import anyio
 
 __all__ = ["NEVER", "Pulse"]
 
+RESTING: Final = 5.0
+"""Seconds between two looks at streams that have no heartbeats."""
+
 PARTS: Final = 4
 """Parts of a heartbeat's time: a stream that has been silent for three to four of them says that it is alive."""
 
@@ -17,8 +20,8 @@ PARTS: Final = 4
 class Listening(Protocol):
     """A stream that may wait for something to send."""
 
-    def wake(self) -> None:
-        """If it has been silent for too long, let it no longer wait."""
+    def tick(self) -> None:
+        """A part of a heartbeat's time has passed: look whether it has been silent for too long."""
         ...
 
 
@@ -33,18 +36,17 @@ class Pulse:
     """
 
     def __init__(self, heartbeat: float) -> None:
-        self._part: Final = heartbeat / PARTS
+        self._never: Final = math.isinf(heartbeat)
+        self._part: Final = RESTING if self._never else heartbeat / PARTS
         self._parts = 0
 
     async def run(self, streams: Callable[[], Iterable[Listening]]) -> None:
-        """Wake those of the streams that have been silent for too long, for as long as the server runs."""
-        if math.isinf(self._part):
-            return
+        """Have streams look whether they have been silent for too long, for as long as the server runs."""
         while True:
             await anyio.sleep(self._part)
             self._parts += 1
             for stream in streams():
-                stream.wake()
+                stream.tick()
 
     @property
     def now(self) -> int:
@@ -53,7 +55,7 @@ class Pulse:
 
     def is_long_since(self, then: int) -> bool:
         """Whether so much time has passed that a stream which has sent nothing since is to say that it is alive."""
-        return self._parts - then >= PARTS
+        return self._parts - then >= PARTS and not self._never
 
 
 NEVER: Final = Pulse(math.inf)

@@ -65,6 +65,7 @@ class Viewer:
         self.thread: Final = thread
         self._pulse: Final = pulse
         self._spoken = pulse.now
+        self._last = -1  # that of the log when a part of a heartbeat's time had passed
         self._followed: dict[str, Followed] = {}
 
     def __len__(self) -> int:
@@ -148,19 +149,20 @@ class Viewer:
             `False` if nothing has been sent for so long that the connection has to show that it is alive. That has been
             sent, then, as far as this is concerned.
         """
-        log, after = self.thread.log, self.cursor
-        await log.wait(after)
+        await self.thread.log.wait(self.cursor)
         if not self._pulse.is_long_since(self._spoken):
             return True
         self.spoke()
-        if after == log.last:
-            self.thread.batches.clear()  # a server that only shows the thread does not hear that it rests
         return False
 
-    def wake(self) -> None:
-        """Let `wait` return if nothing has been sent for too long."""
+    def tick(self) -> None:
+        """A part of a heartbeat's time has passed: let `wait` return if nothing has been sent for too long."""
+        log, before = self.thread.log, self._last
+        self._last = log.last
+        if self._last == before:
+            self.thread.batches.clear()  # a server that only shows the thread does not hear that it rests
         if self._pulse.is_long_since(self._spoken):
-            self.thread.log.wake()
+            log.wake()
 
     def _selections(self, after: int) -> Selections | None:
         """What is chosen of what follows a place, if others who choose the same are sent the same."""

@@ -169,10 +169,10 @@ class Conversation:
         async with self._sending:
             try:
                 replay = await self.viewer.add(subscription_id, subscription)
+                count = await self.viewer.count(subscription_id)
             except LogGap as gap:
                 self._service.streams.gap()
                 raise Refusal("invalid_argument", str(gap), status=GONE) from None
-            count = await self.viewer.count(subscription_id)
             result = {"subscription_id": subscription_id, "replayed_events": count}
             await self._succeed(given, result)
             if replay.gap is not None:

@@ -102,6 +102,18 @@ async def test_a_thread_that_is_silent_keeps_nothing() -> None:
     assert len(thread.batches) == 0
 
 
+async def test_a_thread_that_is_silent_keeps_nothing_for_sockets() -> None:
+    """They have no heartbeats of this kind."""
+    thread = await busy_thread()
+    await thread.log.append(draft())
+    viewer = await viewer_of(thread, VALUES)
+    await viewer.batch()
+    viewer.tick()
+    assert len(thread.batches) == 1
+    viewer.tick()
+    assert len(thread.batches) == 0
+
+
 async def test_what_is_kept_is_bounded_and_an_idle_thread_keeps_nothing() -> None:
     """Wherever its viewers are."""
     thread = await busy_thread()

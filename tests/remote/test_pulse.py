@@ -23,12 +23,14 @@ HEARTBEAT = 8.0
 """Seconds, of a clock that does not wait."""
 
 
-def seen(backend: Literal["asyncio", "trio"], act: Callable[[Thread], Any], seconds: float) -> list[tuple[float, str]]:
+def seen(
+    backend: Literal["asyncio", "trio"], act: Callable[[Thread], Any], seconds: float, heartbeat: float = HEARTBEAT
+) -> list[tuple[float, str]]:
     """What a viewer of values sends within so long, and when."""
 
     async def main() -> list[tuple[float, str]]:
         limits = Limits()
-        thread, pulse = Thread("t", "", MemoryLog("t", limits), limits, perform), Pulse(HEARTBEAT)
+        thread, pulse = Thread("t", "", MemoryLog("t", limits), limits, perform), Pulse(heartbeat)
         viewer, sent, begun = Viewer(thread, pulse), list[tuple[float, str]](), anyio.current_time()
         await viewer.add("s", Subscription(Selection(frozenset({"values"})), since=0))
 
@@ -90,6 +92,7 @@ def test_a_stream_that_sends_has_none(backend: Literal["asyncio", "trio"]) -> No
     assert len(sent) > 10
 
 
-def test_there_may_be_none_at_all() -> None:
-    """For ever is not waited."""
-    anyio.run(Pulse(math.inf).run, list)
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_there_may_be_none_at_all(backend: Literal["asyncio", "trio"]) -> None:
+    """Nothing is said then, however long it takes."""
+    assert seen(backend, nothing, 100 * HEARTBEAT, heartbeat=math.inf) == []

@@ -106,6 +106,7 @@ class Window:
     def lose(self, last: int) -> None:
         """The log has lost what came after the event at `last`: whoever has read that is told."""
         self._lost = range(last + 1, self.last + 1)
+        self.forgotten = min(self.forgotten, last)
         self.restart(last)
 
     def read(self, after: int, most: int) -> Sequence[Entry] | None:

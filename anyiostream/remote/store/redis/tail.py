@@ -215,19 +215,19 @@ class Tail:
     async def _look_for_losses(self) -> None:
         """Compare the logs that are followed with what the store has of them. Raises `Lost` and `RedisError`."""
         over = self._lane.made
-        windows = {key: (window, window.last) for key, window in self._windows.items()}
-        asked = [[b"HMGET", f"{self._prefix}:t:{key}:rec", b"gen", b"last"] for key in windows]
+        shown = [(key, window, window.last, self._generations.get(key)) for key, window in self._windows.items()]
+        asked = [[b"HMGET", f"{self._prefix}:t:{key}:rec", b"gen", b"last"] for key, *_ in shown]
         replies = await self._lane.ask(*asked, over=over) if asked else []
-        for (key, (window, shown)), found in zip(windows.items(), replies, strict=True):
-            if isinstance(found, WrongTypeError):
-                continue  # there is something else in its place: that is no loss
+        for (key, window, seen, known), found in zip(shown, replies, strict=True):
+            if isinstance(found, WrongTypeError) or self._generations.get(key) != known:
+                continue  # there is something else in its place: that is no loss; or more is known by now
             if isinstance(found, RedisError):
                 raise found
             generation, last = found[0], int(found[1] or 0)
-            if generation not in {None, self._generations.get(key)}:  # there is another thread of that name
+            if generation not in {None, known}:  # there is another thread of that name
                 self._generations[key] = generation
                 window.lose(0)
-            elif last < shown:
+            elif last < seen:
                 window.lose(last)
         self._over = over
 
@@ -267,6 +267,8 @@ class Tail:
         with suppress(Lost):
             kinds = await self._lane.ask(*[[b"TYPE", each] for each in logs]) if logs else ()
             for stream, kind in zip(logs, kinds, strict=True):
+                if isinstance(kind, RedisError):
+                    continue  # it refuses that, too
                 name = kind.decode() if isinstance(kind, bytes) else str(kind)
                 window = self._windows.get(stream.split(":")[-2])
                 if window is not None and name not in {"stream", "none"}:
@@ -326,8 +328,9 @@ class Tail:
             (generation,) = await self._commands.ask([b"HGET", f"{self._prefix}:t:{key}:rec", "gen"])
         except Lost:
             return False
-        if isinstance(generation, bytes):
+        if isinstance(generation, bytes) and generation != self._generations.get(key):
             self._generations[key] = generation
+            window.forgotten = 0
         return True
 
     def _readable(self, key: str, generation: bytes, entries: Sequence[Any]) -> Iterator[tuple[int, Entry]]:
