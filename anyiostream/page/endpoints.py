@@ -27,7 +27,7 @@ from anyiostream.remote.log import LogGap
 from anyiostream.remote.refusals import Refusal
 from anyiostream.remote.requests import answer, caller_of, refused
 from anyiostream.remote.service import Service
-from anyiostream.remote.sse import HEADERS, HEARTBEAT, until_disconnected
+from anyiostream.remote.sse import HEADERS, HEARTBEAT, send_body, until_disconnected
 from anyiostream.remote.store import CodecFailed, Listed, StoreFailed
 from anyiostream.remote.thread import Thread
 from anyiostream.wire import encode, plain
@@ -148,10 +148,10 @@ class LiveStream:
             news = await self._news()
             if first or news:
                 body = encode({"type": LIVE, "threads": [], "gone": [], **first, **news})
-                await send({"type": "http.response.body", "body": frame(LIVE, body), "more_body": True})
+                await send_body(send, frame(LIVE, body))
                 first, spoken = {}, pulse.now
             elif pulse.is_long_since(spoken):
-                await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
+                await send_body(send, HEARTBEAT)
                 spoken = pulse.now
             await anyio.sleep(PACE)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol, final
+from typing import Final, final
 
 import anyio
+
+from anyiostream.remote.audience import Reader
 
 __all__ = ["NEVER", "Pulse"]
 
@@ -15,14 +17,6 @@ RESTING: Final = 5.0
 
 PARTS: Final = 4
 """Parts of a heartbeat's time: a stream that has been silent for three to four of them says that it is alive."""
-
-
-class Listening(Protocol):
-    """A stream that may wait for something to send."""
-
-    def tick(self) -> None:
-        """A part of a heartbeat's time has passed: look whether it has been silent for too long."""
-        ...
 
 
 @final
@@ -40,7 +34,7 @@ class Pulse:
         self._part: Final = RESTING if self._never else heartbeat / PARTS
         self._parts = 0
 
-    async def run(self, streams: Callable[[], Iterable[Listening]]) -> None:
+    async def run(self, streams: Callable[[], Iterable[Reader]]) -> None:
         """Have streams look whether they have been silent for too long, for as long as the server runs."""
         while True:
             await anyio.sleep(self._part)

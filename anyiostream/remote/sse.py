@@ -20,7 +20,7 @@ from anyiostream.wire.drafts import Entry
 from anyiostream.wire.jsonable import encode
 from anyiostream.wire.sse import frame
 
-__all__ = ["HEADERS", "HEARTBEAT", "EventStream", "resumed_from", "send_piece", "until_disconnected"]
+__all__ = ["HEADERS", "HEARTBEAT", "EventStream", "resumed_from", "send_body", "send_piece", "until_disconnected"]
 
 HEARTBEAT: Final = b": heartbeat\n\n"
 """A heartbeat: says that a stream is alive, and nothing else."""
@@ -119,16 +119,21 @@ class EventStream:
             for n, chunk in enumerate(batch.written(_chunks)):
                 if n:
                     await checkpoint()  # servers may take it without a pause; what follows the last one waits
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                await send_body(send, chunk)
             if batch:
                 self._viewer.spoke()
             while not await self._viewer.wait():
-                await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
+                await send_body(send, HEARTBEAT)
+
+
+async def send_body(send: Send, body: bytes) -> None:
+    """Send a piece of a body that goes on."""
+    await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
 async def send_piece(send: Send, body: bytes) -> None:
     """Send a piece of a body that goes on. Checkpoints."""
-    await send({"type": "http.response.body", "body": body, "more_body": True})
+    await send_body(send, body)
     # Servers may take it without a pause; let other tasks run all the same, among them the one that learns that the
     # viewer has left.
     await checkpoint()

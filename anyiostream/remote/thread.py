@@ -55,7 +55,7 @@ class Shared:
 
     fresh: Callable[[], Awaitable[Thread]]
     watched: Callable[[int], Awaitable[None]]
-    batches: Batches = attrs.field(factory=Batches)
+    batches: Batches
 
 
 @final

@@ -137,10 +137,8 @@ class RunEndpoints:
         job = thread.find(run_id)
         until = thread.log.last if job is None or job.ended else None
         subgraphs = _is_set(query, "stream_subgraphs")
-        viewer, reader = (
-            Viewer(thread, self._service.pulse),
-            ModeReader(run_id, modes, subgraphs=subgraphs, begun=0 < start <= since),
-        )
+        viewer = Viewer(thread, self._service.pulse)
+        reader = ModeReader(run_id, modes, subgraphs=subgraphs, begun=0 < start <= since)
         try:
             await viewer.add("", Subscription(Selection(reader.channels), since=since))
         except LogGap as gap:
