@@ -15,6 +15,8 @@ from anyiostream.remote import Limits, LogGap, fleet
 from anyiostream.remote.fold import Fold
 from anyiostream.remote.store import Fenced, thread_key
 from anyiostream.remote.store.redis import RedisStore
+from anyiostream.remote.store.redis import store as store_module
+from anyiostream.remote.store.redis import tail as tail_module
 from anyiostream.remote.subscriptions import Subscription
 from anyiostream.remote.viewer import Viewer
 
@@ -285,6 +287,34 @@ async def test_readers_are_told_of_a_loss_while_nothing_was_being_read(
                 await seen.read(read.seq)
             again = await store.view(await store.make("ann", "t"), follow=True)
             assert again.first == 1  # nothing of it has been forgotten yet
+
+
+async def test_a_loss_is_looked_for_before_anything_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read that has waited for the store to be back would wait for what is new there, however long that takes."""
+    for module, name in ((tail_module, "BLOCK"), (store_module, "BLOCK"), (tail_module, "NOTE")):
+        monkeypatch.setattr(module, name, PATIENCE)
+    with valkey(tmp_path) as server:
+        one, other = RedisStore(server.url), RedisStore(server.url)
+        async with one.open(Limits()), other.open(Limits()):
+            reader = Reader(other)
+            read = await one.log(await claimed(one, thread_id="t")).append(draft("read"))
+            seen = await followed(other, "t")
+            reader.hold()
+            await other.make("ann", "another")
+            await followed(other, "another")
+            await until(lambda: reader.held)
+            lane = other._open.tail._lane  # noqa: SLF001
+            await to_thread.run_sync(server.kill)
+            await until(lambda: lane._connection is None or not lane._connection.usable)  # noqa: SLF001
+            reader.go_on()
+            await turns()
+            await to_thread.run_sync(server.start)
+            with anyio.fail_after(PATIENCE / 2):
+                await seen.wait(read.seq)
+            with pytest.raises(LogGap):
+                await seen.read(read.seq)
 
 
 async def test_a_loss_is_looked_for_again_if_that_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
